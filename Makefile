@@ -1,0 +1,58 @@
+# Two commands do everything on a fresh machine: `make tables` and `make test`.
+# Set-up happens by itself: it needs Python 3.11 or newer, nothing else.
+
+PYTHON ?= python3
+SCALE ?= digits
+CORES ?= all
+VENV := .venv
+READY := $(VENV)/.ready
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+
+.PHONY: help setup tables smoke test lint mlflow lock clean
+
+help:
+	@echo "make tables   real tables from the embedded digits data: results/digits/tables"
+	@echo "make smoke    every stage, far too small for conclusions: results/smoke/tables"
+	@echo "make test     the tests, among them the whole workflow at smoke scale"
+	@echo "make mlflow   look at all runs in MLflow: http://127.0.0.1:5000"
+	@echo "make lint     ruff, snakefmt, snakemake --lint"
+	@echo "make lock     resolve pyproject.toml anew into requirements.lock"
+	@echo "SCALE=smoke make tables, CORES=4 make tables"
+
+setup: $(READY)
+
+# The bytecode is compiled once here: Python starts some fifty times in a run of the workflow.
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	test -x $(VENV)/bin/uv || $(VENV)/bin/python -m pip install --quiet "uv>=0.5"
+	$(VENV)/bin/uv pip sync --quiet --compile-bytecode --python $(VENV)/bin/python requirements.lock
+	$(VENV)/bin/uv pip install --quiet --no-deps --python $(VENV)/bin/python --editable .
+	touch $(READY)
+
+tables: $(READY)
+	$(RUN) snakemake --cores $(CORES) tables --config scale=$(SCALE)
+	@echo "open results/$(SCALE)/tables/table2.md"
+
+smoke: $(READY)
+	$(RUN) snakemake --cores $(CORES) smoke
+	@echo "open results/smoke/tables/table2.md"
+
+test: $(READY)
+	$(RUN) pytest
+
+lint: $(READY)
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) snakefmt --check Snakefile workflow/rules
+	$(RUN) python .ci/lint_workflow.py
+
+mlflow: $(READY)
+	$(RUN) mlflow server --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port 5000
+
+lock: $(READY)
+	$(VENV)/bin/uv pip compile --quiet --upgrade pyproject.toml --extra dev --universal \
+		--no-emit-index-url --no-header --no-annotate --output-file requirements.lock
+
+clean:
+	rm -rf results/smoke results/digits .snakemake

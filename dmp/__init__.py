@@ -1,0 +1,1 @@
+"""Reproducibility benchmark for Diffusion Model Patching via Mixture-of-Prompts (DMP)."""

@@ -1,0 +1,244 @@
+"""The command line: what the workflow's rules call, and what a person calls without Snakemake.
+
+Every command imports what it needs when it runs, so that ``dmp --help`` answers at once and nothing
+but the computing stages pays for torch.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dmp.errors import DMPError
+
+if TYPE_CHECKING:
+    from dmp.layout import Layout
+    from dmp.stages.common import Context
+    from dmp.studies import Plan
+
+app = typer.Typer(
+    name="dmp",
+    help="Reproducibility benchmark for Diffusion Model Patching via Mixture-of-Prompts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Scale = Annotated[str, typer.Option(help="A file in ablations/scales, without .yaml.")]
+Results = Annotated[Path, typer.Option(help="Folder for all outputs.")]
+Ablations = Annotated[Path, typer.Option(help="Folder with scales/ and studies/.")]
+Task = Annotated[str, typer.Argument(help="A task of the scale, such as unconditional.")]
+Variant = Annotated[str, typer.Argument(help="method,key=value,... such as dmp,depth=1.")]
+Seed = Annotated[int, typer.Option(help="Decides data order, noise and initial gate.", min=0)]
+StudyName = Annotated[str, typer.Argument(help="A file in ablations/studies, without .yaml.")]
+
+SCALE, RESULTS, ABLATIONS = "digits", Path("results"), Path("ablations")
+
+
+def _plan(scale: str, ablations: Path) -> "Plan":
+    from dmp.studies import load_plan
+
+    return load_plan(scale, ablations)
+
+
+def _open(scale: str, results: Path, ablations: Path) -> "Context":
+    # The plan first: a wrong name should not wait for torch.
+    plan = _plan(scale, ablations)
+    from dmp.stages.common import Context
+
+    return Context.open(plan, results)
+
+
+def _layout(scale: str, results: Path) -> "Layout":
+    from dmp.layout import Layout
+
+    return Layout(results, scale)
+
+
+@app.command()
+def check(scale: Scale = SCALE, ablations: Ablations = ABLATIONS) -> None:
+    """Read a scale and all studies, check every cell, and say what would run."""
+    plan = _plan(scale, ablations)
+    for name, study in plan.studies.items():
+        print(f"{name}: {len(study.cells)} cells, {len(plan.runs(name))} runs")
+    print(f"{len(plan.runs())} unique runs on {len(plan.baselines())} baselines at scale {scale}")
+
+
+@app.command()
+def extractor(
+    dataset: Annotated[str, typer.Argument(help="A dataset, such as digits.")],
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+) -> None:
+    """Train the classifier whose features stand where Inception's stand at full scale."""
+    context = _open(scale, results, ablations)
+    from dmp.stages.prepare import train_extractor
+
+    train_extractor(context, dataset)
+
+
+@app.command()
+def reference(
+    task: Task,
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+) -> None:
+    """Extract the features of a task's real images."""
+    context = _open(scale, results, ablations)
+    from dmp.stages.prepare import make_reference
+
+    make_reference(context, task)
+
+
+@app.command()
+def pretrain(
+    task: Task,
+    seed: Seed = 0,
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+) -> None:
+    """Train a baseline until it has converged, and check that it has."""
+    context = _open(scale, results, ablations)
+    from dmp.stages.pretrain import pretrain as stage
+
+    stage(context, task, seed)
+
+
+@app.command()
+def run(
+    task: Task,
+    variant: Variant,
+    seed: Seed = 0,
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+) -> None:
+    """Train, sample and evaluate one run in one process."""
+    plan = _plan(scale, ablations)
+    resolved = plan.run(task, variant, seed)
+    context = _open(scale, results, ablations)
+    from dmp.stages.run import complete_run
+
+    complete_run(context, resolved)
+
+
+@app.command()
+def train(
+    task: Task,
+    variant: Variant,
+    seed: Seed = 0,
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+) -> None:
+    """Train one run, without sampling."""
+    plan = _plan(scale, ablations)
+    resolved = plan.run(task, variant, seed)
+    context = _open(scale, results, ablations)
+    from dmp.stages.run import train_run
+
+    train_run(context, resolved)
+
+
+@app.command()
+def sample(
+    task: Task,
+    variant: Variant,
+    seed: Seed = 0,
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+) -> None:
+    """Sample a trained run, and keep images and features."""
+    plan = _plan(scale, ablations)
+    resolved = plan.run(task, variant, seed)
+    context = _open(scale, results, ablations)
+    from dmp.stages.common import load_weights
+    from dmp.stages.evaluate import sample_run
+
+    sample_run(context, resolved, load_weights(context, resolved)[0])
+
+
+@app.command()
+def evaluate(
+    task: Task,
+    variant: Variant,
+    seed: Seed = 0,
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+) -> None:
+    """Compute the metrics of a sampled run."""
+    plan = _plan(scale, ablations)
+    resolved = plan.run(task, variant, seed)
+    context = _open(scale, results, ablations)
+    from dmp.stages.common import load_weights
+    from dmp.stages.evaluate import evaluate_run
+
+    evaluate_run(context, resolved, load_weights(context, resolved)[0])
+
+
+@app.command()
+def collect(
+    scale: Scale = SCALE, results: Results = RESULTS, ablations: Ablations = ABLATIONS
+) -> None:
+    """Gather the numbers of all runs into results.csv and baselines.csv."""
+    plan = _plan(scale, ablations)
+    from dmp.stages.collect import collect_baselines, collect_results
+
+    collect_results(plan, _layout(scale, results))
+    collect_baselines(plan, _layout(scale, results))
+
+
+@app.command()
+def parameters(
+    scale: Scale = SCALE, results: Results = RESULTS, ablations: Ablations = ABLATIONS
+) -> None:
+    """Count the parameters of the paper's models, built at their real size without memory."""
+    plan = _plan(scale, ablations)
+    from dmp.stages.count_parameters import count_parameters
+
+    count_parameters(plan, _layout(scale, results))
+
+
+@app.command()
+def table(
+    study: StudyName,
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+) -> None:
+    """Estimate, compare and render one study from results.csv."""
+    plan = _plan(scale, ablations)
+    from dmp.stages.tables import render
+
+    render(plan, _layout(scale, results), study)
+
+
+@app.command()
+def track(
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    uri: Annotated[
+        str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Default: SQLite under results/.")
+    ] = "",
+) -> None:
+    """Hand all runs to MLflow; repeat it as often as you like."""
+    plan = _plan(scale, ablations)
+    from dmp.stages.track import track as stage
+
+    print(stage(plan, _layout(scale, results), uri))
+
+
+def main() -> None:
+    """Run the command line; a :class:`DMPError` is one line and exit status 2."""
+    try:
+        app()
+    except DMPError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,37 @@
+"""What a run is, as validated data; importable without torch, so that planning stays fast."""
+
+from dmp.config.base import Strict, content_hash, from_data, nearest
+from dmp.config.patch import PatchConfig
+from dmp.config.run import (
+    BackboneConfig,
+    DataConfig,
+    DiffusionConfig,
+    EvaluationConfig,
+    ExtractorConfig,
+    PretrainingConfig,
+    RunConfig,
+    SamplingConfig,
+    TaskConfig,
+    TrainingConfig,
+)
+from dmp.config.variant import METHODS, Variant
+
+__all__ = [
+    "METHODS",
+    "BackboneConfig",
+    "DataConfig",
+    "DiffusionConfig",
+    "EvaluationConfig",
+    "ExtractorConfig",
+    "PatchConfig",
+    "PretrainingConfig",
+    "RunConfig",
+    "SamplingConfig",
+    "Strict",
+    "TaskConfig",
+    "TrainingConfig",
+    "Variant",
+    "content_hash",
+    "from_data",
+    "nearest",
+]

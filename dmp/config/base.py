@@ -1,0 +1,99 @@
+"""The common base of all configuration models, and errors that name the nearest accepted key."""
+
+import difflib
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dmp.errors import DMPError
+
+
+class Strict(BaseModel):
+    """A frozen model in which an unknown key is an error, never silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def nearest(name: str, accepted: Iterable[str]) -> str:
+    """Return ``did you mean ...? accepted: ...`` for a name that is not among ``accepted``."""
+    accepted = sorted(accepted)
+    close = difflib.get_close_matches(name, accepted, n=1, cutoff=0.5)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}accepted: {', '.join(accepted)}"
+
+
+def content_hash(value: Any) -> str:
+    """Return the first 12 hex digits of the SHA-256 of ``value`` as canonical JSON."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _fields_at(model: Any, location: tuple) -> set[str]:
+    """Return the field names accepted at ``location`` inside ``model``; empty where unknown."""
+    models = [model]
+    for part in location:
+        found: list[Any] = []
+        for candidate in models:
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                field = candidate.model_fields.get(part) if isinstance(part, str) else None
+                if field is not None:
+                    found.append(field.annotation)
+                elif candidate.__name__ == part:
+                    # pydantic names the member of a union in the location.
+                    found.append(candidate)
+        unwrapped: list[Any] = []
+        while found:
+            annotation = found.pop()
+            origin = typing.get_origin(annotation)
+            if origin in (typing.Union, types.UnionType, list, tuple, dict, typing.Annotated):
+                found.extend(typing.get_args(annotation))
+            else:
+                unwrapped.append(annotation)
+        # A list index or a key of a dict leaves the candidates as they are.
+        models = unwrapped or models
+    names: set[str] = set()
+    for candidate in models:
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            names |= set(candidate.model_fields)
+    return names
+
+
+def from_data(model: type[Model], data: Any, where: str) -> Model:
+    """Validate ``data`` as ``model``.
+
+    Args:
+        model: the pydantic model.
+        data: plain data, as read from YAML or JSON.
+        where: the file (and place in it) that the data came from, for the message.
+
+    Raises:
+        DMPError: naming the file, the key, the value and what is accepted.
+
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors():
+            location = problem["loc"]
+            key = ".".join(str(part) for part in location)
+            if problem["type"] == "extra_forbidden":
+                accepted = _fields_at(model, location[:-1])
+                problems.append(f"unknown key '{key}': {nearest(str(location[-1]), accepted)}")
+            elif problem["type"] == "missing":
+                problems.append(f"missing key '{key}'")
+            else:
+                message = problem["msg"].removeprefix("Value error, ")
+                value = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
+                problems.append(f"'{key}'{value}: {message}")
+        raise DMPError(f"{where}: " + "; ".join(dict.fromkeys(problems))) from error

@@ -1,0 +1,161 @@
+"""A task of the paper bound to data, backbone and sizes, and a run: one variant of it, one seed."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from dmp.config.base import Strict, content_hash
+from dmp.config.patch import PatchConfig
+
+Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+class DataConfig(Strict):
+    """Which images, and the share of them kept out of all training."""
+
+    name: str
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+
+class BackboneConfig(Strict):
+    """A DiT, spelled out."""
+
+    patch_size: PositiveInt
+    depth: PositiveInt
+    hidden_size: PositiveInt
+    num_heads: PositiveInt
+
+
+class DiffusionConfig(Strict):
+    """The forward process."""
+
+    schedule: Literal["linear", "cosine"]
+    timesteps: PositiveInt = 1000
+
+
+class TrainingConfig(Strict):
+    """Further training of a converged baseline; batch sizes are global, over all processes."""
+
+    iterations: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat = 0.0
+    log_every: PositiveInt = 20
+    checkpoint_every: PositiveInt = 200
+
+    @model_validator(mode="after")
+    def _checkpoints_fall_on_log_records(self) -> Self:
+        # So that a resumed run logs the same averages as one that ran through.
+        if self.checkpoint_every % self.log_every:
+            raise ValueError(
+                f"checkpoint_every = {self.checkpoint_every} must be a multiple of "
+                f"log_every = {self.log_every}"
+            )
+        return self
+
+
+class PretrainingConfig(TrainingConfig):
+    """Training of the baseline itself, and when it counts as converged.
+
+    The last ``convergence_checkpoints`` checkpoints of the EMA weights, ``convergence_every``
+    iterations apart, are sampled; see :mod:`dmp.statistics.convergence`.
+    """
+
+    ema_decay: Probability = 0.9999
+    convergence_every: PositiveInt
+    convergence_checkpoints: Annotated[int, Field(ge=4)] = 6
+    convergence_samples: PositiveInt
+    convergence_tolerance: PositiveFloat = 0.05
+
+
+class SamplingConfig(Strict):
+    """Ancestral sampling; part of the evaluation protocol."""
+
+    steps: Annotated[int, Field(ge=2)]
+    samples: PositiveInt
+    guidance_scale: PositiveFloat = 1.0
+    guidance_channels: Literal["all", "first-three"] = "all"
+
+
+class ExtractorConfig(Strict):
+    """The network whose features FID and its kin compare.
+
+    ``inception-v3-compat`` and its kin are torch-fidelity's; ``dataset-classifier`` is a small
+    classifier that the workflow trains, in ``epochs`` passes, on the dataset's own labels.
+    """
+
+    name: str
+    epochs: PositiveInt = 20
+
+
+class EvaluationConfig(Strict):
+    """Metrics on samples, and the held-out denoising loss."""
+
+    extractor: ExtractorConfig
+    reference: Literal["train", "held-out"] = "train"
+    kid_subset_size: PositiveInt = 500
+    kid_subsets: PositiveInt = 50
+    neighbours: PositiveInt = 3
+    splits: PositiveInt = 10
+    timesteps_per_image: PositiveInt = 20
+    bins: PositiveInt = 10
+
+
+class TaskConfig(Strict):
+    """One task of the paper at one scale."""
+
+    stands_for: str
+    label_dropout: Probability = 0.0
+    conditioning: Literal["none", "class"] = "none"
+    data: DataConfig
+    backbone: BackboneConfig
+    diffusion: DiffusionConfig
+    pretraining: PretrainingConfig
+    training: TrainingConfig
+    sampling: SamplingConfig
+    evaluation: EvaluationConfig
+
+    @property
+    def description(self) -> str:
+        """One line for the tables: what was run in place of the paper's model."""
+        b = self.backbone
+        kind = {"none": "unconditional", "class": "class-conditional"}[self.conditioning]
+        return (
+            f"{self.data.name}, {kind}: DiT with {b.depth} blocks of width {b.hidden_size}, patch "
+            f"{b.patch_size}; {self.pretraining.iterations:,} iterations, then "
+            f"{self.training.iterations:,}"
+        )
+
+
+class RunConfig(Strict):
+    """Everything that decides the numbers of one run; where and how fast it runs is not in it."""
+
+    scale: str
+    task: str
+    variant: str
+    seed: NonNegativeInt
+    baseline_seed: NonNegativeInt
+    precision: Literal["fp32", "bf16"]
+    method: str
+    patch: PatchConfig | None
+    config: TaskConfig
+
+    @property
+    def hash(self) -> str:
+        """Content hash of the whole configuration."""
+        return content_hash(self)
+
+    @property
+    def training_hash(self) -> str:
+        """Content hash of what decides the weights: sampling and evaluation do not."""
+        data = self.model_dump(mode="json")
+        for key in ("sampling", "evaluation"):
+            del data["config"][key]
+        return content_hash(data)

@@ -1,0 +1,1 @@
+"""Images, labels, and the stream of training examples."""

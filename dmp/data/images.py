@@ -1,0 +1,37 @@
+"""From a configuration to training and held-out images, and between pixels and model values."""
+
+import torch
+from torch import Tensor
+
+from dmp.config import DataConfig
+from dmp.data.registry import Images, dataset_info
+from dmp.rng import generator
+
+
+def load_split(config: DataConfig) -> tuple[Images, Images]:
+    """Return (training images, held-out images), disjoint and together the whole dataset.
+
+    The split is the same for every seed, so that no variant ever trains on a held-out image.
+
+    Raises:
+        DMPError: unknown dataset.
+
+    """
+    images, labels = dataset_info(config.name).load()
+    order = generator(0, "held-out split").permutation(len(images))
+    held_out = round(len(images) * config.held_out)
+    kept, out = order[held_out:], order[:held_out]
+    return Images(images[kept], labels[kept]), Images(images[out], labels[out])
+
+
+def to_model(pixels: Tensor) -> Tensor:
+    """Map uint8 pixels to float32 in [-1, 1]: ``u / 127.5 - 1``."""
+    return pixels.to(torch.float32) / 127.5 - 1
+
+
+def to_pixels(values: Tensor) -> Tensor:
+    """Map model values to uint8 pixels: clamp to [-1, 1], then round ``(v + 1) · 127.5``.
+
+    Rounding inverts :func:`to_model` exactly; the evaluation protocol names it ``round``.
+    """
+    return ((values.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)

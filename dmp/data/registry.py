@@ -1,0 +1,80 @@
+"""The datasets, by name. A new dataset is one function here; importing this costs nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from dmp.config import nearest
+from dmp.errors import DMPError
+
+
+class Images(NamedTuple):
+    """A dataset in memory.
+
+    Attributes:
+        images: ``(n, C, H, W)`` uint8.
+        labels: ``(n,)`` int64.
+
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What planning has to know of a dataset without loading it.
+
+    Attributes:
+        load: returns all images.
+        image_size: height and width in pixels.
+        channels: C.
+        classes: number of labels.
+        flip: whether a mirrored image is still a member of the dataset.
+
+    """
+
+    load: Callable[[], Images]
+    image_size: int
+    channels: int
+    classes: int
+    flip: bool
+
+
+DATASETS: dict[str, DatasetInfo] = {}
+
+
+def dataset(
+    name: str, *, image_size: int, channels: int, classes: int, flip: bool
+) -> Callable[[Callable[[], Images]], Callable[[], Images]]:
+    """Register the decorated function as a dataset."""
+
+    def register(load: Callable[[], Images]) -> Callable[[], Images]:
+        DATASETS[name] = DatasetInfo(load, image_size, channels, classes, flip)
+        return load
+
+    return register
+
+
+def dataset_info(name: str, where: str = "dataset") -> DatasetInfo:
+    """Return a dataset's description.
+
+    Raises:
+        DMPError: there is no such dataset.
+
+    """
+    if name not in DATASETS:
+        raise DMPError(f"{where}: unknown dataset '{name}': {nearest(name, DATASETS)}")
+    return DATASETS[name]
+
+
+@dataset("digits", image_size=8, channels=1, classes=10, flip=False)
+def digits() -> Images:
+    """Handwritten digits from scikit-learn: 1,797 real images of 8×8 pixels, 17 grey levels."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    images = np.rint(data.images * (255 / 16)).astype(np.uint8)
+    return Images(images[:, None], data.target.astype(np.int64))

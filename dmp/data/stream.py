@@ -1,0 +1,132 @@
+"""The endless stream of training examples, addressed by number.
+
+Example g of a seed is the same image with the same timestep, noise and label dropout whatever the
+batch size, the number of processes or workers, and whether the run was resumed: each is a function
+of (seed, purpose, g). Variants of one seed therefore train on identical data.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dmp.data.images import to_model
+from dmp.data.registry import Images
+from dmp.rng import generator
+
+# Examples share a generator in blocks of this many, since making one costs more than its draws.
+BLOCK = 64
+
+
+class Batch(NamedTuple):
+    """Training examples.
+
+    Attributes:
+        images: ``(B, C, H, W)`` float32 in [-1, 1].
+        labels: ``(B,)`` int64; ``null_label`` where the label was dropped.
+        timesteps: ``(B,)`` int64 in [0, T).
+        noise: ``(B, C, H, W)`` float32, standard normal.
+
+    """
+
+    images: Tensor
+    labels: Tensor
+    timesteps: Tensor
+    noise: Tensor
+
+
+class TrainingStream(Dataset):
+    """Examples of one seed; index with a list of example numbers to get a :class:`Batch`.
+
+    Args:
+        data: the training images.
+        seed: decides order, timesteps, noise, flips and label dropout.
+        timesteps: T of the diffusion.
+        flip: whether to mirror half of the examples.
+        label_dropout: share of labels replaced by ``null_label``.
+        null_label: the label of the null condition, for guidance.
+
+    """
+
+    def __init__(
+        self,
+        data: Images,
+        seed: int,
+        timesteps: int,
+        flip: bool,
+        label_dropout: float = 0.0,
+        null_label: int | None = None,
+    ) -> None:
+        self._images = to_model(torch.from_numpy(data.images))
+        self._labels = torch.from_numpy(data.labels)
+        self._label_dropout, self._null_label = label_dropout, null_label
+        self._flip = flip
+        shape = data.images.shape[1:]
+        count = len(data.images)
+
+        # The caches hold a few blocks: batches walk through the numbers in order.
+        @functools.lru_cache(maxsize=4)
+        def order(epoch: int) -> np.ndarray:
+            return generator(seed, "data order", epoch).permutation(count)
+
+        def blocks(purpose: str, draw: Callable[[np.random.Generator], np.ndarray]) -> Callable:
+            @functools.lru_cache(maxsize=8)
+            def block(number: int) -> np.ndarray:
+                return draw(generator(seed, purpose, number))
+
+            return block
+
+        self.num_timesteps = timesteps
+        self._order, self._count = order, count
+        self._timesteps = blocks("timesteps", lambda g: g.integers(0, timesteps, BLOCK))
+        self._noise = blocks(
+            "noise", lambda g: g.standard_normal((BLOCK, *shape), dtype=np.float32)
+        )
+        self._drop = blocks("label dropout", lambda g: g.random(BLOCK))
+        self._mirror = blocks("flip", lambda g: g.random(BLOCK))
+
+    def __getitem__(self, number: int) -> Batch:
+        """Return one example, as a batch of one."""
+        return self.__getitems__([number])
+
+    def __getitems__(self, numbers: Sequence[int]) -> Batch:
+        """Return the examples with these numbers."""
+
+        def gather(block: Callable[[int], np.ndarray]) -> Tensor:
+            return torch.from_numpy(np.stack([block(n // BLOCK)[n % BLOCK] for n in numbers]))
+
+        rows = [int(self._order(n // self._count)[n % self._count]) for n in numbers]
+        images, labels = self._images[rows], self._labels[rows]
+        if self._flip:
+            mirrored = gather(self._mirror) < 0.5
+            images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+        if self._label_dropout:
+            labels = labels.masked_fill(gather(self._drop) < self._label_dropout, self._null_label)
+        return Batch(images, labels, gather(self._timesteps), gather(self._noise))
+
+
+class GlobalBatches:
+    """Batch sampler: the numbers of each step's examples that this process trains on.
+
+    The global batch of step s is the numbers [s·B, (s+1)·B); each of ``processes`` takes a
+    contiguous share.
+    """
+
+    def __init__(
+        self, first: int, last: int, batch_size: int, process: int = 0, processes: int = 1
+    ) -> None:
+        self._steps = range(first, last)
+        self._batch_size = batch_size
+        share = batch_size // processes
+        self._share = range(process * share, (process + 1) * share)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in self._steps:
+            yield [step * self._batch_size + offset for offset in self._share]

@@ -1,0 +1,124 @@
+"""The hybrid loss: squared error of the noise, and the variational bound for the variance."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dmp.diffusion.schedule import alphas_cumprod
+
+LEVELS = 256  # pixel values of an image
+
+
+class Losses(NamedTuple):
+    """Losses per image.
+
+    Attributes:
+        mse: ``(B,)``, squared error of the predicted noise, averaged over C, H and W.
+        vb: ``(B,)``, the timestep's term of the variational bound, in bits per dimension.
+
+    """
+
+    mse: Tensor
+    vb: Tensor
+
+
+class Diffusion(nn.Module):
+    r"""The forward process :math:`q(x_t | x_0) = N(\sqrt{\bar\alpha_t} x_0, (1-\bar\alpha_t) I)`.
+
+    Args:
+        schedule: ``linear`` or ``cosine``.
+        timesteps: T.
+
+    Raises:
+        DMPError: unknown schedule.
+
+    """
+
+    def __init__(self, schedule: str, timesteps: int = 1000) -> None:
+        super().__init__()
+        self.schedule, self.timesteps = schedule, timesteps
+        bar = torch.from_numpy(alphas_cumprod(schedule, timesteps))
+        before = torch.cat([torch.ones(1, dtype=torch.float64), bar[:-1]])
+        beta = 1 - bar / before
+        posterior = beta * (1 - before) / (1 - bar)
+        # At t = 0 the posterior is a point; as in the reference practice its log takes t = 1's.
+        posterior_log = torch.cat([posterior[1:2], posterior[1:]]).log()
+        table = {
+            "signal": bar.sqrt(),
+            "noise": (1 - bar).sqrt(),
+            "posterior_x0": beta * before.sqrt() / (1 - bar),
+            "posterior_xt": (1 - before) * (1 - beta).sqrt() / (1 - bar),
+            "posterior_log": posterior_log,
+            "beta_log": beta.log(),
+        }
+        for name, values in table.items():
+            # float32 so that every device has them; computed in float64 first.
+            self.register_buffer(f"_{name}", values.float(), persistent=False)
+
+    def _at(self, name: str, t: Tensor) -> Tensor:
+        values: Tensor = getattr(self, f"_{name}").to(t.device)
+        return values[t][:, None, None, None]
+
+    def add_noise(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        r"""Return :math:`x_t = \sqrt{\bar\alpha_t} x_0 + \sqrt{1-\bar\alpha_t}\,\epsilon`."""
+        return self._at("signal", t) * x0 + self._at("noise", t) * noise
+
+    def posterior(self, x0: Tensor, xt: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return mean and log-variance of :math:`q(x_{t-1} | x_t, x_0)` (Ho et al., Eq. 7)."""
+        mean = self._at("posterior_x0", t) * x0 + self._at("posterior_xt", t) * xt
+        return mean, self._at("posterior_log", t)
+
+    def losses(self, output: Tensor, x0: Tensor, xt: Tensor, noise: Tensor, t: Tensor) -> Losses:
+        r"""Return the two parts of the hybrid loss.
+
+        The bound trains the variance alone: its gradient does not reach the predicted noise
+        (Nichol & Dhariwal 2021, Sec. 3.1). The variance interpolates, in logs, between
+        :math:`\tilde\beta_t` and :math:`\beta_t` (their Eq. 15).
+
+        Args:
+            output: ``(B, 2C, H, W)``, predicted noise and position of the variance in [-1, 1].
+            x0: ``(B, C, H, W)`` in [-1, 1].
+            xt: ``(B, C, H, W)``, what ``output`` was predicted from.
+            noise: ``(B, C, H, W)``.
+            t: ``(B,)`` int64.
+
+        """
+        epsilon, position = output.chunk(2, dim=1)
+        mse = (noise - epsilon).square().mean(dim=(1, 2, 3))
+
+        low, high = self._at("posterior_log", t), self._at("beta_log", t)
+        share = (position + 1) / 2
+        log_variance = share * high + (1 - share) * low
+        frozen = epsilon.detach()
+        predicted = (xt - self._at("noise", t) * frozen) / self._at("signal", t)
+        mean, _ = self.posterior(predicted, xt, t)
+        true_mean, true_log_variance = self.posterior(x0, xt, t)
+        divergence = _kl(true_mean, true_log_variance, mean, log_variance)
+        decoder = -_discretised_log_likelihood(x0, mean, 0.5 * log_variance)
+        nats = torch.where(t[:, None, None, None] == 0, decoder, divergence)
+        return Losses(mse, nats.mean(dim=(1, 2, 3)) / math.log(2))
+
+
+def _kl(mean1: Tensor, log_variance1: Tensor, mean2: Tensor, log_variance2: Tensor) -> Tensor:
+    """KL divergence between diagonal Gaussians, in nats, element by element."""
+    difference = log_variance1 - log_variance2
+    squared = (mean1 - mean2).square() * torch.exp(-log_variance2)
+    return 0.5 * (difference.exp() - difference - 1 + squared)
+
+
+def _discretised_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Log-probability of pixel values under a Gaussian, in nats (Ho et al. 2020, Eq. 13).
+
+    Each pixel value owns an interval of width 2/255; the outermost reach to infinity.
+    """
+    half = 1 / (LEVELS - 1)
+    inverse = torch.exp(-log_scale)
+    # In double: differences of the distribution function cancel almost all digits of a float.
+    above = torch.special.ndtr(((x - mean + half) * inverse).double())
+    below = torch.special.ndtr(((x - mean - half) * inverse).double())
+    one, zero = torch.ones_like(above), torch.zeros_like(below)
+    above = torch.where(x > 1 - half / 2, one, above)
+    below = torch.where(x < -1 + half / 2, zero, below)
+    return (above - below).clamp(min=1e-12).log().to(x.dtype)

@@ -1,0 +1,44 @@
+"""Ancestral sampling in which each sample has a source of noise of its own."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor
+
+from dmp.diffusion.losses import Diffusion
+from dmp.diffusion.schedule import make_scheduler
+
+
+@torch.no_grad()
+def sample(
+    diffusion: Diffusion,
+    model: Callable[[Tensor, Tensor], Tensor],
+    shape: tuple[int, int, int],
+    generators: Sequence[torch.Generator],
+    steps: int,
+    device: str | torch.device = "cpu",
+) -> Tensor:
+    """Draw one image per generator, by DDPM steps evenly spaced from T-1 to 0.
+
+    Args:
+        diffusion: says schedule and T.
+        model: maps ``x: (B, C, H, W)`` and ``t: (B,)`` to noise and variance ``(B, 2C, H, W)``.
+        shape: ``(C, H, W)``.
+        generators: sample k takes all its noise, at the start and at every step, from the k-th:
+            neither its neighbours nor the batch size matter.
+        steps: number of DDPM steps.
+        device: where the model is.
+
+    Returns:
+        ``(B, C, H, W)`` float32, not clipped.
+
+    """
+    scheduler = make_scheduler(diffusion.schedule, diffusion.timesteps)
+    scheduler.set_timesteps(steps)
+    sources = list(generators)
+    x = randn_tensor((len(sources), *shape), generator=sources, device=torch.device(device))
+    for t in scheduler.timesteps.tolist():
+        output = model(x, torch.full((len(sources),), t, device=device)).float()
+        x = scheduler.step(output, t, x, generator=sources).prev_sample
+    return x

@@ -1,0 +1,54 @@
+"""Noise schedules: in float64 for the losses, and as diffusers' scheduler for sampling."""
+
+import math
+
+import numpy as np
+from diffusers import DDPMScheduler
+
+from dmp.config import nearest
+from dmp.errors import DMPError
+
+# The names that diffusers has for them.
+SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
+
+
+def alphas_cumprod(schedule: str, timesteps: int) -> np.ndarray:
+    r"""Return :math:`\bar\alpha_t` for t = 0 ... T-1, in float64.
+
+    Linear: :math:`\beta` from 1e-4 to 0.02 at T = 1000 (Ho et al. 2020). Cosine: Nichol & Dhariwal
+    2021, Eq. 17, with :math:`\beta` capped at 0.999.
+
+    Raises:
+        DMPError: unknown schedule.
+
+    """
+    if schedule == "linear":
+        betas = np.linspace(1e-4, 0.02, timesteps, dtype=np.float64)
+    elif schedule == "cosine":
+
+        def bar(u: float) -> float:
+            return math.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
+
+        steps = range(timesteps)
+        ratios = [bar((i + 1) / timesteps) / bar(i / timesteps) for i in steps]
+        betas = np.array([min(1 - ratio, 0.999) for ratio in ratios])
+    else:
+        raise DMPError(f"diffusion.schedule: unknown '{schedule}': {nearest(schedule, SCHEDULES)}")
+    return np.cumprod(1 - betas)
+
+
+def make_scheduler(schedule: str, timesteps: int) -> DDPMScheduler:
+    """Return diffusers' ancestral sampler with learned-range variance and no clipping.
+
+    Its ``linspace`` spacing takes steps evenly from 0 to T-1, both included: the paper's 250 of
+    1000. Its range of variances follows the respaced betas.
+    """
+    return DDPMScheduler(
+        num_train_timesteps=timesteps,
+        beta_start=1e-4,
+        beta_end=0.02,
+        beta_schedule=SCHEDULES[schedule],
+        variance_type="learned_range",
+        timestep_spacing="linspace",
+        clip_sample=False,
+    )

@@ -1,0 +1,79 @@
+"""Writing files so that a reader sees the old content or the new, never half of either."""
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dmp.errors import DMPError
+
+_WHY = {
+    errno.ENOSPC: "no space is left on the device; free some and run the same command again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EACCES: "permission denied; make the folder writable or choose another with --results",
+    errno.EPERM: "permission denied; make the folder writable or choose another with --results",
+    errno.EROFS: "the file system is read-only; choose another folder with --results",
+    errno.ENOTDIR: "a file stands where a folder is needed; move it away",
+}
+
+
+def write_error(path: Path, error: OSError) -> DMPError:
+    """Turn a failed write into the sentence that a user reads."""
+    why = _WHY.get(error.errno or 0, error.strerror or str(error))
+    return DMPError(f"cannot write {path}: {why} (nothing half-written was left there)")
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it is synced and renamed to ``path``.
+
+    The temporary name keeps the suffix, since several libraries choose a format by it.
+
+    Raises:
+        DMPError: the folder or the file cannot be written (full disk, no permission, ...). The
+            temporary file is gone and what stood at ``path`` before still stands.
+
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write ``value`` atomically as indented JSON with sorted keys."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        DMPError: the file is missing or is not JSON.
+
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DMPError(f"{path} does not exist; the stage that writes it has not run") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DMPError(f"{path} is not valid JSON ({error}); delete it and run again") from error

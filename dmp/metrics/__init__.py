@@ -1,0 +1,1 @@
+"""FID and its kin on in-memory images, and the held-out denoising loss."""

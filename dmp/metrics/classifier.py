@@ -1,0 +1,129 @@
+"""A small classifier of a dataset's own labels; stands where Inception stands at full scale.
+
+Inception has nothing to say of 8×8 images, and its weights need a download. This network is trained
+by the workflow on the training split and registered with torch-fidelity by name, so that everything
+after it is one code path.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
+
+from dmp.data.images import to_model
+from dmp.data.registry import DatasetInfo, Images
+from dmp.errors import DMPError
+from dmp.rng import generator, torch_generator
+from dmp.tensorfile import load_tensors, save_tensors
+
+NAME = "dataset-classifier"
+WIDTH = 64
+
+
+class Classifier(nn.Module):
+    """Two 3×3 convolutions, pooling to 4×4, one hidden layer of 64 features, and logits."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+            nn.Linear(64 * 16, WIDTH),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(WIDTH, classes)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(B, C, H, W)`` in [-1, 1] to features ``(B, 64)`` and logits ``(B, classes)``."""
+        features = self.body(images)
+        return features, self.head(features)
+
+
+def train_classifier(train: Images, info: DatasetInfo, epochs: int) -> Classifier:
+    """Train on the training split; the same for every scale, seed and variant."""
+    model = Classifier(info.channels, info.classes)
+    source = torch_generator(0, "classifier initialisation")
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            nn.init.kaiming_uniform_(parameter, nonlinearity="relu", generator=source)
+        else:
+            nn.init.zeros_(parameter)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    images, labels = to_model(torch.from_numpy(train.images)), torch.from_numpy(train.labels)
+    for epoch in range(epochs):
+        order = torch.from_numpy(generator(0, "classifier order", epoch).permutation(len(images)))
+        for rows in order.split(64):
+            loss = nn.functional.cross_entropy(model(images[rows])[1], labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return model.eval()
+
+
+@torch.no_grad()
+def accuracy(model: Classifier, data: Images) -> float:
+    """Return the share of images whose label has the largest logit."""
+    logits = model(to_model(torch.from_numpy(data.images)))[1]
+    return float((logits.argmax(dim=1) == torch.from_numpy(data.labels)).float().mean())
+
+
+def save_classifier(path: Path, model: Classifier, description: dict) -> None:
+    """Write the weights with channels, classes and ``description`` in the header."""
+    geometry = {"channels": model.body[0].in_channels, "classes": model.head.out_features}
+    save_tensors(path, model.state_dict(), {"format": NAME, **geometry, **description})
+
+
+class ClassifierFeatures(FeatureExtractorBase):
+    """The classifier as torch-fidelity's feature extractor: uint8 images in, features out."""
+
+    def __init__(
+        self,
+        name: str,
+        features_list: list[str],
+        feature_extractor_weights_path: str | Path | None = None,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(name, features_list)
+        if feature_extractor_weights_path is None:
+            raise DMPError(f"the feature extractor '{NAME}' needs the file of its weights")
+        tensors, description = load_tensors(feature_extractor_weights_path)
+        if description.get("format") != NAME:
+            raise DMPError(f"{feature_extractor_weights_path} holds no '{NAME}'")
+        self.classifier = Classifier(description["channels"], description["classes"])
+        self.classifier.load_state_dict(tensors, strict=True)
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str, ...]:
+        """Return the names of the features."""
+        return ("features", "logits")
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        """Return ``logits`` for the inception score, ``features`` for all else."""
+        return "logits" if metric == "isc" else "features"
+
+    @staticmethod
+    def can_be_compiled() -> bool:
+        """Return False: it is too small to gain by it."""
+        return False
+
+    @staticmethod
+    def get_dummy_input_for_compile() -> Tensor:
+        """Return one empty image."""
+        return torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Map uint8 ``(B, C, H, W)`` to the requested features, in their order."""
+        features, logits = self.classifier(to_model(images))
+        provided = {"features": features, "logits": logits}
+        return tuple(provided[name] for name in self.features_list)
+
+
+if NAME not in FEATURE_EXTRACTORS_REGISTRY:
+    register_feature_extractor(NAME, ClassifierFeatures)

@@ -1,0 +1,1 @@
+"""Tables in CSV, Markdown, LaTeX and HTML; pure functions of their input, so no dates. No torch."""

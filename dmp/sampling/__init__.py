@@ -1,0 +1,62 @@
+"""Samples whose noise depends on (seed, number of the sample) alone."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from dmp.backbones import DiT
+from dmp.config import TaskConfig
+from dmp.data.images import to_pixels
+from dmp.diffusion import Diffusion, guided, sample
+from dmp.rng import torch_generator
+
+
+def sample_labels(count: int, classes: int) -> np.ndarray:
+    """Return labels ``(count,)`` that are balanced: sample k has label ``k mod classes``."""
+    return np.arange(count) % classes
+
+
+@torch.no_grad()
+def sample_images(
+    backbone: DiT,
+    task: TaskConfig,
+    seed: int,
+    numbers: range,
+    batch_size: int,
+    device: str,
+    precision: str = "fp32",
+) -> Iterator[np.ndarray]:
+    """Yield batches of images, uint8 ``(b, C, H, W)``, for samples with these numbers.
+
+    Sample k of a seed starts from the same noise, and gets the same noise at every step, for every
+    model and every batch size, so that samples of different models can be compared one by one.
+
+    Args:
+        backbone: the model; a patch may be attached.
+        task: says schedule, steps, guidance and classes.
+        seed: of the noise.
+        numbers: which samples.
+        batch_size: how many at once.
+        device: where to compute.
+        precision: ``fp32`` or ``bf16`` (autocast).
+
+    """
+    diffusion = Diffusion(task.diffusion.schedule)
+    config = task.sampling
+    labels = torch.from_numpy(sample_labels(numbers.stop, backbone.num_classes))
+    for start in range(numbers.start, numbers.stop, batch_size):
+        part = range(start, min(start + batch_size, numbers.stop))
+        y = labels[part.start : part.stop].to(device)
+        null = y if config.guidance_scale == 1 else torch.full_like(y, backbone.null_label)
+        model = guided(backbone, y, null, config.guidance_scale, config.guidance_channels)
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            images = sample(
+                diffusion,
+                model,
+                (backbone.in_channels, backbone.input_size, backbone.input_size),
+                [torch_generator(seed, "sampling", k) for k in part],
+                config.steps,
+                device,
+            )
+        yield to_pixels(images).cpu().numpy()

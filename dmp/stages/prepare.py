@@ -1,0 +1,34 @@
+"""Before any training: the feature extractor, and the reference that samples are compared with."""
+
+import numpy as np
+
+from dmp.data.images import load_split
+from dmp.data.registry import dataset_info
+from dmp.metrics import classifier
+from dmp.metrics.features import extract, save_features
+from dmp.stages.common import Context, task_data
+
+
+def train_extractor(context: Context, dataset: str) -> None:
+    """Train the dataset's own classifier, by the configuration of the first task that uses it."""
+    task = next(t for t in context.plan.scale.tasks.values() if t.data.name == dataset)
+    train, held_out = load_split(task.data)
+    epochs = task.evaluation.extractor.epochs
+    model = classifier.train_classifier(train, dataset_info(dataset), epochs)
+    description = {
+        "dataset": dataset,
+        "epochs": epochs,
+        "held_out_accuracy": classifier.accuracy(model, held_out),
+    }
+    classifier.save_classifier(context.layout.extractor(dataset), model, description)
+
+
+def make_reference(context: Context, task: str) -> None:
+    """Extract the features of a task's real images."""
+    config = context.plan.scale.tasks[task]
+    train, held_out = task_data(config)
+    images = (train if config.evaluation.reference == "train" else held_out).images
+    extractor = config.evaluation.extractor.name
+    weights = context.layout.extractor(config.data.name) if extractor == classifier.NAME else None
+    features = extract(images, extractor, weights, context.device)
+    save_features(context.layout.reference(task), features, count=np.array(len(images)))

@@ -1,0 +1,103 @@
+"""What a schema cannot say: does every name exist, and can every cell be built?"""
+
+from dmp.config import PatchConfig, TaskConfig, Variant, nearest
+from dmp.data.registry import dataset_info
+from dmp.errors import DMPError
+from dmp.studies.schema import Cell, Comparison, Scale, Study
+
+
+def check_task(name: str, task: TaskConfig, where: str) -> None:
+    """Check one task of a scale.
+
+    Raises:
+        DMPError: naming the key, the value and what is accepted.
+
+    """
+    place = f"{where}: tasks.{name}"
+    info = dataset_info(task.data.name, f"{place}.data.name")
+    size, patch = info.image_size, task.backbone.patch_size
+    if size % patch:
+        raise DMPError(
+            f"{place}.backbone.patch_size = {patch} does not divide the {size}-pixel images of "
+            f"'{task.data.name}'"
+        )
+    if task.backbone.hidden_size % (4 * task.backbone.num_heads):
+        # Heads share the width evenly, and the 2-d position embedding needs quarters of it.
+        raise DMPError(
+            f"{place}.backbone.hidden_size = {task.backbone.hidden_size} is not a multiple of "
+            f"4 × num_heads = {4 * task.backbone.num_heads}"
+        )
+    if task.sampling.guidance_scale != 1 and not task.label_dropout:
+        raise DMPError(
+            f"{place}.sampling.guidance_scale = {task.sampling.guidance_scale} needs a backbone "
+            f"that was trained with label_dropout > 0 and conditioning: class"
+        )
+    if task.label_dropout and task.conditioning == "none":
+        raise DMPError(f"{place}.label_dropout needs conditioning: class, not none")
+    if task.sampling.steps > task.diffusion.timesteps:
+        raise DMPError(
+            f"{place}.sampling.steps = {task.sampling.steps} is more than the "
+            f"{task.diffusion.timesteps} timesteps of the diffusion"
+        )
+    pretraining = task.pretraining
+    window = pretraining.convergence_every * (pretraining.convergence_checkpoints - 1)
+    if window >= pretraining.iterations:
+        raise DMPError(
+            f"{place}.pretraining: {pretraining.convergence_checkpoints} checkpoints "
+            f"{pretraining.convergence_every} iterations apart do not fit into "
+            f"{pretraining.iterations} iterations"
+        )
+    if task.evaluation.reference == "held-out" and not task.data.held_out:
+        raise DMPError(f"{place}.evaluation.reference = held-out needs data.held_out > 0")
+
+
+def resolve_cell(cell: Cell, scale: Scale, where: str) -> Variant:
+    """Check that a cell's task and variant exist and fit together; return the variant.
+
+    Raises:
+        DMPError: unknown task, unknown variant, or a depth that the backbone does not have.
+
+    """
+    known = {*scale.tasks, *scale.not_run}
+    if cell.task not in known:
+        raise DMPError(f"{where}: unknown task '{cell.task}': {nearest(cell.task, known)}")
+    variant = Variant.parse(cell.variant, where)
+    if cell.task in scale.tasks and isinstance(variant.patch, PatchConfig):
+        try:
+            variant.patch.blocks(scale.tasks[cell.task].backbone.depth)
+        except ValueError as error:
+            raise DMPError(
+                f"{where}: variant '{cell.variant}' of task '{cell.task}': {error}"
+            ) from error
+    return variant
+
+
+def resolve_comparisons(study: Study, where: str) -> list[Comparison]:
+    """Spell out every comparison with its task and with canonical names of variants.
+
+    Raises:
+        DMPError: a comparison names cells that the study does not have, or an unknown claim.
+
+    """
+    present = {(cell.task, Variant.parse(cell.variant, where).name) for cell in study.cells}
+    claims = {claim.id for claim in study.claims}
+    resolved = []
+    for number, comparison in enumerate(study.comparisons):
+        place = f"{where}: comparisons.{number}"
+        variant = Variant.parse(comparison.variant, place).name
+        against = Variant.parse(comparison.against, place).name
+        tasks = [comparison.task] if comparison.task else sorted({task for task, _ in present})
+        matched = [t for t in tasks if {(t, variant), (t, against)} <= present]
+        if not matched:
+            raise DMPError(
+                f"{place}: no task of the study has both '{variant}' and '{against}'; its cells "
+                f"are {', '.join(sorted(f'{t}/{v}' for t, v in present))}"
+            )
+        for claim in comparison.claims:
+            if claim not in claims:
+                raise DMPError(f"{place}: unknown claim '{claim}': {nearest(claim, claims)}")
+        resolved += [
+            Comparison(task=task, variant=variant, against=against, claims=comparison.claims)
+            for task in matched
+        ]
+    return resolved

@@ -1,0 +1,88 @@
+"""From YAML files to validated models, with errors that name file and key."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dmp.config import from_data, nearest
+from dmp.errors import DMPError
+from dmp.studies.schema import ParameterStudy, Scale, Study
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML allows a key twice and keeps the last; here that is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {k for k in keys if isinstance(k, str) and keys.count(k) > 1 and k != "<<"}
+        if twice:
+            line = node.start_mark.line + 1
+            raise DMPError(f"key '{sorted(twice)[0]}' is given twice in the mapping at line {line}")
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read one YAML file.
+
+    Raises:
+        DMPError: the file is unreadable, not YAML, or gives a key twice.
+
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except OSError as error:
+        raise DMPError(f"{path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DMPError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except DMPError as error:
+        raise DMPError(f"{path}: {error}") from error
+
+
+def _merge(base: Any, change: Any) -> Any:
+    if isinstance(base, dict) and isinstance(change, dict):
+        return base | {key: _merge(base.get(key), value) for key, value in change.items()}
+    return change
+
+
+def scale_names(ablations: Path) -> list[str]:
+    """Return the names of all scales."""
+    return sorted(path.stem for path in (ablations / "scales").glob("*.yaml"))
+
+
+def load_scale(ablations: Path, name: str) -> Scale:
+    """Read ``scales/<name>.yaml``; its ``defaults`` are merged into every task.
+
+    Raises:
+        DMPError: no such scale, or the file is not valid.
+
+    """
+    path = ablations / "scales" / f"{name}.yaml"
+    if not path.is_file():
+        raise DMPError(
+            f"unknown scale '{name}' (no {path}): {nearest(name, scale_names(ablations))}"
+        )
+    data = read_yaml(path)
+    if isinstance(data, dict) and isinstance(data.get("tasks"), dict):
+        defaults = data.pop("defaults", {})
+        data["tasks"] = {k: _merge(defaults, task) for k, task in data["tasks"].items()}
+    return from_data(Scale, data, str(path))
+
+
+def load_studies(ablations: Path) -> dict[str, Study | ParameterStudy]:
+    """Read every file in ``studies/``, by name of file.
+
+    Raises:
+        DMPError: there is none, or one is not valid.
+
+    """
+    paths = sorted((ablations / "studies").glob("*.yaml"))
+    if not paths:
+        raise DMPError(f"no studies: {ablations / 'studies'} has no .yaml file")
+    studies: dict[str, Study | ParameterStudy] = {}
+    for path in paths:
+        data = read_yaml(path)
+        kind = data.get("kind", "runs") if isinstance(data, dict) else "runs"
+        model = ParameterStudy if kind == "parameters" else Study
+        studies[path.stem] = from_data(model, data, str(path))
+    return studies

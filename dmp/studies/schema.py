@@ -1,0 +1,157 @@
+"""What the files under ``ablations/`` may say."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from dmp.config import Strict, TaskConfig
+
+
+class Claim(Strict):
+    """A sentence of the paper, in our words.
+
+    Attributes:
+        id: the claim's number, such as ``C02``.
+        statement: what is claimed.
+        location: where in the paper.
+        remark: what the sources themselves say against it or leave open.
+
+    """
+
+    id: str
+    statement: str
+    location: str
+    remark: str = ""
+
+
+class Cell(Strict):
+    """One row of a study: a variant of a task, and what the paper reports for it."""
+
+    task: str
+    variant: str
+    label: str = ""
+    paper: dict[str, float | str] = {}
+
+
+class Comparison(Strict):
+    """A paired difference ``variant - against``; without a task, in every task that has both."""
+
+    variant: str
+    against: str
+    task: str | None = None
+    claims: list[str] = []
+
+
+class Study(Strict):
+    """One table or figure: what is run, what is compared, what the paper says.
+
+    Attributes:
+        title: the table's heading.
+        source: where the paper's numbers stand.
+        metrics: the first is the primary endpoint.
+        cells: the rows.
+        comparisons: the differences that are tested, corrected together.
+        claims: the claims that the comparisons bear on.
+        notes: printed below the table.
+
+    """
+
+    title: str
+    source: str
+    kind: Literal["runs"] = "runs"
+    metrics: list[str] = ["fid"]
+    cells: Annotated[list[Cell], Field(min_length=1)]
+    comparisons: list[Comparison] = []
+    claims: list[Claim] = []
+    notes: list[str] = []
+
+
+class ParameterCell(Strict):
+    """One backbone of the paper, built at its real size, and what the paper reports for it.
+
+    Attributes:
+        size: a published DiT size: S, B, L or XL.
+        patch_size: edge of a patch in latent pixels.
+        classes: rows of the label embedding, the null row not counted; 1 if unconditional.
+        label_dropout: above 0, the label embedding has a null row.
+        nominal_millions: the rounded backbone size from which the paper computes its percentages.
+        paper_dmp: the paper's size with DMP, as printed.
+        paper_increase: the paper's increase in percent, as printed.
+
+    """
+
+    size: str
+    patch_size: PositiveInt
+    classes: PositiveInt = 1
+    label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    nominal_millions: PositiveFloat
+    paper_dmp: str
+    paper_increase: str
+
+
+class ParameterStudy(Strict):
+    """A table of parameter counts, computed from real modules; it needs no run.
+
+    Attributes:
+        title: the table's heading.
+        source: where the paper's numbers stand.
+        input_size: height and width of the latent image.
+        channels: channels of the latent image.
+        cells: the rows.
+        claims: the claims that the counts bear on.
+        notes: printed below the table.
+
+    """
+
+    title: str
+    source: str
+    kind: Literal["parameters"]
+    input_size: PositiveInt
+    channels: PositiveInt
+    cells: Annotated[list[ParameterCell], Field(min_length=1)]
+    claims: list[Claim] = []
+    notes: list[str] = []
+
+
+class Execution(Strict):
+    """How the workflow runs things; nothing here changes a number beyond float rounding.
+
+    Attributes:
+        job: ``run`` does all stages of a run in one process, which saves the start-up of Python
+            where training takes seconds; ``stage`` makes each stage a job of its own.
+        threads: CPU threads of a job.
+        sampling_batch_size: images sampled at once.
+
+    """
+
+    job: Literal["run", "stage"] = "run"
+    threads: PositiveInt = 1
+    sampling_batch_size: PositiveInt = 256
+
+
+class Scale(Strict):
+    """How big: binds each task of the paper to data, backbone and sizes.
+
+    Attributes:
+        title: for the tables.
+        conclusive: False where the sizes are too small for any conclusion; the tables say so.
+        seeds: seeds per variant; seed k of every variant shares data order and noise.
+        baseline_seeds: how many baselines are trained; seed k rests on baseline
+            ``k mod baseline_seeds``, so that more seeds never change the baseline of earlier ones.
+        first_seed: the lowest seed, for fresh replications.
+        precision: of training and sampling.
+        execution: how it runs.
+        tasks: the tasks.
+        not_run: tasks that this scale leaves out, and why.
+
+    """
+
+    title: str
+    conclusive: bool = True
+    seeds: PositiveInt
+    baseline_seeds: PositiveInt = 1
+    first_seed: NonNegativeInt = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    execution: Execution = Execution()
+    tasks: dict[str, TaskConfig]
+    not_run: dict[str, str] = {}

@@ -1,0 +1,88 @@
+"""Tensors on disk: safetensors with a description and a checksum inside, written atomically."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dmp.errors import DMPError
+from dmp.files import atomic_path, write_error
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        # NumPy knows no bfloat16: the bytes are what is hashed, whatever the type.
+        digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], description: Any) -> None:
+    """Write tensors with a JSON description of what they are.
+
+    Raises:
+        DMPError: the file cannot be written; what stood there before still stands.
+
+    """
+    on_cpu = {name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}
+    metadata = {
+        "description": json.dumps(description, sort_keys=True),
+        "sha256": _checksum(on_cpu),
+    }
+    with atomic_path(path) as temporary:
+        try:
+            save_file(on_cpu, temporary, metadata=metadata)
+        except SafetensorError as error:  # how the library reports, among others, a full disk
+            cause = OSError(28, str(error)) if "os error 28" in str(error).lower() else None
+            raise write_error(Path(path), cause or OSError(str(error))) from error
+
+
+_MEND = "delete it and run the same command again"
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, str]]]:
+    path = Path(path)
+    if not path.is_file():
+        raise DMPError(f"{path} does not exist; the stage that writes it has not run")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if "sha256" not in metadata or "description" not in metadata:
+                raise DMPError(f"{path} was not written by this project: it has no checksum inside")
+            yield file, metadata
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DMPError(f"{path} is truncated or corrupt ({error}); {_MEND}") from error
+
+
+def read_description(path: str | Path) -> Any:
+    """Read the description alone, without the tensors.
+
+    Raises:
+        DMPError: as :func:`load_tensors`, but for damage inside the tensors.
+
+    """
+    with _opened(path) as (_, metadata):
+        return json.loads(metadata["description"])
+
+
+def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
+    """Read what :func:`save_tensors` wrote: tensors on the CPU, and their description.
+
+    Raises:
+        DMPError: the file is missing, truncated or corrupt, or was not written by this project.
+
+    """
+    with _opened(path) as (file, metadata):
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if _checksum(tensors) != metadata["sha256"]:
+        raise DMPError(f"{path} is corrupt: its content does not match its checksum; {_MEND}")
+    return tensors, json.loads(metadata["description"])

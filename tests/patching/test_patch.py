@@ -1,0 +1,258 @@
+"""The method, on a small backbone whose parts have non-zero weights."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from dmp.backbones import DiT
+from dmp.config import PatchConfig
+from dmp.errors import DMPError
+from dmp.patching import Patch, entropy, importance_loss, load_loss, patch
+from dmp.tensorfile import save_tensors
+
+DEPTH, TOKENS, WIDTH = 3, 16, 16
+
+
+def make_backbone(depth: int = DEPTH, width: int = WIDTH, seed: int = 0) -> DiT:
+    """A DiT with random weights everywhere; freshly initialised, its output would be all zero."""
+    model = DiT(8, 2, 1, hidden_size=width, depth=depth, num_heads=2)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.2, generator=generator)
+    return model
+
+
+def make_inputs(batch: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(batch, 1, 8, 8, generator=generator)
+    return x, torch.randint(0, 1000, (batch,), generator=generator), torch.zeros(batch).long()
+
+
+def randomise(attached: Patch) -> None:
+    for parameter in attached.parameters():
+        nn.init.normal_(parameter, generator=torch.Generator().manual_seed(2))
+
+
+CONFIGS = [
+    PatchConfig(),
+    PatchConfig(gate="none"),
+    PatchConfig(selection="uniform"),
+    PatchConfig(depth=1),
+    PatchConfig(depth="half"),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_zero_initialised_patch_leaves_backbone_unchanged_to_the_last_bit(config):
+    model, inputs = make_backbone(), make_inputs()
+    before = model(*inputs)
+    patch(model, config)
+    assert torch.equal(model(*inputs), before)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_remove_restores_the_backbone_exactly(config):
+    model, inputs = make_backbone(), make_inputs()
+    trainable = {name: p.requires_grad for name, p in model.named_parameters()}
+    before = model(*inputs)
+    attached = patch(model, config)
+    randomise(attached)
+    assert not torch.equal(model(*inputs), before)
+    attached.remove()
+    assert torch.equal(model(*inputs), before)
+    assert {name: p.requires_grad for name, p in model.named_parameters()} == trainable
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_patched_forward_is_equation_5(config):
+    """The oracle writes Eqs. 4 and 5 out, block by block, with NumPy for the gate."""
+    model, (x, t, y) = make_backbone(), make_inputs()
+    attached = patch(model, config)
+    randomise(attached)
+    actual = model(x, t, y)
+
+    embedding = model.t_embedder(t)
+    condition = embedding + model.y_embedder(y)
+    tokens = model.x_embedder(x) + model.pos_embed
+    for i, block in enumerate(model.blocks):
+        if i < len(attached.prompts):
+            prompts = attached.prompts[i].detach().numpy()
+            weights = np.ones((len(x), TOKENS))
+            if attached.gate is not None:
+                linear = attached.gate.linear
+                fed = embedding.detach().numpy()
+                if config.selection == "distinct":
+                    fed = np.column_stack([fed, np.full(len(x), i)])
+                logits = fed @ linear.weight.detach().numpy().T + linear.bias.detach().numpy()
+                e = np.exp(logits - logits.max(axis=1, keepdims=True))
+                weights = e / e.sum(axis=1, keepdims=True)
+            tokens = tokens + torch.tensor(weights[:, :, None] * prompts, dtype=torch.float32)
+        # Called past its hooks: the oracle adds the prompts itself.
+        tokens = block.forward(tokens, condition)
+    expected = model.unpatchify(model.final_layer(tokens, condition))
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_only_the_patch_trains():
+    model = make_backbone()
+    attached = patch(model, PatchConfig())
+    model(*make_inputs()).square().sum().backward()
+    assert all(p.grad is None for p in model.parameters())
+    assert attached.prompts.grad.abs().sum() > 0
+    # At zero prompts the gate multiplies nothing: its first gradient is zero.
+    assert attached.gate.linear.weight.grad.abs().sum() == 0
+
+
+def test_distinct_selection_differs_between_blocks_and_uniform_does_not():
+    for selection, same in (("distinct", False), ("uniform", True)):
+        model = make_backbone()
+        attached = patch(model, PatchConfig(selection=selection))
+        model(*make_inputs())
+        first, last = attached.weights()[0], attached.weights()[-1]
+        assert torch.equal(first, last) == same
+
+
+def test_depth_counts_patched_blocks_from_the_input():
+    for depth, blocks in ((1, 1), ("half", 1), (2, 2), ("all", 3)):
+        attached = patch(make_backbone(), PatchConfig(depth=depth))
+        assert attached.prompts.shape == (blocks, TOKENS, WIDTH)
+
+
+def test_depth_beyond_the_backbone_is_refused():
+    with pytest.raises(DMPError, match=r"depth = 4, but the backbone has 3 blocks.*1 to 3"):
+        patch(make_backbone(), PatchConfig(depth=4))
+
+
+def test_unknown_backbone_is_refused_with_the_known_ones():
+    with pytest.raises(DMPError, match=r"cannot patch a Linear.*DiT"):
+        patch(nn.Linear(2, 2), PatchConfig())
+
+
+def test_tokens_of_another_resolution_are_refused():
+    model = make_backbone()
+    patch(model, PatchConfig())
+    with pytest.raises(DMPError, match=r"tokens of shape \(2, 4, 16\).*made for 16 tokens"):
+        model.blocks[0](torch.zeros(2, 4, WIDTH), torch.zeros(2, WIDTH))
+
+
+def test_initial_gate_is_a_function_of_the_seed():
+    gates = [patch(make_backbone(), PatchConfig(), s).gate.linear.weight for s in (0, 0, 1)]
+    assert torch.equal(gates[0], gates[1])
+    assert not torch.equal(gates[0], gates[2])
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_saved_patch_gives_the_same_output_in_a_fresh_backbone(tmp_path, config):
+    model, inputs = make_backbone(), make_inputs()
+    attached = patch(model, config)
+    randomise(attached)
+    attached.save(tmp_path / "patch.safetensors")
+    fresh = make_backbone()
+    loaded = Patch.load(tmp_path / "patch.safetensors", fresh)
+    assert loaded.config == config
+    assert torch.equal(fresh(*inputs), model(*inputs))
+
+
+def test_patch_of_another_backbone_is_refused_and_leaves_it_unpatched(tmp_path):
+    patch(make_backbone(), PatchConfig()).save(tmp_path / "patch.safetensors")
+    other = make_backbone(width=24)
+    with pytest.raises(DMPError, match=r"made for a backbone with .*'hidden_size': 16"):
+        Patch.load(tmp_path / "patch.safetensors", other)
+    assert all(p.requires_grad for n, p in other.named_parameters() if n != "pos_embed")
+
+
+def test_file_that_is_no_patch_is_refused(tmp_path):
+    save_tensors(tmp_path / "other.safetensors", {"a": torch.zeros(1)}, {"format": "weights"})
+    with pytest.raises(DMPError, match="is not a patch"):
+        Patch.load(tmp_path / "other.safetensors", make_backbone())
+
+
+def random_weights(seed: int, scale: float) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.randn(4, 6, 9, generator=generator, dtype=torch.float64) * scale).softmax(-1)
+
+
+@given(st.integers(0, 1000), st.floats(0, 5))
+@settings(max_examples=30, deadline=None)
+def test_importance_loss_is_equations_9_and_10(seed, scale):
+    weights = random_weights(seed, scale)
+    expected = 0.0
+    for image in weights.numpy().transpose(1, 0, 2):
+        for block in image:
+            mean = sum(block) / len(block)
+            variance = sum((g - mean) ** 2 for g in block) / len(block)
+            expected += variance / (mean**2 + 1e-5) / weights.shape[1]
+    assert float(importance_loss(weights)) == pytest.approx(expected)
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_balancing_losses_do_not_depend_on_the_order_of_prompts_or_images(seed, other):
+    weights = random_weights(seed, 2)
+    generator = torch.Generator().manual_seed(other)
+    shuffled = weights[:, torch.randperm(6, generator=generator)]
+    shuffled = shuffled[:, :, torch.randperm(9, generator=generator)]
+    for loss in (importance_loss, load_loss, entropy):
+        torch.testing.assert_close(loss(shuffled), loss(weights))
+
+
+def test_importance_loss_of_equal_weights_is_zero_and_has_a_gradient_elsewhere():
+    assert float(importance_loss(torch.full((2, 3, 4), 0.25))) == 0
+    weights = random_weights(0, 1).requires_grad_()
+    importance_loss(weights).backward()
+    assert weights.grad.abs().sum() > 0
+
+
+def test_load_loss_as_written_counts_negative_weights_and_has_no_gradient():
+    weights = torch.tensor([[[-1.0, 0.0, 2.0], [-1.0, -2.0, 1.0]]], requires_grad=True)
+    loss = load_loss(weights)
+    assert float(loss) == 1.5
+    assert not loss.requires_grad
+    assert float(load_loss(random_weights(0, 3))) == 0
+
+
+def test_load_loss_changes_no_gradient_to_the_last_bit():
+    gradients = []
+    for weight in (0.0, 1.0):
+        model = make_backbone()
+        attached = patch(model, PatchConfig())
+        randomise(attached)
+        loss = model(*make_inputs()).square().mean() + importance_loss(attached.weights())
+        if weight:
+            loss = loss + weight * load_loss(attached.weights())
+        loss.backward()
+        gradients.append([p.grad.clone() for p in attached.parameters()])
+    for without, with_load in zip(*gradients, strict=True):
+        assert torch.equal(without, with_load)
+
+
+def test_entropy_lies_between_one_prompt_and_all_alike():
+    assert float(entropy(torch.full((1, 1, 8), 1 / 8))) == pytest.approx(np.log(8))
+    assert float(entropy(torch.eye(8)[None])) == 0
+
+
+def test_a_new_gate_is_one_class_and_its_name(monkeypatch):
+    from dmp.patching import GATES, register_gate
+
+    class Even(nn.Module):
+        def __init__(self, config, points):
+            super().__init__()
+            self.count = points.num_tokens
+
+        def reset(self, generator):
+            pass
+
+        def forward(self, condition, block):
+            return condition.new_full((len(condition), self.count), 1 / self.count)
+
+    monkeypatch.setitem(GATES, "even", Even)
+    assert register_gate("even")(Even) is Even
+    model, inputs = make_backbone(), make_inputs()
+    attached = patch(model, PatchConfig.model_construct(**{**dict(PatchConfig()), "gate": "even"}))
+    randomise(attached)
+    model(*inputs)
+    assert torch.allclose(attached.weights(), torch.tensor(1 / TOKENS))

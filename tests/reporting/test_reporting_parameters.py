@@ -1,0 +1,52 @@
+from types import SimpleNamespace
+
+import pytest
+
+from dmp.errors import DMPError
+from dmp.reporting.parameters import PARAMETER_COLUMNS, read_parameters, write_parameters
+
+STUDY = SimpleNamespace(
+    id="table1", title="Parameters with and without DMP", source="Table 1", notes=["A note."]
+)
+ROWS = (
+    "DiT-B/2,130,129751040,2359296,197120,2556416,132.56,1.966,130M,132.5M,+1.96%\n"
+    "DiT-L/2,458,457001000,6291456,262656,6554112,464.55,1.431,458M,464.5M,+1.43%\n"
+)
+
+
+@pytest.fixture
+def parameters(tmp_path):
+    path = tmp_path / "parameters.csv"
+    path.write_text(",".join(PARAMETER_COLUMNS) + "\n" + ROWS)
+    return read_parameters(path)
+
+
+def test_all_formats_show_counts_and_the_paper_as_printed(parameters, tmp_path):
+    write_parameters(STUDY, parameters, tmp_path / "out")
+    files = {path.suffix: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert set(files) == {".csv", ".md", ".tex", ".html"}
+    for suffix in (".md", ".html"):
+        for text in ("DiT-B/2", "129,751,040", "2,556,416", "132.56", "1.97", "132.5M", "+1.96%"):
+            assert text in files[suffix]
+    assert r"+1.96\%" in files[".tex"]
+    assert files[".csv"].splitlines()[1] == (
+        "DiT-B/2,130.0,129751040,2359296,197120,2556416,132.56,1.966,130M,132.5M,+1.96%"
+    )
+
+
+def test_same_input_gives_the_same_bytes(parameters, tmp_path):
+    for folder in ("a", "b"):
+        write_parameters(STUDY, parameters, tmp_path / folder)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_counts_that_do_not_add_up_are_refused(parameters, tmp_path):
+    parameters.loc[1, "added"] += 1
+    with pytest.raises(DMPError, match="DiT-L/2: prompts = 6291456 and gate = 262656 do not add"):
+        write_parameters(STUDY, parameters, tmp_path)
+
+
+def test_missing_column_is_named(parameters, tmp_path):
+    with pytest.raises(DMPError, match="lacks the columns gate"):
+        write_parameters(STUDY, parameters.drop(columns="gate"), tmp_path)

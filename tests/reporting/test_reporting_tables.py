@@ -1,0 +1,174 @@
+import re
+import subprocess
+import sys
+from importlib.resources import files
+
+import pandas as pd
+import pytest
+
+from dmp.errors import DMPError
+from dmp.reporting import page as pages
+from dmp.reporting.tables import study_page, write_table
+
+FILES = ["table2-comparisons.csv", "table2.csv", "table2.html", "table2.md", "table2.tex"]
+
+
+def make_page(study, scale, measure, baselines, **options):
+    return study_page(study, scale, *measure(**options), baselines)
+
+
+def test_all_formats_are_written_and_nothing_else(study, scale, measure, baselines, tmp_path):
+    write_table(study, scale, *measure(), baselines, tmp_path / "new")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == FILES
+
+
+def test_same_input_gives_the_same_bytes(study, scale, measure, baselines, tmp_path):
+    for folder in ("a", "b"):
+        write_table(study, scale, *measure(), baselines, tmp_path / folder)
+    for name in FILES:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_csv_files_hold_all_digits(study, scale, measure, baselines, tmp_path):
+    cells, comparisons = measure()
+    write_table(study, scale, cells, comparisons, baselines, tmp_path)
+    read = pd.read_csv(tmp_path / "table2.csv")
+    compared = pd.read_csv(tmp_path / "table2-comparisons.csv")
+    assert read["mean"].dropna().tolist() == cells["mean"].dropna().tolist()
+    assert compared["boot_low"].dropna().tolist() == comparisons["boot_low"].dropna().tolist()
+    assert read["seeds"].dropna().unique().tolist() == [3]
+    assert ",6.80," in (tmp_path / "table2.csv").read_text()
+
+
+def test_cell_shows_our_number_beside_the_paper_number(study, scale, measure, baselines):
+    cells, comparisons = measure()
+    frame = study_page(study, scale, cells, comparisons, baselines).tables[0].frame
+    line = frame[(frame["Task"] == "class") & (frame["Method"] == "Fine-tuning")].iloc[0]
+    row = cells[(cells["task"] == "class") & (cells["variant"] == "fine-tuning")].iloc[0]
+    mean, low, high = map(float, re.findall(r"[\d.]+", line["FID ↓, here"]))
+    assert (mean, low, high) == pytest.approx((row["mean"], row.low, row.high), abs=0.06)
+    assert (line["Seeds"], line["FID, paper"]) == ("3", "6.80")
+    assert line["Δ FID to baseline, paper"] == "0.53"
+    assert re.fullmatch(r"−?[\d.]+ \[−?[\d.]+, −?[\d.]+\]", line["Δ FID to baseline, here"])
+    assert set(frame) >= {"Denoising MSE ↓", "KID ↓"}
+
+
+def test_difference_to_baseline_is_that_of_the_comparison(study, scale, measure, baselines):
+    first, second = make_page(study, scale, measure, baselines).tables
+    cell = first.frame[first.frame["Method"] == "Dmp"].iloc[0]
+    pair = second.frame[second.frame["Comparison"] == "Dmp − Baseline"].iloc[0]
+    assert cell["Δ FID to baseline, here"] == pair["Difference [t interval]"]
+    assert cell["Δ FID to baseline, paper"] == pair["Paper"] == "−0.40"
+    assert first.frame[first.frame["Method"] == "Baseline"].iloc[0, -4] == "–"
+
+
+def test_cell_that_is_not_run_says_why_and_keeps_the_paper_number(study, scale, measure, baselines):
+    first, second = make_page(study, scale, measure, baselines).tables
+    line = first.frame[first.frame["Task"] == "text"].iloc[2]
+    assert line["FID ↓, here"] == "not run at this scale: not built yet"
+    assert (line["KID ↓"], line["Seeds"], line["FID, paper"]) == ("–", "–", "5.87")
+    pairs = second.frame[second.frame["Task"] == "text"]
+    assert pairs["Metric"].tolist() == ["FID ↓"] * 3
+    assert (pairs["p exact"] == "–").all()
+
+
+def test_comparisons_show_the_primary_endpoint_then_the_denoising_loss(
+    study, scale, measure, baselines
+):
+    frame = make_page(study, scale, measure, baselines).tables[1].frame
+    assert frame["Metric"].drop_duplicates().tolist() == ["FID ↓", "Denoising MSE ↓"]
+    assert frame["Claims"].tolist()[:3] == ["C02, C09", "–", "C05"]
+    assert "nan" not in frame.to_string().lower()
+
+
+def test_baseline_that_has_not_converged_marks_what_rests_on_it(study, scale, measure, baselines):
+    baselines.loc[
+        (baselines["task"] == "class") & (baselines["baseline_seed"] == 0), "converged"
+    ] = False
+    page = make_page(study, scale, measure, baselines)
+    for table, column in zip(page.tables, ("Method", "Comparison"), strict=True):
+        marked = table.frame[column].str.endswith("†")
+        assert (marked == (table.frame["Task"] == "class")).all()
+    (note,) = [note for note in page.notes if note.startswith("†")]
+    for part in ("Baseline 0 of task class", "4000 iterations", "20.1", "−8.1 %", "p = 0.001"):
+        assert part in note
+    for render in (pages.markdown, pages.html):
+        assert "Dmp †" in render(page)
+    assert r"Dmp \textsuperscript{\dag}" in pages.latex(page)
+
+
+def test_baseline_that_nothing_rests_on_marks_nothing(study, scale, measure, baselines):
+    baselines.loc[baselines["baseline_seed"] == 1, "converged"] = False
+    assert "†" not in pages.markdown(make_page(study, scale, measure, baselines))
+    assert "†" in pages.markdown(make_page(study, scale, measure, baselines, baseline_seeds=2))
+
+
+def test_baseline_of_unknown_convergence_is_refused(study, scale, measure, baselines):
+    known = baselines[baselines["task"] != "class"]
+    with pytest.raises(DMPError, match="baseline 0 of task 'class' is not in the table"):
+        make_page(study, scale, measure, known)
+
+
+def test_scale_without_conclusion_says_so_first(study, scale, measure, baselines):
+    assert make_page(study, scale, measure, baselines).warning == ""
+    scale.conclusive = False
+    assert "no conclusion may be drawn" in make_page(study, scale, measure, baselines).warning
+
+
+def test_introduction_says_what_was_run_and_what_may_be_compared(study, scale, measure, baselines):
+    text = " ".join(make_page(study, scale, measure, baselines).introduction)
+    for part in ("'digits'", "FFHQ, DiT-B/2", "digits, DiT with 4 blocks", "Table 2", "not compar"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("seeds", "parts"),
+    [
+        (1, ["one seed, so that there is no interval"]),
+        (3, ["the seed, n = 3", "2/2^3 = 0.25, so that this test cannot reach 0.05"]),
+        (6, ["the seed, n = 6", "2/2^6 = 0.03125."]),
+    ],
+)
+def test_notes_name_the_unit_and_the_smallest_p(study, scale, measure, baselines, seeds, parts):
+    notes = "\n".join(make_page(study, scale, measure, baselines, seeds=seeds).notes)
+    assert all(part in notes for part in parts)
+    assert ("p exact" in notes) == (seeds > 1)
+
+
+def test_notes_name_baselines_where_they_are_the_unit(study, scale, measure, baselines):
+    notes = "\n".join(make_page(study, scale, measure, baselines, seeds=4, baseline_seeds=2).notes)
+    assert "the baseline, n = 2" in notes
+    assert "2/2^2 = 0.5" in notes
+
+
+def test_notes_name_family_evaluator_samples_and_protocol(study, scale, measure, baselines):
+    notes = make_page(study, scale, measure, baselines).notes
+    assert notes[0] == "A note of\nthe study."
+    assert any("corrected for the 6 comparisons" in note for note in notes)
+    protocol = "FID, Denoising MSE, KID by digits-classifier on 1438 samples, protocol a1b2c3."
+    assert notes[-1] == f"Task class: {protocol}"
+
+
+def test_study_without_comparisons_has_one_table(study, scale, measure, baselines, tmp_path):
+    cells, comparisons = measure()
+    write_table(study, scale, cells, comparisons.iloc[:0], baselines, tmp_path)
+    assert (tmp_path / "table2.md").read_text().count("**") == 2
+    assert len((tmp_path / "table2-comparisons.csv").read_text().splitlines()) == 1
+
+
+def test_importing_tables_does_not_import_torch_or_matplotlib():
+    code = (
+        "import sys, dmp.reporting.tables, dmp.reporting.parameters, dmp.statistics.convergence\n"
+        "print([name for name in ('torch', 'matplotlib') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_templates_are_found_where_the_package_is():
+    folder = files("dmp.reporting") / "templates"
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "page.html.j2",
+        "page.md.j2",
+        "page.tex.j2",
+    ]

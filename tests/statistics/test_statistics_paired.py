@@ -1,0 +1,232 @@
+import itertools
+import warnings
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from dmp.errors import DMPError
+from dmp.statistics.paired import detectable_effect, paired_difference, sign_flip_p
+
+A = np.array([5.87, 5.61, 6.02, 5.95, 5.70])
+B = np.array([6.27, 6.26, 6.10, 6.43, 6.05])
+
+values = st.floats(-100, 100).map(lambda x: round(x, 3))
+pairs = st.lists(st.tuples(values, values), min_size=3, max_size=7)
+
+
+def compare(a, b, **options):
+    return paired_difference(a, b, resamples=199, **options)
+
+
+def enumerated_p(differences):
+    """The sign-flip p value by listing every assignment, in exact integers."""
+    observed = abs(sum(differences))
+    signs = list(itertools.product((-1, 1), repeat=len(differences)))
+    sums = [abs(sum(s * d for s, d in zip(sign, differences, strict=True))) for sign in signs]
+    return sum(total >= observed for total in sums) / len(signs)
+
+
+def bca_over_all_resamples(x, level=0.95):
+    """BCa limits (Efron 1987) from all n^n resamples instead of random ones."""
+    n = len(x)
+    means = np.array([np.sort(r).mean() for r in itertools.product(x, repeat=n)])
+    close = np.isclose(means, x.mean(), rtol=1e-12)
+    share = (np.sum((means < x.mean()) & ~close) + close.sum() / 2) / len(means)
+    z0 = stats.norm.ppf(share)
+    jackknife = np.array([np.delete(x, i).mean() for i in range(n)])
+    centred = jackknife.mean() - jackknife
+    a = (centred**3).sum() / (6 * (centred**2).sum() ** 1.5)
+    z = z0 + stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
+    return np.quantile(means, stats.norm.cdf(z0 + z / (1 - a * z)))
+
+
+def test_t_test_and_interval_agree_with_scipy():
+    difference = paired_difference(A, B, level=0.9)
+    oracle = stats.ttest_rel(A, B)
+    limits = oracle.confidence_interval(0.9)
+    assert difference.p_t == pytest.approx(oracle.pvalue, rel=1e-10)
+    assert (difference.t_low, difference.t_high) == pytest.approx((limits.low, limits.high))
+    assert difference.mean == pytest.approx(difference.mean_a - difference.mean_b)
+    assert (difference.mean_a, difference.mean_b) == pytest.approx((A.mean(), B.mean()))
+
+
+@pytest.mark.parametrize(
+    "differences",
+    [[3, 1], [1, 2, 3], [-1, 2, 3, 5], [1, 1, -1, 1, 1], [4, -3, 7, 2, 6, -1], [0, 0, 5], [-2] * 7],
+)
+def test_sign_flip_p_agrees_with_enumeration_by_hand(differences):
+    assert sign_flip_p(differences) == pytest.approx(enumerated_p(differences), abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8])
+def test_smallest_sign_flip_p_is_two_over_two_to_the_n(n):
+    assert sign_flip_p(np.linspace(1, 2, n)) == 2 / 2**n
+
+
+def test_sign_flip_p_of_many_units_is_estimated():
+    differences = np.random.default_rng(0).normal(0.5, 1, size=25)
+    estimated = sign_flip_p(differences)
+    assert estimated == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=0.01)
+    assert estimated == sign_flip_p(differences)
+
+
+def test_sign_flip_test_keeps_its_level():
+    rng = np.random.default_rng(2)
+    p_values = [sign_flip_p(draw) for draw in rng.laplace(size=(800, 6))]
+    assert np.mean(np.array(p_values) <= 2 / 64) == pytest.approx(2 / 64, abs=0.015)
+
+
+@pytest.mark.parametrize("differences", [B - A, np.array([0.0, 0, 0, 1, 9]), np.arange(4.0) ** 2])
+def test_bootstrap_interval_agrees_with_all_resamples(differences):
+    difference = paired_difference(differences, np.zeros(len(differences)), resamples=49_999)
+    low, high = bca_over_all_resamples(differences)
+    tolerance = 0.02 * (high - low)
+    assert difference.boot_low == pytest.approx(low, abs=tolerance)
+    assert difference.boot_high == pytest.approx(high, abs=tolerance)
+
+
+def test_effect_size_uses_the_published_correction():
+    # Hedges (1981), Table 1: J(4) = 0.7979, J(2) = 0.5642.
+    for n, correction in ((5, 0.7979), (3, 0.5642)):
+        d = (A - B)[:n]
+        effect = compare(A[:n], B[:n]).effect_size
+        assert effect / (d.mean() / d.std(ddof=1)) == pytest.approx(correction, abs=5e-5)
+
+
+def test_effect_size_is_unbiased():
+    m, draws = 5, np.random.default_rng(3).normal(0.7, 1, size=(4000, 6))
+    raw = draws.mean(axis=1) / draws.std(axis=1, ddof=1)
+    one = compare(draws[0], np.zeros(m + 1)).effect_size
+    correction = one / raw[0]
+    assert (raw * correction).mean() == pytest.approx(0.7, abs=0.025)
+    assert raw.mean() > 0.8
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 10, 30])
+def test_detectable_effect_has_80_percent_power(n):
+    effect, critical = detectable_effect(n), stats.t.ppf(0.975, n - 1)
+    shifted = stats.nct(n - 1, effect * np.sqrt(n))
+    assert shifted.sf(critical) + shifted.cdf(-critical) == pytest.approx(0.8, abs=1e-6)
+
+
+def test_detectable_difference_is_found_in_four_of_five_simulated_studies():
+    sd, n = 3.0, 5
+    difference = compare([0.0, 1, 2, 3, 4], [0.0] * n)
+    shift = difference.detectable / difference.sd * sd
+    draws = np.random.default_rng(4).normal(shift, sd, size=(20_000, n))
+    assert np.mean(stats.ttest_1samp(draws, 0, axis=1).pvalue < 0.05) == pytest.approx(
+        0.8, abs=0.01
+    )
+
+
+def test_arms_that_do_the_same_differ_by_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        difference = paired_difference(B, B)
+    zero = {"mean", "t_low", "t_high", "boot_low", "boot_high", "effect_size", "detectable", "sd"}
+    assert {name: getattr(difference, name) for name in zero} == dict.fromkeys(zero, 0.0)
+    assert (difference.p_t, difference.p_exact) == (1.0, 1.0)
+
+
+def test_constant_difference_takes_the_limits_for_no_spread():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # In float64 these differences are not all equal.
+        difference = paired_difference(B - 0.1, B)
+    assert difference.sd == 0
+    assert difference.t_low == difference.mean == difference.boot_high == pytest.approx(-0.1)
+    assert (difference.p_t, difference.p_exact, difference.detectable) == (0.0, 2 / 32, 0.0)
+    assert difference.effect_size == -np.inf
+
+
+def test_one_unit_has_a_difference_and_nothing_else():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        difference = asdict(paired_difference([2.0], [5.0]))
+    numbers = {"mean": -3.0, "mean_a": 2.0, "mean_b": 5.0, "p_exact": 1.0, "n": 1}
+    assert {name: difference.pop(name) for name in numbers} == numbers
+    assert np.isnan(list(difference.values())).all()
+
+
+def test_two_units_have_a_t_interval_but_no_bootstrap_and_no_effect_size():
+    difference = paired_difference([1.0, 2.0], [0.0, 0.0])
+    assert difference.t_low < 1.5 < difference.t_high
+    assert np.isnan([difference.boot_low, difference.boot_high, difference.effect_size]).all()
+    assert difference.detectable == pytest.approx(11.5499 * difference.sd, rel=1e-4)
+
+
+def test_several_baselines_are_the_units():
+    clustered = compare([1, 3, 5, 9, 2, 4], [0, 0, 0, 0, 0, 0], clusters=[0, 0, 1, 1, 2, 2])
+    assert clustered == compare([2, 7, 3], [0, 0, 0])
+    assert clustered.n == 3
+
+
+@settings(max_examples=30, deadline=None)
+@given(pairs)
+def test_swapping_arms_mirrors_every_number_to_the_last_bit(drawn):
+    a, b = np.array(drawn).T
+    assume(np.sort(a - b).mean() != 0)
+    there, back = asdict(compare(a, b)), asdict(compare(b, a))
+    for name in ("mean", "effect_size"):
+        assert back[name] == -there[name]
+    for interval in ("t", "boot"):
+        assert back[f"{interval}_low"] == -there[f"{interval}_high"]
+    for name in ("p_t", "p_exact", "sd", "detectable", "n"):
+        assert back[name] == there[name]
+    assert (back["mean_a"], back["mean_b"]) == (there["mean_b"], there["mean_a"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(drawn=pairs, data=st.data())
+def test_order_of_seeds_changes_no_bit(drawn, data):
+    a, b = np.array(drawn).T
+    order = data.draw(st.permutations(range(len(a))))
+    assert compare(a[order], b[order]) == compare(a, b)
+
+
+@settings(max_examples=30, deadline=None)
+@given(drawn=pairs, shift=st.integers(-50, 50), power=st.integers(-8, 8))
+def test_shift_of_both_arms_changes_nothing_and_scale_scales(drawn, shift, power):
+    a, b = np.array(drawn).T
+    # A shift by an integer and a scale by a power of two leave next to no rounding behind.
+    assume(np.ptp(a - b) > 1e-2)
+    factor = 2.0**power
+    before, after = (
+        asdict(compare(a, b)),
+        asdict(compare(factor * (a + shift), factor * (b + shift))),
+    )
+    for name in ("mean", "t_low", "t_high", "boot_low", "boot_high", "sd", "detectable"):
+        assert after[name] == pytest.approx(factor * before[name], rel=1e-7, abs=factor * 1e-7)
+    for name in ("p_t", "effect_size"):
+        assert after[name] == pytest.approx(before[name], rel=1e-6, abs=1e-9)
+    # A shift can change the last bit of a difference and so break a tie between assignments.
+    assert compare(factor * a, factor * b).p_exact == before["p_exact"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(pairs)
+def test_bootstrap_interval_always_exists_and_lies_within_the_data(drawn):
+    a, b = np.array(drawn).T
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        difference = compare(a, b)
+    slack = 1e-7 * max(1, np.ptp(a - b))
+    assert min(a - b) - slack <= difference.boot_low <= difference.boot_high
+    assert difference.boot_high <= max(a - b) + slack
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        ([1, 2], [1], "a has 2 values and b has 1"),
+        ([], [], "non-empty"),
+        ([1, float("nan")], [1, 2], "finite"),
+    ],
+)
+def test_arms_that_do_not_pair_are_refused(a, b, message):
+    with pytest.raises(DMPError, match=message):
+        paired_difference(a, b)

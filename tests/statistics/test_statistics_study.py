@@ -1,0 +1,277 @@
+from decimal import Decimal
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from dmp.errors import DMPError
+from dmp.statistics.holm import holm
+from dmp.statistics.paper import paper_difference
+from dmp.statistics.study import CELL_COLUMNS, COMPARISON_COLUMNS, cells, comparisons
+
+PAPER = {"baseline": 6.27, "fine-tuning": "6.80", "dmp": 5.87}
+TASKS = ("unconditional", "class-conditional")
+NOT_BUILT = "text conditioning is not built yet"
+
+
+def make_study(**changes):
+    every = [*TASKS, "text-conditional"]
+    study = SimpleNamespace(
+        id="table2",
+        metrics=["fid", "denoising_mse"],
+        cells=[
+            SimpleNamespace(
+                task=task,
+                variant=variant,
+                label=variant.upper(),
+                paper={"fid": number},
+                not_run=NOT_BUILT if task == "text-conditional" else None,
+            )
+            for task in every
+            for variant, number in PAPER.items()
+        ],
+        comparisons=[
+            SimpleNamespace(task=task, variant=variant, against="baseline", claims=["C01", "C02"])
+            for task in every
+            for variant in ("dmp", "fine-tuning")
+        ],
+    )
+    vars(study).update(changes)
+    return study
+
+
+def make_results(seeds=4, baselines=1):
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        [
+            {
+                "task": task,
+                "variant": variant,
+                "seed": seed,
+                "baseline_seed": seed % baselines,
+                "metric": metric,
+                "bin": bin_,
+                "value": rng.normal(10, 1),
+                "samples": 1438,
+                "protocol": "p1",
+                "evaluator": "inception",
+                "commit": "c",
+                "config": variant,
+            }
+            for task in TASKS
+            for variant in PAPER
+            for seed in range(seeds)
+            for metric in ("fid", "denoising_mse")
+            for bin_ in (("all", "0-99") if metric == "denoising_mse" else ("all",))
+        ]
+    )
+
+
+def values(results, variant, task=TASKS[0], metric="fid"):
+    rows = results[(results[["task", "variant", "metric"]] == [task, variant, metric]).all(axis=1)]
+    return rows[rows["bin"] == "all"].sort_values("seed")["value"].to_numpy()
+
+
+def where(results, **keys):
+    return np.logical_and.reduce([results[name] == value for name, value in keys.items()])
+
+
+def pick(table, **keys):
+    (_, row), *more = table[where(table, **keys)].iterrows()
+    assert not more
+    return row
+
+
+def test_cell_agrees_with_scipy():
+    results = make_results()
+    row = pick(cells(results, make_study()), task=TASKS[0], variant="dmp", metric="fid")
+    oracle = stats.ttest_1samp(values(results, "dmp"), 0).confidence_interval()
+    assert (row.low, row.high) == pytest.approx((oracle.low, oracle.high))
+    assert (row.label, row.seeds, row.unit, row.units) == ("DMP", 4, "seed", 4)
+    assert (row.paper, row.samples, row.protocol, row.status) == (5.87, 1438, "p1", "ok")
+
+
+def test_comparison_agrees_with_scipy():
+    results = make_results()
+    row = pick(comparisons(results, make_study()), task=TASKS[0], variant="dmp", metric="fid")
+    oracle = stats.ttest_rel(values(results, "dmp"), values(results, "baseline"))
+    assert row.p_t == pytest.approx(oracle.pvalue)
+    assert row["mean"] == pytest.approx(
+        (values(results, "dmp") - values(results, "baseline")).mean()
+    )
+    assert (row.against, row.n, row.unit, row.claims) == ("baseline", 4, "seed", "C01;C02")
+
+
+def test_tables_have_one_row_per_metric_in_the_order_of_the_study():
+    study, results = make_study(), make_results()
+    estimated, compared = cells(results, study), comparisons(results, study)
+    assert list(estimated) == CELL_COLUMNS
+    assert list(compared) == COMPARISON_COLUMNS
+    assert list(zip(estimated["task"], estimated["variant"], estimated["metric"], strict=True)) == [
+        (cell.task, cell.variant, metric) for cell in study.cells for metric in study.metrics
+    ]
+    assert len(compared) == len(study.comparisons) * len(study.metrics)
+
+
+def test_cell_that_is_not_run_says_why_and_has_no_number():
+    row = pick(
+        cells(make_results(), make_study()), task="text-conditional", variant="dmp", metric="fid"
+    )
+    assert row.status == NOT_BUILT
+    assert row[["mean", "low", "high", "sd", "seeds", "samples"]].isna().all()
+    assert row.paper == 5.87
+
+
+def test_holm_corrects_each_metric_by_itself_and_skips_what_is_not_run():
+    table = comparisons(make_results(), make_study())
+    for metric in ("fid", "denoising_mse"):
+        rows = table[table["metric"] == metric]
+        run = rows["status"] == "ok"
+        for test in ("p_t", "p_exact"):
+            np.testing.assert_array_equal(rows.loc[run, f"{test}_holm"], holm(rows.loc[run, test]))
+            assert rows.loc[~run, f"{test}_holm"].isna().all()
+    assert run.sum() == 4
+
+
+def test_effect_in_the_paper_has_no_rounding_noise():
+    table = comparisons(make_results(), make_study())
+    assert pick(table, task=TASKS[0], variant="dmp", metric="fid").paper_effect == -0.4
+    assert pick(table, task=TASKS[0], variant="fine-tuning", metric="fid").paper_effect == 0.53
+    assert table[table["metric"] == "denoising_mse"]["paper_effect"].isna().all()
+
+
+def test_paper_difference_keeps_printed_digits():
+    assert str(paper_difference(5.87, "6.27")) == "-0.40"
+    assert paper_difference("6.80", "6.27") == Decimal("0.53")
+    for unknown in (None, "<5", "nan"):
+        assert paper_difference(unknown, 6.27) is None
+
+
+def test_several_baselines_become_the_unit():
+    results, study = make_results(baselines=2), make_study()
+    cell = pick(cells(results, study), task=TASKS[0], variant="dmp", metric="fid")
+    assert (cell.seeds, cell.unit, cell.units, cell.baseline_seeds) == (4, "baseline", 2, "0;1")
+    found = pick(comparisons(results, study), task=TASKS[0], variant="dmp", metric="fid")
+    difference = values(results, "dmp") - values(results, "baseline")
+    by_baseline = [difference[::2].mean(), difference[1::2].mean()]
+    assert found.p_t == pytest.approx(stats.ttest_1samp(by_baseline, 0).pvalue)
+
+
+def test_timestep_bins_do_not_enter():
+    results, study = make_results(), make_study()
+    results.loc[results["bin"] == "0-99", "value"] = 1e9
+    assert cells(results, study)["mean"].max() < 20
+    assert comparisons(results, study)["mean"].abs().max() < 20
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_order_of_rows_changes_no_bit(random):
+    results, study = make_results(baselines=2), make_study()
+    order = random.sample(range(len(results)), len(results))
+    shuffled = results.iloc[order]
+    pd.testing.assert_frame_equal(cells(shuffled, study), cells(results, study), check_exact=True)
+    pd.testing.assert_frame_equal(
+        comparisons(shuffled, study), comparisons(results, study), check_exact=True
+    )
+
+
+def test_rows_of_other_studies_change_nothing():
+    results, study = make_results(), make_study()
+    other = results.assign(variant="dmp,gate=attention", protocol="p9", seed=results["seed"] + 90)
+    both = pd.concat([other, results], ignore_index=True)
+    pd.testing.assert_frame_equal(cells(both, study), cells(results, study))
+    pd.testing.assert_frame_equal(comparisons(both, study), comparisons(results, study))
+
+
+def test_single_seed_gives_numbers_without_intervals():
+    results, study = make_results(seeds=1), make_study()
+    row = pick(comparisons(results, study), task=TASKS[0], variant="dmp", metric="fid")
+    assert (row.n, row.p_exact, row.status) == (1, 1.0, "ok")
+    assert np.isfinite(row["mean"])
+    assert np.isnan(row.t_low)
+
+
+@pytest.mark.parametrize("nothing", ["comparisons", "cells"])
+def test_study_with_nothing_in_it_gives_empty_tables(nothing):
+    study = make_study(**{nothing: [], "comparisons": []})
+    assert list(comparisons(make_results(), study)) == COMPARISON_COLUMNS
+    assert len(comparisons(make_results(), study)) == 0
+    assert len(cells(make_results(), study)) == (0 if nothing == "cells" else 18)
+
+
+def test_scale_at_which_nothing_is_run_still_gives_a_table():
+    study = make_study()
+    for cell in study.cells:
+        cell.not_run = "needs a cluster"
+    empty = make_results().iloc[:0]
+    assert (cells(empty, study)["status"] == "needs a cluster").all()
+    assert comparisons(empty, study)["p_t_holm"].isna().all()
+
+
+@pytest.mark.parametrize("column", ["protocol", "evaluator", "samples"])
+@pytest.mark.parametrize("seeds", [[0, 1, 2, 3], [3]])
+def test_different_protocols_are_never_compared(column, seeds):
+    results = make_results()
+    changed = where(results, task=TASKS[0], variant="dmp") & results["seed"].isin(seeds)
+    other = 5000 if column == "samples" else "p2"
+    original = results[column].iloc[0]
+    results.loc[changed, column] = other
+    with pytest.raises(DMPError, match="different protocols are never compared") as caught:
+        comparisons(results, make_study())
+    message = str(caught.value)
+    for part in (f"{column} {original}", f"{column} {other}", TASKS[0], "dmp seed", "metric fid"):
+        assert part in message
+    if len(seeds) == 1:
+        with pytest.raises(DMPError, match="different protocols are never compared"):
+            cells(results, make_study())
+
+
+def test_missing_seed_is_named():
+    results = make_results()
+    results = results[~where(results, task=TASKS[0], variant="dmp", seed=2)]
+    for table in (cells, comparisons):
+        with pytest.raises(
+            DMPError,
+            match="task unconditional, variant dmp, metric fid: the results have seeds 0, 1, 3, "
+            "but lack seed 2",
+        ):
+            table(results, make_study())
+
+
+def test_missing_metric_is_named():
+    results = make_results()
+    results = results[~where(results, task=TASKS[0], metric="denoising_mse")]
+    with pytest.raises(DMPError, match="baseline, metric denoising_mse: the results have no rows"):
+        cells(results, make_study())
+
+
+def test_missing_task_is_named():
+    results = make_results()
+    with pytest.raises(DMPError, match=r"task class-conditional, .*no rows, but lack all seeds"):
+        cells(results[results["task"] == TASKS[0]], make_study())
+
+
+def test_double_row_is_named():
+    results = make_results()
+    double = pd.concat([results, results[where(results, variant="dmp", seed=1)]])
+    for table in (cells, comparisons):
+        with pytest.raises(DMPError, match="task unconditional, variant dmp, metric fid: seed 1 "):
+            table(double, make_study())
+
+
+def test_runs_from_different_baselines_do_not_pair():
+    results = make_results()
+    results.loc[where(results, task=TASKS[0], variant="dmp", seed=3), "baseline_seed"] = 1
+    with pytest.raises(DMPError, match="dmp against baseline, metric fid: seed 3 rest"):
+        comparisons(results, make_study())
+
+
+def test_comparison_of_a_cell_that_the_study_lacks_is_refused():
+    stray = SimpleNamespace(task=TASKS[0], variant="dmp", against="lora", claims=[])
+    with pytest.raises(DMPError, match="study table2 has no cell unconditional/lora"):
+        comparisons(make_results(), make_study(comparisons=[stray]))

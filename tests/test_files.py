@@ -1,0 +1,129 @@
+"""A file holds its old content or its new one, and failures are one clear sentence."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from dmp.errors import DMPError
+from dmp.files import atomic_path, read_json, write_json, write_text
+from dmp.tensorfile import load_tensors, read_description, save_tensors
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A file on a device that is always full: the kernel's own ENOSPC."""
+    if not os.path.exists("/dev/full"):  # noqa: PTH110
+        pytest.skip("this system has no /dev/full")
+    return tmp_path
+
+
+def test_interrupted_write_keeps_the_old_content_and_leaves_nothing(tmp_path):
+    target = tmp_path / "results.csv"
+    write_text(target, "old")
+    with pytest.raises(KeyboardInterrupt), atomic_path(target) as temporary:
+        temporary.write_text("half of the ne")
+        raise KeyboardInterrupt
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_full_disk_is_one_clear_error_and_nothing_half_written(full_disk, monkeypatch):
+    target = full_disk / "weights.json"
+    write_json(target, {"old": True})
+    with pytest.raises(DMPError, match=r"cannot write .*weights.json: no space is left"):
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            with open("/dev/full", "w") as file:  # noqa: PTH123
+                file.write("x" * 10**5)
+    assert read_json(target) == {"old": True}
+    assert list(full_disk.iterdir()) == [target]
+
+
+def test_full_disk_while_saving_tensors_is_the_same_error(tmp_path, monkeypatch):
+    def fail(tensors, path, metadata):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("dmp.tensorfile.save_file", fail)
+    with pytest.raises(DMPError, match=r"cannot write .*w.safetensors: no space is left"):
+        save_tensors(tmp_path / "w.safetensors", {"a": torch.zeros(3)}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_without_permission_is_named(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    # Patched, since a superuser may write everywhere.
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(DMPError, match=r"cannot write .*a.txt: permission denied.*--results"):
+        write_text(tmp_path / "sub" / "a.txt", "x")
+
+
+def test_file_where_a_folder_is_needed_is_named(tmp_path):
+    (tmp_path / "results").write_text("")
+    with pytest.raises(DMPError, match=r"cannot write .*results.*"):
+        write_text(tmp_path / "results" / "a.txt", "x")
+
+
+def test_missing_and_broken_json_are_named(tmp_path):
+    with pytest.raises(DMPError, match=r"a.json does not exist"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text('{"half":')
+    with pytest.raises(DMPError, match=r"a.json is not valid JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def tensors():
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "weight": torch.randn(20, 3, generator=generator),
+        "count": torch.tensor(7),
+        "half": torch.randn(4, generator=generator).bfloat16(),
+    }
+
+
+def test_tensors_and_description_come_back_exactly(tmp_path):
+    save_tensors(tmp_path / "w.safetensors", tensors(), {"step": 3})
+    loaded, description = load_tensors(tmp_path / "w.safetensors")
+    assert description == read_description(tmp_path / "w.safetensors") == {"step": 3}
+    for name, value in tensors().items():
+        assert loaded[name].dtype == value.dtype
+        assert torch.equal(loaded[name], value)
+
+
+def test_same_tensors_make_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        save_tensors(tmp_path / f"{name}.safetensors", tensors(), {"step": 3})
+    first, second = ((tmp_path / f"{n}.safetensors").read_bytes() for n in ("a", "b"))
+    assert first == second
+
+
+def test_every_truncation_is_noticed(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_tensors(path, tensors(), {})
+    whole = path.read_bytes()
+    for length in np.linspace(0, len(whole) - 1, 25).astype(int):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DMPError, match=r"w.safetensors is truncated or corrupt"):
+            load_tensors(path)
+
+
+def test_one_flipped_bit_is_noticed(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_tensors(path, tensors(), {})
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DMPError, match=r"w.safetensors is corrupt: .* checksum"):
+        load_tensors(path)
+
+
+def test_foreign_file_is_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file(tensors(), tmp_path / "w.safetensors")
+    with pytest.raises(DMPError, match="was not written by this project"):
+        load_tensors(tmp_path / "w.safetensors")

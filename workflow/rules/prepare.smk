@@ -1,0 +1,59 @@
+# Before the runs: feature extractor, reference features, converged baselines.
+
+
+rule extractor:
+    output:
+        FILES.extractor("{dataset}"),
+    log:
+        FILES.root / "logs/extractor/{dataset}.log",
+    benchmark:
+        FILES.root / "benchmarks/extractor/{dataset}.tsv"
+    threads: threads_of
+    params:
+        where=where,
+        config=lambda w: plan(w.scale).extractor_slice(w.dataset),
+    message:
+        "Training the feature extractor of {wildcards.dataset}"
+    shell:
+        "dmp extractor {wildcards.dataset} {params.where} > {log} 2>&1"
+
+
+rule reference:
+    input:
+        extractor_weights,
+    output:
+        FILES.reference("{task}"),
+    log:
+        FILES.root / "logs/reference/{task}.log",
+    threads: threads_of
+    params:
+        where=where,
+        config=lambda w: plan(w.scale).reference_slice(w.task),
+    message:
+        "Features of the real images of {wildcards.task}"
+    shell:
+        "dmp reference {wildcards.task} {params.where} > {log} 2>&1"
+
+
+rule pretrain:
+    input:
+        extractor_weights,
+        reference=FILES.reference("{task}"),
+    output:
+        weights=FILES.pretrained_weights("{task}", "{seed}"),
+        convergence=FILES.convergence("{task}", "{seed}"),
+        record=FILES.pretrained("{task}", "{seed}") / "provenance.json",
+    log:
+        FILES.root / "logs/pretrain/{task}/seed{seed}.log",
+    benchmark:
+        FILES.root / "benchmarks/pretrain/{task}/seed{seed}.tsv"
+    # Baselines are the longest jobs and everything waits for them.
+    priority: 10
+    threads: threads_of
+    params:
+        where=where,
+        config=lambda w: plan(w.scale).slice("pretraining", w.task, seed=int(w.seed)),
+    message:
+        "Training baseline {wildcards.seed} of {wildcards.task} until it has converged"
+    shell:
+        "dmp pretrain {wildcards.task} --seed {wildcards.seed} {params.where} > {log} 2>&1"
