@@ -4,7 +4,7 @@ from typing import Any
 
 
 def timestep_bin(timesteps: Any, bins: int, total: int) -> Any:
-    """Return the bin of each timestep in [0, total): bins are equally wide, 0 is the least noisy."""
+    """Return the bin of each timestep in [0, total): equally wide, 0 the least noisy."""
     return timesteps * bins // total
 
 

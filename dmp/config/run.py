@@ -76,12 +76,18 @@ class PretrainingConfig(TrainingConfig):
 
 
 class SamplingConfig(Strict):
-    """Ancestral sampling; part of the evaluation protocol."""
+    """Ancestral sampling; part of the evaluation protocol.
+
+    ``clip`` keeps the predicted image within [-1, 1] at every step: right for pixels, wrong for
+    latents, which have no such range. Without it, a cosine schedule and few steps blow up small
+    errors of the first predictions, where almost no signal is left to divide by.
+    """
 
     steps: Annotated[int, Field(ge=2)]
     samples: PositiveInt
     guidance_scale: PositiveFloat = 1.0
     guidance_channels: Literal["all", "first-three"] = "all"
+    clip: bool
 
 
 class ExtractorConfig(Strict):

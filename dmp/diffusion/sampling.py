@@ -17,6 +17,7 @@ def sample(
     shape: tuple[int, int, int],
     generators: Sequence[torch.Generator],
     steps: int,
+    clip: bool,
     device: str | torch.device = "cpu",
 ) -> Tensor:
     """Draw one image per generator, by DDPM steps evenly spaced from T-1 to 0.
@@ -28,13 +29,14 @@ def sample(
         generators: sample k takes all its noise, at the start and at every step, from the k-th:
             neither its neighbours nor the batch size matter.
         steps: number of DDPM steps.
+        clip: whether to keep the predicted image within [-1, 1], as pixels are.
         device: where the model is.
 
     Returns:
-        ``(B, C, H, W)`` float32, not clipped.
+        ``(B, C, H, W)`` float32.
 
     """
-    scheduler = make_scheduler(diffusion.schedule, diffusion.timesteps)
+    scheduler = make_scheduler(diffusion.schedule, diffusion.timesteps, clip)
     scheduler.set_timesteps(steps)
     sources = list(generators)
     x = randn_tensor((len(sources), *shape), generator=sources, device=torch.device(device))

@@ -37,8 +37,8 @@ def alphas_cumprod(schedule: str, timesteps: int) -> np.ndarray:
     return np.cumprod(1 - betas)
 
 
-def make_scheduler(schedule: str, timesteps: int) -> DDPMScheduler:
-    """Return diffusers' ancestral sampler with learned-range variance and no clipping.
+def make_scheduler(schedule: str, timesteps: int, clip: bool) -> DDPMScheduler:
+    """Return diffusers' ancestral sampler with learned-range variance.
 
     Its ``linspace`` spacing takes steps evenly from 0 to T-1, both included: the paper's 250 of
     1000. Its range of variances follows the respaced betas.
@@ -50,5 +50,5 @@ def make_scheduler(schedule: str, timesteps: int) -> DDPMScheduler:
         beta_schedule=SCHEDULES[schedule],
         variance_type="learned_range",
         timestep_spacing="linspace",
-        clip_sample=False,
+        clip_sample=clip,
     )

@@ -1,5 +1,6 @@
 """The table of parameter counts (Table 1), from modules built at their real size."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,14 @@ def write_parameters(study: Any, parameters: pd.DataFrame, directory: str | Path
             "Prompts": parameters["prompts"].map("{:,}".format),
             "Gate": parameters["gate"].map("{:,}".format),
             "Added": parameters["added"].map("{:,}".format),
-            "Nominal size, M": parameters["base_nominal_millions"].map("{:g}".format),
-            "With DMP, M": parameters["dmp_millions"].map("{:.2f}".format),
-            "Increase, %": parameters["increase_percent"].map("{:.2f}".format),
-            "Paper: base": parameters["paper_base"].astype(str),
-            "Paper: with DMP": parameters["paper_dmp"].astype(str),
-            "Paper: increase": parameters["paper_increase_percent"].astype(str),
+            "Added, % of exact": (
+                100 * parameters["added"] / parameters["backbone_parameters"]
+            ).map("{:.3f}".format),
+            "Paper's accounting: base": parameters["base_nominal_millions"].map("{:g}M".format),
+            "with DMP": [_truncated(value, 1) + "M" for value in parameters["dmp_millions"]],
+            "increase": [f"+{_truncated(value, 2)}%" for value in parameters["increase_percent"]],
+            "printed: with DMP": parameters["paper_dmp"].astype(str),
+            "printed: increase": parameters["paper_increase_percent"].astype(str),
         }
     )
     page = Page(
@@ -84,3 +87,9 @@ def write_parameters(study: Any, parameters: pd.DataFrame, directory: str | Path
         Path(directory) / f"{study.id}.csv", parameters.to_csv(index=False, lineterminator="\n")
     )
     write_page(page, directory, study.id)
+
+
+def _truncated(value: float, decimals: int) -> str:
+    """Cut off, as the paper's table does: 132.556 becomes 132.5."""
+    cut = math.floor(value * 10**decimals) / 10**decimals
+    return f"{cut:.{decimals}f}"

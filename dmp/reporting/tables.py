@@ -42,7 +42,7 @@ def write_table(
     Args:
         study: has ``id``, ``title``, ``source``, ``metrics`` (the first is primary) and ``notes``.
         scale: has ``name``, ``title``, ``conclusive`` and ``tasks``, whose values have
-            ``stands_for`` and ``describe``.
+            ``stands_for`` and ``description``.
         cells: from :func:`dmp.statistics.study.cells`.
         comparisons: from :func:`dmp.statistics.study.comparisons`.
         baselines: see :func:`dmp.statistics.results.read_baselines`.
@@ -104,7 +104,7 @@ def _introduction(study: Any, scale: Any, cells: pd.DataFrame) -> list[str]:
     run = [task for task in dict.fromkeys(cells["task"]) if task in scale.tasks]
     tasks = "; ".join(
         f"{task} stands for {scale.tasks[task].stands_for}, and is here "
-        f"{scale.tasks[task].describe}"
+        f"{scale.tasks[task].description}"
         for task in run
     )
     here = f"Scale '{scale.name}' ({scale.title}). " + (f"Tasks: {tasks}." if tasks else "")

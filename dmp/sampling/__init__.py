@@ -57,6 +57,7 @@ def sample_images(
                 (backbone.in_channels, backbone.input_size, backbone.input_size),
                 [torch_generator(seed, "sampling", k) for k in part],
                 config.steps,
+                config.clip,
                 device,
             )
         yield to_pixels(images).cpu().numpy()

@@ -45,6 +45,15 @@ def _merge(base: Any, change: Any) -> Any:
     return change
 
 
+def _named(data: Any, key: str, path: Path) -> Any:
+    """Add what the name of the file says."""
+    if not isinstance(data, dict):
+        return data
+    if key in data:
+        raise DMPError(f"{path}: '{key}' is the name of the file and is not given in it")
+    return {key: path.stem, **data}
+
+
 def scale_names(ablations: Path) -> list[str]:
     """Return the names of all scales."""
     return sorted(path.stem for path in (ablations / "scales").glob("*.yaml"))
@@ -66,7 +75,7 @@ def load_scale(ablations: Path, name: str) -> Scale:
     if isinstance(data, dict) and isinstance(data.get("tasks"), dict):
         defaults = data.pop("defaults", {})
         data["tasks"] = {k: _merge(defaults, task) for k, task in data["tasks"].items()}
-    return from_data(Scale, data, str(path))
+    return from_data(Scale, _named(data, "name", path), str(path))
 
 
 def load_studies(ablations: Path) -> dict[str, Study | ParameterStudy]:
@@ -84,5 +93,5 @@ def load_studies(ablations: Path) -> dict[str, Study | ParameterStudy]:
         data = read_yaml(path)
         kind = data.get("kind", "runs") if isinstance(data, dict) else "runs"
         model = ParameterStudy if kind == "parameters" else Study
-        studies[path.stem] = from_data(model, data, str(path))
+        studies[path.stem] = from_data(model, _named(data, "id", path), str(path))
     return studies

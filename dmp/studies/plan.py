@@ -189,7 +189,9 @@ def _resolve(study: Study, scale: Scale, where: str) -> Study:
     for number, cell in enumerate(study.cells):
         variant = resolve_cell(cell, scale, f"{where}: cells.{number}")
         label = cell.label or variant.name
-        cells.append(cell.model_copy(update={"variant": variant.name, "label": label}))
+        reason = scale.not_run.get(cell.task)
+        changes = {"variant": variant.name, "label": label, "not_run": reason}
+        cells.append(cell.model_copy(update=changes))
     names = [(cell.task, cell.variant) for cell in cells]
     for task, variant in names:
         if names.count((task, variant)) > 1:

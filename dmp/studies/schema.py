@@ -25,12 +25,22 @@ class Claim(Strict):
 
 
 class Cell(Strict):
-    """One row of a study: a variant of a task, and what the paper reports for it."""
+    """One row of a study: a variant of a task, and what the paper reports for it.
+
+    Attributes:
+        task: a task of the scale.
+        variant: see :class:`dmp.config.Variant`; canonical once the plan is made.
+        label: how tables call it; the variant's name if empty.
+        paper: metric to the paper's number; as text where its last digit is a zero.
+        not_run: why the scale leaves the task out; set by the plan.
+
+    """
 
     task: str
     variant: str
     label: str = ""
     paper: dict[str, float | str] = {}
+    not_run: str | None = None
 
 
 class Comparison(Strict):
@@ -46,6 +56,7 @@ class Study(Strict):
     """One table or figure: what is run, what is compared, what the paper says.
 
     Attributes:
+        id: the name of the file.
         title: the table's heading.
         source: where the paper's numbers stand.
         metrics: the first is the primary endpoint.
@@ -56,6 +67,7 @@ class Study(Strict):
 
     """
 
+    id: str
     title: str
     source: str
     kind: Literal["runs"] = "runs"
@@ -93,6 +105,7 @@ class ParameterStudy(Strict):
     """A table of parameter counts, computed from real modules; it needs no run.
 
     Attributes:
+        id: the name of the file.
         title: the table's heading.
         source: where the paper's numbers stand.
         input_size: height and width of the latent image.
@@ -103,6 +116,7 @@ class ParameterStudy(Strict):
 
     """
 
+    id: str
     title: str
     source: str
     kind: Literal["parameters"]
@@ -133,6 +147,7 @@ class Scale(Strict):
     """How big: binds each task of the paper to data, backbone and sizes.
 
     Attributes:
+        name: the name of the file.
         title: for the tables.
         conclusive: False where the sizes are too small for any conclusion; the tables say so.
         seeds: seeds per variant; seed k of every variant shares data order and noise.
@@ -146,6 +161,7 @@ class Scale(Strict):
 
     """
 
+    name: str
     title: str
     conclusive: bool = True
     seeds: PositiveInt

@@ -44,7 +44,7 @@ def study():
 
 @pytest.fixture
 def scale():
-    task = SimpleNamespace(stands_for="FFHQ, DiT-B/2", describe="digits, DiT with 4 blocks")
+    task = SimpleNamespace(stands_for="FFHQ, DiT-B/2", description="digits, DiT with 4 blocks")
     return SimpleNamespace(
         name="digits",
         title="8×8 handwritten digits",

@@ -9,7 +9,7 @@ STUDY = SimpleNamespace(
     id="table1", title="Parameters with and without DMP", source="Table 1", notes=["A note."]
 )
 ROWS = (
-    "DiT-B/2,130,129751040,2359296,197120,2556416,132.56,1.966,130M,132.5M,+1.96%\n"
+    "DiT-B/2,130,129751040,2359296,197120,2556416,132.556,1.9665,130M,132.5M,+1.96%\n"
     "DiT-L/2,458,457001000,6291456,262656,6554112,464.55,1.431,458M,464.5M,+1.43%\n"
 )
 
@@ -26,11 +26,11 @@ def test_all_formats_show_counts_and_the_paper_as_printed(parameters, tmp_path):
     files = {path.suffix: path.read_text() for path in (tmp_path / "out").iterdir()}
     assert set(files) == {".csv", ".md", ".tex", ".html"}
     for suffix in (".md", ".html"):
-        for text in ("DiT-B/2", "129,751,040", "2,556,416", "132.56", "1.97", "132.5M", "+1.96%"):
+        for text in ("DiT-B/2", "129,751,040", "2,556,416", "132.5M", "+1.96%", "464.5M", "+1.43%"):
             assert text in files[suffix]
     assert r"+1.96\%" in files[".tex"]
     assert files[".csv"].splitlines()[1] == (
-        "DiT-B/2,130.0,129751040,2359296,197120,2556416,132.56,1.966,130M,132.5M,+1.96%"
+        "DiT-B/2,130.0,129751040,2359296,197120,2556416,132.556,1.9665,130M,132.5M,+1.96%"
     )
 
 

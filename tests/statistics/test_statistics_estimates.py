@@ -64,9 +64,10 @@ def test_one_unit_has_no_interval():
     assert np.isnan([estimate.low, estimate.high, estimate.sd]).all()
 
 
-def test_equal_values_have_a_standard_deviation_of_exactly_zero():
-    estimate = mean_interval([0.1] * 6)
-    assert (estimate.low, estimate.mean, estimate.high, estimate.sd) == (0.1, 0.1, 0.1, 0.0)
+@pytest.mark.parametrize("values", [[0.3] * 6, [0.3, 0.1 + 0.2, 0.3]])
+def test_values_equal_up_to_rounding_have_a_standard_deviation_of_exactly_zero(values):
+    estimate = mean_interval(values)
+    assert (estimate.low, estimate.mean, estimate.high, estimate.sd) == (0.3, 0.3, 0.3, 0.0)
 
 
 @given(values=numbers, data=st.data())

@@ -133,10 +133,11 @@ def test_arms_that_do_the_same_differ_by_nothing():
 
 
 def test_constant_difference_takes_the_limits_for_no_spread():
+    b = np.array([0.3, 1.7, 6.1, 13.0, 27.4])
+    assert np.ptp(b - 0.1 - b) > 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        # In float64 these differences are not all equal.
-        difference = paired_difference(B - 0.1, B)
+        difference = paired_difference(b - 0.1, b)
     assert difference.sd == 0
     assert difference.t_low == difference.mean == difference.boot_high == pytest.approx(-0.1)
     assert (difference.p_t, difference.p_exact, difference.detectable) == (0.0, 2 / 32, 0.0)

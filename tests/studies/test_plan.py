@@ -109,7 +109,7 @@ SCALE, STUDY = "scales/digits.yaml", "studies/table3.yaml"
         (
             SCALE,
             lambda d: d["defaults"]["training"].update(learning_rat=1),
-            r"unknown key 'tasks.unconditional.training.learning_rat': did you mean 'learning_rate'",
+            r"unknown key 'tasks.unconditional.training.learning_rat': did you mean 'learning",
         ),
         (
             SCALE,

@@ -1,0 +1,10 @@
+"""MLflow, fed from the files of runs that have ended; no torch.
+
+The files are the truth and MLflow a view of them: a job never waits for a server, and handing over
+the same folders again changes nothing. MLflow is imported when it is used, since that takes
+seconds.
+"""
+
+from dmp.tracking.ingest import IngestReport, ingest, tables
+
+__all__ = ["IngestReport", "ingest", "tables"]

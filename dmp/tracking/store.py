@@ -1,0 +1,213 @@
+"""An MLflow store that is opened by one writer at a time, without chatter or telemetry."""
+
+import contextlib
+import logging
+import os
+import re
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
+
+from dmp.errors import DMPError
+from dmp.tracking.record import Record
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+# Long enough for another ingest of some hundred runs to end; MLflow takes about 5,000 points a second.
+LOCK_TIMEOUT_S = 1800.0
+
+# MLflow's own defaults let a command hang for a quarter of an hour on a server that is down.
+# Whoever sets these variables keeps their values.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3"}
+
+_NAME_TAG = "dmp.record"
+_DIGEST_TAG = "dmp.folder_digest"
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class Store:
+    """One experiment of an open MLflow store."""
+
+    client: "MlflowClient"
+    experiment_id: str
+
+    def live_runs(self) -> "dict[str, list[Run]]":
+        """Return the runs that were written by :meth:`replace`, by the name of their record.
+
+        A name has more than one only if two processes wrote to a server at once.
+        """
+        found, token = defaultdict(list), None
+        while True:
+            page = self.client.search_runs([self.experiment_id], page_token=token)
+            for run in page:
+                if _NAME_TAG in run.data.tags:
+                    found[run.data.tags[_NAME_TAG]].append(run)
+            token = page.token
+            if not token:
+                return dict(found)
+
+    @staticmethod
+    def digest(run: "Run") -> str | None:
+        """Return the digest of the record that a run holds, or None if it was not completed."""
+        return run.data.tags.get(_DIGEST_TAG)
+
+    def delete(self, run: "Run") -> None:
+        """Take a run off the lists; ``mlflow gc`` frees its space."""
+        self.client.delete_run(run.info.run_id)
+
+    def replace(self, old: "Sequence[Run]", record: Record) -> None:
+        """Write a record as a new run in place of the old ones.
+
+        The digest is set when all else is there. The old runs go first, so that nobody ever finds
+        two; all that is lost to a kill in between is a view of files that still exist.
+        """
+        from mlflow.entities import Metric, Param
+
+        # Before anything is deleted: a log that cannot be read leaves the old run in place.
+        metrics = [Metric(*point) for point in record.read_points()]
+        params = [Param(key, value) for key, value in record.params.items()]
+        tags = {_NAME_TAG: record.name, **record.tags}
+        for run in old:
+            self.delete(run)
+        created = self.client.create_run(
+            self.experiment_id, record.start_ms, tags=tags, run_name=record.name
+        )
+        run_id = created.info.run_id
+        # The client splits this into requests of the size that MLflow's API takes.
+        self.client.log_batch(run_id, metrics, params, synchronous=True)
+        for path in record.artifacts:
+            self.client.log_artifact(run_id, str(path))
+        self.client.set_terminated(run_id, "FINISHED", record.end_ms)
+        self.client.set_tag(run_id, _DIGEST_TAG, record.digest, synchronous=True)
+
+
+@contextlib.contextmanager
+def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Iterator[Store]:
+    """Open an experiment for writing, and create it and its SQLite store if need be.
+
+    Args:
+        uri: ``sqlite:///path/mlflow.db``, which is locked against other writers meanwhile, or the
+            address of a server, which is used as it is.
+        experiment: name of the experiment.
+        artifact_root: folder for artifacts; None means ``mlartifacts`` beside a SQLite store, and
+            a server's own choice.
+
+    Raises:
+        DMPError: the store cannot be read or written, the server does not answer, or the experiment
+            keeps its artifacts elsewhere.
+
+    """
+    if "://" not in uri or uri.rstrip("/") == "sqlite:":
+        raise DMPError(
+            f"'{uri}' is no tracking URI; accepted are sqlite:///path/mlflow.db and the address of "
+            f"a server such as http://localhost:5000"
+        )
+    path = Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
+    if path and artifact_root is None:
+        artifact_root = path.parent / "mlartifacts"
+    with contextlib.ExitStack() as stack:
+        if path:
+            stack.enter_context(_locked(path))
+        client = stack.enter_context(_client(uri))
+        location = artifact_root and (artifact_root.resolve() / experiment).as_uri()
+        yield Store(client, _experiment_id(client, experiment, location))
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Lock a SQLite store, having made sure that it can be written."""
+    lock = FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_S)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise DMPError(
+            f"another process has been writing to {path} for {LOCK_TIMEOUT_S:.0f} s; wait for it "
+            f"and run the same command again"
+        ) from error
+    except OSError as error:
+        raise _store_error(path, error.strerror or str(error)) from error
+    try:
+        # MLflow would retry for minutes what will never work, such as a file that is no database.
+        try:
+            with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.rollback()
+        except sqlite3.Error as error:
+            raise _store_error(path, str(error)) from error
+        yield
+    finally:
+        lock.release()
+
+
+def _store_error(path: Path, reason: str) -> DMPError:
+    return DMPError(
+        f"cannot write the MLflow store {path}: {reason}; free space, make it writable or move it "
+        f"away (it is rebuilt from the runs' folders), and run the same command again"
+    )
+
+
+@contextlib.contextmanager
+def _client(uri: str) -> "Iterator[MlflowClient]":
+    """Yield a client; inside, MLflow's errors become a :class:`DMPError`."""
+    # MLflow reads the first on import, and the others on each request.
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with _silence():
+            yield MlflowClient(uri)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        reason = str(error).replace(uri, _shown(uri)).strip() or type(error).__name__
+        raise DMPError(
+            f"MLflow at {_shown(uri)} did not take the runs ({reason.splitlines()[0]}); check that "
+            f"it is up and can be written, or choose another with --uri, and run the same command "
+            f"again: what is already there is kept"
+        ) from error
+
+
+def _shown(uri: str) -> str:
+    """Return a URI without the password that it may hold."""
+    return re.sub(r"//[^/@]*@", "//", uri) if urlsplit(uri).username else uri
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep quiet about migrations, retries and tracebacks; errors reach the user as exceptions."""
+    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic", "urllib3")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _experiment_id(client: "MlflowClient", name: str, location: str | None) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return client.create_experiment(name, artifact_location=location)
+    if location and found.artifact_location.rstrip("/") != location:
+        raise DMPError(
+            f"experiment '{name}' keeps its artifacts in {found.artifact_location}, not in "
+            f"{location}: the results were moved; move the MLflow store away and run the same "
+            f"command again (it is rebuilt from the runs' folders)"
+        )
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return found.experiment_id

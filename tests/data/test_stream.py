@@ -1,0 +1,118 @@
+"""Example g of a seed is the same whatever the batch size, the process or the history."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from dmp.config import DataConfig
+from dmp.data.images import load_split, to_model, to_pixels
+from dmp.data.registry import DATASETS, Images, dataset, dataset_info
+from dmp.data.stream import GlobalBatches, TrainingStream
+from dmp.errors import DMPError
+
+COUNT = 37
+
+
+def make_stream(seed: int = 0, **options) -> TrainingStream:
+    images = np.arange(COUNT * 4, dtype=np.uint8).reshape(COUNT, 1, 2, 2)
+    data = Images(images, np.arange(COUNT) % 10)
+    options = {"flip": True, "label_dropout": 0.2, "null_label": 10} | options
+    return TrainingStream(data, seed, 1000, **options)
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=20), st.integers(0, 3))
+@settings(max_examples=40, deadline=None)
+def test_an_example_depends_on_seed_and_number_alone(numbers, seed):
+    together = make_stream(seed).__getitems__(numbers)
+    for position, number in enumerate(numbers):
+        alone = make_stream(seed)[number]
+        for left, right in zip(together, alone, strict=True):
+            assert torch.equal(left[position], right[0])
+
+
+@given(st.integers(1, 4), st.integers(0, 30), st.integers(1, 3))
+def test_processes_share_the_global_batch_without_overlap(processes, first, share):
+    size = processes * share
+    batches = [
+        list(GlobalBatches(first, first + 3, size, process, processes))
+        for process in range(processes)
+    ]
+    for step in range(3):
+        numbers = [n for process in batches for n in process[step]]
+        assert numbers == list(range((first + step) * size, (first + step + 1) * size))
+
+
+def test_every_epoch_shows_every_image_once_in_an_order_of_its_own():
+    stream = make_stream(flip=False)
+    epochs = [stream.__getitems__(range(e * COUNT, (e + 1) * COUNT)).images for e in range(2)]
+    values = [e[:, 0, 0, 0] for e in epochs]
+    assert torch.equal(values[0].sort().values, values[1].sort().values)
+    assert not torch.equal(values[0], values[1])
+    assert len(values[0].unique()) == COUNT
+
+
+def test_timesteps_are_uniform_and_noise_is_normal():
+    batch = make_stream().__getitems__(range(8000))
+    assert stats.kstest(batch.timesteps.numpy() / 1000, "uniform").pvalue > 1e-3
+    assert stats.kstest(batch.noise.numpy().ravel(), "norm").pvalue > 1e-3
+    assert batch.timesteps.min() >= 0
+    assert batch.timesteps.max() <= 999
+
+
+def test_labels_are_dropped_and_images_mirrored_at_their_rates():
+    stream = make_stream()
+    batch = stream.__getitems__(range(8000))
+    assert float((batch.labels == 10).float().mean()) == pytest.approx(0.2, abs=0.02)
+    plain = make_stream(flip=False).__getitems__(range(8000)).images
+    mirrored = (batch.images != plain).flatten(1).any(dim=1)
+    assert float(mirrored.float().mean()) == pytest.approx(0.5, abs=0.03)
+    assert torch.equal(batch.images[mirrored], plain[mirrored].flip(-1))
+
+
+def test_seeds_differ():
+    first, second = (make_stream(seed).__getitems__(range(64)) for seed in (0, 1))
+    assert not torch.equal(first.noise, second.noise)
+    assert not torch.equal(first.timesteps, second.timesteps)
+    assert not torch.equal(first.images, second.images)
+
+
+def test_digits_are_scikit_learns_and_split_without_overlap():
+    from sklearn.datasets import load_digits
+
+    train, held_out = load_split(DataConfig(name="digits", held_out=0.2))
+    assert (len(train.images), len(held_out.images)) == (1438, 359)
+    rows = np.concatenate([train.images, held_out.images]).reshape(1797, -1)
+    real = np.rint(load_digits().data * 255 / 16).astype(np.uint8)
+    assert (np.sort(rows.view("V64").ravel()) == np.sort(real.view("V64").ravel())).all()
+    assert len(np.unique(held_out.labels)) == 10
+
+
+@given(st.lists(st.integers(0, 255), min_size=1))
+def test_pixels_survive_the_way_to_model_values_and_back(values):
+    pixels = torch.tensor(values, dtype=torch.uint8)
+    assert torch.equal(to_pixels(to_model(pixels)), pixels)
+    assert to_model(pixels).abs().max() <= 1
+
+
+def test_values_beyond_the_range_are_clamped():
+    values = torch.tensor([-3.0, 3.0, float("inf")])
+    assert to_pixels(values).tolist() == [0, 255, 255]
+
+
+def test_unknown_dataset_names_the_nearest():
+    with pytest.raises(DMPError, match=r"unknown dataset 'digit': did you mean 'digits'\?"):
+        dataset_info("digit")
+
+
+def test_a_new_dataset_is_one_function(monkeypatch):
+    monkeypatch.setattr("dmp.data.registry.DATASETS", dict(DATASETS))
+
+    @dataset("squares", image_size=4, channels=1, classes=2, flip=True)
+    def squares() -> Images:
+        return Images(np.full((10, 1, 4, 4), 7, np.uint8), np.arange(10) % 2)
+
+    train, held_out = load_split(DataConfig(name="squares", held_out=0.3))
+    assert (len(train.images), len(held_out.images)) == (7, 3)

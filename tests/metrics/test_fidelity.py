@@ -1,0 +1,110 @@
+"""The metrics agree with closed forms, and do not depend on the order of the images."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import linalg
+
+from dmp.config import EvaluationConfig, ExtractorConfig
+from dmp.errors import DMPError
+from dmp.metrics.features import Features, extract, load_features, save_features
+from dmp.metrics.fidelity import fidelity, frechet_distance
+
+CONFIG = EvaluationConfig(
+    extractor=ExtractorConfig(name="dataset-classifier"), kid_subset_size=100, kid_subsets=5
+)
+
+
+def gaussian(seed: int, mean: float = 0.0, scale: float = 1.0, count: int = 300) -> Features:
+    generator = np.random.default_rng(seed)
+    features = (mean + scale * generator.standard_normal((count, 6))).astype(np.float32)
+    return Features(features, generator.standard_normal((count, 10)).astype(np.float32))
+
+
+def test_frechet_distance_is_the_matrix_formula():
+    a, b = gaussian(0), gaussian(1, mean=0.5, scale=1.5)
+    means = [f.features.astype(np.float64).mean(axis=0) for f in (a, b)]
+    covariances = [np.cov(f.features.astype(np.float64), rowvar=False) for f in (a, b)]
+    root = linalg.sqrtm(covariances[0] @ covariances[1]).real
+    expected = ((means[0] - means[1]) ** 2).sum()
+    expected += np.trace(covariances[0] + covariances[1] - 2 * root)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-8)
+
+
+def test_equal_sets_are_at_distance_zero_with_full_precision_and_recall():
+    a = gaussian(0)
+    values = fidelity(a, a, CONFIG)
+    assert values["fid"] == pytest.approx(0, abs=1e-8)
+    assert values["precision"] == values["recall"] == 1
+
+
+def test_precision_and_recall_are_their_definition():
+    """By brute force: a point counts if it lies in the ball of some point's third neighbour."""
+    ours, theirs = gaussian(0, count=150), gaussian(1, mean=1.0, count=160)
+
+    def coverage(points, centres):
+        between = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
+        radius = np.sort(between, axis=1)[:, 3]
+        distance = np.linalg.norm(points[:, None] - centres[None], axis=-1)
+        return (distance <= radius).any(axis=1).mean()
+
+    a, b = ours.features.astype(np.float64), theirs.features.astype(np.float64)
+    values = fidelity(ours, theirs, CONFIG)
+    assert values["precision"] == pytest.approx(coverage(a, b))
+    assert values["recall"] == pytest.approx(coverage(b, a))
+
+
+def test_kid_is_the_unbiased_polynomial_mmd():
+    """With subsets as large as the sets, every subset is the set and the estimate has no noise."""
+    ours, theirs = gaussian(0), gaussian(1, mean=0.3)
+    config = CONFIG.model_copy(update={"kid_subset_size": 300})
+    x, y = ours.features.astype(np.float64), theirs.features.astype(np.float64)
+
+    def kernel(a, b):
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    n = len(x)
+    within = [(kernel(z, z).sum() - np.trace(kernel(z, z))) / (n * (n - 1)) for z in (x, y)]
+    expected = sum(within) - 2 * kernel(x, y).mean()
+    assert fidelity(ours, theirs, config)["kid"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_inception_score_of_certain_and_balanced_predictions_is_the_number_of_classes():
+    logits = np.full((1000, 10), -50, np.float32)
+    logits[np.arange(1000), np.arange(1000) % 10] = 50
+    features = gaussian(0, count=1000).features
+    one_split = CONFIG.model_copy(update={"splits": 1})
+    score = fidelity(Features(features, logits), gaussian(1), one_split)["inception_score"]
+    assert score == pytest.approx(10, rel=1e-4)
+
+
+@given(st.integers(0, 100))
+@settings(max_examples=10, deadline=None)
+def test_order_of_images_does_not_matter(seed):
+    a, b = gaussian(0), gaussian(1, mean=0.5)
+    order = np.random.default_rng(seed).permutation(len(a.features))
+    shuffled = Features(a.features[order], a.logits[order])
+    assert frechet_distance(shuffled, b) == pytest.approx(frechet_distance(a, b), rel=1e-9)
+
+
+def test_kid_subset_larger_than_the_set_is_refused():
+    with pytest.raises(DMPError, match=r"kid_subset_size = 100 is more than the 50 images"):
+        fidelity(gaussian(0, count=50), gaussian(1), CONFIG)
+
+
+def test_unknown_extractor_names_the_nearest():
+    with pytest.raises(DMPError, match=r"unknown feature extractor 'inception-v3'.*did you mean"):
+        extract(np.zeros((2, 1, 8, 8), np.uint8), "inception-v3", None, "cpu")
+
+
+def test_features_survive_their_file_and_a_truncated_file_is_named(tmp_path):
+    path = tmp_path / "features.npz"
+    save_features(path, gaussian(0))
+    loaded = load_features(path)
+    assert (loaded.features == gaussian(0).features).all()
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(DMPError, match=r"features.npz is truncated or corrupt"):
+        load_features(path)
+    with pytest.raises(DMPError, match=r"missing.npz does not exist"):
+        load_features(tmp_path / "missing.npz")

@@ -1,0 +1,215 @@
+"""Training can be killed at any moment, and what trains is exactly what the method says."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dmp.backbones import DiT
+from dmp.config import PatchConfig, TrainingConfig
+from dmp.data.registry import Images
+from dmp.data.stream import TrainingStream
+from dmp.diffusion import Diffusion
+from dmp.errors import DMPError
+from dmp.patching import patch
+from dmp.training import Objective, fit, loop
+
+CONFIG = TrainingConfig(
+    iterations=12, batch_size=8, learning_rate=1e-2, log_every=3, checkpoint_every=3
+)
+METHODS = {
+    "fine-tuning": None,
+    "prompt-tuning": PatchConfig(gate="none"),
+    "dmp": PatchConfig(),
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def make_objective(config: PatchConfig | None, seed: int = 0) -> Objective:
+    backbone = DiT(8, 4, 1, hidden_size=16, depth=2, num_heads=2)
+    backbone.initialize_weights(torch.Generator().manual_seed(seed))
+    # A fresh DiT puts out zero whatever its prompts; a converged one does not.
+    nn.init.normal_(backbone.final_layer.linear.weight, std=0.1, generator=torch.Generator())
+    attached = None if config is None else patch(backbone, config, seed)
+    return Objective(backbone, Diffusion("cosine"), attached)
+
+
+def make_stream() -> TrainingStream:
+    images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
+    return TrainingStream(Images(images, np.zeros(40, np.int64)), 0, 1000, flip=False)
+
+
+def state(objective: Objective) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in objective.state_dict().items()}
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the code catches it."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("killed_at", [1, 3, 4, 8, 11])
+def test_killed_run_ends_bit_identical(tmp_path, monkeypatch, method, killed_at):
+    through = make_objective(METHODS[method])
+    fit(through, make_stream(), CONFIG, tmp_path / "through", "id")
+
+    killed = make_objective(METHODS[method])
+    steps = 0
+    original = Objective.forward
+
+    def forward(self, batch):
+        nonlocal steps
+        steps += 1
+        if steps == killed_at + 1:
+            raise Killed
+        return original(self, batch)
+
+    monkeypatch.setattr(Objective, "forward", forward)
+    with pytest.raises(Killed):
+        fit(killed, make_stream(), CONFIG, tmp_path / "killed", "id")
+    again = make_objective(METHODS[method])
+    fit(again, make_stream(), CONFIG, tmp_path / "killed", "id")
+
+    expected = state(through)
+    for name, value in state(again).items():
+        assert torch.equal(value, expected[name]), name
+    assert logged(tmp_path / "killed") == logged(tmp_path / "through")
+
+
+def logged(directory) -> list[dict]:
+    lines = (directory / "log.jsonl").read_text().splitlines()
+    timing = ("time", "steps_per_second", "memory_mb")
+    return [{k: v for k, v in json.loads(line).items() if k not in timing} for line in lines]
+
+
+def test_killed_baseline_ends_with_the_same_averaged_weights(tmp_path):
+    averaged = []
+    for name, parts in (("through", [12]), ("in parts", [3, 9, 12])):
+        for iterations in parts:
+            config = CONFIG.model_copy(update={"iterations": iterations})
+            model = fit(
+                make_objective(None), make_stream(), config, tmp_path / name, "id", ema_decay=0.9
+            )
+        averaged.append(model.state_dict())
+    for name, value in averaged[0].items():
+        assert torch.equal(value, averaged[1][name]), name
+
+
+def test_average_is_the_closed_form(tmp_path):
+    seen = []
+    averaged = fit(
+        make_objective(None),
+        make_stream(),
+        CONFIG,
+        tmp_path / "weights",
+        "id",
+        snapshots=range(13),
+        on_snapshot=lambda _, model: seen.append(model.x_embedder.proj.weight.detach().clone()),
+    )
+    assert torch.equal(averaged.x_embedder.proj.weight, seen[-1])
+    model = fit(make_objective(None), make_stream(), CONFIG, tmp_path / "ema", "id", ema_decay=0.8)
+    expected = seen[0].double()
+    for weights in seen[1:]:
+        expected = 0.8 * expected + 0.2 * weights.double()
+    torch.testing.assert_close(model.x_embedder.proj.weight.double(), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["prompt-tuning", "dmp"])
+def test_frozen_backbone_keeps_every_bit(tmp_path, method):
+    objective = make_objective(METHODS[method])
+    before = {name: p.clone() for name, p in objective.backbone.named_parameters()}
+    patched = {name: p.clone() for name, p in objective.patch.named_parameters()}
+    fit(objective, make_stream(), CONFIG, tmp_path, "id")
+    for name, parameter in objective.backbone.named_parameters():
+        assert torch.equal(parameter, before[name]), name
+    for name, parameter in objective.patch.named_parameters():
+        assert not torch.equal(parameter, patched[name]), name
+
+
+def test_load_loss_as_written_changes_no_weight_to_the_last_bit(tmp_path):
+    trained = []
+    for weight in (0.0, 1.0):
+        objective = make_objective(PatchConfig(load_weight=weight))
+        fit(objective, make_stream(), CONFIG, tmp_path / str(weight), "id")
+        trained.append(state(objective))
+    for name, value in trained[0].items():
+        assert torch.equal(value, trained[1][name]), name
+
+
+def test_importance_loss_changes_the_gate(tmp_path):
+    trained = []
+    for weight in (0.0, 1.0):
+        objective = make_objective(PatchConfig(importance_weight=weight))
+        fit(objective, make_stream(), CONFIG, tmp_path / str(weight), "id")
+        trained.append(objective.patch.gate.linear.weight)
+    assert not torch.equal(*trained)
+
+
+def test_checkpoint_of_another_configuration_is_refused(tmp_path):
+    fit(make_objective(None), make_stream(), CONFIG, tmp_path, "old")
+    with pytest.raises(DMPError, match=r"checkpoint.safetensors is a checkpoint of another conf"):
+        fit(make_objective(None), make_stream(), CONFIG, tmp_path, "new")
+
+
+def test_truncated_checkpoint_is_refused(tmp_path):
+    fit(make_objective(None), make_stream(), CONFIG, tmp_path, "id")
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DMPError, match=r"checkpoint.safetensors is truncated or corrupt"):
+        fit(make_objective(None), make_stream(), CONFIG, tmp_path, "id")
+
+
+def test_full_disk_while_saving_is_one_error_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    import errno
+
+    short = CONFIG.model_copy(update={"iterations": 6})
+    fit(make_objective(None), make_stream(), short, tmp_path, "id")
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+
+    def fail(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("dmp.tensorfile.save_file", fail)
+    with pytest.raises(DMPError, match="no space is left"):
+        fit(make_objective(None), make_stream(), CONFIG, tmp_path, "id")
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+    assert {p.name for p in tmp_path.iterdir()} == {"checkpoint.safetensors", "log.jsonl"}
+
+
+def test_divergence_is_an_error_that_names_the_learning_rate(tmp_path):
+    config = CONFIG.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(DMPError, match=r"training diverged: .*learning_rate = 1e\+30"):
+        fit(make_objective(None), make_stream(), config, tmp_path, "id")
+
+
+def test_log_holds_losses_by_timestep_gate_and_speed(tmp_path):
+    fit(make_objective(PatchConfig()), make_stream(), CONFIG, tmp_path, "id")
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records] == [3, 6, 9, 12]
+    expected = {"loss", "loss/mse", "loss/vb", "loss/importance", "loss/load", "gate/entropy"}
+    assert expected | {"steps_per_second", "memory_mb", "time"} <= set(records[0])
+    assert any(name.startswith("loss_mse/") for name in records[0])
+    assert records[0]["loss/load"] == 0
+
+
+def test_bin_losses_average_to_the_loss(tmp_path):
+    """The bins' losses, weighted by how often each was drawn, are the mean loss."""
+    config = CONFIG.model_copy(update={"iterations": 3})
+    objective, stream = make_objective(None), make_stream()
+    fit(objective, stream, config, tmp_path, "id")
+    record = json.loads((tmp_path / "log.jsonl").read_text())
+    timesteps = stream.__getitems__(range(24)).timesteps
+    counts = torch.bincount(timesteps * loop.BINS // 1000, minlength=loop.BINS)
+    total = sum(
+        record[f"loss_mse/{100 * i}-{100 * i + 99}"] * int(count)
+        for i, count in enumerate(counts)
+        if count
+    )
+    assert total / 24 == pytest.approx(record["loss/mse"], rel=1e-6)
