@@ -184,14 +184,17 @@ def evaluate(
 
 @app.command()
 def collect(
-    scale: Scale = SCALE, results: Results = RESULTS, ablations: Ablations = ABLATIONS
+    study: Annotated[str, typer.Argument(help="A study; all runs if left out.")] = "",
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
 ) -> None:
-    """Gather the numbers of all runs into results.csv and baselines.csv."""
+    """Gather the numbers of runs, and the convergence of their baselines, into one table each."""
     plan = _plan(scale, ablations)
     from dmp.stages.collect import collect_baselines, collect_results
 
-    collect_results(plan, _layout(scale, results))
-    collect_baselines(plan, _layout(scale, results))
+    collect_results(plan, _layout(scale, results), study)
+    collect_baselines(plan, _layout(scale, results), study)
 
 
 @app.command()

@@ -55,14 +55,14 @@ class Layout:
         """The numbers of a run."""
         return self.run(task, variant, seed) / "metrics.csv"
 
-    @property
-    def results_table(self) -> Path:
-        """All numbers of all runs: everything after it is pure statistics."""
-        return self.root / "results.csv"
+    def results_table(self, study: str = "") -> Path:
+        """All numbers of a study's runs, or of all: what follows is pure statistics."""
+        return self.root / "numbers" / f"{study}.csv" if study else self.root / "results.csv"
 
-    @property
-    def baselines_table(self) -> Path:
-        """The convergence of each baseline."""
+    def baselines_table(self, study: str = "") -> Path:
+        """The convergence of each baseline that a study's runs rest on, or of all."""
+        if study:
+            return self.root / "numbers" / f"{study}-baselines.csv"
         return self.root / "baselines.csv"
 
     @property

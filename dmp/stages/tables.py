@@ -21,12 +21,12 @@ def render(plan: Plan, layout: Layout, name: str) -> None:
         write_parameters(plan.parameter_studies[name], rows, layout.tables)
         return
     study = plan.study(name)
-    results = read_results(layout.results_table)
+    results = read_results(layout.results_table(name))
     write_table(
         study,
         plan.scale,
         cells(results, study),
         comparisons(results, study),
-        read_baselines(layout.baselines_table),
+        read_baselines(layout.baselines_table(name)),
         layout.tables,
     )

@@ -150,9 +150,9 @@ class Plan:
             ]
         )
 
-    def results_slice(self) -> str:
-        """Return what the set of runs in the results table depends on."""
-        return content_hash([list(run) for run in self.runs()])
+    def results_slice(self, study: str | None = None) -> str:
+        """Return what the set of runs in a table of numbers depends on."""
+        return content_hash([list(run) for run in self.runs(study)])
 
     def parameters_slice(self) -> str:
         """Return what the parameter counts depend on."""
@@ -161,8 +161,9 @@ class Plan:
     def study_slice(self, name: str) -> str:
         """Return what the rendering of a study depends on, besides the numbers."""
         study = self.parameter_studies.get(name) or self.study(name)
-        scale = self.scale.model_dump(mode="json")
-        return content_hash([study.model_dump(mode="json"), scale])
+        descriptions = {k: [t.stands_for, t.description] for k, t in self.scale.tasks.items()}
+        heading = [self.scale.title, self.scale.conclusive, descriptions]
+        return content_hash([study.model_dump(mode="json"), heading])
 
 
 def load_plan(scale: str, ablations: Path = ABLATIONS) -> Plan:

@@ -5,6 +5,8 @@ import logging
 import os
 import re
 import sqlite3
+import tempfile
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,12 +23,17 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-# Long enough for another ingest of some hundred runs to end; MLflow takes about 5,000 points a second.
+# Long enough for an ingest of some hundred runs: MLflow takes a few thousand points a second.
 LOCK_TIMEOUT_S = 1800.0
 
-# MLflow's own defaults let a command hang for a quarter of an hour on a server that is down.
 # Whoever sets these variables keeps their values.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3"}
+_ENVIRONMENT = {
+    # MLflow's own defaults let a command hang for a quarter of an hour on a server that is down.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    # Two lines for every run.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 
 _NAME_TAG = "dmp.record"
 _DIGEST_TAG = "dmp.folder_digest"
@@ -117,14 +124,19 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Iterato
     with contextlib.ExitStack() as stack:
         if path:
             stack.enter_context(_locked(path))
-        client = stack.enter_context(_client(uri))
+        stack.enter_context(_explained(uri, path))
+        from mlflow import MlflowClient
+
+        if path:
+            _create(path)
+        client = MlflowClient(uri)
         location = artifact_root and (artifact_root.resolve() / experiment).as_uri()
         yield Store(client, _experiment_id(client, experiment, location))
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Lock a SQLite store, having made sure that it can be written."""
+    """Lock a SQLite store, having made sure that it can be written if it is there."""
     lock = FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_S)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,16 +149,33 @@ def _locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise _store_error(path, error.strerror or str(error)) from error
     try:
-        # MLflow would retry for minutes what will never work, such as a file that is no database.
-        try:
-            with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                connection.rollback()
-        except sqlite3.Error as error:
-            raise _store_error(path, str(error)) from error
+        if path.exists():
+            # MLflow would retry for minutes what will never work, such as a file of another kind.
+            try:
+                with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
+                    connection.execute("BEGIN IMMEDIATE")
+                    connection.rollback()
+            except sqlite3.Error as error:
+                raise _store_error(path, str(error)) from error
         yield
     finally:
         lock.release()
+
+
+def _create(path: Path) -> None:
+    """Create a SQLite store if there is none.
+
+    Under another name first: MLflow runs dozens of migrations, and cannot open again what a kill in
+    the middle of them leaves.
+    """
+    from mlflow import MlflowClient
+
+    if path.exists() and path.stat().st_size:
+        return
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        new = Path(folder).resolve() / path.name
+        MlflowClient(f"{_SQLITE}{new}").search_experiments(max_results=1)
+        new.replace(path)
 
 
 def _store_error(path: Path, reason: str) -> DMPError:
@@ -157,26 +186,39 @@ def _store_error(path: Path, reason: str) -> DMPError:
 
 
 @contextlib.contextmanager
-def _client(uri: str) -> "Iterator[MlflowClient]":
-    """Yield a client; inside, MLflow's errors become a :class:`DMPError`."""
-    # MLflow reads the first on import, and the others on each request.
+def _explained(uri: str, path: Path | None) -> Iterator[None]:
+    """Keep MLflow quiet and at home; its errors become a :class:`DMPError`."""
+    # MLflow reads the first on import, and the others when it needs them.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    for name, value in _PATIENCE.items():
+    for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         with _silence():
-            yield MlflowClient(uri)
+            yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).replace(uri, _shown(uri)).strip() or type(error).__name__
+        reason = _reason(error, uri)
+        if path:
+            raise _store_error(path, reason) from error
         raise DMPError(
-            f"MLflow at {_shown(uri)} did not take the runs ({reason.splitlines()[0]}); check that "
-            f"it is up and can be written, or choose another with --uri, and run the same command "
-            f"again: what is already there is kept"
+            f"MLflow at {_shown(uri)} did not take the runs ({reason}); check that it is up and "
+            f"can be written, or choose another with --uri, and run the same command again: what "
+            f"is already there is kept"
         ) from error
+
+
+def _reason(error: BaseException, uri: str) -> str:
+    """Return what the system or the database said, or what MLflow said if it was neither."""
+    chain, inner = [error], error.__cause__ or error.__context__
+    while inner:
+        chain.append(inner)
+        inner = inner.__cause__ or inner.__context__
+    # MLflow and its libraries wrap "Connection refused" into half a page.
+    told = [e for e in chain if isinstance(e, OSError | sqlite3.Error)] or chain[:1]
+    text = str(told[-1]).replace(uri, _shown(uri)).strip()
+    return textwrap.shorten(text, 300, placeholder="...") or type(told[-1]).__name__
 
 
 def _shown(uri: str) -> str:

@@ -64,20 +64,26 @@ def slice_of(stage):
     return lambda w: plan(w.scale).slice(stage, w.task, w.variant, int(w.seed))
 
 
-def all_metrics(wildcards):
-    return [layout(wildcards.scale).metrics(*run) for run in plan(wildcards.scale).runs()]
-
-
-def all_convergence(wildcards):
-    files = layout(wildcards.scale)
-    return [files.convergence(*baseline) for baseline in plan(wildcards.scale).baselines()]
+def runs_of(wildcards):
+    """Metrics and convergence that a table of numbers gathers: of a study, or of all runs."""
+    p, files = plan(wildcards.scale), layout(wildcards.scale)
+    study = wildcards.get("study")
+    return [
+        *(files.metrics(*run) for run in p.runs(study)),
+        *(files.convergence(*baseline) for baseline in p.baselines(study)),
+    ]
 
 
 def numbers_of(wildcards):
-    files = layout(wildcards.scale)
-    if wildcards.study in plan(wildcards.scale).parameter_studies:
+    files, study = layout(wildcards.scale), wildcards.study
+    if study in plan(wildcards.scale).parameter_studies:
         return [files.parameters_table]
-    return [files.results_table, files.baselines_table]
+    return [files.results_table(study), files.baselines_table(study)]
+
+
+def study_tables(wildcards):
+    p, files = plan(wildcards.scale), layout(wildcards.scale)
+    return [files.tables / f"{study}.md" for study in [*p.studies, *p.parameter_studies]]
 
 
 def scales_that_run(job):
@@ -91,6 +97,8 @@ def tables_of(scale):
     p, files = plan(scale), layout(scale)
     return [
         *(files.tables / f"{study}.md" for study in [*p.studies, *p.parameter_studies]),
+        files.results_table(),
+        files.baselines_table(),
         files.tracking_receipt,
     ]
 

@@ -3,17 +3,17 @@
 
 localrules:
     collect,
+    collect_study,
     table,
     track,
 
 
 rule collect:
     input:
-        all_metrics,
-        all_convergence,
+        runs_of,
     output:
-        results=FILES.results_table,
-        baselines=FILES.baselines_table,
+        results=FILES.results_table(),
+        baselines=FILES.baselines_table(),
     log:
         FILES.root / "logs/collect.log",
     params:
@@ -23,6 +23,23 @@ rule collect:
         "Gathering the numbers of all runs"
     shell:
         "dmp collect {params.where} > {log} 2>&1"
+
+
+rule collect_study:
+    input:
+        runs_of,
+    output:
+        results=FILES.results_table("{study}"),
+        baselines=FILES.baselines_table("{study}"),
+    log:
+        FILES.root / "logs/collect/{study}.log",
+    params:
+        where=where,
+        runs=lambda w: plan(w.scale).results_slice(w.study),
+    message:
+        "Gathering the numbers of {wildcards.study}"
+    shell:
+        "dmp collect {wildcards.study} {params.where} > {log} 2>&1"
 
 
 rule parameters:
@@ -57,8 +74,9 @@ rule table:
 
 rule track:
     input:
-        FILES.results_table,
-        FILES.baselines_table,
+        results=FILES.results_table(),
+        baselines=FILES.baselines_table(),
+        tables=study_tables,
     output:
         FILES.tracking_receipt,
     log:

@@ -1,0 +1,445 @@
+import json
+import logging
+import math
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+
+import dmp.tracking.store
+from dmp.errors import DMPError
+from dmp.tracking import IngestReport, ingest, tables
+
+FRESH_PROCESS = """
+import sys
+from pathlib import Path
+from dmp.tracking import ingest
+folders = sorted(Path(sys.argv[1]).iterdir())
+report = ingest(folders, sys.argv[2], "digits")
+from mlflow.telemetry import get_telemetry_client
+print(report.created, report.updated, report.unchanged)
+print("torch" in sys.modules, get_telemetry_client())
+"""
+
+
+def make_run(folder, seed=0, records=((10, 0.5), (20, 0.25)), settings=None):
+    folder.mkdir(parents=True)
+    config = {"scale": "digits", "task": "class", "variant": "dmp,depth=1", "seed": seed}
+    config |= {"baseline_seed": 0, "hash": "92b52ff7055d", "config": settings or {"method": "dmp"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    provenance = {"commit": "1f7137f", "dirty": False, "versions": {}, "device": "cpu"}
+    provenance |= {"started": "2026-01-31T12:00:00Z", "finished": "2026-01-31T12:00:01Z"}
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+    write_log(folder, records)
+    (folder / "metrics.csv").write_text("metric,bin,value\nfid,all,20.5\nfid,0-99,1e-300\n")
+    (folder / "samples.png").write_bytes(b"\x89PNG")
+    return folder
+
+
+def write_log(folder, records):
+    lines = [{"step": step, "time": 1000.5 + step, "loss": loss} for step, loss in records]
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory):
+    """Two processes that found no store and were started at once, and what they left."""
+    root = tmp_path_factory.mktemp("fresh")
+    for seed in range(3):
+        make_run(root / "runs" / f"seed{seed}", seed)
+    uri = f"sqlite:///{root / 'new folder' / 'mlflow.db'}"
+    command = [sys.executable, "-c", FRESH_PROCESS, str(root / "runs"), uri]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    return root / "new folder" / "mlflow.db", [process.communicate() for process in processes]
+
+
+@pytest.fixture(scope="session")
+def empty_store(fresh, tmp_path_factory):
+    """A store without experiments of ours: creating one takes seconds, copying it does not."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    shutil.copy(fresh[0], path)
+    client = MlflowClient(f"sqlite:///{path}")
+    experiment = client.get_experiment_by_name("digits")
+    client.rename_experiment(experiment.experiment_id, "not ours")
+    return path
+
+
+@pytest.fixture
+def killed_while_created(tmp_path, monkeypatch):
+    """Where a process was killed in the middle of MLflow's migrations."""
+    path = tmp_path / "killed" / "mlflow.db"
+
+    def killed(engine):
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE evaluation_datasets (half INTEGER)")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("mlflow.store.db.utils._upgrade_db", killed)
+        ingest([], f"sqlite:///{path}", "digits")
+    return path
+
+
+@pytest.fixture
+def store(empty_store, tmp_path):
+    path = tmp_path / "results" / "mlflow.db"
+    path.parent.mkdir()
+    shutil.copy(empty_store, path)
+    return path
+
+
+@pytest.fixture
+def uri(store):
+    return f"sqlite:///{store}"
+
+
+@pytest.fixture
+def client(uri):
+    return MlflowClient(uri)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_run(tmp_path / "runs" / "seed0")
+
+
+def runs_of(client, view=ViewType.ACTIVE_ONLY):
+    experiment = client.get_experiment_by_name("digits")
+    return client.search_runs([experiment.experiment_id], run_view_type=view)
+
+
+def only_run(client):
+    (run,) = runs_of(client)
+    return run
+
+
+def history(client, run, name):
+    points = client.get_metric_history(run.info.run_id, name)
+    return sorted((point.step, point.value) for point in points)
+
+
+def artifact_folder(run):
+    return Path(unquote(urlsplit(run.info.artifact_uri).path))
+
+
+def test_two_first_ingests_at_once_share_the_work_and_one_store(fresh):
+    path, outcomes = fresh
+    reports = sorted(out.splitlines()[0] for out, _ in outcomes)
+
+    assert reports == ["0 0 3", "3 0 0"]
+    assert len(runs_of(MlflowClient(f"sqlite:///{path}"))) == 3
+
+
+def test_kill_while_the_store_is_created_leaves_none(killed_while_created):
+    assert not killed_while_created.exists()
+    assert [path.name for path in killed_while_created.parent.iterdir()] == ["mlflow.db.lock"]
+
+
+def test_command_is_silent_and_sends_no_telemetry_and_loads_no_torch(fresh):
+    for out, err in fresh[1]:
+        assert err == ""
+        assert out.splitlines()[1] == "False None"
+
+
+def test_repeated_ingest_changes_nothing(uri, client, folder, tmp_path):
+    folders = [folder, make_run(tmp_path / "runs" / "seed1", seed=1)]
+    assert ingest(folders, uri, "digits") == IngestReport(2, 0, 0)
+    before = runs_of(client)
+
+    assert ingest(folders, uri, "digits") == IngestReport(0, 0, 2)
+    assert [run.to_dictionary() for run in runs_of(client)] == [
+        run.to_dictionary() for run in before
+    ]
+
+
+def test_run_carries_name_tags_parameters_and_times(uri, client, folder):
+    ingest([folder], uri, "digits")
+
+    run = only_run(client)
+    assert run.info.run_name == "class/dmp,depth=1/seed0"
+    assert run.info.status == "FINISHED"
+    assert (run.info.start_time, run.info.end_time) == (1769860800000, 1769860801000)
+    assert run.data.params == {"method": "dmp"}
+    expected = {"task": "class", "variant": "dmp,depth=1", "seed": "0", "baseline_seed": "0"}
+    expected |= {"commit": "1f7137f", "config_hash": "92b52ff7055d"}
+    assert expected.items() <= run.data.tags.items()
+    assert len(run.data.tags["dmp.folder_digest"]) == 64
+    assert run.data.metrics == {"loss": 0.25, "final/fid": 20.5, "final/fid/0-99": 1e-300}
+
+
+def test_histories_and_parameters_of_any_length_arrive_whole(uri, client, tmp_path):
+    # More than one request of MLflow's (1,000 metrics, 100 parameters) of each kind.
+    records = [(step, 1 / (step + 3)) for step in range(2345)]
+    settings = {f"key{i}": {"a": i, "b": "x" * 10_000} for i in range(75)}
+    folder = make_run(tmp_path / "long", records=records, settings=settings)
+
+    ingest([folder], uri, "digits")
+
+    run = only_run(client)
+    assert history(client, run, "loss") == records
+    (first, *_) = client.get_metric_history(run.info.run_id, "loss")
+    assert first.timestamp == 1_000_500 + 1000 * first.step
+    assert len(run.data.params) == 150
+    assert run.data.params["key74.a"] == "74"
+
+
+def test_values_that_are_not_finite_do_not_harm_others(uri, client, tmp_path):
+    records = [(1, 0.5), (2, math.nan), (3, math.inf), (4, -math.inf), (5, 0.25)]
+
+    ingest([make_run(tmp_path / "diverged", records=records)], uri, "digits")
+
+    run = only_run(client)
+    one, two, three, four, five = (value for _, value in history(client, run, "loss"))
+    assert (one, five) == (0.5, 0.25)
+    assert math.isnan(two)
+    # What MLflow's SQL stores have in place of infinity.
+    assert (three, four) == (sys.float_info.max, -sys.float_info.max)
+    assert run.data.metrics["final/fid"] == 20.5
+
+
+def test_artifacts_lie_beside_the_store_byte_for_byte(uri, client, store, folder):
+    ingest([folder], uri, "digits")
+
+    run = only_run(client)
+    kept = artifact_folder(run)
+    assert kept.is_relative_to(store.parent / "mlartifacts" / "digits")
+    names = {"config.json", "provenance.json", "metrics.csv", "samples.png"}
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == {
+        name: (folder / name).read_bytes() for name in names
+    }
+
+
+def test_artifacts_lie_where_they_are_wanted(uri, client, folder, tmp_path):
+    ingest([folder], uri, "digits", tmp_path / "a folder #1")
+
+    assert artifact_folder(only_run(client)).is_relative_to(tmp_path / "a folder #1")
+
+
+def test_changed_folder_replaces_its_run_and_no_other(uri, client, folder, tmp_path):
+    other = make_run(tmp_path / "runs" / "seed1", seed=1)
+    ingest([folder, other], uri, "digits")
+    before = {run.info.run_name: run.info.run_id for run in runs_of(client)}
+    write_log(folder, [(10, 0.75)])
+
+    assert ingest([folder, other], uri, "digits") == IngestReport(0, 1, 1)
+
+    after = {run.info.run_name: run for run in runs_of(client)}
+    name, other_name = "class/dmp,depth=1/seed0", "class/dmp,depth=1/seed1"
+    assert len(runs_of(client)) == 2
+    assert after[other_name].info.run_id == before[other_name]
+    assert history(client, after[name], "loss") == [(10, 0.75)]
+
+
+STEPS = ["create_run", "log_batch", "log_artifact", "set_terminated", "set_tag"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", ["delete_run", *STEPS])
+def test_ingest_killed_at_any_step_is_made_good_by_the_next(
+    uri, client, folder, monkeypatch, step, moment
+):
+    ingest([folder], uri, "digits")
+    write_log(folder, [(10, 0.75)])
+    original = getattr(MlflowClient, step)
+
+    def killed(*args, **kwargs):
+        if moment == "after":
+            original(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(MlflowClient, step, killed)
+        ingest([folder], uri, "digits")
+    assert len(runs_of(client)) <= 1
+    report = ingest([folder], uri, "digits")
+
+    # Only with its last step done is a run complete.
+    complete = (step, moment) == ("set_tag", "after")
+    assert report.unchanged == complete
+    run = only_run(client)
+    assert run.info.status == "FINISHED"
+    assert history(client, run, "loss") == [(10, 0.75)]
+    assert len(list(artifact_folder(run).iterdir())) == 4
+
+
+def test_second_run_of_a_folder_is_removed(uri, client, folder):
+    ingest([folder], uri, "digits")
+    run = only_run(client)
+    tags = {**run.data.tags, "dmp.folder_digest": "another writer's"}
+    client.create_run(run.info.experiment_id, tags=tags)
+
+    assert ingest([folder], uri, "digits") == IngestReport(0, 0, 1)
+    assert only_run(client).info.run_id == run.info.run_id
+
+
+def test_runs_of_other_programs_and_other_folders_stay(uri, client, folder, tmp_path):
+    ingest([make_run(tmp_path / "runs" / "seed1", seed=1)], uri, "digits")
+    experiment_id = only_run(client).info.experiment_id
+    client.create_run(experiment_id, run_name="class/dmp,depth=1/seed0")
+
+    ingest([folder], uri, "digits")
+
+    assert len(runs_of(client)) == 3
+
+
+def test_run_that_was_deleted_by_hand_comes_back(uri, client, folder):
+    ingest([folder], uri, "digits")
+    client.delete_run(only_run(client).info.run_id)
+
+    assert ingest([folder], uri, "digits") == IngestReport(1, 0, 0)
+    assert only_run(client).data.metrics["loss"] == 0.25
+
+
+def test_experiment_that_was_deleted_by_hand_comes_back(uri, client, folder):
+    ingest([folder], uri, "digits")
+    client.delete_experiment(only_run(client).info.experiment_id)
+
+    ingest([folder], uri, "digits")
+
+    assert only_run(client).data.metrics["loss"] == 0.25
+
+
+def test_folder_that_cannot_be_read_does_not_hold_up_others(uri, client, folder, tmp_path):
+    ingest([folder], uri, "digits")
+    other = make_run(tmp_path / "runs" / "seed1", seed=1)
+    (folder / "log.jsonl").write_text("{\n")
+    empty = tmp_path / "runs" / "empty"
+    empty.mkdir()
+
+    with pytest.raises(DMPError, match=r"log\.jsonl, line 1 is not JSON.*1 more") as error:
+        ingest([folder, empty, other], uri, "digits")
+
+    assert str(folder) in str(error.value)
+    # The run that stood there before still stands.
+    assert sorted(run.info.run_name for run in runs_of(client)) == [
+        "class/dmp,depth=1/seed0",
+        "class/dmp,depth=1/seed1",
+    ]
+
+
+def test_two_folders_of_one_run_are_refused(uri, client, folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+
+    with pytest.raises(DMPError, match=f"{copy} and {folder} both hold the run class/dmp"):
+        ingest([folder, copy], uri, "digits")
+    assert len(runs_of(client)) == 1
+
+
+def test_results_that_were_moved_are_refused(uri, folder, tmp_path):
+    ingest([folder], uri, "digits", tmp_path / "old")
+
+    with pytest.raises(DMPError, match=f"keeps its artifacts in .*old.*, not in .*{tmp_path}/new"):
+        ingest([folder], uri, "digits", tmp_path / "new")
+
+
+def test_tables_are_one_run_that_follows_its_folder(uri, client, tmp_path):
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    (folder / "table2.md").write_text("old")
+
+    assert tables(folder, uri, "digits") == IngestReport(1, 0, 0)
+    assert tables(folder, uri, "digits") == IngestReport(0, 0, 1)
+    (folder / "table2.md").write_text("new")
+    assert tables(folder, uri, "digits") == IngestReport(0, 1, 0)
+
+    run = only_run(client)
+    assert run.info.run_name == "tables"
+    assert (artifact_folder(run) / "table2.md").read_text() == "new"
+
+
+def test_ingests_at_once_take_turns(uri, client, folder, tmp_path):
+    folders = [folder, make_run(tmp_path / "runs" / "seed1", seed=1)]
+    reports = []
+    threads = [
+        threading.Thread(target=lambda: reports.append(ingest(folders, uri, "digits")))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(report.created for report in reports) == [0, 0, 2]
+    assert len(runs_of(client)) == 2
+
+
+def test_store_in_use_for_too_long_is_an_error(uri, store, folder, monkeypatch):
+    monkeypatch.setattr(dmp.tracking.store, "LOCK_TIMEOUT_S", 0.05)
+
+    with (
+        FileLock(f"{store}.lock"),
+        pytest.raises(DMPError, match=f"another process has been writing to {store}"),
+    ):
+        ingest([folder], uri, "digits")
+
+
+def test_store_that_is_no_database_is_an_error_at_once(folder, tmp_path):
+    path = tmp_path / "mlflow.db"
+    path.write_text("not a database, but long enough to be taken for one" * 10)
+
+    with pytest.raises(DMPError, match=f"cannot write the MLflow store {path}: file is not a"):
+        ingest([folder], f"sqlite:///{path}", "digits")
+
+
+def test_store_under_a_file_is_an_error(folder, tmp_path):
+    (tmp_path / "results").write_text("a file")
+
+    with pytest.raises(DMPError, match="cannot write the MLflow store"):
+        ingest([folder], f"sqlite:///{tmp_path}/results/mlflow.db", "digits")
+
+
+def test_store_that_fails_midway_is_an_error_without_chatter(uri, store, client, folder, capfd):
+    ingest([folder], uri, "digits")
+    write_log(folder, [(10, 0.75)])
+    with sqlite3.connect(store) as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON metrics "
+            "BEGIN SELECT RAISE(ABORT, 'no space is left'); END"
+        )
+
+    with pytest.raises(DMPError, match=f"MLflow store {store}: no space is left; free"):
+        ingest([folder], uri, "digits")
+
+    assert capfd.readouterr() == ("", "")
+    with sqlite3.connect(store) as connection:
+        connection.execute("DROP TRIGGER full")
+    ingest([folder], uri, "digits")
+    assert history(client, only_run(client), "loss") == [(10, 0.75)]
+
+
+def test_server_that_is_down_is_an_error_that_hides_the_password(folder, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        with pytest.raises(DMPError, match=r"MLflow at http://127.*refused\)") as error:
+            ingest([folder], f"http://user:secret@127.0.0.1:{port}", "digits")
+
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("address", ["", "mlruns", "sqlite://", "sqlite:///"])
+def test_address_that_is_no_store_is_an_error(folder, address):
+    with pytest.raises(DMPError, match="is no tracking URI; accepted are"):
+        ingest([folder], address, "digits")
+
+
+def test_loggers_are_left_as_they_were(uri, folder):
+    logger = logging.getLogger("alembic")
+    before = logger.level
+
+    ingest([folder], uri, "digits")
+
+    assert logger.level == before
