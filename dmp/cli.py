@@ -112,18 +112,21 @@ def pretrain(
 def run(
     task: Task,
     variant: Variant,
-    seed: Seed = 0,
+    seed: Annotated[
+        list[int], typer.Option(help="May be given several times.", min=0, show_default="0")
+    ] = [0],  # noqa: B006  typer copies it
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
 ) -> None:
-    """Train, sample and evaluate one run in one process."""
+    """Train, sample and evaluate one variant, for one seed or several, in one process."""
     plan = _plan(scale, ablations)
-    resolved = plan.run(task, variant, seed)
+    resolved = [plan.run(task, variant, each) for each in seed]
     context = _open(scale, results, ablations)
     from dmp.stages.run import complete_run
 
-    complete_run(context, resolved)
+    for each in resolved:
+        complete_run(context, each)
 
 
 @app.command()

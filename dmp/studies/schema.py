@@ -131,14 +131,15 @@ class Execution(Strict):
     """How the workflow runs things; nothing here changes a number beyond float rounding.
 
     Attributes:
-        job: ``run`` does all stages of a run in one process, which saves the start-up of Python
-            where training takes seconds; ``stage`` makes each stage a job of its own.
+        job: ``variant`` does all stages of all seeds of a variant in one process, which saves the
+            start-up of Python where training takes seconds; ``stage`` makes each stage of each
+            run a job of its own.
         threads: CPU threads of a job.
         sampling_batch_size: images sampled at once.
 
     """
 
-    job: Literal["run", "stage"] = "run"
+    job: Literal["variant", "stage"] = "variant"
     threads: PositiveInt = 1
     sampling_batch_size: PositiveInt = 256
 

@@ -54,14 +54,24 @@ def extractor_weights(wildcards):
     return [layout(wildcards.scale).extractor(task.data.name)] if own else []
 
 
+def baselines_of(wildcards, seeds):
+    p, files = plan(wildcards.scale), layout(wildcards.scale)
+    needed = sorted({p.baseline_seed(seed) for seed in seeds})
+    return [files.pretrained_weights(wildcards.task, seed) for seed in needed]
+
+
 def baseline_weights(wildcards):
-    baseline = plan(wildcards.scale).baseline_seed(int(wildcards.seed))
-    return layout(wildcards.scale).pretrained_weights(wildcards.task, baseline)
+    return baselines_of(wildcards, [int(wildcards.seed)])
 
 
 def slice_of(stage):
     """What a stage of a run depends on; its rule reruns when this changes, and only then."""
     return lambda w: plan(w.scale).slice(stage, w.task, w.variant, int(w.seed))
+
+
+def slices_of_seeds(wildcards):
+    p = plan(wildcards.scale)
+    return [p.slice("run", wildcards.task, wildcards.variant, seed) for seed in p.seeds]
 
 
 def runs_of(wildcards):
@@ -88,9 +98,13 @@ def study_tables(wildcards):
 
 def scales_that_run(job):
     # Both ways of running a scale make the same files; the scale says which rule is its own.
-    names = [s for s in scale_names(ABLATIONS) if s == SCALE or s == "smoke"]
-    chosen = [name for name in names if plan(name).scale.execution.job == job]
-    return "|".join(chosen) or "none"
+    names = [name for name in scale_names(ABLATIONS) if name in {SCALE, "smoke"}]
+    return [name for name in names if plan(name).scale.execution.job == job]
+
+
+def of_seeds(scale, path):
+    """The path of each seed of a scale; its other wildcards stay."""
+    return [str(path).replace("{seed}", str(seed)) for seed in plan(scale).seeds]
 
 
 def tables_of(scale):

@@ -1,31 +1,36 @@
-# The runs. At small scales one job does all stages of a run; at large ones each stage is a job.
+# The runs. At small scales one job does all stages of all seeds of a variant; at large ones each
+# stage of each run is a job.
 
+for name in scales_that_run("variant"):
 
-rule run:
-    input:
-        extractor_weights,
-        baseline=baseline_weights,
-        reference=FILES.reference("{task}"),
-    output:
-        weights=FILES.weights(*NAMES),
-        samples=FILES.samples(*NAMES),
-        metrics=FILES.metrics(*NAMES),
-        denoising=FILES.run(*NAMES) / "denoising.npz",
-        record=FILES.run(*NAMES) / "provenance.json",
-    log:
-        FILES.root / "logs/run/{task}/{variant}/seed{seed}.log",
-    benchmark:
-        FILES.root / "benchmarks/run/{task}/{variant}/seed{seed}.tsv"
-    wildcard_constraints:
-        scale=scales_that_run("run"),
-    threads: threads_of
-    params:
-        where=where,
-        config=slice_of("run"),
-    message:
-        "{wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
-    shell:
-        "dmp run {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} {params.where} > {log} 2>&1"
+    rule:
+        name:
+            f"variant_{name}"
+        input:
+            extractor_weights,
+            baselines=lambda w: baselines_of(w, plan(w.scale).seeds),
+            reference=FILES.reference("{task}"),
+        output:
+            weights=of_seeds(name, FILES.weights(*NAMES)),
+            samples=of_seeds(name, FILES.samples(*NAMES)),
+            metrics=of_seeds(name, FILES.metrics(*NAMES)),
+            denoising=of_seeds(name, FILES.run(*NAMES) / "denoising.npz"),
+            record=of_seeds(name, FILES.run(*NAMES) / "provenance.json"),
+        log:
+            FILES.root / "logs/run/{task}/{variant}.log",
+        benchmark:
+            FILES.root / "benchmarks/run/{task}/{variant}.tsv"
+        wildcard_constraints:
+            scale=name,
+        threads: threads_of
+        params:
+            where=where,
+            seeds=" ".join(f"--seed {seed}" for seed in plan(name).seeds),
+            config=slices_of_seeds,
+        message:
+            "{wildcards.task}: {wildcards.variant}, all seeds"
+        shell:
+            "dmp run {wildcards.task} {wildcards.variant:q} {params.seeds} {params.where} > {log} 2>&1"
 
 
 rule train:
@@ -39,7 +44,7 @@ rule train:
     benchmark:
         FILES.root / "benchmarks/train/{task}/{variant}/seed{seed}.tsv"
     wildcard_constraints:
-        scale=scales_that_run("stage"),
+        scale="|".join(scales_that_run("stage")) or "none",
     threads: threads_of
     params:
         where=where,
@@ -62,7 +67,7 @@ rule sample:
     benchmark:
         FILES.root / "benchmarks/sample/{task}/{variant}/seed{seed}.tsv"
     wildcard_constraints:
-        scale=scales_that_run("stage"),
+        scale="|".join(scales_that_run("stage")) or "none",
     threads: threads_of
     params:
         where=where,
@@ -85,7 +90,7 @@ rule evaluate:
     log:
         FILES.root / "logs/evaluate/{task}/{variant}/seed{seed}.log",
     wildcard_constraints:
-        scale=scales_that_run("stage"),
+        scale="|".join(scales_that_run("stage")) or "none",
     threads: threads_of
     params:
         where=where,
