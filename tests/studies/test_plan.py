@@ -1,27 +1,15 @@
 """From YAML to unique runs; every name is checked before anything is computed."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 import yaml
+from conftest import ROOT, edit_yaml
 
 from dmp.errors import DMPError
 from dmp.studies import load_plan
 
-ABLATIONS = Path(__file__).parents[2] / "ablations"
-
-
-@pytest.fixture
-def ablations(tmp_path):
-    """A copy of the project's own files, to be edited."""
-    return Path(shutil.copytree(ABLATIONS, tmp_path / "ablations"))
-
-
-def edit(path: Path, change) -> None:
-    data = yaml.safe_load(path.read_text())
-    change(data)
-    path.write_text(yaml.safe_dump(data))
+ABLATIONS = ROOT / "ablations"
 
 
 @pytest.mark.parametrize("scale", sorted(p.stem for p in (ABLATIONS / "scales").glob("*.yaml")))
@@ -61,16 +49,16 @@ def test_more_seeds_leave_earlier_runs_as_they_are(ablations):
         return {run: plan.run(*run).hash for run in plan.runs()}
 
     path = ablations / "scales/digits.yaml"
-    edit(path, lambda d: d.update(baseline_seeds=2))
+    edit_yaml(path, lambda d: d.update(baseline_seeds=2))
     before = hashes(load_plan("digits", ablations))
-    edit(path, lambda d: d.update(seeds=5))
+    edit_yaml(path, lambda d: d.update(seeds=5))
     after = hashes(load_plan("digits", ablations))
     assert before.items() <= after.items()
     assert len(after) > len(before)
 
 
 def test_seeds_are_nested_in_baselines(ablations):
-    edit(ablations / "scales/digits.yaml", lambda d: d.update(seeds=4, baseline_seeds=2))
+    edit_yaml(ablations / "scales/digits.yaml", lambda d: d.update(seeds=4, baseline_seeds=2))
     plan = load_plan("digits", ablations)
     assert [plan.baseline_seed(seed) for seed in plan.seeds] == [0, 1, 0, 1]
     assert {seed for _, seed in plan.baselines()} == {0, 1}
@@ -86,10 +74,10 @@ def test_edit_of_one_stage_changes_only_what_depends_on_it(ablations):
 
     path = ablations / "scales/digits.yaml"
     before = slices(load_plan("digits", ablations))
-    edit(path, lambda d: d["defaults"]["training"].update(iterations=120))
+    edit_yaml(path, lambda d: d["defaults"]["training"].update(iterations=120))
     trained = slices(load_plan("digits", ablations))
     assert [a == b for a, b in zip(before, trained, strict=True)] == [True, False, False]
-    edit(path, lambda d: d["defaults"]["evaluation"].update(bins=5))
+    edit_yaml(path, lambda d: d["defaults"]["evaluation"].update(bins=5))
     evaluated = slices(load_plan("digits", ablations))
     assert trained[1] == evaluated[1]
     assert trained[2] != evaluated[2]
@@ -169,7 +157,7 @@ SCALE, STUDY = "scales/digits.yaml", "studies/table3.yaml"
     ],
 )
 def test_bad_input_names_file_key_value_and_what_is_accepted(ablations, file, change, message):
-    edit(ablations / file, change)
+    edit_yaml(ablations / file, change)
     with pytest.raises(DMPError, match=message):
         load_plan("digits", ablations)
 

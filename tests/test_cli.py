@@ -1,0 +1,112 @@
+"""The command line answers at once, and every mistake is one clear line and exit status 2."""
+
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT, edit_yaml, run_command
+
+
+def dmp(*arguments: str) -> subprocess.CompletedProcess:
+    return run_command("dmp", *arguments)
+
+
+def test_help_answers_without_importing_torch_pandas_or_yaml():
+    code = (
+        "import sys; from dmp.cli import app; heavy = {'torch', 'pandas', 'numpy', 'pydantic'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    assert run_command(sys.executable, "-c", code).stdout.strip() == "[]"
+
+
+def test_help_answers_in_half_a_second():
+    dmp("--help")  # fills the file cache
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        assert dmp("--help").returncode == 0
+        times.append(time.perf_counter() - start)
+    # The quickest of five: the others may have waited for a busy machine.
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("module", ["studies", "statistics.study", "reporting.tables", "tracking"])
+def test_planning_statistics_and_tables_do_not_import_torch(module):
+    code = f"import sys, dmp.{module}; print('torch' in sys.modules)"
+    assert run_command(sys.executable, "-c", code).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("check", "--scale", "digit"), "unknown scale 'digit'"),
+        (("run", "unconditional", "dpm"), "unknown method 'dpm': did you mean 'dmp'?"),
+        (("run", "unconditional", "dmp,depth=13"), "depth = 13, but the backbone has 4 blocks"),
+        (("run", "uncond", "dmp"), "unknown task 'uncond': did you mean 'unconditional'?"),
+        (("table", "table9"), "unknown study 'table9'"),
+        (("run", "stable-diffusion", "dmp"), "is not run at scale 'digits'"),
+    ],
+)
+def test_wrong_names_are_one_line_before_any_compute(tmp_path, arguments, message):
+    process = dmp(*arguments, *(() if arguments[0] == "check" else ("--results", str(tmp_path))))
+    assert process.returncode == 2
+    assert message in process.stderr
+    assert process.stderr.startswith("error: ")
+    assert process.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_that_cannot_be_written_are_one_clear_error(tmp_path):
+    (tmp_path / "results").write_text("a file where the folder should be")
+    process = dmp("extractor", "digits", "--scale", "smoke", "--results", str(tmp_path / "results"))
+    assert process.returncode == 2
+    assert "cannot write" in process.stderr
+    assert "a file stands where a folder is needed" in process.stderr
+
+
+def test_missing_stage_says_which_file(tmp_path):
+    process = dmp("run", "unconditional", "dmp", "--scale", "smoke", "--results", str(tmp_path))
+    assert process.returncode == 2
+    assert "weights.safetensors does not exist; the stage that writes it" in process.stderr
+
+
+def test_snakemake_says_the_same_for_a_wrong_study(tmp_path, ablations):
+    edit_yaml(
+        ablations / "studies/table3.yaml", lambda d: d["cells"][0].update(variant="dmp,depth=13")
+    )
+    process = run_command(
+        *("snakemake", "-n", "tables", "--cores", "1", "--config", f"ablations={ablations}"),
+        cwd=ROOT,
+    )
+    assert process.returncode != 0
+    assert "depth = 13, but the backbone has 6 blocks; accepted: 1 to 6" in process.stdout
+    assert "Traceback" not in process.stdout + process.stderr
+
+
+def test_snakemake_refuses_an_unknown_config_key():
+    process = run_command("snakemake", "-n", "tables", "--cores", "1", "--config", "scael=smoke")
+    assert process.returncode != 0
+    assert "unknown --config key 'scael'; accepted: scale, results, ablations" in process.stdout
+
+
+def test_full_disk_ends_the_stage_with_one_clear_error(tmp_path, tiny):
+    """A real full disk: a file system of 64 KiB, where this system lets us make one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("mounting a small file system needs to be root")
+    try:
+        process = dmp(
+            *("extractor", "digits", "--scale", "smoke"),
+            *("--results", str(disk), "--ablations", str(tiny)),
+        )
+        assert process.returncode == 2, process.stderr
+        assert "digits.safetensors: no space is left on the device" in process.stderr
+        assert not [p for p in disk.rglob("*") if p.is_file()]
+    finally:
+        subprocess.run(["umount", disk], check=True)

@@ -1,0 +1,157 @@
+"""The whole DAG on real images: every stage, every table, and only what has changed."""
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT, edit_yaml, make_tiny, run_command
+
+
+def snakemake(target: str, results: Path, ablations: Path, *arguments: str) -> str:
+    process = run_command(
+        *("snakemake", target, "--nolock", *arguments),
+        *("--config", "scale=smoke", f"results={results}", f"ablations={ablations}"),
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout + process.stderr
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, Path]:
+    """Results and ablations of a small workflow that ran to the end on two cores."""
+    folder = tmp_path_factory.mktemp("workflow")
+    ablations = make_tiny(Path(shutil.copytree(ROOT / "ablations", folder / "ablations")))
+    # A second study of the same cells, so that there is something that an edit must not touch.
+    shutil.copy(ablations / "studies/table2.yaml", ablations / "studies/other.yaml")
+    snakemake("tables", folder / "results", ablations, "--cores", "2")
+    return folder / "results", ablations
+
+
+def test_tables_exist_in_every_format_and_say_that_nothing_may_be_concluded(finished):
+    tables = finished[0] / "smoke/tables"
+    for study in ("table1", "table2"):
+        for suffix in (".csv", ".md", ".tex", ".html"):
+            assert (tables / f"{study}{suffix}").stat().st_size > 100
+    text = (tables / "table2.md").read_text()
+    assert "no conclusion may be drawn" in text
+    assert "6.27" in text
+    assert "−0.40" in text
+
+
+def test_tables_hold_what_the_runs_computed(finished):
+    results = finished[0] / "smoke"
+    cells = pd.read_csv(results / "tables/table2.csv").set_index(["variant", "metric"])
+    for variant in ("baseline", "dmp"):
+        values = []
+        for seed in (0, 1):
+            path = results / f"runs/unconditional/{variant}/seed{seed}/metrics.csv"
+            metrics = pd.read_csv(path)
+            values.append(metrics.loc[metrics["metric"] == "fid", "value"].item())
+        assert cells.loc[(variant, "fid"), "mean"] == pytest.approx(sum(values) / 2)
+
+
+def test_unconverged_baseline_marks_the_table(finished):
+    text = (finished[0] / "smoke/tables/table2.md").read_text()
+    baselines = pd.read_csv(finished[0] / "smoke/baselines.csv")
+    assert ("†" in text) == (not baselines["converged"].all())
+
+
+def test_every_row_says_where_it_came_from(finished):
+    rows = pd.read_csv(finished[0] / "smoke/results.csv")
+    assert not rows.isna().any().any()
+    for path in (finished[0] / "smoke/runs").rglob("config.json"):
+        config = json.loads(path.read_text())
+        assert config["hash"] in set(rows["config"])
+        protocols = json.loads((path.parent / "protocols.json").read_text())
+        assert set(protocols) <= set(rows["protocol"])
+
+
+def test_variants_of_a_seed_share_their_noise(finished):
+    """After a few iterations from zero prompts, DMP's samples are the baseline's, hardly moved."""
+    import numpy as np
+
+    images = {}
+    for variant in ("baseline", "dmp"):
+        for seed in (0, 1):
+            path = finished[0] / f"smoke/runs/unconditional/{variant}/seed{seed}/samples.npz"
+            images[variant, seed] = np.load(path)["images"].astype(float)
+    paired = abs(images["dmp", 0] - images["baseline", 0]).mean()
+    unpaired = abs(images["baseline", 1] - images["baseline", 0]).mean()
+    assert 0 < paired < 0.2 * unpaired
+
+
+def test_mlflow_holds_every_run(finished):
+    with sqlite3.connect(finished[0] / "mlflow.db") as store:
+        names = {name for (name,) in store.execute("select name from runs")}
+    assert {f"unconditional/dmp/seed{seed}" for seed in (0, 1)} <= names
+    assert "unconditional/pretraining/seed0" in names
+
+
+def test_second_run_does_nothing_and_says_so(finished):
+    assert "Nothing to be done" in snakemake("tables", *finished, "--cores", "2")
+
+
+def jobs(text: str) -> dict[str, int]:
+    lines = text.split("Job stats:")[1].splitlines()[3:]
+    found = {}
+    for line in lines:
+        if not line.strip():
+            break
+        name, count = line.split()
+        found[name] = int(count)
+    return found
+
+
+def test_edited_cell_reruns_that_cell_and_what_hangs_on_it(finished):
+    """The study 'other' does not hang on the edited cell, and neither does any other run."""
+    results, ablations = finished
+    assert "Nothing to be done" in snakemake("tables", results, ablations, "--cores", "1", "-n")
+    path = ablations / "studies/table2.yaml"
+    before = path.read_text()
+
+    def change(study: dict) -> None:
+        study["cells"][1].update(variant="dmp,depth=1")
+        study["comparisons"][0].update(variant="dmp,depth=1")
+
+    try:
+        edit_yaml(path, change)
+        assert jobs(snakemake("tables", results, ablations, "--cores", "1", "-n")) == {
+            **{"variant_smoke": 1, "collect": 1, "collect_study": 1, "table": 1, "track": 1},
+            **{"tables": 1, "total": 6},
+        }
+    finally:
+        path.write_text(before)
+
+
+def test_added_seed_leaves_the_baseline_alone(finished):
+    results, ablations = finished
+    path = ablations / "scales/smoke.yaml"
+    before = path.read_text()
+    try:
+        edit_yaml(path, lambda d: d.update(seeds=3))
+        found = jobs(snakemake("tables", results, ablations, "--cores", "1", "-n"))
+        assert found["variant_smoke"] == 2
+        assert not {"pretrain", "extractor", "reference", "parameters"} & set(found)
+    finally:
+        path.write_text(before)
+
+
+@pytest.mark.smoke
+def test_same_bytes_for_one_core_and_two_and_any_order(finished, tmp_path):
+    results, ablations = finished
+    snakemake("tables", tmp_path / "again", ablations, "--cores", "1")
+    for name in ("results.csv", "baselines.csv", "tables/table2.csv", "tables/table2.md"):
+        first, second = (folder / "smoke" / name for folder in (results, tmp_path / "again"))
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+def test_dry_run_of_the_default_scale_is_quick():
+    import time
+
+    start = time.perf_counter()
+    process = run_command("snakemake", "-n", "tables", "--cores", "1", "--nolock")
+    assert process.returncode == 0, process.stderr
+    assert time.perf_counter() - start < 10  # 5 s on an idle machine; this one may be busy
