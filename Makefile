@@ -8,13 +8,14 @@ VENV := .venv
 READY := $(VENV)/.ready
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: help setup tables smoke test lint mlflow lock clean
+.PHONY: help setup tables smoke test lint mlflow unlock lock clean
 
 help:
 	@echo "make tables   real tables from the embedded digits data: results/digits/tables"
 	@echo "make smoke    every stage, far too small for conclusions: results/smoke/tables"
 	@echo "make test     the tests, among them the whole workflow at smoke scale"
 	@echo "make mlflow   look at all runs in MLflow: http://127.0.0.1:5000"
+	@echo "make unlock   after snakemake was killed and left the folder locked"
 	@echo "make lint     ruff, snakefmt, snakemake --lint"
 	@echo "make lock     resolve pyproject.toml anew into requirements.lock"
 	@echo "SCALE=smoke make tables, CORES=4 make tables"
@@ -48,7 +49,12 @@ lint: $(READY)
 	$(RUN) python .ci/lint_workflow.py
 
 mlflow: $(READY)
-	$(RUN) mlflow server --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port 5000
+	$(RUN) MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --port 5000 \
+		--backend-store-uri sqlite:///results/mlflow.db
+
+# After a kill -9 of snakemake the folder stays locked.
+unlock: $(READY)
+	$(RUN) snakemake --unlock
 
 lock: $(READY)
 	$(VENV)/bin/uv pip compile --quiet --upgrade pyproject.toml --extra dev --universal \

@@ -111,7 +111,7 @@ class DiT(nn.Module):
         input_size: height and width of the image.
         patch_size: edge of a patch; it divides ``input_size``.
         in_channels: C.
-        hidden_size: D, width of a token.
+        hidden_size: D, width of a token; a multiple of 4.
         depth: number of blocks.
         num_heads: attention heads; they divide ``hidden_size``.
         mlp_ratio: width of the perceptrons over D.
@@ -120,7 +120,8 @@ class DiT(nn.Module):
         learn_sigma: whether C more channels are predicted, for the variance.
 
     Raises:
-        DMPError: ``patch_size`` does not divide ``input_size``.
+        DMPError: ``patch_size`` does not divide ``input_size``, or ``num_heads`` ``hidden_size``,
+            or ``hidden_size`` is not a multiple of 4.
 
     """
 
@@ -140,6 +141,11 @@ class DiT(nn.Module):
         super().__init__()
         if input_size % patch_size:
             raise DMPError(f"patch_size = {patch_size} does not divide input_size = {input_size}")
+        if hidden_size % num_heads:
+            raise DMPError(f"num_heads = {num_heads} does not divide hidden_size = {hidden_size}")
+        if hidden_size % 4:
+            # Positions are sines and cosines of row and column.
+            raise DMPError(f"hidden_size = {hidden_size} is not a multiple of 4")
         self.input_size, self.in_channels = input_size, in_channels
         self.hidden_size, self.depth = hidden_size, depth
         self.out_channels = in_channels * (2 if learn_sigma else 1)

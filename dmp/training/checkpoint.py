@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from dmp.errors import DMPError
 from dmp.tensorfile import load_tensors, save_tensors
@@ -16,7 +15,7 @@ def save_checkpoint(
     step: int,
     trainable: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
-    ema: AveragedModel | None,
+    averaged: nn.Module | None,
 ) -> None:
     """Write weights, optimiser state and EMA weights after ``step`` iterations, atomically.
 
@@ -26,14 +25,14 @@ def save_checkpoint(
         step: iterations done.
         trainable: the parameters that train, by name.
         optimizer: its state belongs to ``trainable`` in the same order.
-        ema: averaged weights, or None.
+        averaged: model with the averaged weights, or None.
 
     """
     tensors: dict[str, Tensor] = {f"weights/{name}": p for name, p in trainable.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{key}": value for key, value in state.items()}
-    if ema is not None:
-        tensors |= {f"ema/{name}": value for name, value in ema.state_dict().items()}
+    if averaged is not None:
+        tensors |= {f"ema/{name}": value for name, value in averaged.state_dict().items()}
     save_tensors(path, tensors, {"format": "checkpoint", "identity": identity, "step": step})
 
 
@@ -42,7 +41,7 @@ def load_checkpoint(
     identity: str,
     trainable: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
-    ema: AveragedModel | None,
+    averaged: nn.Module | None,
 ) -> int:
     """Restore what :func:`save_checkpoint` wrote; return the number of iterations done.
 
@@ -69,6 +68,6 @@ def load_checkpoint(
         state.setdefault(int(index), {})[key] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-    if ema is not None:
-        ema.load_state_dict(parts["ema"], strict=True)
+    if averaged is not None:
+        averaged.load_state_dict(parts["ema"], strict=True)
     return int(description["step"])

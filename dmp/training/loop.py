@@ -1,5 +1,6 @@
 """The training loop: baseline, fine-tuning, prompt tuning and DMP differ only in what trains."""
 
+import copy
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -8,7 +9,7 @@ import psutil
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -69,13 +70,12 @@ def fit(
     optimizer = torch.optim.AdamW(
         trainable.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
-    ema = None
-    if ema_decay is not None:
-        ema = AveragedModel(objective.backbone, multi_avg_fn=get_ema_multi_avg_fn(ema_decay))
+    ema = None if ema_decay is None else _Average(objective.backbone, ema_decay)
+    averaged = None if ema is None else ema.module
     checkpoint = directory / "checkpoint.safetensors"
     first = 0
     if checkpoint.is_file():
-        first = load_checkpoint(checkpoint, identity, trainable, optimizer, ema)
+        first = load_checkpoint(checkpoint, identity, trainable, optimizer, averaged)
     wrapped, optimizer = accelerator.prepare(objective, optimizer)
     loader = DataLoader(
         stream,
@@ -102,7 +102,7 @@ def fit(
             accelerator.backward(terms.total)
             optimizer.step()
             if ema is not None:
-                ema.update_parameters(objective.backbone)
+                ema.update()
             meter.add(batch, terms)
 
             if step % config.log_every == 0 or step == config.iterations:
@@ -116,11 +116,27 @@ def fit(
                     log.write(step, values)
                 progress.set_postfix(loss=f"{values['loss']:.4f}")
             if step in snapshots and on_snapshot is not None and accelerator.is_main_process:
-                on_snapshot(step, objective.backbone if ema is None else ema.module)
+                on_snapshot(step, averaged or objective.backbone)
             last = step == config.iterations
             if (last or step % config.checkpoint_every == 0) and accelerator.is_main_process:
-                save_checkpoint(checkpoint, identity, step, trainable, optimizer, ema)
-    return objective.backbone if ema is None else ema.module
+                save_checkpoint(checkpoint, identity, step, trainable, optimizer, averaged)
+    return averaged or objective.backbone
+
+
+class _Average:
+    """Exponential moving average of a model's parameters, from its initial ones on.
+
+    The lists are kept: collecting parameters anew costs more than averaging small models does.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(model).requires_grad_(False)
+        self._averaged = list(self.module.parameters())
+        self._current = list(model.parameters())
+        self._step = get_ema_multi_avg_fn(decay)
+
+    def update(self) -> None:
+        self._step(self._averaged, self._current, None)
 
 
 class _Meter:

@@ -54,6 +54,6 @@ rule pretrain:
         where=where,
         config=lambda w: plan(w.scale).slice("pretraining", w.task, seed=int(w.seed)),
     message:
-        "Training baseline {wildcards.seed} of {wildcards.task} until it has converged"
+        "Training baseline {wildcards.seed} of {wildcards.task}; progress in {log}"
     shell:
         "dmp pretrain {wildcards.task} --seed {wildcards.seed} {params.where} > {log} 2>&1"

@@ -28,7 +28,7 @@ for name in scales_that_run("variant"):
             seeds=" ".join(f"--seed {seed}" for seed in plan(name).seeds),
             config=slices_of_seeds,
         message:
-            "{wildcards.task}: {wildcards.variant}, all seeds"
+            "{wildcards.task}: {wildcards.variant}, all seeds; progress in {log}"
         shell:
             "dmp run {wildcards.task} {wildcards.variant:q} {params.seeds} {params.where} > {log} 2>&1"
 
@@ -50,7 +50,7 @@ rule train:
         where=where,
         config=slice_of("training"),
     message:
-        "Training {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
+        "Training {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}; progress in {log}"
     shell:
         "dmp train {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} {params.where} > {log} 2>&1"
 
@@ -73,7 +73,7 @@ rule sample:
         where=where,
         config=slice_of("run"),
     message:
-        "Sampling {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
+        "Sampling {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}; progress in {log}"
     shell:
         "dmp sample {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} {params.where} > {log} 2>&1"
 
