@@ -33,10 +33,9 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], description: A
 
     """
     on_cpu = {name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}
-    metadata = {
-        "description": json.dumps(description, sort_keys=True),
-        "sha256": _checksum(on_cpu),
-    }
+    # One key: the library writes several in an order that changes from call to call.
+    header = {"description": description, "sha256": _checksum(on_cpu)}
+    metadata = {"dmp": json.dumps(header, sort_keys=True)}
     with atomic_path(path) as temporary:
         try:
             save_file(on_cpu, temporary, metadata=metadata)
@@ -49,16 +48,16 @@ _MEND = "delete it and run the same command again"
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, str]]]:
+def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     path = Path(path)
     if not path.is_file():
         raise DMPError(f"{path} does not exist; the stage that writes it has not run")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if "sha256" not in metadata or "description" not in metadata:
+            header = (file.metadata() or {}).get("dmp")
+            if header is None:
                 raise DMPError(f"{path} was not written by this project: it has no checksum inside")
-            yield file, metadata
+            yield file, json.loads(header)
     except (SafetensorError, OSError, ValueError) as error:
         raise DMPError(f"{path} is truncated or corrupt ({error}); {_MEND}") from error
 
@@ -70,8 +69,8 @@ def read_description(path: str | Path) -> Any:
         DMPError: as :func:`load_tensors`, but for damage inside the tensors.
 
     """
-    with _opened(path) as (_, metadata):
-        return json.loads(metadata["description"])
+    with _opened(path) as (_, header):
+        return header["description"]
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
@@ -81,8 +80,8 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
         DMPError: the file is missing, truncated or corrupt, or was not written by this project.
 
     """
-    with _opened(path) as (file, metadata):
+    with _opened(path) as (file, header):
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if _checksum(tensors) != metadata["sha256"]:
+    if _checksum(tensors) != header["sha256"]:
         raise DMPError(f"{path} is corrupt: its content does not match its checksum; {_MEND}")
-    return tensors, json.loads(metadata["description"])
+    return tensors, header["description"]

@@ -95,10 +95,11 @@ def test_tensors_and_description_come_back_exactly(tmp_path):
 
 
 def test_same_tensors_make_the_same_bytes(tmp_path):
-    for name in ("a", "b"):
-        save_tensors(tmp_path / f"{name}.safetensors", tensors(), {"step": 3})
-    first, second = ((tmp_path / f"{n}.safetensors").read_bytes() for n in ("a", "b"))
-    assert first == second
+    written = set()
+    for _ in range(10):
+        save_tensors(tmp_path / "w.safetensors", tensors(), {"step": 3})
+        written.add((tmp_path / "w.safetensors").read_bytes())
+    assert len(written) == 1
 
 
 def test_every_truncation_is_noticed(tmp_path):

@@ -31,7 +31,7 @@ def guided(
     def predict(x: Tensor, t: Tensor) -> Tensor:
         both = model(torch.cat([x, x]), torch.cat([t, t]), torch.cat([labels, null_labels]))
         conditional, unconditional = both.chunk(2)
-        count = x.shape[1] if channels == "all" else 3
+        count = x.shape[1] if channels == "all" else min(3, x.shape[1])
         rest = conditional[:, count:]
         conditional, unconditional = conditional[:, :count], unconditional[:, :count]
         return torch.cat([unconditional + scale * (conditional - unconditional), rest], dim=1)

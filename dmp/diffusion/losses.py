@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dmp.diffusion.schedule import alphas_cumprod
+from dmp.errors import DMPError
 
 LEVELS = 256  # pixel values of an image
 
@@ -29,15 +30,17 @@ class Diffusion(nn.Module):
 
     Args:
         schedule: ``linear`` or ``cosine``.
-        timesteps: T.
+        timesteps: T, at least 2.
 
     Raises:
-        DMPError: unknown schedule.
+        DMPError: unknown schedule, or too few timesteps.
 
     """
 
     def __init__(self, schedule: str, timesteps: int = 1000) -> None:
         super().__init__()
+        if timesteps < 2:
+            raise DMPError(f"diffusion.timesteps = {timesteps}: at least 2 are needed")
         self.schedule, self.timesteps = schedule, timesteps
         bar = torch.from_numpy(alphas_cumprod(schedule, timesteps))
         before = torch.cat([torch.ones(1, dtype=torch.float64), bar[:-1]])

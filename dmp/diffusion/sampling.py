@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dmp.diffusion.losses import Diffusion
 from dmp.diffusion.schedule import make_scheduler
+from dmp.errors import DMPError
 
 
 @torch.no_grad()
@@ -35,7 +36,12 @@ def sample(
     Returns:
         ``(B, C, H, W)`` float32.
 
+    Raises:
+        DMPError: fewer than 2 steps, or more than T.
+
     """
+    if not 2 <= steps <= diffusion.timesteps:
+        raise DMPError(f"sampling.steps = {steps}: accepted are 2 to {diffusion.timesteps}")
     scheduler = make_scheduler(diffusion.schedule, diffusion.timesteps, clip)
     scheduler.set_timesteps(steps)
     sources = list(generators)

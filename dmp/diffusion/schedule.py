@@ -33,7 +33,7 @@ def alphas_cumprod(schedule: str, timesteps: int) -> np.ndarray:
         ratios = [bar((i + 1) / timesteps) / bar(i / timesteps) for i in steps]
         betas = np.array([min(1 - ratio, 0.999) for ratio in ratios])
     else:
-        raise DMPError(f"diffusion.schedule: unknown '{schedule}': {nearest(schedule, SCHEDULES)}")
+        raise _unknown(schedule)
     return np.cumprod(1 - betas)
 
 
@@ -42,7 +42,13 @@ def make_scheduler(schedule: str, timesteps: int, clip: bool) -> DDPMScheduler:
 
     Its ``linspace`` spacing takes steps evenly from 0 to T-1, both included: the paper's 250 of
     1000. Its range of variances follows the respaced betas.
+
+    Raises:
+        DMPError: unknown schedule.
+
     """
+    if schedule not in SCHEDULES:
+        raise _unknown(schedule)
     return DDPMScheduler(
         num_train_timesteps=timesteps,
         beta_start=1e-4,
@@ -52,3 +58,7 @@ def make_scheduler(schedule: str, timesteps: int, clip: bool) -> DDPMScheduler:
         timestep_spacing="linspace",
         clip_sample=clip,
     )
+
+
+def _unknown(schedule: str) -> DMPError:
+    return DMPError(f"diffusion.schedule: unknown '{schedule}': {nearest(schedule, SCHEDULES)}")

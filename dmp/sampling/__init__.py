@@ -42,7 +42,7 @@ def sample_images(
         precision: ``fp32`` or ``bf16`` (autocast).
 
     """
-    diffusion = Diffusion(task.diffusion.schedule)
+    diffusion = Diffusion(task.diffusion.schedule, task.diffusion.timesteps)
     config = task.sampling
     labels = torch.from_numpy(sample_labels(numbers.stop, backbone.num_classes))
     for start in range(numbers.start, numbers.stop, batch_size):

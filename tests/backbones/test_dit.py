@@ -122,7 +122,7 @@ def to_diffusers(model: DiT) -> DiTTransformer2DModel:
         norm_eps=1e-6,
     )
     for block in other.transformer_blocks:
-        # diffusers divides the exponents by 127; the public DiT, and every paper, by 128.
+        # diffusers divides the exponents by 127; the public DiT by 128.
         block.norm1.emb.time_proj.downscale_freq_shift = 0
     ours = dict(model.state_dict())
     theirs = {"pos_embed.pos_embed": ours["pos_embed"]}

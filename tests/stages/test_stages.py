@@ -1,0 +1,177 @@
+"""The stages of a run: in one process or apart, killed or not, they give the same bytes."""
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, edit_yaml, make_tiny
+
+from dmp.errors import DMPError
+from dmp.layout import Layout
+from dmp.stages.collect import collect_baselines, collect_results
+from dmp.stages.common import Context, load_weights, pretrained_backbone
+from dmp.stages.evaluate import evaluate_run, sample_run
+from dmp.stages.prepare import make_reference, train_extractor
+from dmp.stages.pretrain import pretrain
+from dmp.stages.run import complete_run, train_run
+from dmp.statistics.results import read_results
+from dmp.statistics.study import comparisons
+from dmp.studies import load_plan
+from dmp.tensorfile import load_tensors, save_tensors
+
+TASK = "unconditional"
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> tuple[Path, Path]:
+    """Ablations and results with extractor, reference and two baselines."""
+    folder = tmp_path_factory.mktemp("stages")
+    ablations = make_tiny(Path(shutil.copytree(ROOT / "ablations", folder / "ablations")))
+    edit_yaml(ablations / "scales/smoke.yaml", lambda d: d.update(seeds=4, baseline_seeds=2))
+    context = Context.open(load_plan("smoke", ablations), folder / "results")
+    train_extractor(context, "digits")
+    make_reference(context, TASK)
+    for seed in (0, 1):
+        pretrain(context, TASK, seed)
+    return ablations, folder / "results"
+
+
+@pytest.fixture
+def context(prepared, tmp_path) -> Context:
+    """A context of its own for each test, on a copy of what is prepared."""
+    ablations, results = prepared
+    shutil.copytree(results, tmp_path / "results")
+    return Context.open(load_plan("smoke", ablations), tmp_path / "results")
+
+
+def files(layout: Layout, run) -> dict[str, bytes]:
+    folder = layout.run(run.task, run.variant, run.seed)
+    names = ("metrics.csv", "protocols.json", "weights.safetensors", "samples.png")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+@pytest.mark.parametrize("variant", ["baseline", "fine-tuning", "prompt-tuning", "dmp"])
+def test_stages_apart_give_the_bytes_of_stages_together(context, variant):
+    run = context.plan.run(TASK, variant, 0)
+    complete_run(context, run)
+    together = files(context.layout, run)
+    shutil.rmtree(context.layout.run(TASK, variant, 0))
+    train_run(context, run)
+    sample_run(context, run, load_weights(context, run)[0])
+    evaluate_run(context, run, load_weights(context, run)[0])
+    assert files(context.layout, run) == together
+
+
+def test_baseline_trains_nothing_and_dmp_saves_only_the_patch(context):
+    for variant, names in (("baseline", set()), ("dmp", {"prompts", "gate.linear.weight"})):
+        run = context.plan.run(TASK, variant, 0)
+        train_run(context, run)
+        tensors, _ = load_tensors(context.layout.weights(TASK, variant, 0))
+        assert names <= set(tensors)
+        assert len(tensors) <= 3
+
+
+def test_batch_size_of_sampling_changes_no_sample_beyond_rounding(context):
+    run = context.plan.run(TASK, "baseline", 0)
+    train_run(context, run)
+    images = []
+    for size in (128, 50):
+        execution = context.plan.scale.execution.model_copy(update={"sampling_batch_size": size})
+        scale = context.plan.scale.model_copy(update={"execution": execution})
+        plan = type(context.plan)(context.plan.name, scale, context.plan.studies, {})
+        other = Context(plan, context.layout, context.device)
+        sample_run(other, run, load_weights(other, run)[0])
+        images.append(np.load(context.layout.samples(TASK, "baseline", 0))["images"].astype(int))
+    difference = abs(images[0] - images[1])
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 1e-3
+
+
+def test_seeds_are_nested_in_their_baselines_and_the_statistics_follow(context):
+    study = context.plan.study("table2")
+    for task, variant, seed in context.plan.runs("table2"):
+        complete_run(context, context.plan.run(task, variant, seed))
+    collect_results(context.plan, context.layout)
+    collect_baselines(context.plan, context.layout)
+    results = read_results(context.layout.results_table())
+    nested = results.drop_duplicates(["seed"]).set_index("seed")["baseline_seed"].to_dict()
+    assert nested == {0: 0, 1: 1, 2: 0, 3: 1}
+    # Four seeds on two baselines: the baseline is the unit of inference.
+    assert set(comparisons(results, study)["n"]) == {2}
+
+
+def test_weights_of_another_configuration_are_refused(context):
+    run = context.plan.run(TASK, "dmp", 0)
+    train_run(context, run)
+    other = context.plan.run(TASK, "dmp,selection=uniform", 0)
+    source = context.layout.weights(TASK, "dmp", 0)
+    target = context.layout.weights(TASK, other.variant, 0)
+    target.parent.mkdir(parents=True)
+    shutil.copy(source, target)
+    with pytest.raises(DMPError, match=r"weights.safetensors was trained under another config"):
+        load_weights(context, other)
+
+
+def test_baseline_of_another_configuration_is_refused(context):
+    path = context.layout.pretrained_weights(TASK, 0)
+    tensors, description = load_tensors(path)
+    save_tensors(path, tensors, {**description, "identity": "something else"})
+    with pytest.raises(DMPError, match=r"was trained under another configuration \(something else"):
+        pretrained_backbone(context, context.plan.run(TASK, "dmp", 0))
+
+
+def test_truncated_weights_are_refused(context):
+    path = context.layout.pretrained_weights(TASK, 0)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(DMPError, match=r"weights.safetensors is truncated or corrupt"):
+        train_run(context, context.plan.run(TASK, "dmp", 0))
+
+
+def test_missing_run_is_named_when_numbers_are_gathered(context):
+    with pytest.raises(DMPError, match=r"metrics.csv does not exist: the run unconditional/base"):
+        collect_results(context.plan, context.layout)
+
+
+def test_convergence_is_recorded_with_its_fids(prepared):
+    import json
+
+    verdict = json.loads((Layout(prepared[1], "smoke").convergence(TASK, 0)).read_text())
+    assert verdict["iterations"] == [10, 20, 30, 40]
+    assert len(verdict["fids"]) == 4
+    assert isinstance(verdict["converged"], bool)
+
+
+def test_baselines_of_two_seeds_differ(prepared):
+    layout = Layout(prepared[1], "smoke")
+    weights = [load_tensors(layout.pretrained_weights(TASK, seed))[0] for seed in (0, 1)]
+    name = "blocks.0.attn.qkv.weight"
+    assert not torch.equal(weights[0][name], weights[1][name])
+
+
+def test_killed_process_started_again_ends_with_the_same_bytes(prepared, tmp_path):
+    """A real SIGKILL, as soon as the first checkpoint is on disk."""
+    ablations, results = prepared
+    shutil.copytree(results, tmp_path / "results")
+    layout = Layout(tmp_path / "results", "smoke")
+    folder = layout.pretrained(TASK, 0)
+    expected = layout.pretrained_weights(TASK, 0).read_bytes()
+    shutil.rmtree(folder)
+    command = [
+        *(sys.executable, "-c", "from dmp.cli import main; main()", "pretrain", TASK),
+        *("--scale", "smoke", "--results", tmp_path / "results", "--ablations", ablations),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        # Reading its progress is the clock here.
+        while process.stderr.read(16) and not (folder / "checkpoint.safetensors").exists():
+            pass
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not layout.pretrained_weights(TASK, 0).exists()
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    assert layout.pretrained_weights(TASK, 0).read_bytes() == expected
+    assert not [path for path in folder.rglob("*") if ".tmp" in path.name]
