@@ -42,9 +42,7 @@ def _plan(scale: str, ablations: Path) -> "Plan":
     return load_plan(scale, ablations)
 
 
-def _open(scale: str, results: Path, ablations: Path) -> "Context":
-    # The plan first: a wrong name should not wait for torch.
-    plan = _plan(scale, ablations)
+def _open(plan: "Plan", results: Path) -> "Context":
     from dmp.stages.common import Context
 
     return Context.open(plan, results)
@@ -73,7 +71,7 @@ def extractor(
     ablations: Ablations = ABLATIONS,
 ) -> None:
     """Train the classifier whose features stand where Inception's stand at full scale."""
-    context = _open(scale, results, ablations)
+    context = _open(_plan(scale, ablations), results)
     from dmp.stages.prepare import train_extractor
 
     train_extractor(context, dataset)
@@ -87,7 +85,7 @@ def reference(
     ablations: Ablations = ABLATIONS,
 ) -> None:
     """Extract the features of a task's real images."""
-    context = _open(scale, results, ablations)
+    context = _open(_plan(scale, ablations), results)
     from dmp.stages.prepare import make_reference
 
     make_reference(context, task)
@@ -102,7 +100,7 @@ def pretrain(
     ablations: Ablations = ABLATIONS,
 ) -> None:
     """Train a baseline until it has converged, and check that it has."""
-    context = _open(scale, results, ablations)
+    context = _open(_plan(scale, ablations), results)
     from dmp.stages.pretrain import pretrain as stage
 
     stage(context, task, seed)
@@ -122,7 +120,7 @@ def run(
     """Train, sample and evaluate one variant, for one seed or several, in one process."""
     plan = _plan(scale, ablations)
     resolved = [plan.run(task, variant, each) for each in seed]
-    context = _open(scale, results, ablations)
+    context = _open(plan, results)
     from dmp.stages.run import complete_run
 
     for each in resolved:
@@ -140,8 +138,8 @@ def train(
 ) -> None:
     """Train one run, without sampling."""
     plan = _plan(scale, ablations)
-    resolved = plan.run(task, variant, seed)
-    context = _open(scale, results, ablations)
+    resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
+    context = _open(plan, results)
     from dmp.stages.run import train_run
 
     train_run(context, resolved)
@@ -158,8 +156,8 @@ def sample(
 ) -> None:
     """Sample a trained run, and keep images and features."""
     plan = _plan(scale, ablations)
-    resolved = plan.run(task, variant, seed)
-    context = _open(scale, results, ablations)
+    resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
+    context = _open(plan, results)
     from dmp.stages.common import load_weights
     from dmp.stages.evaluate import sample_run
 
@@ -177,8 +175,8 @@ def evaluate(
 ) -> None:
     """Compute the metrics of a sampled run."""
     plan = _plan(scale, ablations)
-    resolved = plan.run(task, variant, seed)
-    context = _open(scale, results, ablations)
+    resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
+    context = _open(plan, results)
     from dmp.stages.common import load_weights
     from dmp.stages.evaluate import evaluate_run
 

@@ -98,4 +98,7 @@ def drop_foreign_state(directory: Path, identity: str) -> None:
     """Remove the unfinished state of an earlier configuration, which an edit has made obsolete."""
     checkpoint = directory / "checkpoint.safetensors"
     if checkpoint.is_file() and read_description(checkpoint).get("identity") != identity:
+        print(
+            f"{directory}: the configuration has changed, so that training starts anew", flush=True
+        )
         shutil.rmtree(directory)

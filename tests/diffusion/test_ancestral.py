@@ -1,0 +1,172 @@
+"""Ancestral sampling, against the same steps in double precision and a case solved exactly."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from dmp.diffusion import Diffusion, alphas_cumprod, sample
+from dmp.errors import DMPError
+from dmp.rng import torch_generator
+
+T = 1000
+SCHEDULES = ["linear", "cosine"]
+SHAPE = (2, 3, 3)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def sources(numbers) -> list[torch.Generator]:
+    return [torch_generator(0, "sampling", k) for k in numbers]
+
+
+def respaced(schedule: str, steps: int) -> dict[int, tuple[float, float]]:
+    """Return, for each timestep that is taken, alpha-bar there and at the next less noisy one."""
+    bar = alphas_cumprod(schedule, T)
+    taken = [round(i * (T - 1) / (steps - 1)) for i in range(steps)]
+    return dict(zip(taken, zip(bar[taken], [1.0, *bar[taken[:-1]]], strict=True), strict=True))
+
+
+class Recorder:
+    """A smooth model of x and t, its images and predictions kept."""
+
+    def __init__(self) -> None:
+        self.images, self.timesteps, self.outputs = [], [], []
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        output = torch.cat([torch.tanh(0.7 * x + t[0] / T), torch.sin(x)], dim=1)
+        self.images.append(x)
+        self.timesteps.append(t.tolist())
+        self.outputs.append(output)
+        return output
+
+
+@pytest.mark.parametrize("clip", [True, False])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("steps", [2, 7, 50])
+def test_every_step_is_the_respaced_posterior_with_learned_range_variance(schedule, clip, steps):
+    model, batch = Recorder(), 3
+    generators = sources(range(batch))
+    actual = sample(Diffusion(schedule), model, SHAPE, generators, steps, clip)
+
+    again = sources(range(batch))
+
+    def draw() -> np.ndarray:
+        return np.stack([torch.randn(1, *SHAPE, generator=g)[0].double().numpy() for g in again])
+
+    np.testing.assert_array_equal(model.images[0].numpy(), draw())
+    table = respaced(schedule, steps)
+    after = [*model.images[1:], actual]
+    assert len(after) == steps
+    for index, (t, (bar, before)) in enumerate(reversed(table.items())):
+        assert model.timesteps[index] == [t] * batch
+        x = model.images[index].double().numpy()
+        epsilon, position = model.outputs[index].double().chunk(2, dim=1)
+        x0 = (x - np.sqrt(1 - bar) * epsilon.numpy()) / np.sqrt(bar)
+        if clip:
+            x0 = x0.clip(-1, 1)
+        beta = 1 - bar / before
+        mean = np.sqrt(before) * beta * x0 + np.sqrt(bar / before) * (1 - before) * x
+        expected = mean / (1 - bar)
+        if t > 0:  # the last step adds no noise
+            share = (position.numpy() + 1) / 2
+            tilde = beta * (1 - before) / (1 - bar)
+            expected = expected + np.sqrt(beta**share * tilde ** (1 - share)) * draw()
+        # The scheduler works in float32; where no signal is left, it has three digits of beta.
+        np.testing.assert_allclose(
+            after[index].numpy(), expected, rtol=1e-3, atol=2e-4 * max(1, np.abs(expected).max())
+        )
+    # No source was asked for more than its start and one draw per step with noise.
+    for used, expected_state in zip(generators, again, strict=True):
+        assert torch.equal(used.get_state(), expected_state.get_state())
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("steps", [10, 60])
+def test_gaussian_data_is_sampled_with_its_mean_and_variance(schedule, steps):
+    """For N(m, s²) noise and reverse variance are known, and then any number of steps is exact."""
+    m, s, count = 0.3, 0.4, 400
+    table = respaced(schedule, steps)
+
+    def exact(x: Tensor, t: Tensor) -> Tensor:
+        bar, before = table[int(t[0])]
+        total = bar * s**2 + 1 - bar
+        epsilon = np.sqrt(1 - bar) * (x.double() - np.sqrt(bar) * m) / total
+        beta = 1 - bar / before
+        # Var(x_before | x_t): the step is one Gaussian seen through another.
+        variance = beta * (before * s**2 + 1 - before) / total
+        low = np.log(max(beta * (1 - before) / (1 - bar), 1e-20))
+        position = 2 * (np.log(variance) - low) / (np.log(beta) - low) - 1
+        return torch.cat([epsilon, torch.full_like(epsilon, position)], dim=1).float()
+
+    images = sample(Diffusion(schedule), exact, SHAPE, sources(range(count)), steps, clip=False)
+    values = images.double().numpy().reshape(count, -1)
+    n = values.size
+    assert abs(values.mean() - m) < 4 * s / np.sqrt(n)
+    assert abs(values.var() - s**2) < 4 * s**2 * np.sqrt(2 / n)
+    # Neither pixels of an image nor images have anything in common.
+    standard = (values - values.mean()) / values.std()
+    within = (standard[:, 1:] * standard[:, :-1]).mean()
+    between = (standard[1:] * standard[:-1]).mean()
+    assert max(abs(within), abs(between)) < 4 / np.sqrt(n * 0.9)
+
+
+def wild(x: Tensor, t: Tensor) -> Tensor:
+    return torch.cat([50 * torch.sign(x), torch.zeros_like(x)], dim=1)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_clip_keeps_pixels_in_range_whatever_the_model_predicts(schedule):
+    clipped, free = (
+        sample(Diffusion(schedule), wild, SHAPE, sources(range(8)), 10, clip)
+        for clip in (True, False)
+    )
+    # At the last step, the sample is the predicted image.
+    assert clipped.abs().max() <= 1 + 1e-6
+    assert free.abs().max() > 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    cuts=st.sets(st.integers(1, 7)),
+    schedule=st.sampled_from(SCHEDULES),
+    clip=st.booleans(),
+)
+def test_a_sample_does_not_depend_on_its_neighbours(cuts, schedule, clip):
+    diffusion, count, steps = Diffusion(schedule), 8, 4
+    whole = sample(diffusion, Recorder(), SHAPE, sources(range(count)), steps, clip)
+    edges = [0, *sorted(cuts), count]
+    for start, stop in pairwise(edges):
+        model = Recorder()
+        part = sample(diffusion, model, SHAPE, sources(range(start, stop)), steps, clip)
+        torch.testing.assert_close(part, whole[start:stop], rtol=1e-4, atol=1e-4)
+
+
+def test_order_of_sources_is_order_of_samples():
+    diffusion = Diffusion("linear")
+    forward = sample(diffusion, Recorder(), SHAPE, sources([0, 1, 2]), 4, clip=True)
+    backward = sample(diffusion, Recorder(), SHAPE, sources([2, 1, 0]), 4, clip=True)
+    torch.testing.assert_close(forward, backward.flip(0), rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(forward[0], forward[1], atol=0.1)
+
+
+def test_no_gradients_are_kept():
+    weight = torch.ones((), requires_grad=True)
+    images = sample(
+        Diffusion("linear"), lambda x, t: weight * wild(x, t), SHAPE, sources([0]), 3, clip=True
+    )
+    assert not images.requires_grad
+    assert images.dtype == torch.float32
+
+
+@pytest.mark.parametrize("steps", [1, 1001])
+def test_impossible_number_of_steps_is_an_error(steps):
+    with pytest.raises(DMPError, match=f"sampling.steps = {steps}: accepted are 2 to 1000"):
+        sample(Diffusion("linear"), wild, SHAPE, sources([0]), steps, clip=True)
