@@ -8,13 +8,14 @@ VENV := .venv
 READY := $(VENV)/.ready
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: help setup tables smoke test lint mlflow unlock lock clean
+.PHONY: help setup tables smoke test lint bench mlflow unlock lock clean
 
 help:
 	@echo "make tables   real tables from the embedded digits data: results/digits/tables"
 	@echo "make smoke    every stage, far too small for conclusions: results/smoke/tables"
 	@echo "make test     the tests, among them the whole workflow at smoke scale"
 	@echo "make mlflow   look at all runs in MLflow: http://127.0.0.1:5000"
+	@echo "make bench    how long the short commands take on this machine"
 	@echo "make unlock   after snakemake was killed and left the folder locked"
 	@echo "make lint     ruff, snakefmt, snakemake --lint"
 	@echo "make lock     resolve pyproject.toml anew into requirements.lock"
@@ -47,6 +48,9 @@ lint: $(READY)
 	$(RUN) ruff format --check .
 	$(RUN) snakefmt --check Snakefile workflow/rules
 	$(RUN) python .ci/lint_workflow.py
+
+bench: $(READY)
+	$(RUN) python .ci/benchmark.py
 
 mlflow: $(READY)
 	$(RUN) MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --port 5000 \
