@@ -1,4 +1,4 @@
-"""The command line loads only what it needs, and every mistake is one clear line and exit status 2."""
+"""The command line loads only what it needs, and every mistake is one clear line."""
 
 import shutil
 import subprocess

@@ -46,9 +46,19 @@ def draw(
             parts.append(batch)
             progress.update(len(batch))
     images = np.concatenate(parts)
+    return images, image_features(context, run, images)
+
+
+def image_features(context: Context, run: RunConfig, images: np.ndarray) -> Features:
+    """Return the features of uint8 images by the run's extractor.
+
+    Raises:
+        DMPError: unknown extractor, or its weights cannot be had.
+
+    """
     name = run.config.evaluation.extractor.name
     weights = context.layout.extractor(run.config.data.name) if name == classifier.NAME else None
-    return images, extract(images, name, weights, context.device)
+    return extract(images, name, weights, context.device)
 
 
 def sample_run(context: Context, run: RunConfig, backbone: DiT) -> None:

@@ -12,7 +12,7 @@ from dmp.files import write_json
 from dmp.metrics.features import load_features
 from dmp.metrics.fidelity import frechet_distance
 from dmp.stages.common import Context, new_backbone, new_objective, task_data, write_record
-from dmp.stages.evaluate import draw
+from dmp.stages.evaluate import draw, image_features
 from dmp.tensorfile import load_tensors, read_description, save_tensors
 from dmp.training import Objective, fit
 
@@ -47,6 +47,9 @@ def pretrain(context: Context, task: str, seed: int) -> None:
         config.iterations - config.convergence_every * back
         for back in reversed(range(config.convergence_checkpoints))
     ]
+    # What the check at the end needs is looked at before the training, which takes much longer.
+    reference = load_features(context.layout.reference(task))
+    image_features(context, run, task_data(run.config)[0].images[:1])
     objective = new_objective(run)
     snapshots = directory / "snapshots"
     drop_foreign_state(directory, identity)
@@ -64,7 +67,6 @@ def pretrain(context: Context, task: str, seed: int) -> None:
         ),
     )
 
-    reference = load_features(context.layout.reference(task))
     backbone = new_backbone(run.config).to(context.device)
     fids = []
     for step in steps:

@@ -225,6 +225,20 @@ def test_float32_losses_agree_with_double(diffusion):
     torch.testing.assert_close(rounded.vb.double(), exact.vb, rtol=2e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("deviations", [-6, -5, 5, 6])
+def test_float32_keeps_the_likelihood_of_unlikely_pixels(diffusion, deviations):
+    """Far out, the distribution function is 0 or 1 to float32, and its differences are lost."""
+    t = torch.zeros(1, dtype=torch.int64)
+    x0, noise = torch.full((1, 1, 1, 1), 1 / 255), torch.zeros(1, 1, 1, 1)
+    output = torch.cat([noise, -torch.ones(1, 1, 1, 1)], dim=1)
+    scale = diffusion.posterior(x0, x0, t)[1].exp().sqrt()
+    xt = (x0 - deviations * scale) * bars(diffusion, t)[0].sqrt().float()
+    exact = diffusion.losses(output.double(), x0.double(), xt.double(), noise.double(), t).vb
+    actual = diffusion.losses(output, x0, xt, noise, t).vb
+    assert 15 < exact.item() < 35
+    torch.testing.assert_close(actual.double(), exact, rtol=1e-4, atol=0)
+
+
 def test_diffusion_has_nothing_to_save():
     assert DIFFUSIONS["linear"].state_dict() == {}
 

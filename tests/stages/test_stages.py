@@ -125,6 +125,14 @@ def test_baseline_of_another_configuration_is_refused(context):
         pretrained_backbone(context, context.plan.run(TASK, "dmp", 0))
 
 
+def test_missing_reference_is_noticed_before_a_baseline_is_trained(context):
+    shutil.rmtree(context.layout.pretrained(TASK, 0))
+    context.layout.reference(TASK).unlink()
+    with pytest.raises(DMPError, match=r"unconditional.npz does not exist"):
+        pretrain(context, TASK, 0)
+    assert not context.layout.pretrained(TASK, 0).exists()
+
+
 def test_truncated_weights_are_refused(context):
     path = context.layout.pretrained_weights(TASK, 0)
     path.write_bytes(path.read_bytes()[:-10])

@@ -1,0 +1,66 @@
+"""The workflow through a real Slurm, with a job that is cancelled and recovers."""
+
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, edit_yaml, make_tiny, run_command
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(
+        not shutil.which("sinfo") or subprocess.run(["sinfo"], capture_output=True).returncode != 0,
+        reason="no Slurm answers here; as root, `bash .ci/slurm.sh up` starts one",
+    ),
+]
+
+
+def cancel_one_training(done: threading.Event) -> None:
+    """Cancel the first job that trains a baseline, as soon as the queue shows it running."""
+    while not done.wait(0.1):
+        queue = subprocess.run(
+            ["squeue", "--noheader", "--states=R", "--format=%i %k"], capture_output=True, text=True
+        )
+        for line in queue.stdout.splitlines():
+            number, _, comment = line.partition(" ")
+            if "pretrain" in comment:
+                subprocess.run(["scancel", number], check=True)
+                done.set()
+                return
+
+
+def test_workflow_recovers_from_a_cancelled_job_and_gives_the_bytes_of_a_local_run(tmp_path):
+    ablations = make_tiny(Path(shutil.copytree(ROOT / "ablations", tmp_path / "ablations")))
+    edit_yaml(ablations / "scales/smoke.yaml", lambda d: d.update(seeds=1))
+
+    def command(results: str, *more: str) -> list[str]:
+        return [
+            *("snakemake", "tables", "--nolock", *more, "--config", "scale=smoke"),
+            *(f"results={tmp_path / results}", f"ablations={ablations}"),
+        ]
+
+    done = threading.Event()
+    watcher = threading.Thread(target=cancel_one_training, args=(done,))
+    watcher.start()
+    try:
+        through_slurm = run_command(
+            *command(
+                *("slurm", "--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1")
+            )
+        )
+        cancelled = done.is_set()
+    finally:
+        done.set()
+        watcher.join()
+    said = through_slurm.stdout + through_slurm.stderr
+    assert through_slurm.returncode == 0, said
+    assert cancelled, "no running job was found to cancel"
+    assert "Trying to restart job" in said
+
+    local = run_command(*command("local", "--cores", "2"))
+    assert local.returncode == 0, local.stdout + local.stderr
+    for name in ("results.csv", "baselines.csv", "tables/table2.md", "tables/table1.md"):
+        first, second = (tmp_path / folder / "smoke" / name for folder in ("slurm", "local"))
+        assert first.read_bytes() == second.read_bytes(), name
