@@ -37,7 +37,7 @@ class DiffusionConfig(Strict):
     """The forward process."""
 
     schedule: Literal["linear", "cosine"]
-    timesteps: PositiveInt = 1000
+    timesteps: Annotated[int, Field(ge=2)] = 1000
 
 
 class TrainingConfig(Strict):

@@ -73,11 +73,16 @@ def new_backbone(task: TaskConfig) -> DiT:
     )
 
 
+def new_diffusion(task: TaskConfig) -> Diffusion:
+    """Return a task's forward process."""
+    return Diffusion(task.diffusion.schedule, task.diffusion.timesteps)
+
+
 def new_objective(run: RunConfig) -> Objective:
     """Return a freshly initialised backbone with its loss, for training a baseline."""
     backbone = new_backbone(run.config)
     backbone.initialize_weights(torch_generator(run.seed, "backbone initialisation"))
-    return Objective(backbone, Diffusion(run.config.diffusion.schedule), None)
+    return Objective(backbone, new_diffusion(run.config), None)
 
 
 def pretrained_backbone(context: Context, run: RunConfig) -> DiT:

@@ -13,7 +13,6 @@ from tqdm import tqdm
 from dmp.backbones import DiT
 from dmp.bins import bin_label, timestep_bin
 from dmp.config import RunConfig, TaskConfig, content_hash
-from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.files import atomic_path, write_json, write_text
 from dmp.metrics import classifier
@@ -21,7 +20,7 @@ from dmp.metrics.denoising import denoising_losses
 from dmp.metrics.features import Features, extract, load_features, save_features
 from dmp.metrics.fidelity import fidelity
 from dmp.sampling import sample_images
-from dmp.stages.common import Context, task_data
+from dmp.stages.common import Context, new_diffusion, task_data
 
 COLUMNS = ("metric", "bin", "value", "samples", "protocol", "evaluator")
 GRID = 8
@@ -124,7 +123,7 @@ def sampling_protocol(task: TaskConfig, precision: str, reference: Features) -> 
 def _denoising_rows(context: Context, run: RunConfig, backbone: nn.Module) -> list[tuple]:
     task, evaluation = run.config, run.config.evaluation
     held_out = task_data(task)[1]
-    diffusion = Diffusion(task.diffusion.schedule)
+    diffusion = new_diffusion(task)
     losses = denoising_losses(
         backbone, diffusion, held_out, evaluation.timesteps_per_image, context.device
     )

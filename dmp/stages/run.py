@@ -3,11 +3,11 @@
 import time
 
 from dmp.config import RunConfig
-from dmp.diffusion import Diffusion
 from dmp.stages.common import (
     Context,
     attach,
     load_weights,
+    new_diffusion,
     pretrained_backbone,
     save_weights,
     write_record,
@@ -25,7 +25,7 @@ def train_run(context: Context, run: RunConfig) -> None:
     attached = attach(run, backbone)
     if run.method != "baseline":
         drop_foreign_state(directory, run.training_hash)
-        objective = Objective(backbone, Diffusion(run.config.diffusion.schedule), attached)
+        objective = Objective(backbone, new_diffusion(run.config), attached)
         stream = training_stream(run, objective)
         fit(objective, stream, run.config.training, directory, run.training_hash, run.precision)
     write_record(directory, run, context.device, started)

@@ -39,6 +39,11 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
             f"{place}.sampling.steps = {task.sampling.steps} is more than the "
             f"{task.diffusion.timesteps} timesteps of the diffusion"
         )
+    if task.evaluation.bins > task.diffusion.timesteps:
+        raise DMPError(
+            f"{place}.evaluation.bins = {task.evaluation.bins} is more than the "
+            f"{task.diffusion.timesteps} timesteps of the diffusion"
+        )
     pretraining = task.pretraining
     window = pretraining.convergence_every * (pretraining.convergence_checkpoints - 1)
     if window >= pretraining.iterations:

@@ -126,6 +126,11 @@ SCALE, STUDY = "scales/digits.yaml", "studies/table3.yaml"
         ),
         (
             SCALE,
+            lambda d: d["defaults"]["evaluation"].update(bins=1001),
+            r"evaluation.bins = 1001 is more than the 1000 timesteps",
+        ),
+        (
+            SCALE,
             lambda d: d["defaults"]["pretraining"].update(convergence_every=1000),
             r"checkpoints 1000 iterations apart do not fit into",
         ),
