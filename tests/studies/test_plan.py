@@ -111,8 +111,8 @@ SCALE, STUDY = "scales/digits.yaml", "studies/table3.yaml"
         ),
         (
             SCALE,
-            lambda d: d["defaults"]["backbone"].update(num_heads=3),
-            r"hidden_size = 64 is not a multiple of 4 × num_heads = 12",
+            lambda d: d["defaults"]["backbone"].update(num_heads=7),
+            r"hidden_size = \d+ is not a multiple of 4 × num_heads = 28",
         ),
         (
             SCALE,
@@ -131,8 +131,8 @@ SCALE, STUDY = "scales/digits.yaml", "studies/table3.yaml"
         ),
         (
             SCALE,
-            lambda d: d["defaults"]["pretraining"].update(convergence_every=1000),
-            r"checkpoints 1000 iterations apart do not fit into",
+            lambda d: d["defaults"]["pretraining"].update(convergence_every=5000),
+            r"checkpoints 5000 iterations apart do not fit into",
         ),
         (
             STUDY,
