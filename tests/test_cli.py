@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, edit_yaml, run_command
+from harness import ROOT, edit_yaml, run_command
 
 
 def dmp(*arguments: str) -> subprocess.CompletedProcess:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, edit_yaml, make_tiny
+from harness import ROOT, edit_yaml, make_tiny
 
 from dmp.errors import DMPError
 from dmp.layout import Layout

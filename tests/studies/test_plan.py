@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import yaml
-from conftest import ROOT, edit_yaml
+from harness import ROOT, edit_yaml
 
 from dmp.errors import DMPError
 from dmp.studies import load_plan

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, edit_yaml, make_tiny, run_command
+from harness import ROOT, edit_yaml, make_tiny, run_command
 
 pytestmark = [
     pytest.mark.slurm,

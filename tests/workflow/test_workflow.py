@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, edit_yaml, make_tiny, run_command
+from harness import ROOT, edit_yaml, make_tiny, run_command
 
 
 def snakemake(target: str, results: Path, ablations: Path, *arguments: str) -> str:

@@ -1,0 +1,54 @@
+"""The project's own files reduced to what runs in seconds, and its commands, for the tests."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+
+def edit_yaml(path: Path, change) -> None:
+    """Apply ``change`` to the data of a YAML file."""
+    data = yaml.safe_load(path.read_text())
+    change(data)
+    path.write_text(yaml.safe_dump(data, sort_keys=False))
+
+
+def make_tiny(ablations: Path) -> Path:
+    """Reduce a copy of ablations/ to one task, one study of two cells, and a few iterations."""
+
+    def scale(data: dict) -> None:
+        data["tasks"] = {"unconditional": data["tasks"]["unconditional"]}
+        data["defaults"]["pretraining"].update(iterations=40, convergence_every=10)
+        data["defaults"]["pretraining"].update(checkpoint_every=20, convergence_samples=64)
+        data["defaults"]["training"].update(iterations=10)
+        data["defaults"]["sampling"].update(steps=4, samples=128)
+        data["defaults"]["evaluation"].update(timesteps_per_image=2)
+        data["defaults"]["evaluation"]["extractor"].update(epochs=1)
+
+    def study(data: dict) -> None:
+        cells = [c for c in data["cells"] if c["task"] == "unconditional"]
+        data["cells"] = [c for c in cells if c["variant"] in ("baseline", "dmp")]
+        data["comparisons"] = data["comparisons"][:1]
+
+    edit_yaml(ablations / "scales/smoke.yaml", scale)
+    edit_yaml(ablations / "studies/table2.yaml", study)
+    (ablations / "studies/table3.yaml").unlink()
+    return ablations
+
+
+def run_command(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    """Run a command of this environment, with one thread, and return what it said."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        arguments,
+        cwd=cwd,
+        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
