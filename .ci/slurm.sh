@@ -1,10 +1,37 @@
 #!/usr/bin/env bash
 # A real Slurm on one machine, for the tests: `slurm.sh up` installs and starts it, `slurm.sh down`
-# stops it. Needs root and Debian's packages; no systemd, no accounting database.
+# stops what it started. Needs root and Debian's packages; no systemd, no accounting database.
+# It refuses to touch a machine that already has a Slurm of its own.
 set -euo pipefail
 
 state=/var/lib/dmp-slurm
 cores=8 # more than there may be: the node only queues
+
+refuse_foreign_slurm() {
+    local conf=/etc/slurm/slurm.conf
+    if [ -e "$conf" ] && ! grep -qx 'ClusterName=dmp' "$conf"; then
+        echo "$conf belongs to another Slurm; it is left alone" >&2
+        exit 1
+    fi
+}
+
+# The process id in a pid file, if that process still is the daemon of this name.
+running() {
+    local pid
+    pid=$(cat "$state/$1.pid" 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$1" ] &&
+        echo "$pid"
+}
+
+stop() {
+    local pid
+    pid=$(running "$1") || return 0
+    kill "$pid"
+    for _ in $(seq 50); do
+        [ -e "/proc/$pid" ] || break
+        sleep 0.2
+    done
+    rm -f "$state/$1.pid"
+}
 
 install_packages() {
     command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v munged >/dev/null && return
@@ -48,9 +75,13 @@ CONF
 
 start() {
     install -d -o munge -g munge /run/munge
-    pgrep -x munged >/dev/null || runuser -u munge -- /usr/sbin/munged
-    pgrep -x slurmctld >/dev/null || slurmctld
-    pgrep -x slurmd >/dev/null || slurmd -N c1
+    if ! munge --no-input >/dev/null 2>&1; then
+        runuser -u munge -- /usr/sbin/munged
+        # Only a munged that was started here is stopped by `down`.
+        cp /run/munge/munged.pid "$state/munged.pid"
+    fi
+    running slurmctld >/dev/null || slurmctld
+    running slurmd >/dev/null || slurmd -N c1
 }
 
 wait_until_idle() {
@@ -67,6 +98,7 @@ wait_until_idle() {
 
 case "${1:-}" in
 up)
+    refuse_foreign_slurm
     install_packages
     configure
     start
@@ -74,9 +106,9 @@ up)
     sinfo
     ;;
 down)
-    pkill -x slurmd || true
-    pkill -x slurmctld || true
-    pkill -x munged || true
+    stop slurmd
+    stop slurmctld
+    stop munged
     ;;
 *)
     echo "usage: slurm.sh up|down" >&2

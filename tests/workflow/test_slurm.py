@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
@@ -17,18 +18,27 @@ pytestmark = [
 ]
 
 
-def cancel_one_training(done: threading.Event) -> None:
-    """Cancel the first job that trains a baseline, as soon as the queue shows it running."""
+def cancel_one_training(prefix: str, done: threading.Event) -> None:
+    """Cancel this test's first job that trains a baseline, as soon as the queue shows it running.
+
+    Only jobs whose name has ``prefix`` are looked at: the queue may hold real training of the user.
+    """
     while not done.wait(0.1):
         queue = subprocess.run(
-            ["squeue", "--noheader", "--states=R", "--format=%i %k"], capture_output=True, text=True
+            ["squeue", "--me", "--noheader", "--states=R", "--format=%i %j %k"],
+            capture_output=True,
+            text=True,
         )
         for line in queue.stdout.splitlines():
-            number, _, comment = line.partition(" ")
-            if "pretrain" in comment:
+            number, name, comment = line.split(maxsplit=2)
+            if name.startswith(prefix) and "pretrain" in comment:
                 subprocess.run(["scancel", number], check=True)
                 done.set()
                 return
+
+
+def head() -> str:
+    return run_command("git", "rev-parse", "HEAD").stdout
 
 
 def test_workflow_recovers_from_a_cancelled_job_and_gives_the_bytes_of_a_local_run(tmp_path):
@@ -41,13 +51,17 @@ def test_workflow_recovers_from_a_cancelled_job_and_gives_the_bytes_of_a_local_r
             *(f"results={tmp_path / results}", f"ablations={ablations}"),
         ]
 
+    commit = head()
+    prefix = f"dmp-test-{uuid.uuid4().hex[:8]}"
     done = threading.Event()
-    watcher = threading.Thread(target=cancel_one_training, args=(done,))
+    watcher = threading.Thread(target=cancel_one_training, args=(prefix, done))
     watcher.start()
     try:
         through_slurm = run_command(
             *command(
-                *("slurm", "--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1")
+                *("slurm", "--profile", "slurm", "--slurm-jobname-prefix", prefix),
+                *("--slurm-logdir", str(tmp_path / "slurm_logs")),
+                *("--slurm-init-seconds-before-status-checks", "1"),
             )
         )
         cancelled = done.is_set()
@@ -61,6 +75,8 @@ def test_workflow_recovers_from_a_cancelled_job_and_gives_the_bytes_of_a_local_r
 
     local = run_command(*command("local", "--cores", "2"))
     assert local.returncode == 0, local.stdout + local.stderr
+    # Every row holds the commit, so a commit made meanwhile changes bytes for no fault of the code.
+    assert head() == commit, "the commit changed during the test; run it again on a quiet checkout"
     for name in ("results.csv", "baselines.csv", "tables/table2.md", "tables/table1.md"):
         first, second = (tmp_path / folder / "smoke" / name for folder in ("slurm", "local"))
         assert first.read_bytes() == second.read_bytes(), name
