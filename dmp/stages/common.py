@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -18,6 +19,8 @@ from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.files import write_json
 from dmp.layout import Layout
+from dmp.metrics import classifier
+from dmp.metrics.features import Features, extract
 from dmp.patching import Patch, patch
 from dmp.rng import torch_generator
 from dmp.studies import Plan
@@ -55,6 +58,18 @@ def task_data(task: TaskConfig) -> tuple[Images, Images]:
     if task.conditioning == "none":
         train, held_out = (Images(part.images, part.labels * 0) for part in (train, held_out))
     return train, held_out
+
+
+def image_features(context: Context, task: TaskConfig, images: np.ndarray) -> Features:
+    """Return the features of uint8 images ``(n, C, H, W)`` by the task's extractor.
+
+    Raises:
+        DMPError: unknown extractor, or its weights cannot be had.
+
+    """
+    name = task.evaluation.extractor.name
+    weights = context.layout.extractor(task.data.name) if name == classifier.NAME else None
+    return extract(images, name, weights, context.device)
 
 
 def new_backbone(task: TaskConfig) -> DiT:

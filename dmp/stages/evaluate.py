@@ -15,12 +15,11 @@ from dmp.bins import bin_label, timestep_bin
 from dmp.config import RunConfig, TaskConfig, content_hash
 from dmp.errors import DMPError
 from dmp.files import atomic_path, write_json, write_text
-from dmp.metrics import classifier
 from dmp.metrics.denoising import denoising_losses
-from dmp.metrics.features import Features, extract, load_features, save_features
+from dmp.metrics.features import Features, load_features, save_features
 from dmp.metrics.fidelity import fidelity
 from dmp.sampling import sample_images
-from dmp.stages.common import Context, new_diffusion, task_data
+from dmp.stages.common import Context, image_features, new_diffusion, task_data
 
 COLUMNS = ("metric", "bin", "value", "samples", "protocol", "evaluator")
 GRID = 8
@@ -45,19 +44,7 @@ def draw(
             parts.append(batch)
             progress.update(len(batch))
     images = np.concatenate(parts)
-    return images, image_features(context, run, images)
-
-
-def image_features(context: Context, run: RunConfig, images: np.ndarray) -> Features:
-    """Return the features of uint8 images by the run's extractor.
-
-    Raises:
-        DMPError: unknown extractor, or its weights cannot be had.
-
-    """
-    name = run.config.evaluation.extractor.name
-    weights = context.layout.extractor(run.config.data.name) if name == classifier.NAME else None
-    return extract(images, name, weights, context.device)
+    return images, image_features(context, run.config, images)
 
 
 def sample_run(context: Context, run: RunConfig, backbone: DiT) -> None:

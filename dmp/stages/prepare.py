@@ -5,8 +5,8 @@ import numpy as np
 from dmp.data.images import load_split
 from dmp.data.registry import dataset_info
 from dmp.metrics import classifier
-from dmp.metrics.features import extract, save_features
-from dmp.stages.common import Context, task_data
+from dmp.metrics.features import save_features
+from dmp.stages.common import Context, image_features, task_data
 
 
 def train_extractor(context: Context, dataset: str) -> None:
@@ -28,7 +28,5 @@ def make_reference(context: Context, task: str) -> None:
     config = context.plan.scale.tasks[task]
     train, held_out = task_data(config)
     images = (train if config.evaluation.reference == "train" else held_out).images
-    extractor = config.evaluation.extractor.name
-    weights = context.layout.extractor(config.data.name) if extractor == classifier.NAME else None
-    features = extract(images, extractor, weights, context.device)
+    features = image_features(context, config, images)
     save_features(context.layout.reference(task), features, count=np.array(len(images)))

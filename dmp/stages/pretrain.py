@@ -11,8 +11,15 @@ from dmp.data.stream import TrainingStream
 from dmp.files import write_json
 from dmp.metrics.features import load_features
 from dmp.metrics.fidelity import frechet_distance
-from dmp.stages.common import Context, new_backbone, new_objective, task_data, write_record
-from dmp.stages.evaluate import draw, image_features
+from dmp.stages.common import (
+    Context,
+    image_features,
+    new_backbone,
+    new_objective,
+    task_data,
+    write_record,
+)
+from dmp.stages.evaluate import draw
 from dmp.tensorfile import load_tensors, read_description, save_tensors
 from dmp.training import Objective, fit
 
@@ -49,7 +56,7 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     ]
     # What the check at the end needs is looked at before the training, which takes much longer.
     reference = load_features(context.layout.reference(task))
-    image_features(context, run, task_data(run.config)[0].images[:1])
+    image_features(context, run.config, task_data(run.config)[0].images[:1])
     objective = new_objective(run)
     snapshots = directory / "snapshots"
     drop_foreign_state(directory, identity)

@@ -90,7 +90,7 @@ def fit(
         initial=first,
         total=config.iterations,
         unit="it",
-        mininterval=1 if accelerator.is_main_process else 1e9,
+        mininterval=1,
         disable=not accelerator.is_main_process,
     )
     meter = _Meter(stream.num_timesteps)
