@@ -1,7 +1,8 @@
-# Every table of the paper, re-measured.
+# Every table and figure of the paper, re-measured, and a verdict on each of its claims.
 #
 #     snakemake --cores all tables                          at the default scale, digits
-#     snakemake --cores all tables --config scale=smoke     at another one
+#     snakemake --cores all tables studies                  and our own questions
+#     snakemake --cores all tables --config scale=smoke     at another scale
 #     snakemake --profile slurm tables                      on a cluster
 #
 # What is compared stands in ablations/, how it is computed in the package dmp; the rules only say
@@ -19,6 +20,7 @@ include: "workflow/rules/compare.smk"
 
 localrules:
     tables,
+    studies,
     smoke,
     mlflow,
 
@@ -28,18 +30,26 @@ rule tables:
     input:
         tables_of(SCALE),
     message:
-        "All tables of scale {SCALE} are in results/{SCALE}/tables"
+        "All tables, figures and verdicts of scale {SCALE} are in results/{SCALE}"
+
+
+rule studies:
+    input:
+        studies_of(SCALE),
+    message:
+        "All studies of scale {SCALE} are in results/{SCALE}/tables and results/{SCALE}/figures"
 
 
 rule smoke:
     input:
         tables_of("smoke"),
+        studies_of("smoke"),
     message:
-        "All tables of scale smoke are in results/smoke/tables"
+        "Every table, figure and study of scale smoke is in results/smoke"
 
 
 rule mlflow:
     input:
-        str(layout(SCALE).tracking_receipt),
+        str(layout(SCALE).tracking_receipt("tables")),
     message:
         "Everything of scale {SCALE} is in MLflow"

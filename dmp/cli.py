@@ -31,15 +31,18 @@ Ablations = Annotated[Path, typer.Option(help="Folder with scales/ and studies/.
 Task = Annotated[str, typer.Argument(help="A task of the scale, such as unconditional.")]
 Variant = Annotated[str, typer.Argument(help="method,key=value,... such as dmp,depth=1.")]
 Seed = Annotated[int, typer.Option(help="Decides data order, noise and initial gate.", min=0)]
+Seeds = Annotated[
+    int | None, typer.Option(help="How many seeds, in place of the scale's own number.", min=1)
+]
 StudyName = Annotated[str, typer.Argument(help="A file in ablations/studies, without .yaml.")]
 
 SCALE, RESULTS, ABLATIONS = "digits", Path("results"), Path("ablations")
 
 
-def _plan(scale: str, ablations: Path) -> "Plan":
+def _plan(scale: str, ablations: Path, seeds: int | None) -> "Plan":
     from dmp.studies import load_plan
 
-    return load_plan(scale, ablations)
+    return load_plan(scale, ablations, seeds)
 
 
 def _open(plan: "Plan", results: Path) -> "Context":
@@ -55,9 +58,9 @@ def _layout(scale: str, results: Path) -> "Layout":
 
 
 @app.command()
-def check(scale: Scale = SCALE, ablations: Ablations = ABLATIONS) -> None:
+def check(scale: Scale = SCALE, ablations: Ablations = ABLATIONS, seeds: Seeds = None) -> None:
     """Read a scale and all studies, check every cell, and say what would run."""
-    plan = _plan(scale, ablations)
+    plan = _plan(scale, ablations, seeds)
     for name, study in plan.studies.items():
         print(f"{name}: {len(study.cells)} cells, {len(plan.runs(name))} runs")
     print(f"{len(plan.runs())} unique runs on {len(plan.baselines())} baselines at scale {scale}")
@@ -69,9 +72,10 @@ def extractor(
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
 ) -> None:
     """Train the classifier whose features stand where Inception's stand at full scale."""
-    context = _open(_plan(scale, ablations), results)
+    context = _open(_plan(scale, ablations, seeds), results)
     from dmp.stages.prepare import train_extractor
 
     train_extractor(context, dataset)
@@ -83,12 +87,28 @@ def reference(
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
 ) -> None:
     """Extract the features of a task's real images."""
-    context = _open(_plan(scale, ablations), results)
+    context = _open(_plan(scale, ablations, seeds), results)
     from dmp.stages.prepare import make_reference
 
     make_reference(context, task)
+
+
+@app.command()
+def captions(
+    task: Task,
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+) -> None:
+    """Encode the captions of a task that is conditioned on text."""
+    context = _open(_plan(scale, ablations, seeds), results)
+    from dmp.stages.prepare import encode_captions
+
+    encode_captions(context, task)
 
 
 @app.command()
@@ -98,9 +118,10 @@ def pretrain(
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
 ) -> None:
     """Train a baseline until it has converged, and check that it has."""
-    context = _open(_plan(scale, ablations), results)
+    context = _open(_plan(scale, ablations, seeds), results)
     from dmp.stages.pretrain import pretrain as stage
 
     stage(context, task, seed)
@@ -109,17 +130,20 @@ def pretrain(
 @app.command()
 def run(
     task: Task,
-    variant: Variant,
+    variant: Annotated[
+        list[str], typer.Argument(help="method,key=value,... such as dmp,depth=1; several at once.")
+    ],
     seed: Annotated[
         list[int], typer.Option(help="May be given several times.", min=0, show_default="0")
     ] = [0],  # noqa: B006  typer copies it
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
 ) -> None:
-    """Train, sample and evaluate one variant, for one seed or several, in one process."""
-    plan = _plan(scale, ablations)
-    resolved = [plan.run(task, variant, each) for each in seed]
+    """Train, sample and evaluate variants, for one seed or several, in one process."""
+    plan = _plan(scale, ablations, seeds)
+    resolved = [plan.run(task, name, each) for name in variant for each in seed]
     context = _open(plan, results)
     from dmp.stages.run import complete_run
 
@@ -135,14 +159,16 @@ def train(
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
 ) -> None:
     """Train one run, without sampling."""
-    plan = _plan(scale, ablations)
+    plan = _plan(scale, ablations, seeds)
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
     context = _open(plan, results)
+    from dmp.stages.common import task_data
     from dmp.stages.run import train_run
 
-    train_run(context, resolved)
+    train_run(context, resolved, task_data(context, task, resolved.config))
 
 
 @app.command()
@@ -153,15 +179,16 @@ def sample(
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
 ) -> None:
     """Sample a trained run, and keep images and features."""
-    plan = _plan(scale, ablations)
+    plan = _plan(scale, ablations, seeds)
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
     context = _open(plan, results)
-    from dmp.stages.common import load_weights
-    from dmp.stages.evaluate import sample_run
+    from dmp.stages.common import task_data
+    from dmp.stages.sample import sample_run
 
-    sample_run(context, resolved, load_weights(context, resolved)[0])
+    sample_run(context, resolved, task_data(context, task, resolved.config))
 
 
 @app.command()
@@ -172,38 +199,43 @@ def evaluate(
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
 ) -> None:
     """Compute the metrics of a sampled run."""
-    plan = _plan(scale, ablations)
+    plan = _plan(scale, ablations, seeds)
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
     context = _open(plan, results)
-    from dmp.stages.common import load_weights
+    from dmp.stages.common import task_data
     from dmp.stages.evaluate import evaluate_run
 
-    evaluate_run(context, resolved, load_weights(context, resolved)[0])
+    evaluate_run(context, resolved, task_data(context, task, resolved.config))
 
 
 @app.command()
 def collect(
-    study: Annotated[str, typer.Argument(help="A study; all runs if left out.")] = "",
+    scope: Annotated[str, typer.Argument(help="A study, or: tables, studies, claims.")] = "tables",
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
 ) -> None:
     """Gather the numbers of runs, and the convergence of their baselines, into one table each."""
-    plan = _plan(scale, ablations)
+    plan = _plan(scale, ablations, seeds)
     from dmp.stages.collect import collect_baselines, collect_results
 
-    collect_results(plan, _layout(scale, results), study)
-    collect_baselines(plan, _layout(scale, results), study)
+    collect_results(plan, _layout(scale, results), scope)
+    collect_baselines(plan, _layout(scale, results), scope)
 
 
 @app.command()
 def parameters(
-    scale: Scale = SCALE, results: Results = RESULTS, ablations: Ablations = ABLATIONS
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
 ) -> None:
     """Count the parameters of the paper's models, built at their real size without memory."""
-    plan = _plan(scale, ablations)
+    plan = _plan(scale, ablations, seeds)
     from dmp.stages.count_parameters import count_parameters
 
     count_parameters(plan, _layout(scale, results))
@@ -215,28 +247,60 @@ def table(
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
 ) -> None:
     """Estimate, compare and render one study from results.csv."""
-    plan = _plan(scale, ablations)
+    plan = _plan(scale, ablations, seeds)
     from dmp.stages.tables import render
 
     render(plan, _layout(scale, results), study)
 
 
 @app.command()
-def track(
+def figures(
+    study: StudyName,
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+) -> None:
+    """Draw the figures of one study."""
+    plan = _plan(scale, ablations, seeds)
+    from dmp.stages.figures import draw_figures
+
+    draw_figures(plan, _layout(scale, results), study)
+
+
+@app.command()
+def claims(
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+) -> None:
+    """Judge every claim of the paper: supported, contradicted or inconclusive."""
+    plan = _plan(scale, ablations, seeds)
+    from dmp.stages.claims import judge
+
+    judge(plan, _layout(scale, results))
+
+
+@app.command()
+def track(
+    target: Annotated[str, typer.Argument(help="Whose runs: tables or studies.")] = "tables",
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
     uri: Annotated[
         str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Default: SQLite under results/.")
     ] = "",
 ) -> None:
     """Hand all runs to MLflow; repeat it as often as you like."""
-    plan = _plan(scale, ablations)
+    plan = _plan(scale, ablations, seeds)
     from dmp.stages.track import track as stage
 
-    print(stage(plan, _layout(scale, results), uri))
+    print(stage(plan, _layout(scale, results), target, uri))
 
 
 def main() -> None:

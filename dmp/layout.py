@@ -27,6 +27,10 @@ class Layout:
         """Features of the real images that a task's samples are compared with."""
         return self.root / "references" / f"{task}.npz"
 
+    def captions(self, task: str) -> Path:
+        """A task's captions, and their embeddings."""
+        return self.root / "captions" / f"{task}.safetensors"
+
     def pretrained(self, task: str, seed: int | str) -> Path:
         """Folder of a baseline's own training."""
         return self.root / "pretrained" / task / f"seed{seed}"
@@ -34,6 +38,10 @@ class Layout:
     def pretrained_weights(self, task: str, seed: int | str) -> Path:
         """The converged baseline's averaged weights."""
         return self.pretrained(task, seed) / "weights.safetensors"
+
+    def pretrained_state(self, task: str, seed: int | str) -> Path:
+        """The baseline's unaveraged weights, optimiser and average, to train on from."""
+        return self.pretrained(task, seed) / "state.safetensors"
 
     def convergence(self, task: str, seed: int | str) -> Path:
         """Whether the baseline has converged, and by what numbers."""
@@ -47,6 +55,22 @@ class Layout:
         """What further training made: the patch, or all weights for fine-tuning."""
         return self.run(task, variant, seed) / "weights.safetensors"
 
+    def snapshot(self, task: str, variant: str, seed: int | str, iteration: int) -> Path:
+        """As ``weights``, before the last iteration."""
+        return self.run(task, variant, seed) / "snapshots" / f"{iteration}.safetensors"
+
+    def snapshot_samples(self, task: str, variant: str, seed: int | str, iteration: int) -> Path:
+        """Features of samples taken before the last iteration."""
+        return self.run(task, variant, seed) / "snapshots" / f"{iteration}.npz"
+
+    def denoising(self, task: str, variant: str, seed: int | str) -> Path:
+        """The losses of each held-out triple."""
+        return self.run(task, variant, seed) / "denoising.npz"
+
+    def gate(self, task: str, variant: str, seed: int | str) -> Path:
+        """The gate's weights over the timesteps; empty for a run without a gate."""
+        return self.run(task, variant, seed) / "gate.npz"
+
     def samples(self, task: str, variant: str, seed: int | str) -> Path:
         """Features and images of the samples."""
         return self.run(task, variant, seed) / "samples.npz"
@@ -55,15 +79,15 @@ class Layout:
         """The numbers of a run."""
         return self.run(task, variant, seed) / "metrics.csv"
 
-    def results_table(self, study: str = "") -> Path:
-        """All numbers of a study's runs, or of all: what follows is pure statistics."""
-        return self.root / "numbers" / f"{study}.csv" if study else self.root / "results.csv"
+    def results_table(self, scope: str) -> Path:
+        """All numbers of a scope's runs, such as a study's: what follows is pure statistics."""
+        name = "results.csv" if scope == "tables" else f"numbers/{scope}.csv"
+        return self.root / name
 
-    def baselines_table(self, study: str = "") -> Path:
-        """The convergence of each baseline that a study's runs rest on, or of all."""
-        if study:
-            return self.root / "numbers" / f"{study}-baselines.csv"
-        return self.root / "baselines.csv"
+    def baselines_table(self, scope: str) -> Path:
+        """The convergence of each baseline that a scope's runs rest on."""
+        name = "baselines.csv" if scope == "tables" else f"numbers/{scope}-baselines.csv"
+        return self.root / name
 
     @property
     def parameters_table(self) -> Path:
@@ -75,17 +99,20 @@ class Layout:
         """Folder of the rendered tables."""
         return self.root / "tables"
 
+    def figures(self, study: str) -> Path:
+        """A study's list of figures, which lie beside it."""
+        return self.root / "figures" / f"{study}.json"
+
     @property
-    def statistics(self) -> Path:
-        """Folder of each study's estimates and comparisons."""
-        return self.root / "statistics"
+    def claims(self) -> Path:
+        """The verdicts on what the paper claims."""
+        return self.root / "claims.md"
 
     @property
     def tracking_store(self) -> Path:
         """MLflow's SQLite store, shared by all scales."""
         return self.results / "mlflow.db"
 
-    @property
-    def tracking_receipt(self) -> Path:
+    def tracking_receipt(self, target: str) -> Path:
         """What was handed to MLflow last."""
-        return self.root / "mlflow.json"
+        return self.root / f"mlflow-{target}.json"

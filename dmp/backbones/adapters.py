@@ -12,4 +12,6 @@ def _(model: DiT) -> PatchPoints:
         num_tokens=model.num_tokens,
         hidden_size=model.hidden_size,
         condition_size=model.hidden_size,
+        condition_embedding=model.y_embedder,
+        attentions=[block.attn for block in model.blocks],
     )

@@ -68,6 +68,30 @@ class LabelEmbedder(nn.Module):
         return self.embedding_table(labels)
 
 
+class CaptionEmbedder(nn.Module):
+    """Pooled text embeddings, through a two-layer perceptron: captions ``(B,)`` to ``(B, D)``.
+
+    Args:
+        embeddings: ``(n + 1, E)``, of n captions and of the null caption; they do not train.
+        hidden_size: D.
+
+    """
+
+    def __init__(self, embeddings: Tensor, hidden_size: int) -> None:
+        super().__init__()
+        # Not saved with the weights: they belong to the text encoder.
+        self.register_buffer("embeddings", embeddings, persistent=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(embeddings.shape[1], hidden_size),
+            nn.SiLU(),
+            nn.Linear(hidden_size, hidden_size),
+        )
+
+    def forward(self, captions: Tensor) -> Tensor:
+        """Embed captions."""
+        return self.mlp(self.embeddings[captions])
+
+
 class DiTBlock(nn.Module):
     """Attention and perceptron, each modulated and gated by the condition (adaLN-Zero)."""
 
@@ -115,8 +139,11 @@ class DiT(nn.Module):
         depth: number of blocks.
         num_heads: attention heads; they divide ``hidden_size``.
         mlp_ratio: width of the perceptrons over D.
-        num_classes: labels; 1 for an unconditional model, which is then fed zeros.
+        num_classes: labels; 1 for an unconditional model, which is then fed zeros. Captions, if
+            the model is conditioned on text.
         class_dropout_prob: above 0, the label table has one more row for the null label.
+        captions: ``(num_classes + 1, E)``, pooled text embeddings and that of the null caption,
+            for a model that is conditioned on text; labels are then numbers of captions.
         learn_sigma: whether C more channels are predicted, for the variance.
 
     Raises:
@@ -136,6 +163,7 @@ class DiT(nn.Module):
         mlp_ratio: float = 4.0,
         num_classes: int = 1,
         class_dropout_prob: float = 0.0,
+        captions: Tensor | None = None,
         learn_sigma: bool = True,
     ) -> None:
         super().__init__()
@@ -151,11 +179,20 @@ class DiT(nn.Module):
         self.out_channels = in_channels * (2 if learn_sigma else 1)
         self.patch_size, self.grid = patch_size, input_size // patch_size
         self.num_tokens = self.grid**2
-        self.num_classes, self._has_null = num_classes, class_dropout_prob > 0
+        self.num_classes = num_classes
+        self._has_null = class_dropout_prob > 0 or captions is not None
+        if captions is not None and len(captions) != num_classes + 1:
+            raise DMPError(
+                f"{len(captions)} text embeddings for {num_classes} captions: one each and one for "
+                f"the null caption are needed"
+            )
 
         self.x_embedder = PatchEmbed(input_size, patch_size, in_channels, hidden_size, bias=True)
         self.t_embedder = TimestepEmbedder(hidden_size)
-        self.y_embedder = LabelEmbedder(num_classes + self._has_null, hidden_size)
+        if captions is None:
+            self.y_embedder = LabelEmbedder(num_classes + self._has_null, hidden_size)
+        else:
+            self.y_embedder = CaptionEmbedder(captions, hidden_size)
         self.pos_embed = nn.Parameter(
             torch.zeros(1, self.num_tokens, hidden_size), requires_grad=False
         )
@@ -186,8 +223,10 @@ class DiT(nn.Module):
         projection = self.x_embedder.proj
         nn.init.xavier_uniform_(projection.weight.view(self.hidden_size, -1), generator=generator)
         nn.init.zeros_(projection.bias)
-        nn.init.normal_(self.y_embedder.embedding_table.weight, std=0.02, generator=generator)
-        for layer in (self.t_embedder.mlp[0], self.t_embedder.mlp[2]):
+        embedders = [*self.t_embedder.modules(), *self.y_embedder.modules()]
+        if isinstance(self.y_embedder, LabelEmbedder):
+            nn.init.normal_(self.y_embedder.embedding_table.weight, std=0.02, generator=generator)
+        for layer in (module for module in embedders if isinstance(module, nn.Linear)):
             nn.init.normal_(layer.weight, std=0.02, generator=generator)
         zeroed = [block.adaLN_modulation[1] for block in self.blocks]
         for layer in (*zeroed, self.final_layer.adaLN_modulation[1], self.final_layer.linear):

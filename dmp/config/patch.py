@@ -1,31 +1,167 @@
-"""The options of the method itself."""
+"""The options of the method itself; each is one factor over the preset ``paper``."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from dmp.config.base import Strict
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+# Options that only mean something beside another one; alone they would be another name for the
+# same run, so they are refused.
+_NEEDS = {
+    "block_index": ("gate", ("linear",)),
+    "top_share": ("type", ("hard",)),
+    "hard_weights": ("type", ("hard",)),
+    "hard_gradient": ("type", ("hard",)),
+    "prompts": ("position", ("prepend",)),
+    "prepended": ("position", ("prepend",)),
+    "masked_start": ("position", ("prepend",)),
+}
+# Options of the gate; without a gate they mean nothing.
+_OF_GATE = (
+    "selection", "type", "mixture", "condition", "gate_timestep", "gate_noise", "gate_init",
+    "gate_learning_rate_factor", "importance", "load",
+)  # fmt: skip
 
 
 class PatchConfig(Strict):
     """How prompts are attached to a frozen backbone; the defaults are the preset ``paper``.
 
+    N is the number of tokens, K that of prompts, L that of patched blocks.
+
     Attributes:
-        gate: ``linear`` weights the prompts by a gate that sees the timestep (Eq. 5); ``none``
-            adds them as they are, which is naive prompt tuning (Eq. 4).
-        selection: ``distinct`` feeds the gate ``[t; i]`` with the block index ``i``, so that each
-            block gets weights of its own; ``uniform`` feeds ``t`` alone (Table 4c).
+        gate: what decides the weights. ``linear`` is one linear layer on the timestep embedding
+            (Eq. 5). ``attention`` asks each prompt, as a query, how well it matches the timestep,
+            as the key: the gate can choose. ``attention-literal`` reads the paper's words as they
+            stand (prompts are queries, the timestep is the only key and value): one key always has
+            weight 1, so that every token gets the same value. ``attention-released`` is the
+            unused class of the released code. ``constant`` is learned and sees no timestep.
+            ``none`` is naive prompt tuning (Eq. 4).
+        weights: from the gate's outputs to weights: ``softmax`` (mean 1/K), ``n-softmax`` (K times
+            it, mean 1), ``sigmoid``; without a gate ``one`` or ``one-over-n``, both fixed.
+        selection: ``distinct`` gives each block weights of its own; ``uniform`` gives all the
+            same (Table 4c).
+        block_index: how the block enters a linear gate: ``raw`` as the number i, ``normalised`` to
+            [0, 1], ``embedded`` as a learned vector, ``own-gate`` as a gate per block.
+        type: ``soft`` uses all prompts; ``hard`` the ``top_share`` with the largest weights.
+        top_share: share of the prompts that hard selection keeps.
+        hard_weights: their weights: ``one``, ``one-over-k``, or ``renormalised`` to sum 1.
+        hard_gradient: ``straight-through`` lets the gate learn from a fixed weight as though it
+            were the soft one; ``none`` does not.
+        mixture: ``own`` scales each token's own prompt, as the paper's formula does; ``pool`` lets
+            each token mix all prompts, by the gate and by how well they match the token.
+        position: prompts are added to the tokens, or prepended to them.
+        prompts: how many are prepended: a number, a share of N, or ``tokens`` for N.
+        prepended: ``overwritten`` at each block by its own prompts, or ``carried`` through the
+            blocks, each adding its own.
+        masked_start: whether attention to prepended prompts is faded in from zero by a learned
+            scalar per block, so that they start as a no-op; otherwise zeros dilute attention.
         depth: how many blocks, counted from the input, get prompts; ``half`` is rounded down.
-        importance_weight: factor of the importance loss (Eqs. 9 and 10).
-        load_weight: factor of the load loss (Eq. 10), which as written has no gradient.
+        condition: the gate sees the timestep embedding, or that plus the condition's.
+        gate_timestep: ``true``, or a fixed permutation of the timesteps, in training and sampling
+            (``permuted``) or after training only (``permuted-in-sampling``): a control.
+        gate_noise: whether learned Gaussian noise is added to the gate's outputs in training.
+        gate_init: factor of the framework's initial range of the gate; 0 for zeros.
+        gate_learning_rate_factor: of the gate, over that of the prompts.
+        prompt_init: standard deviation of the initial prompts; 0 for zeros.
+        importance: ``per-block`` as in Eqs. 9 and 10; ``per-block-mean`` divides by L;
+            ``summed`` over blocks first, as the released code does; ``batch`` sums over the batch
+            first (Shazeer et al. 2017).
+        importance_weight: factor of the importance loss.
+        load: ``indicator`` as in Eq. 10, which has no gradient; ``smooth`` is the estimator of
+            Shazeer et al.; ``probability`` is what the released code does with hard selection.
+        load_weight: factor of the load loss.
 
     """
 
-    gate: Literal["linear", "none"] = "linear"
+    gate: Literal[
+        "linear", "attention", "attention-literal", "attention-released", "constant", "none"
+    ] = "linear"
+    weights: Literal["softmax", "n-softmax", "sigmoid", "one", "one-over-n"] = "softmax"
     selection: Literal["distinct", "uniform"] = "distinct"
+    block_index: Literal["raw", "normalised", "embedded", "own-gate"] = "raw"
+    type: Literal["soft", "hard"] = "soft"
+    top_share: Share = 0.75
+    hard_weights: Literal["one", "one-over-k", "renormalised"] = "one"
+    hard_gradient: Literal["straight-through", "none"] = "straight-through"
+    mixture: Literal["own", "pool"] = "own"
+    position: Literal["add", "prepend"] = "add"
+    prompts: PositiveInt | Share | Literal["tokens"] = "tokens"
+    prepended: Literal["overwritten", "carried"] = "overwritten"
+    masked_start: bool = False
     depth: PositiveInt | Literal["half", "all"] = "all"
-    importance_weight: float = Field(default=1.0, ge=0)
-    load_weight: float = Field(default=1.0, ge=0)
+    condition: Literal["t", "t+c"] = "t"
+    gate_timestep: Literal["true", "permuted", "permuted-in-sampling"] = "true"
+    gate_noise: bool = False
+    gate_init: NonNegativeFloat = 1.0
+    gate_learning_rate_factor: PositiveFloat = 1.0
+    prompt_init: NonNegativeFloat = 0.0
+    importance: Literal["per-block", "per-block-mean", "summed", "batch"] = "per-block"
+    importance_weight: NonNegativeFloat = 1.0
+    load: Literal["indicator", "smooth", "probability"] = "indicator"
+    load_weight: NonNegativeFloat = 1.0
+
+    @model_validator(mode="after")
+    def _every_option_has_an_effect(self) -> Self:
+        changed = {
+            name
+            for name, field in PatchConfig.model_fields.items()
+            if getattr(self, name) != field.default
+        }
+        for name, (other, accepted) in _NEEDS.items():
+            if name in changed and getattr(self, other) not in accepted:
+                raise ValueError(
+                    f"{name} = {getattr(self, name)} has no effect with {other} = "
+                    f"{getattr(self, other)}; it needs {other} = {' or '.join(accepted)}"
+                )
+        if self.gate == "none":
+            for name in _OF_GATE:
+                if name in changed:
+                    raise ValueError(f"{name} has no effect without a gate (gate = none)")
+            if self.importance_weight or self.load_weight:
+                raise ValueError(
+                    "importance_weight and load_weight must be 0 without a gate (gate = none)"
+                )
+        if (self.weights in ("one", "one-over-n")) != (self.gate == "none"):
+            accepted = "one, one-over-n" if self.gate == "none" else "softmax, n-softmax, sigmoid"
+            raise ValueError(
+                f"weights = {self.weights} is not accepted with gate = {self.gate}: {accepted}"
+            )
+        self._combinations()
+        return self
+
+    def _combinations(self) -> None:
+        if self.block_index != "raw" and self.selection == "uniform":
+            raise ValueError("block_index has no effect with selection = uniform")
+        if self.load != "indicator" and not self.gate_noise:
+            raise ValueError(f"load = {self.load} is a probability under the gate's noise; "
+                             f"it needs gate_noise = true")  # fmt: skip
+        if self.hard_weights == "renormalised" and self.hard_gradient == "none":
+            raise ValueError("hard_gradient has no effect with hard_weights = renormalised, "
+                             "which have a gradient of their own")  # fmt: skip
+        if self.type == "hard" and self.weights != "softmax":
+            raise ValueError(f"type = hard is defined for weights = softmax, not {self.weights}")
+        if self.selection == "uniform" and self.gate not in ("linear", "constant"):
+            raise ValueError(
+                f"selection = uniform is defined for gate = linear or constant, not {self.gate}: "
+                f"an attention gate sees no block index"
+            )
+        valued = self.gate in ("attention-literal", "attention-released")
+        if self.mixture == "pool" or valued:
+            name = "mixture = pool" if self.mixture == "pool" else f"gate = {self.gate}"
+            for other, default in (
+                ("type", "soft"), ("position", "add"), ("weights", "softmax"),
+                ("gate_noise", False),
+            ):  # fmt: skip
+                if getattr(self, other) != default:
+                    raise ValueError(f"{name} is defined for {other} = {default}, "
+                                     f"not {getattr(self, other)}")  # fmt: skip
+        if self.mixture == "pool" and self.gate != "linear":
+            raise ValueError(f"mixture = pool is defined for gate = linear, not {self.gate}")
+        if self.gate == "constant" and (self.condition != "t" or self.gate_timestep != "true"):
+            raise ValueError("a constant gate sees neither timestep nor condition")
 
     def blocks(self, available: int) -> int:
         """Return how many of ``available`` blocks get prompts.
@@ -44,3 +180,16 @@ class PatchConfig(Strict):
                 f"accepted: 1 to {available}, 'half', 'all'"
             )
         return self.depth
+
+    def count(self, tokens: int) -> int:
+        """Return K, how many prompts a block has, for ``tokens`` tokens."""
+        if self.prompts == "tokens":
+            return tokens
+        if isinstance(self.prompts, float):
+            return max(1, round(self.prompts * tokens))
+        return self.prompts
+
+    @property
+    def starts_as_no_op(self) -> bool:
+        """Whether the patched backbone starts out equal to the backbone, to the last bit."""
+        return not self.prompt_init and (self.position == "add" or self.masked_start)

@@ -40,8 +40,21 @@ class DiffusionConfig(Strict):
     timesteps: Annotated[int, Field(ge=2)] = 1000
 
 
-class TrainingConfig(Strict):
-    """Further training of a converged baseline; batch sizes are global, over all processes."""
+class TextConfig(Strict):
+    """The frozen text encoder, whose pooled embedding of a caption becomes the condition.
+
+    ``built`` makes a small CLIP text encoder from these sizes, with weights drawn from a fixed
+    seed and a tokenizer over the words of the dataset's own captions.
+    """
+
+    encoder: Literal["built"] = "built"
+    hidden_size: PositiveInt = 64
+    layers: PositiveInt = 2
+    heads: PositiveInt = 4
+
+
+class OptimizerConfig(Strict):
+    """Any training; batch sizes are global, over all processes."""
 
     iterations: PositiveInt
     batch_size: PositiveInt
@@ -61,7 +74,36 @@ class TrainingConfig(Strict):
         return self
 
 
-class PretrainingConfig(TrainingConfig):
+class TrainingConfig(OptimizerConfig):
+    """Further training of a converged baseline.
+
+    Attributes:
+        ema_decay: if given, what trains is averaged, and the average is evaluated. The paper does
+            not average in further training.
+        loss: ``hybrid`` trains noise and variance, as the backbone was trained; ``simple`` is the
+            squared error of the noise alone, the paper's Eq. 8.
+        curve: at how many iterations, equally spaced and the last among them, FID is measured.
+
+    """
+
+    ema_decay: Probability | None = None
+    loss: Literal["hybrid", "simple"] = "hybrid"
+    curve: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _curve_fits(self) -> Self:
+        if self.iterations % self.curve:
+            raise ValueError(f"curve = {self.curve} does not divide iterations = {self.iterations}")
+        return self
+
+    @property
+    def snapshots(self) -> list[int]:
+        """The iterations of the curve before the last one."""
+        step = self.iterations // self.curve
+        return [step * point for point in range(1, self.curve)]
+
+
+class PretrainingConfig(OptimizerConfig):
     """Training of the baseline itself, and when it counts as converged.
 
     The last ``convergence_checkpoints`` checkpoints of the EMA weights, ``convergence_every``
@@ -102,7 +144,11 @@ class ExtractorConfig(Strict):
 
 
 class EvaluationConfig(Strict):
-    """Metrics on samples, and the held-out denoising loss."""
+    """Metrics on samples, and the denoising loss on held-out and on training images.
+
+    A run counts as diverged if its training was not finite, or if its held-out denoising loss is
+    more than ``divergence_factor`` times that of the baseline that it rests on.
+    """
 
     extractor: ExtractorConfig
     reference: Literal["train", "held-out"] = "train"
@@ -112,6 +158,8 @@ class EvaluationConfig(Strict):
     splits: PositiveInt = 10
     timesteps_per_image: PositiveInt = 20
     bins: PositiveInt = 10
+    gate_timesteps: Annotated[int, Field(ge=2)] = 50
+    divergence_factor: Annotated[float, Field(gt=1)] = 1.5
 
 
 class TaskConfig(Strict):
@@ -119,7 +167,8 @@ class TaskConfig(Strict):
 
     stands_for: str
     label_dropout: Probability = 0.0
-    conditioning: Literal["none", "class"] = "none"
+    conditioning: Literal["none", "class", "text"] = "none"
+    text: TextConfig | None = None
     data: DataConfig
     backbone: BackboneConfig
     diffusion: DiffusionConfig
@@ -128,11 +177,22 @@ class TaskConfig(Strict):
     sampling: SamplingConfig
     evaluation: EvaluationConfig
 
+    @model_validator(mode="after")
+    def _text_has_an_encoder(self) -> Self:
+        if (self.conditioning == "text") != (self.text is not None):
+            raise ValueError(
+                f"text must be given with conditioning = text, and only then; conditioning is "
+                f"{self.conditioning}"
+            )
+        return self
+
     @property
     def description(self) -> str:
         """One line for the tables: what was run in place of the paper's model."""
         b = self.backbone
-        kind = {"none": "unconditional", "class": "class-conditional"}[self.conditioning]
+        kind = {
+            "none": "unconditional", "class": "class-conditional", "text": "text-conditional",
+        }[self.conditioning]  # fmt: skip
         return (
             f"{self.data.name}, {kind}: DiT with {b.depth} blocks of width {b.hidden_size}, patch "
             f"{b.patch_size}; {self.pretraining.iterations:,} iterations, then "
@@ -148,6 +208,7 @@ class RunConfig(Strict):
     variant: str
     seed: NonNegativeInt
     baseline_seed: NonNegativeInt
+    sampling_seed: NonNegativeInt
     precision: Literal["fp32", "bf16"]
     method: str
     patch: PatchConfig | None
@@ -162,6 +223,24 @@ class RunConfig(Strict):
     def training_hash(self) -> str:
         """Content hash of what decides the weights: sampling and evaluation do not."""
         data = self.model_dump(mode="json")
+        # The same weights may be sampled with other noise under another name.
+        del data["sampling_seed"], data["variant"]
         for key in ("sampling", "evaluation"):
             del data["config"][key]
         return content_hash(data)
+
+    @property
+    def snapshots(self) -> list[int]:
+        """Iterations before the last at which the run is evaluated too.
+
+        A patch that is not a no-op at the start is looked at before any training as well.
+        """
+        if self.method == "baseline":
+            return []
+        changed = self.patch is not None and not self.patch.starts_as_no_op
+        return [0] * changed + self.config.training.snapshots
+
+    @property
+    def iterations(self) -> int:
+        """Iterations of further training; 0 for the baseline."""
+        return 0 if self.method == "baseline" else self.config.training.iterations

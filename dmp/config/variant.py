@@ -1,28 +1,73 @@
 """A variant is a method and what differs from its default; its name is the name of its folder."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from dmp.config.base import Strict, from_data, nearest
 from dmp.config.patch import PatchConfig
+from dmp.config.run import Probability
 from dmp.errors import DMPError
 
 
 class TrainingOptions(Strict):
-    """What a variant may change of the scale's further training; ``None`` keeps the scale's."""
+    """What a variant may change of the scale's further training; ``None`` keeps the scale's.
+
+    Attributes:
+        iterations: of further training.
+        batch_size: global.
+        learning_rate: of all that trains.
+        learning_rate_factor: of the scale's learning rate; ``one-over-n`` divides it by the number
+            of tokens.
+        ema_decay: average what trains, and evaluate the average.
+        loss: ``hybrid`` or ``simple``; see :class:`dmp.config.TrainingConfig`.
+
+    """
 
     iterations: PositiveInt | None = None
+    batch_size: PositiveInt | None = None
     learning_rate: PositiveFloat | None = None
+    learning_rate_factor: PositiveFloat | Literal["one-over-n"] | None = None
+    ema_decay: Probability | None = None
+    loss: Literal["hybrid", "simple"] | None = None
 
 
-# What each method is: its patch, or None where nothing is attached to the backbone.
+class SamplingOptions(Strict):
+    """What a variant may change of sampling; ``None`` keeps what the run's seed says.
+
+    Attributes:
+        sampling_seed: takes the noise of that seed's samples, whatever the run's own seed: how
+            much do results vary because of sampling alone?
+
+    """
+
+    sampling_seed: NonNegativeInt | None = None
+
+
+# What each method is: its patch, or None where nothing is attached to the backbone. ``continued``
+# is the baseline's own training going on, averaging included. ``released`` is the preset of the
+# authors' public code where it differs from the paper.
 METHODS: dict[str, PatchConfig | None] = {
     "baseline": None,
+    "continued": None,
     "fine-tuning": None,
-    "prompt-tuning": PatchConfig(gate="none", importance_weight=0.0, load_weight=0.0),
+    "prompt-tuning": PatchConfig(
+        gate="none", weights="one", importance_weight=0.0, load_weight=0.0
+    ),
     "dmp": PatchConfig(),
+    "released": PatchConfig(
+        condition="t+c",
+        gate_noise=True,
+        gate_init=0.0,
+        gate_learning_rate_factor=10.0,
+        importance="summed",
+    ),
+}
+# Training options that would contradict what the method is.
+_WITHOUT = {
+    "baseline": set(TrainingOptions.model_fields),
+    "continued": {"ema_decay", "learning_rate", "learning_rate_factor", "batch_size"},
 }
 
 
@@ -34,12 +79,14 @@ class Variant:
         method: a key of :data:`METHODS`.
         patch: the patch, or None for ``baseline`` and ``fine-tuning``.
         training: the differences from the scale's further training.
+        sampling: the differences from the scale's sampling.
 
     """
 
     method: str
     patch: PatchConfig | None
     training: TrainingOptions
+    sampling: SamplingOptions
 
     @classmethod
     def parse(cls, text: str, where: str = "variant") -> "Variant":
@@ -55,7 +102,8 @@ class Variant:
             raise DMPError(f"{where}: unknown method '{method}': {nearest(method, METHODS)}")
         default = METHODS[method]
         patch_keys = set(PatchConfig.model_fields) if default is not None else set()
-        training_keys = set() if method == "baseline" else set(TrainingOptions.model_fields)
+        training_keys = set(TrainingOptions.model_fields) - _WITHOUT.get(method, set())
+        sampling_keys = set(SamplingOptions.model_fields)
         changes: dict[str, str] = {}
         for assignment in assignments:
             name, separator, value = assignment.partition("=")
@@ -63,10 +111,8 @@ class Variant:
                 raise DMPError(f"{where}: '{assignment}' is not of the form key=value")
             if name in changes:
                 raise DMPError(f"{where}: '{name}' is given twice in '{text}'")
-            accepted = patch_keys | training_keys
+            accepted = patch_keys | training_keys | sampling_keys
             if name not in accepted:
-                if not accepted:
-                    raise DMPError(f"{where}: the method 'baseline' has no options, not '{name}'")
                 raise DMPError(
                     f"{where}: unknown option '{name}' of '{method}': {nearest(name, accepted)}"
                 )
@@ -75,17 +121,26 @@ class Variant:
         if default is not None:
             data = default.model_dump() | {k: v for k, v in changes.items() if k in patch_keys}
             patch = from_data(PatchConfig, data, f"{where}: '{text}'")
-        training = from_data(
-            TrainingOptions,
-            {k: v for k, v in changes.items() if k in training_keys},
-            f"{where}: '{text}'",
+        training, sampling = (
+            from_data(
+                options, {k: v for k, v in changes.items() if k in keys}, f"{where}: '{text}'"
+            )
+            for options, keys in (
+                (TrainingOptions, training_keys),
+                (SamplingOptions, sampling_keys),
+            )
         )
-        return cls(method, patch, training)
+        if training.learning_rate is not None and training.learning_rate_factor is not None:
+            raise DMPError(
+                f"{where}: '{text}' gives learning_rate and learning_rate_factor; give one"
+            )
+        return cls(method, patch, training, sampling)
 
     def differences(self) -> dict[str, Any]:
         """Return only what differs from the method's default, sorted by name."""
         default = METHODS[self.method]
         found: dict[str, Any] = self.training.model_dump(exclude_none=True)
+        found |= self.sampling.model_dump(exclude_none=True)
         if self.patch is not None and default is not None:
             theirs = default.model_dump()
             found |= {k: v for k, v in self.patch.model_dump().items() if v != theirs[k]}
@@ -98,4 +153,6 @@ class Variant:
 
 
 def _spell(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return format(value, "g") if isinstance(value, float) else str(value)

@@ -33,6 +33,8 @@ class DatasetInfo:
         channels: C.
         classes: number of labels.
         flip: whether a mirrored image is still a member of the dataset.
+        phrases: captions of each label, for training and, in other words, for the test split;
+            None where the dataset has none.
 
     """
 
@@ -41,18 +43,38 @@ class DatasetInfo:
     channels: int
     classes: int
     flip: bool
+    phrases: Callable[[], "Phrases"] | None = None
+
+
+class Phrases(NamedTuple):
+    """Captions by label: each label has as many as any other.
+
+    Attributes:
+        train: ``train[label]`` are its captions in training.
+        test: those of the test split; none of them is seen in training.
+
+    """
+
+    train: list[list[str]]
+    test: list[list[str]]
 
 
 DATASETS: dict[str, DatasetInfo] = {}
 
 
 def dataset(
-    name: str, *, image_size: int, channels: int, classes: int, flip: bool
+    name: str,
+    *,
+    image_size: int,
+    channels: int,
+    classes: int,
+    flip: bool,
+    phrases: Callable[[], Phrases] | None = None,
 ) -> Callable[[Callable[[], Images]], Callable[[], Images]]:
     """Register the decorated function as a dataset."""
 
     def register(load: Callable[[], Images]) -> Callable[[], Images]:
-        DATASETS[name] = DatasetInfo(load, image_size, channels, classes, flip)
+        DATASETS[name] = DatasetInfo(load, image_size, channels, classes, flip, phrases)
         return load
 
     return register
@@ -70,7 +92,34 @@ def dataset_info(name: str, where: str = "dataset") -> DatasetInfo:
     return DATASETS[name]
 
 
-@dataset("digits", image_size=8, channels=1, classes=10, flip=False)
+NUMERALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def numerals() -> Phrases:
+    """Captions of handwritten digits, several phrasings each."""
+
+    def captions(*templates: str) -> list[list[str]]:
+        return [[template.format(word) for template in templates] for word in NUMERALS]
+
+    return Phrases(
+        train=captions(
+            "a handwritten {}",
+            "{}",
+            "a {}",
+            "the digit {}",
+            "the handwritten {}",
+            "somebody wrote a {}",
+            "a {} in grey",
+            "a small grey image of a {}",
+            "{} written by hand",
+            "somebody wrote the digit {}",
+            "an image of a handwritten {}",
+        ),
+        test=captions("the handwritten digit {}", "a {} that somebody wrote by hand"),
+    )
+
+
+@dataset("digits", image_size=8, channels=1, classes=10, flip=False, phrases=numerals)
 def digits() -> Images:
     """Handwritten digits from scikit-learn: 1,797 real images of 8×8 pixels, 17 grey levels."""
     from sklearn.datasets import load_digits

@@ -30,6 +30,7 @@ class Batch(NamedTuple):
         labels: ``(B,)`` int64; ``null_label`` where the label was dropped.
         timesteps: ``(B,)`` int64 in [0, T).
         noise: ``(B, C, H, W)`` float32, standard normal.
+        gate_noise: ``(B, L, K)`` float32, standard normal, for a gate with noise; else empty.
 
     """
 
@@ -37,6 +38,7 @@ class Batch(NamedTuple):
     labels: Tensor
     timesteps: Tensor
     noise: Tensor
+    gate_noise: Tensor = torch.empty(0)
 
 
 class TrainingStream(Dataset):
@@ -49,6 +51,9 @@ class TrainingStream(Dataset):
         flip: whether to mirror half of the examples.
         label_dropout: share of labels replaced by ``null_label``.
         null_label: the label of the null condition, for guidance.
+        captions: ``(classes, k)``, the numbers of each label's captions; an example takes one of
+            its label's at random, in place of the label.
+        gate_noise: (L, K), the shape of each example's noise for a gate; None for none.
 
     """
 
@@ -60,6 +65,8 @@ class TrainingStream(Dataset):
         flip: bool,
         label_dropout: float = 0.0,
         null_label: int | None = None,
+        captions: np.ndarray | None = None,
+        gate_noise: tuple[int, int] | None = None,
     ) -> None:
         self._images = to_model(torch.from_numpy(data.images))
         self._labels = torch.from_numpy(data.labels)
@@ -88,6 +95,13 @@ class TrainingStream(Dataset):
         )
         self._drop = blocks("label dropout", lambda g: g.random(BLOCK))
         self._mirror = blocks("flip", lambda g: g.random(BLOCK))
+        self._captions = None if captions is None else torch.from_numpy(captions)
+        self._phrasing = blocks("caption", lambda g: g.random(BLOCK))
+        self._gate_noise = None
+        if gate_noise is not None:
+            self._gate_noise = blocks(
+                "gate noise", lambda g: g.standard_normal((BLOCK, *gate_noise), dtype=np.float32)
+            )
 
     def __getitem__(self, number: int) -> Batch:
         """Return one example, as a batch of one."""
@@ -104,9 +118,15 @@ class TrainingStream(Dataset):
         if self._flip:
             mirrored = gather(self._mirror) < 0.5
             images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+        if self._captions is not None:
+            column = (gather(self._phrasing) * self._captions.shape[1]).long()
+            labels = self._captions[labels, column]
         if self._label_dropout:
             labels = labels.masked_fill(gather(self._drop) < self._label_dropout, self._null_label)
-        return Batch(images, labels, gather(self._timesteps), gather(self._noise))
+        batch = Batch(images, labels, gather(self._timesteps), gather(self._noise))
+        if self._gate_noise is not None:
+            batch = batch._replace(gate_noise=gather(self._gate_noise))
+        return batch
 
 
 class GlobalBatches:

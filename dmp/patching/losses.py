@@ -1,27 +1,52 @@
-"""Balancing losses on the gate's weights, as the paper writes them, and the gate's entropy.
+"""Balancing losses on the gate's weights, and the gate's entropy.
 
-All take ``weights: (L, B, N)``: the weight of each of N prompts, in each of L patched blocks, for
-each of B images.
+All take ``weights: (L, B, K)``: the weight of each of K prompts, in each of L patched blocks, for
+each of B images; or the K logits and their noise, in the same shape.
 """
 
+import torch
 from torch import Tensor
 
+from dmp.config.patch import PatchConfig
+from dmp.patching.weights import Mixed, top_count
+
 EPSILON = 1e-5  # below Eq. 10
+RELEASED_EPSILON = 1e-10
 
 
-def importance_loss(weights: Tensor) -> Tensor:
-    """Squared coefficient of variation over the prompts, summed over blocks (Eqs. 9 and 10).
+def squared_variation(values: Tensor, epsilon: float = EPSILON, unbiased: bool = False) -> Tensor:
+    """Return ``σ² / (μ² + ε)`` over the last dimension (Eq. 9)."""
+    variance = values.var(dim=-1, unbiased=unbiased)
+    return variance / (values.mean(dim=-1).square() + epsilon)
 
-    The equations have no batch index; the loss is taken for each image and averaged. At N = 256
-    softmax weights have mean 1/256, so that ε is two thirds of μ² and scales the loss by 0.60.
+
+def importance_loss(weights: Tensor, form: str = "per-block", epsilon: float = EPSILON) -> Tensor:
+    """Squared coefficient of variation of the weights: how unevenly the prompts are used.
+
+    Args:
+        weights: ``(L, B, K)``.
+        form: ``per-block``: over the prompts of each block and image, summed over blocks and
+            averaged over images (Eqs. 9 and 10, which have no batch index); ``per-block-mean``:
+            that over L; ``summed``: weights are summed over blocks, then one unbiased variation
+            over all B·K entries, as in the released code, and 0 where B is 1; ``batch``: of the
+            weights' means over the batch, summed over blocks (Shazeer et al. 2017, Eq. 7).
+        epsilon: at N = 256 softmax weights have mean 1/256, so that the paper's ε is two thirds
+            of μ² and scales the loss by 0.60.
 
     Returns:
         A scalar.
 
     """
-    mean = weights.mean(dim=-1)
-    variance = weights.var(dim=-1, unbiased=False)
-    return (variance / (mean.square() + EPSILON)).sum(dim=0).mean()
+    if form == "summed":
+        if weights.shape[1] == 1:
+            return weights.new_zeros(())
+        return squared_variation(weights.sum(dim=0).flatten(), RELEASED_EPSILON, unbiased=True)
+    if form == "batch":
+        return squared_variation(weights.mean(dim=1), epsilon).sum()
+    per_block = squared_variation(weights, epsilon)
+    if form == "per-block-mean":
+        return per_block.mean()
+    return per_block.sum(dim=0).mean()
 
 
 def load_loss(weights: Tensor) -> Tensor:
@@ -37,9 +62,76 @@ def load_loss(weights: Tensor) -> Tensor:
     return (weights.detach() < 0).sum(dim=-1).to(weights.dtype).mean()
 
 
+def top_probability(logits: Tensor, noisy: Tensor, deviation: Tensor, count: int) -> Tensor:
+    """Probability that each prompt is among the ``count`` largest if its own noise is redrawn.
+
+    ``Φ((logit - threshold) / sd)``, the threshold being the ``count``-th largest of the other
+    prompts' noisy logits (Shazeer et al. 2017, Eqs. 8 and 9). All are ``(L, B, K)``.
+    """
+    largest = noisy.topk(count + 1, dim=-1).values
+    inside = noisy > largest[..., count:]
+    threshold = torch.where(inside, largest[..., count:], largest[..., count - 1 : count])
+    return torch.special.ndtr((logits - threshold) / deviation)
+
+
+def smooth_load_loss(probability: Tensor) -> Tensor:
+    """Squared variation of each prompt's expected load, summed over blocks (their Eqs. 10, 11).
+
+    Args:
+        probability: ``(L, B, K)``, from :func:`top_probability`.
+
+    """
+    return squared_variation(probability.mean(dim=1), RELEASED_EPSILON).sum()
+
+
+def balancing(mixed: list[Mixed], config: PatchConfig) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the weighted sum of the balancing losses, and all of them by name, for the log.
+
+    Args:
+        mixed: one per patched block.
+        config: says which forms and factors.
+
+    """
+    weights = torch.stack([block.soft for block in mixed]).float()
+    importance = importance_loss(weights, config.importance)
+    load = load_loss(weights)
+    terms = {
+        # What the paper's ε takes away shows in the difference of the two.
+        "loss/importance": importance,
+        "loss/importance_without_epsilon": importance_loss(
+            weights.detach(), config.importance, RELEASED_EPSILON
+        ),
+        "loss/load": load,
+        "gate/entropy": entropy(torch.stack([block.weights for block in mixed]).float()),
+    }
+    if config.load != "indicator" and mixed[0].deviation is not None:
+        logits, noisy, deviation = (
+            torch.stack([getattr(block, name) for block in mixed]).float()
+            for name in ("logits", "noisy", "deviation")
+        )
+        probability = top_probability(
+            logits, noisy, deviation, top_count(config, weights.shape[-1])
+        )
+        if config.load == "smooth":
+            load = smooth_load_loss(probability)
+        else:
+            # Summed over prompts and images: about B·k always, so that it balances nothing.
+            load = probability.sum(dim=(1, 2)).mean()
+        terms["loss/load"] = load
+        terms["gate/noise"] = deviation.mean()
+    total = weights.new_zeros(())
+    if config.importance_weight:
+        total = total + config.importance_weight * importance
+    if config.load_weight:
+        total = total + config.load_weight * load
+    return total, {name: value.detach() for name, value in terms.items()}
+
+
 def entropy(weights: Tensor) -> Tensor:
     """Entropy of the weights over the prompts in nats, averaged over blocks and batch.
 
-    ``exp(entropy)`` is the effective number of prompts in use; ``log(N)`` means all alike.
+    Weights that do not sum to 1 are divided by their sum. ``exp(entropy)`` is the effective number
+    of prompts in use; ``log(K)`` means all alike.
     """
-    return -weights.xlogy(weights).sum(dim=-1).mean()
+    share = weights / weights.sum(dim=-1, keepdim=True)
+    return -share.xlogy(share).sum(dim=-1).mean()

@@ -16,10 +16,16 @@ class PatchPoints:
     Attributes:
         blocks: modules whose first positional argument is tokens ``(B, N, D)``, in call order.
         timestep_embedding: module whose output is the timestep embedding ``t: (B, C)``; it is
-            called once per forward pass, before the first block.
+            called once per forward pass with the timesteps, before the first block.
+        condition_embedding: module whose output is the condition's embedding ``c: (B, C)``, called
+            once per forward pass, after the timestep's and before the first block; None if there
+            is none.
+        attentions: each block's attention, from tokens ``(B, N, D)`` to the same shape; empty if
+            it cannot be reached.
         num_tokens: N, the length of the token sequence.
         hidden_size: D, the width of a token.
         condition_size: C, the width of the timestep embedding.
+        num_timesteps: T; timesteps are 0 to T - 1.
 
     """
 
@@ -28,6 +34,9 @@ class PatchPoints:
     num_tokens: int
     hidden_size: int
     condition_size: int
+    condition_embedding: nn.Module | None = None
+    attentions: Sequence[nn.Module] = ()
+    num_timesteps: int = 1000
 
 
 @functools.singledispatch

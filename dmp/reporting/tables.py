@@ -109,6 +109,8 @@ def _introduction(study: Any, scale: Any, cells: pd.DataFrame) -> list[str]:
     )
     here = f"Scale '{scale.name}' ({scale.title}). " + (f"Tasks: {tasks}." if tasks else "")
     primary = metric_name(study.metrics[0])
+    if not study.source:
+        return [f"{here} The paper has no such comparison."]
     return [
         here,
         f"The paper's numbers ({study.source}) come from the paper's own data, backbones, sample "
@@ -164,7 +166,7 @@ def _cell_frame(
             "Method": cell.label + (_MARK if run and task in marked else ""),
             f"{metric_label(primary)}, here": format_interval(cell.mean, cell.low, cell.high)
             if run
-            else f"not run at this scale: {cell.status}",
+            else cell.status,
         }
         for metric in further:
             row = found[task, variant, metric]
@@ -204,7 +206,7 @@ def _comparison_frame(
                     "Metric": metric_label(metric),
                     "Difference [t interval]": format_interval(row.mean, row.t_low, row.t_high)
                     if run
-                    else f"not run at this scale: {row.status}",
+                    else row.status,
                     "Bootstrap interval": format_range(row.boot_low, row.boot_high),
                     "p exact": format_p(row.p_exact),
                     "p exact, Holm": format_p(row.p_exact_holm),
@@ -213,7 +215,6 @@ def _comparison_frame(
                     "Effect size g": format_number(row.effect_size),
                     "Smallest detectable": format_number(row.detectable),
                     "Paper": format_paper(effect),
-                    "Claims": row.claims.replace(";", ", ") or MISSING,
                 }
             )
     return pd.DataFrame(lines)

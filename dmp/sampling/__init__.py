@@ -12,9 +12,15 @@ from dmp.diffusion import Diffusion, guided, sample
 from dmp.rng import torch_generator
 
 
-def sample_labels(count: int, classes: int) -> np.ndarray:
-    """Return labels ``(count,)`` that are balanced: sample k has label ``k mod classes``."""
-    return np.arange(count) % classes
+def sample_labels(count: int, order: np.ndarray) -> np.ndarray:
+    """Return labels ``(count,)`` that are balanced: sample k has label ``order[k mod len(order)]``.
+
+    Args:
+        count: number of samples.
+        order: ``(m,)`` the labels of a task, or the captions of its test split.
+
+    """
+    return np.resize(order, count)
 
 
 @torch.no_grad()
@@ -23,6 +29,7 @@ def sample_images(
     task: TaskConfig,
     seed: int,
     numbers: range,
+    labels: np.ndarray,
     batch_size: int,
     device: str,
     precision: str = "fp32",
@@ -34,9 +41,10 @@ def sample_images(
 
     Args:
         backbone: the model; a patch may be attached.
-        task: says schedule, steps, guidance and classes.
+        task: says schedule, steps and guidance.
         seed: of the noise.
         numbers: which samples.
+        labels: ``(len(numbers),)`` their labels, or the numbers of their captions.
         batch_size: how many at once.
         device: where to compute.
         precision: ``fp32`` or ``bf16`` (autocast).
@@ -44,10 +52,9 @@ def sample_images(
     """
     diffusion = Diffusion(task.diffusion.schedule, task.diffusion.timesteps)
     config = task.sampling
-    labels = torch.from_numpy(sample_labels(numbers.stop, backbone.num_classes))
-    for start in range(numbers.start, numbers.stop, batch_size):
-        part = range(start, min(start + batch_size, numbers.stop))
-        y = labels[part.start : part.stop].to(device)
+    for start in range(0, len(numbers), batch_size):
+        part = numbers[start : start + batch_size]
+        y = torch.from_numpy(labels[start : start + batch_size]).to(device)
         null = y if config.guidance_scale == 1 else torch.full_like(y, backbone.null_label)
         model = guided(backbone, y, null, config.guidance_scale, config.guidance_channels)
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):

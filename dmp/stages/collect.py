@@ -15,20 +15,20 @@ def _write(table: pd.DataFrame, path: Path) -> None:
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 
-def collect_results(plan: Plan, layout: Layout, study: str = "") -> None:
+def collect_results(plan: Plan, layout: Layout, scope: str) -> None:
     """Write the results table: one row per number, in a fixed order, with what it came from.
 
     Args:
         plan: says which runs there are.
         layout: where they are.
-        study: whose runs; all runs if empty.
+        scope: whose runs; see :class:`dmp.studies.Plan`.
 
     Raises:
         DMPError: a run is missing, or its folder holds another configuration.
 
     """
     parts = []
-    for task, variant, seed in plan.runs(study):
+    for task, variant, seed in plan.runs(scope):
         path = layout.metrics(task, variant, seed)
         if not path.is_file():
             raise DMPError(f"{path} does not exist: the run {task}/{variant}/seed{seed} is missing")
@@ -49,10 +49,10 @@ def collect_results(plan: Plan, layout: Layout, study: str = "") -> None:
         metrics["commit"] = provenance["commit"] + ("-dirty" if provenance["dirty"] else "")
         metrics["config"] = config["hash"]
         parts.append(metrics)
-    _write(pd.concat(parts, ignore_index=True), layout.results_table(study))
+    _write(pd.concat(parts, ignore_index=True), layout.results_table(scope))
 
 
-def collect_baselines(plan: Plan, layout: Layout, study: str = "") -> None:
+def collect_baselines(plan: Plan, layout: Layout, scope: str) -> None:
     """Write the convergence of each baseline; arguments as for :func:`collect_results`.
 
     Raises:
@@ -60,7 +60,7 @@ def collect_baselines(plan: Plan, layout: Layout, study: str = "") -> None:
 
     """
     rows = []
-    for task, seed in plan.baselines(study):
+    for task, seed in plan.baselines(scope):
         verdict = read_json(layout.convergence(task, seed))
         provenance = read_json(layout.pretrained(task, seed) / "provenance.json")
         rows.append(
@@ -75,4 +75,4 @@ def collect_baselines(plan: Plan, layout: Layout, study: str = "") -> None:
                 "commit": provenance["commit"],
             }
         )
-    _write(pd.DataFrame(rows), layout.baselines_table(study))
+    _write(pd.DataFrame(rows), layout.baselines_table(scope))

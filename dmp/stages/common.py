@@ -1,11 +1,8 @@
 """What the stages share: the context of a job, models from configurations, provenance."""
 
-import platform
-import subprocess
-import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,19 +10,17 @@ from torch import nn
 
 from dmp.backbones import DiT
 from dmp.config import RunConfig, TaskConfig
+from dmp.data.captions import Captions, load_captions
 from dmp.data.images import load_split
 from dmp.data.registry import Images, dataset_info
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
-from dmp.files import write_json
 from dmp.layout import Layout
 from dmp.metrics import classifier
 from dmp.metrics.features import Features, extract
 from dmp.patching import Patch, patch
-from dmp.rng import torch_generator
 from dmp.studies import Plan
-from dmp.tensorfile import load_tensors, save_tensors
-from dmp.training import Objective
+from dmp.tensorfile import load_tensors, read_description, save_tensors
 
 
 @dataclass(frozen=True)
@@ -52,12 +47,53 @@ class Context:
         return cls(plan, Layout(results, plan.name), device)
 
 
-def task_data(task: TaskConfig) -> tuple[Images, Images]:
-    """Return (training, held-out) images; labels are all 0 where the task has no condition."""
-    train, held_out = load_split(task.data)
-    if task.conditioning == "none":
+class TaskData(NamedTuple):
+    """A task's images, with the labels that its backbone is fed, and its captions.
+
+    Attributes:
+        train: training images; where the task has captions, the labels are still classes, since
+            each example takes one of its label's captions.
+        held_out: held-out images; where the task has captions, those of the test split.
+        captions: None where the task has none.
+
+    """
+
+    train: Images
+    held_out: Images
+    captions: Captions | None
+
+    @property
+    def seen(self) -> Images:
+        """As many training images as there are held-out ones, labelled as in training."""
+        part = Images(*(array[: len(self.held_out.labels)] for array in self.train))
+        return part if self.captions is None else _captioned(part, self.captions.train)
+
+    def sample_order(self, classes: int) -> np.ndarray:
+        """Return the labels that samples go through in turn: classes, or test captions."""
+        # Captions go by phrasing, so that consecutive samples differ in class.
+        return np.arange(classes) if self.captions is None else self.captions.test.T.reshape(-1)
+
+
+def _captioned(images: Images, numbers: np.ndarray) -> Images:
+    """Give each image one of its label's captions, in turn."""
+    turn = np.arange(len(images.labels)) % numbers.shape[1]
+    return Images(images.images, numbers[images.labels, turn])
+
+
+def task_data(context: "Context", task: str, config: TaskConfig) -> TaskData:
+    """Return a task's data.
+
+    Raises:
+        DMPError: unknown dataset, or its captions have not been encoded.
+
+    """
+    train, held_out = load_split(config.data)
+    if config.conditioning == "none":
         train, held_out = (Images(part.images, part.labels * 0) for part in (train, held_out))
-    return train, held_out
+    if config.conditioning != "text":
+        return TaskData(train, held_out, None)
+    captions = load_captions(context.layout.captions(task))
+    return TaskData(train, _captioned(held_out, captions.test), captions)
 
 
 def image_features(context: Context, task: TaskConfig, images: np.ndarray) -> Features:
@@ -72,10 +108,16 @@ def image_features(context: Context, task: TaskConfig, images: np.ndarray) -> Fe
     return extract(images, name, weights, context.device)
 
 
-def new_backbone(task: TaskConfig) -> DiT:
+def new_backbone(context: Context, task: str, config: TaskConfig) -> DiT:
     """Return a DiT for a task, not yet initialised."""
-    info = dataset_info(task.data.name)
-    b = task.backbone
+    info = dataset_info(config.data.name)
+    b = config.backbone
+    classes, embeddings = 1, None
+    if config.conditioning == "class":
+        classes = info.classes
+    elif config.conditioning == "text":
+        captions = load_captions(context.layout.captions(task))
+        classes, embeddings = len(captions.texts), captions.embeddings
     return DiT(
         input_size=info.image_size,
         patch_size=b.patch_size,
@@ -83,21 +125,15 @@ def new_backbone(task: TaskConfig) -> DiT:
         hidden_size=b.hidden_size,
         depth=b.depth,
         num_heads=b.num_heads,
-        num_classes=info.classes if task.conditioning == "class" else 1,
-        class_dropout_prob=task.label_dropout,
+        num_classes=classes,
+        class_dropout_prob=config.label_dropout,
+        captions=embeddings,
     )
 
 
 def new_diffusion(task: TaskConfig) -> Diffusion:
     """Return a task's forward process."""
     return Diffusion(task.diffusion.schedule, task.diffusion.timesteps)
-
-
-def new_objective(run: RunConfig) -> Objective:
-    """Return a freshly initialised backbone with its loss, for training a baseline."""
-    backbone = new_backbone(run.config)
-    backbone.initialize_weights(torch_generator(run.seed, "backbone initialisation"))
-    return Objective(backbone, new_diffusion(run.config), None)
 
 
 def pretrained_backbone(context: Context, run: RunConfig) -> DiT:
@@ -115,7 +151,7 @@ def pretrained_backbone(context: Context, run: RunConfig) -> DiT:
             f"{path} was trained under another configuration ({description.get('identity')}, not "
             f"{expected}); delete it and run again"
         )
-    backbone = new_backbone(run.config)
+    backbone = new_backbone(context, run.task, run.config)
     backbone.load_state_dict(tensors, strict=True)
     return backbone.to(context.device)
 
@@ -135,15 +171,35 @@ def save_weights(path: Path, run: RunConfig, backbone: nn.Module, attached: Patc
         save_tensors(path, tensors, {"format": "weights", "identity": identity})
 
 
-def load_weights(context: Context, run: RunConfig) -> tuple[DiT, Patch | None]:
-    """Return the backbone as the run trained it, and its patch.
+def save_diverged(path: Path, run: RunConfig, step: int) -> None:
+    """Write, in place of weights, that training was not finite after ``step`` iterations."""
+    save_tensors(path, {}, {"format": "diverged", "identity": run.training_hash, "step": step})
+
+
+def has_diverged(path: Path) -> bool:
+    """Return whether a run's file of weights says that there are none.
+
+    Raises:
+        DMPError: the file is missing or corrupt.
+
+    """
+    return read_description(path).get("format") == "diverged"
+
+
+def load_weights(
+    context: Context, run: RunConfig, iteration: int | None = None
+) -> tuple[DiT, Patch | None]:
+    """Return the backbone as the run trained it, or had by an iteration, and its patch.
 
     Raises:
         DMPError: a file is missing, corrupt, or of another configuration.
 
     """
     backbone = pretrained_backbone(context, run)
-    path = context.layout.weights(run.task, run.variant, run.seed)
+    names = (run.task, run.variant, run.seed)
+    path = context.layout.weights(*names)
+    if iteration is not None:
+        path = context.layout.snapshot(*names, iteration)
     tensors, description = load_tensors(path)
     if description.get("identity") != run.training_hash:
         raise DMPError(
@@ -156,49 +212,3 @@ def load_weights(context: Context, run: RunConfig) -> tuple[DiT, Patch | None]:
     elif tensors:
         backbone.load_state_dict(tensors, strict=True)
     return backbone.eval(), attached
-
-
-def write_record(directory: Path, run: RunConfig, device: str, started: float) -> None:
-    """Write ``config.json`` and ``provenance.json``: what ran, from which commit, on what."""
-    description = run.model_dump(mode="json")
-    names = ("scale", "task", "variant", "seed", "baseline_seed")
-    head = {name: description.pop(name) for name in names}
-    write_json(directory / "config.json", {**head, "hash": run.hash, "config": description})
-    commit, dirty = _commit()
-    packages = ("torch", "diffusers", "timm", "accelerate", "torch-fidelity", "numpy")
-    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or "cpu"
-    write_json(
-        directory / "provenance.json",
-        {
-            "commit": commit,
-            "dirty": dirty,
-            "device": device,
-            "machine": f"{platform.system()} {platform.machine()}, {name}",
-            "python": platform.python_version(),
-            "versions": {package: version(package) for package in packages},
-            "started": _iso(started),
-            "finished": _iso(time.time()),
-        },
-    )
-
-
-def _iso(moment: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
-
-
-def _commit() -> tuple[str, bool]:
-    """Return the commit of the code that runs, and whether files differ from it."""
-    here = Path(__file__).parent
-    try:
-        status, head = (
-            subprocess.run(
-                ["git", *arguments], cwd=here, capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for arguments in (
-                ("status", "--porcelain", "--untracked-files=no"),
-                ("rev-parse", "HEAD"),
-            )
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown", False
-    return head[:12], bool(status)

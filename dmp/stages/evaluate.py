@@ -1,85 +1,115 @@
-"""Sampling a trained model, and turning samples and held-out images into numbers."""
+"""Turning samples, held-out images and gates into numbers."""
 
 import csv
 import hashlib
 import io
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
-from torch import nn
-from tqdm import tqdm
 
 from dmp.backbones import DiT
 from dmp.bins import bin_label, timestep_bin
 from dmp.config import RunConfig, TaskConfig, content_hash
+from dmp.data.registry import Images
 from dmp.errors import DMPError
-from dmp.files import atomic_path, write_json, write_text
-from dmp.metrics.denoising import denoising_losses
-from dmp.metrics.features import Features, load_features, save_features
-from dmp.metrics.fidelity import fidelity
-from dmp.sampling import sample_images
-from dmp.stages.common import Context, image_features, new_diffusion, task_data
+from dmp.files import atomic_path, read_json, write_json, write_text
+from dmp.metrics.denoising import DenoisingLosses, denoising_losses
+from dmp.metrics.features import Features, load_features
+from dmp.metrics.fidelity import fidelity, frechet_distance
+from dmp.metrics.gate import GateRecord, record_gate
+from dmp.patching import Patch
+from dmp.stages.common import (
+    Context,
+    TaskData,
+    attach,
+    has_diverged,
+    load_weights,
+    new_diffusion,
+    pretrained_backbone,
+)
 
-COLUMNS = ("metric", "bin", "value", "samples", "protocol", "evaluator")
-GRID = 8
-
-
-def draw(
-    context: Context, run: RunConfig, backbone: DiT, seed: int, count: int, title: str
-) -> tuple[np.ndarray, Features]:
-    """Return ``count`` samples of a model, uint8 ``(n, C, H, W)``, and their features."""
-    batches = sample_images(
-        backbone.eval(),
-        run.config,
-        seed,
-        range(count),
-        context.plan.scale.execution.sampling_batch_size,
-        context.device,
-        run.precision,
-    )
-    parts = []
-    with tqdm(total=count, desc=title, unit="sample", mininterval=1) as progress:
-        for batch in batches:
-            parts.append(batch)
-            progress.update(len(batch))
-    images = np.concatenate(parts)
-    return images, image_features(context, run.config, images)
+COLUMNS = ("metric", "bin", "iteration", "value", "samples", "protocol", "evaluator")
 
 
-def sample_run(context: Context, run: RunConfig, backbone: DiT) -> None:
-    """Sample a run's model; keep images and features, so that no statistic needs new samples."""
+class Row(NamedTuple):
+    """One number, and how it was measured."""
+
+    metric: str
+    where: str
+    iteration: int
+    value: float
+    samples: int
+    protocol: dict
+
+
+def evaluate_run(context: Context, run: RunConfig, data: TaskData) -> None:
+    """Write a run's metrics: of its samples, of its denoising, of its gate, and of snapshots."""
     layout, names = context.layout, (run.task, run.variant, run.seed)
-    count = run.config.sampling.samples
-    images, features = draw(
-        context, run, backbone, run.seed, count, f"sampling {'/'.join(names[:2])}"
-    )
-    save_features(layout.samples(*names), features, images=images)
-    save_grid(layout.run(*names) / "samples.png", images)
-
-
-def evaluate_run(context: Context, run: RunConfig, backbone: nn.Module) -> None:
-    """Write a run's metrics: of its samples, and of its denoising of held-out images."""
-    layout, names = context.layout, (run.task, run.variant, run.seed)
+    if has_diverged(layout.weights(*names)):
+        _write_arrays(context, run, None, None)
+        _write(context, run, [_diverged(run, True)])
+        return
+    backbone, attached = load_weights(context, run)
     generated = load_features(layout.samples(*names))
     reference = load_features(layout.reference(run.task))
     protocol = sampling_protocol(run.config, run.precision, reference)
+    last = run.iterations
     rows = [
-        (name, "all", value, len(generated.features), protocol)
+        Row(name, "all", last, value, len(generated.features), protocol)
         for name, value in fidelity(generated, reference, run.config.evaluation).items()
     ]
-    rows += _denoising_rows(context, run, backbone)
-    protocols = {content_hash(p): p for *_, p in rows}
+    losses = _losses(context, run, backbone, data.held_out)
+    rows += _denoising_rows(run, last, losses, "held-out images", "denoising")
+    seen = _losses(context, run, backbone, data.seen)
+    rows += _denoising_rows(run, last, seen, "training images", "train_denoising")
+    gate = _gate(context, run, backbone, attached, data)
+    rows += _gate_rows(run, last, gate)
+    limit = read_json(layout.convergence(run.task, run.baseline_seed))["denoising_mse"]
+    limit *= run.config.evaluation.divergence_factor
+    rows.append(_diverged(run, bool(losses.mse.mean() > limit)))
+    if gate is not None:
+        untrained = pretrained_backbone(context, run)
+        start = _gate(context, run, untrained, attach(run, untrained), data)
+        rows += _gate_rows(run, 0, start)
+    for iteration in run.snapshots:
+        generated = load_features(layout.snapshot_samples(*names, iteration))
+        fid = frechet_distance(generated, reference)
+        rows.append(Row("fid", "all", iteration, fid, len(generated.features), protocol))
+        earlier, _ = load_weights(context, run, iteration)
+        rows += _denoising_rows(
+            run,
+            iteration,
+            _losses(context, run, earlier, data.held_out),
+            "held-out images",
+            "denoising",
+        )
+    _write_arrays(context, run, losses, gate)
+    _write(context, run, rows)
+
+
+def _write_arrays(
+    context: Context, run: RunConfig, losses: DenoisingLosses | None, gate: GateRecord | None
+) -> None:
+    layout, names = context.layout, (run.task, run.variant, run.seed)
+    for path, arrays in ((layout.denoising(*names), losses), (layout.gate(*names), gate)):
+        with atomic_path(path) as temporary:
+            np.savez(temporary, **({} if arrays is None else arrays._asdict()))
+
+
+def _write(context: Context, run: RunConfig, rows: list[Row]) -> None:
+    layout, names = context.layout, (run.task, run.variant, run.seed)
+    protocols = {content_hash(row.protocol): row.protocol for row in rows}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for name, where, value, samples, manifest in rows:
-        if not np.isfinite(value):
-            raise DMPError(f"{name} of {'/'.join(map(str, names))} is not finite: {value}")
+    for row in rows:
+        if not np.isfinite(row.value):
+            where = "/".join(map(str, names))
+            raise DMPError(f"{row.metric} of {where} is not finite: {row.value}")
         # repr gives the shortest text that reads back as the same float.
-        evaluator = manifest["evaluator"]
+        *head, value, samples, protocol = row
         writer.writerow(
-            (name, where, repr(float(value)), samples, content_hash(manifest), evaluator)
+            (*head, repr(float(value)), samples, content_hash(protocol), protocol["evaluator"])
         )
     write_json(layout.run(*names) / "protocols.json", protocols)
     write_text(layout.metrics(*names), text.getvalue())
@@ -98,7 +128,7 @@ def sampling_protocol(task: TaskConfig, precision: str, reference: Features) -> 
         },
         "sampling": task.sampling.model_dump(mode="json"),
         "schedule": task.diffusion.schedule,
-        "labels": "balanced",
+        "labels": "captions of the test split" if task.text else "balanced",
         "pixels": "round",
         "precision": precision,
         "kid": [task.evaluation.kid_subset_size, task.evaluation.kid_subsets],
@@ -107,52 +137,69 @@ def sampling_protocol(task: TaskConfig, precision: str, reference: Features) -> 
     }
 
 
-def _denoising_rows(context: Context, run: RunConfig, backbone: nn.Module) -> list[tuple]:
+def _losses(context: Context, run: RunConfig, backbone: DiT, images: Images) -> DenoisingLosses:
+    draws = run.config.evaluation.timesteps_per_image
+    return denoising_losses(backbone, new_diffusion(run.config), images, draws, context.device)
+
+
+def _denoising_rows(
+    run: RunConfig, iteration: int, losses: DenoisingLosses, images: str, name: str
+) -> list[Row]:
     task, evaluation = run.config, run.config.evaluation
-    held_out = task_data(task)[1]
-    diffusion = new_diffusion(task)
-    losses = denoising_losses(
-        backbone, diffusion, held_out, evaluation.timesteps_per_image, context.device
-    )
-    directory = context.layout.run(run.task, run.variant, run.seed)
-    with atomic_path(directory / "denoising.npz") as temporary:
-        np.savez(temporary, **losses._asdict())
+    total = task.diffusion.timesteps
     protocol = {
         "kind": "denoising",
-        "evaluator": "held-out images",
+        "evaluator": images,
         "dataset": task.data.name,
-        "images": len(held_out.images),
+        "images": len(losses.mse) // evaluation.timesteps_per_image,
         "held_out": task.data.held_out,
+        "conditioning": task.conditioning,
         "timesteps_per_image": evaluation.timesteps_per_image,
         "schedule": task.diffusion.schedule,
         "precision": run.precision,
     }
-    # The bound is a sum over all timesteps; a mean over sampled ones estimates a T-th of it.
-    values = {"denoising_mse": losses.mse, "denoising_vb": losses.vb * diffusion.timesteps}
-    bins = timestep_bin(losses.timesteps, evaluation.bins, diffusion.timesteps)
+    bins = timestep_bin(losses.timesteps, evaluation.bins, total)
     rows = []
-    for name, each in values.items():
-        rows.append((name, "all", each.mean(), len(each), protocol))
+    # The bound is a sum over all timesteps; a mean over sampled ones estimates a T-th of it.
+    for metric, values in ((f"{name}_mse", losses.mse), (f"{name}_vb", losses.vb * total)):
+        rows.append(Row(metric, "all", iteration, values.mean(), len(values), protocol))
         for index in range(evaluation.bins):
-            inside = each[bins == index]
-            label = bin_label(index, evaluation.bins, diffusion.timesteps)
-            rows.append((name, label, inside.mean(), len(inside), protocol))
+            inside = values[bins == index]
+            label = bin_label(index, evaluation.bins, total)
+            rows.append(Row(metric, label, iteration, inside.mean(), len(inside), protocol))
     return rows
 
 
-def save_grid(path: Path, images: np.ndarray) -> None:
-    """Write the first 64 images as one picture, small images enlarged without smoothing."""
-    tiles = images[: GRID * GRID].transpose(0, 2, 3, 1)
-    height, width, channels = tiles.shape[1:]
-    rows = -(-len(tiles) // GRID)
-    canvas = np.full((rows * (height + 1), GRID * (width + 1), channels), 255, dtype=np.uint8)
-    for index, tile in enumerate(tiles):
-        top, left = (index // GRID) * (height + 1), (index % GRID) * (width + 1)
-        canvas[top : top + height, left : left + width] = tile
-    picture = Image.fromarray(canvas.squeeze(-1) if channels == 1 else canvas)
-    zoom = max(1, 32 // width)
-    picture = picture.resize(
-        (picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST
+def _gate(
+    context: Context, run: RunConfig, backbone: DiT, attached: Patch | None, data: TaskData
+) -> GateRecord | None:
+    if attached is None or attached.gate is None:
+        return None
+    timesteps = run.config.evaluation.gate_timesteps
+    return record_gate(
+        backbone, attached, new_diffusion(run.config), data.held_out, timesteps, context.device
     )
-    with atomic_path(path) as temporary:
-        picture.save(temporary)
+
+
+def _gate_rows(run: RunConfig, iteration: int, gate: GateRecord | None) -> list[Row]:
+    if gate is None:
+        return []
+    total, bins = run.config.diffusion.timesteps, run.config.evaluation.bins
+    count = len(gate.timesteps)
+    protocol = {"kind": "gate", "evaluator": "held-out images", "timesteps": count}
+    rows = [Row("gate_entropy", "all", iteration, gate.entropy.mean(), count, protocol)]
+    where = timestep_bin(gate.timesteps, bins, total)
+    for index in sorted(set(where.tolist())):
+        inside = gate.entropy[where == index]
+        label = bin_label(index, bins, total)
+        rows.append(Row("gate_entropy", label, iteration, inside.mean(), len(inside), protocol))
+    return rows
+
+
+def _diverged(run: RunConfig, diverged: bool) -> Row:
+    protocol = {
+        "kind": "divergence",
+        "evaluator": "held-out images",
+        "factor": run.config.evaluation.divergence_factor,
+    }
+    return Row("diverged", "all", run.iterations, float(diverged), 1, protocol)

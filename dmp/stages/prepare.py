@@ -1,12 +1,28 @@
-"""Before any training: the feature extractor, and the reference that samples are compared with."""
+"""Before any training: captions, the feature extractor, and what samples are compared with."""
 
 import numpy as np
 
+from dmp.data.captions import encode, save_captions
 from dmp.data.images import load_split
 from dmp.data.registry import dataset_info
+from dmp.errors import DMPError
 from dmp.metrics import classifier
 from dmp.metrics.features import save_features
-from dmp.stages.common import Context, image_features, task_data
+from dmp.stages.common import Context, image_features
+
+
+def encode_captions(context: Context, task: str) -> None:
+    """Encode the captions of a task, once.
+
+    Raises:
+        DMPError: the task is not conditioned on text.
+
+    """
+    config = context.plan.scale.tasks[task]
+    phrases = dataset_info(config.data.name).phrases
+    if config.text is None or phrases is None:
+        raise DMPError(f"task '{task}' has no captions: its conditioning is {config.conditioning}")
+    save_captions(context.layout.captions(task), encode(phrases(), config.text))
 
 
 def train_extractor(context: Context, dataset: str) -> None:
@@ -26,7 +42,7 @@ def train_extractor(context: Context, dataset: str) -> None:
 def make_reference(context: Context, task: str) -> None:
     """Extract the features of a task's real images."""
     config = context.plan.scale.tasks[task]
-    train, held_out = task_data(config)
+    train, held_out = load_split(config.data)
     images = (train if config.evaluation.reference == "train" else held_out).images
     features = image_features(context, config, images)
     save_features(context.layout.reference(task), features, count=np.array(len(images)))

@@ -9,31 +9,37 @@ from dmp.config import RunConfig
 from dmp.data.registry import dataset_info
 from dmp.data.stream import TrainingStream
 from dmp.files import write_json
+from dmp.metrics.denoising import denoising_losses
 from dmp.metrics.features import load_features
 from dmp.metrics.fidelity import frechet_distance
+from dmp.rng import torch_generator
 from dmp.stages.common import (
     Context,
+    TaskData,
     image_features,
     new_backbone,
-    new_objective,
+    new_diffusion,
     task_data,
-    write_record,
 )
-from dmp.stages.evaluate import draw
+from dmp.stages.provenance import write_record
+from dmp.stages.sample import draw
 from dmp.tensorfile import load_tensors, read_description, save_tensors
 from dmp.training import Objective, fit
 
 
-def training_stream(run: RunConfig, objective: Objective) -> TrainingStream:
+def training_stream(run: RunConfig, objective: Objective, data: TaskData) -> TrainingStream:
     """Return the training examples of a run's seed."""
-    task = run.config
+    task, attached = run.config, objective.patch
+    noisy = attached is not None and attached.config.gate_noise
     return TrainingStream(
-        task_data(task)[0],
+        data.train,
         run.seed,
         task.diffusion.timesteps,
         dataset_info(task.data.name).flip,
         task.label_dropout,
         objective.backbone.null_label if task.label_dropout else None,
+        None if data.captions is None else data.captions.train,
+        tuple(attached.prompts.shape[:2]) if noisy else None,
     )
 
 
@@ -55,33 +61,43 @@ def pretrain(context: Context, task: str, seed: int) -> None:
         for back in reversed(range(config.convergence_checkpoints))
     ]
     # What the check at the end needs is looked at before the training, which takes much longer.
+    data = task_data(context, task, run.config)
     reference = load_features(context.layout.reference(task))
-    image_features(context, run.config, task_data(run.config)[0].images[:1])
-    objective = new_objective(run)
+    image_features(context, run.config, data.train.images[:1])
+    backbone = new_backbone(context, task, run.config)
+    backbone.initialize_weights(torch_generator(seed, "backbone initialisation"))
+    objective = Objective(backbone, new_diffusion(run.config), None)
     snapshots = directory / "snapshots"
     drop_foreign_state(directory, identity)
-    averaged = fit(
+    fit(
         objective,
-        training_stream(run, objective),
+        training_stream(run, objective, data),
         config,
         directory,
         identity,
         run.precision,
         config.ema_decay,
         snapshots=steps,
-        on_snapshot=lambda step, model: save_tensors(
-            snapshots / f"{step}.safetensors", model.state_dict(), {"identity": identity}
+        on_snapshot=lambda step: save_tensors(
+            snapshots / f"{step}.safetensors", backbone.state_dict(), {"identity": identity}
         ),
     )
 
-    backbone = new_backbone(run.config).to(context.device)
     fids = []
     for step in steps:
         backbone.load_state_dict(load_tensors(snapshots / f"{step}.safetensors")[0])
         title = f"convergence of {task} at iteration {step}"
-        features = draw(context, run, backbone, seed, config.convergence_samples, title)[1]
+        count = config.convergence_samples
+        features = draw(context, run, backbone, data, seed, count, title)[2]
         fids.append(frechet_distance(features, reference))
     verdict = convergence(fids, config.convergence_tolerance)
+    losses = denoising_losses(
+        backbone,
+        new_diffusion(run.config),
+        data.held_out,
+        run.config.evaluation.timesteps_per_image,
+        context.device,
+    )
 
     write_record(directory, run, context.device, started)
     write_json(
@@ -92,15 +108,18 @@ def pretrain(context: Context, task: str, seed: int) -> None:
             "fids": fids,
             "samples": config.convergence_samples,
             "tolerance": config.convergence_tolerance,
+            "denoising_mse": float(losses.mse.mean()),
         },
     )
     save_tensors(
         context.layout.pretrained_weights(task, seed),
-        averaged.state_dict(),
+        # The last snapshot is the last iteration's average.
+        backbone.state_dict(),
         {"format": "weights", "identity": identity},
     )
+    # The unaveraged weights and the optimiser: from here the baseline itself can train on.
+    (directory / "checkpoint.safetensors").replace(context.layout.pretrained_state(task, seed))
     shutil.rmtree(snapshots)
-    (directory / "checkpoint.safetensors").unlink()
 
 
 def drop_foreign_state(directory: Path, identity: str) -> None:

@@ -5,40 +5,70 @@ import time
 from dmp.config import RunConfig
 from dmp.stages.common import (
     Context,
+    TaskData,
     attach,
-    load_weights,
     new_diffusion,
     pretrained_backbone,
+    save_diverged,
     save_weights,
-    write_record,
+    task_data,
 )
-from dmp.stages.evaluate import evaluate_run, sample_run
+from dmp.stages.evaluate import evaluate_run
 from dmp.stages.pretrain import drop_foreign_state, training_stream
-from dmp.training import Objective, fit
+from dmp.stages.provenance import write_record
+from dmp.stages.sample import sample_run
+from dmp.training import DivergedError, Objective, fit
 
 
-def train_run(context: Context, run: RunConfig) -> None:
-    """Train what the run's method trains, and write it; the baseline trains nothing."""
+def train_run(context: Context, run: RunConfig, data: TaskData) -> None:
+    """Train what the run's method trains, and write it; the baseline trains nothing.
+
+    Training that does not stay finite is an outcome and not an error: the run says so, and ends.
+    """
     started = time.time()
-    directory = context.layout.run(run.task, run.variant, run.seed)
+    names = (run.task, run.variant, run.seed)
+    directory = context.layout.run(*names)
+    path = context.layout.weights(*names)
     backbone = pretrained_backbone(context, run)
     attached = attach(run, backbone)
-    if run.method != "baseline":
-        drop_foreign_state(directory, run.training_hash)
-        objective = Objective(backbone, new_diffusion(run.config), attached)
-        stream = training_stream(run, objective)
-        fit(objective, stream, run.config.training, directory, run.training_hash, run.precision)
+    try:
+        if run.method != "baseline":
+            drop_foreign_state(directory, run.training_hash)
+            training = run.config.training
+            objective = Objective(backbone, new_diffusion(run.config), attached, training.loss)
+            start = None
+            if run.method == "continued":
+                identity = context.plan.slice("pretraining", run.task, seed=run.baseline_seed)
+                start = (context.layout.pretrained_state(run.task, run.baseline_seed), identity)
+            fit(
+                objective,
+                training_stream(run, objective, data),
+                training,
+                directory,
+                run.training_hash,
+                run.precision,
+                training.ema_decay,
+                snapshots=run.snapshots,
+                on_snapshot=lambda step: save_weights(
+                    context.layout.snapshot(*names, step), run, backbone, attached
+                ),
+                start=start,
+            )
+    except DivergedError as error:
+        print(error, flush=True)
+        write_record(directory, run, context.device, started)
+        save_diverged(path, run, error.step)
+        return
     write_record(directory, run, context.device, started)
-    path = context.layout.weights(run.task, run.variant, run.seed)
     save_weights(path, run, backbone, attached)
 
 
 def complete_run(context: Context, run: RunConfig) -> None:
     """Train, sample and evaluate one run."""
-    train_run(context, run)
-    backbone, _ = load_weights(context, run)
-    sample_run(context, run, backbone)
-    evaluate_run(context, run, backbone)
+    data = task_data(context, run.task, run.config)
+    train_run(context, run, data)
+    sample_run(context, run, data)
+    evaluate_run(context, run, data)
     # Only now: a kill while sampling must not cost the training.
     directory = context.layout.run(run.task, run.variant, run.seed)
     (directory / "checkpoint.safetensors").unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from dmp.errors import DMPError
-from dmp.statistics.results import ALL_TIMESTEPS, check_results
+from dmp.statistics.results import ALL_TIMESTEPS, DIVERGED, check_results, final_rows
 
 
 class Arms:
@@ -23,13 +23,17 @@ class Arms:
 
     def __init__(self, results: pd.DataFrame, study: Any) -> None:
         check_results(results)
-        rows = results[results["bin"] == ALL_TIMESTEPS].sort_values("seed", kind="stable")
+        rows = final_rows(results)
+        rows = rows[rows["bin"] == ALL_TIMESTEPS].sort_values("seed", kind="stable")
         self._rows = dict(list(rows.groupby(["task", "variant", "metric"], sort=False)))
         self._empty = rows.iloc[:0]
         self._study = study.id
         self._cells = {(cell.task, cell.variant): cell for cell in study.cells}
         self._seeds: dict[str, set[int]] = {}
+        self._not_finite = _not_finite(final_rows(results))
         for cell in study.cells:
+            if (cell.task, cell.variant) in self._not_finite:
+                continue
             for metric in study.metrics:
                 seeds = self._find(cell.task, cell.variant, metric)["seed"]
                 self._seeds.setdefault(cell.task, set()).update(seeds.tolist())
@@ -37,8 +41,11 @@ class Arms:
     def _find(self, task: str, variant: str, metric: str) -> pd.DataFrame:
         return self._rows.get((task, variant, metric), self._empty)
 
-    def not_run(self, task: str, variant: str) -> str | None:
-        """Return why a cell is not run at this scale; None if it is.
+    def missing(self, task: str, variant: str) -> str | None:
+        """Return why a cell has no numbers; None if it has.
+
+        A cell of which one seed did not stay finite has none: the mean over the others would be
+        that of the lucky ones.
 
         Raises:
             DMPError: the study has no such cell.
@@ -46,7 +53,10 @@ class Arms:
         """
         if (task, variant) not in self._cells:
             raise DMPError(f"study {self._study} has no cell {task}/{variant}")
-        return self._cells[task, variant].not_run
+        reason = self._cells[task, variant].not_run
+        if reason:
+            return f"not run at this scale: {reason}"
+        return self._not_finite.get((task, variant))
 
     def arm(self, task: str, variant: str, metric: str) -> pd.DataFrame:
         """Return the rows of one cell and metric, one per seed, sorted by seed.
@@ -96,6 +106,17 @@ class Arms:
                 f"paired runs must start from the same baseline"
             )
         return a, b
+
+
+def _not_finite(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Return the cells with runs whose training was not finite, and how many these are."""
+    found = {}
+    for (task, variant), runs in rows.groupby(["task", "variant"], sort=False):
+        metrics = runs.groupby("seed")["metric"].agg(set)
+        lost = int((metrics == {DIVERGED}).sum())
+        if lost:
+            found[task, variant] = f"diverged: not finite in {lost} of {len(metrics)} seeds"
+    return found
 
 
 def _one_protocol(rows: pd.DataFrame, where: str) -> None:

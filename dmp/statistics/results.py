@@ -14,6 +14,7 @@ RESULT_COLUMNS = {
     "baseline_seed": int,
     "metric": str,
     "bin": str,
+    "iteration": int,
     "value": float,
     "samples": int,
     "protocol": str,
@@ -32,6 +33,7 @@ BASELINE_COLUMNS = {
     "commit": str,
 }
 ALL_TIMESTEPS = "all"
+DIVERGED = "diverged"
 
 
 def read_results(path: str | Path) -> pd.DataFrame:
@@ -131,6 +133,15 @@ def check_results(results: pd.DataFrame, where: str = "results") -> None:
                 f"{where}: {describe(row)}: {name} = '{row[name]}' is not accepted; "
                 f"it must be {accepted}"
             )
+
+
+def final_rows(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each run that were measured after its last iteration.
+
+    A run may be measured on its way too, for a curve, and before it starts.
+    """
+    last = results.groupby(["task", "variant", "seed"])["iteration"].transform("max")
+    return results[results["iteration"] == last]
 
 
 def describe(row: pd.Series) -> str:

@@ -18,12 +18,12 @@ CELL_COLUMNS = [
 ]  # fmt: skip
 COMPARISON_COLUMNS = [
     "task", "variant", "against", "metric", *(field.name for field in fields(Difference)), "unit",
-    "p_exact_holm", "p_t_holm", "paper_effect", "claims", "status",
+    "p_exact_holm", "p_t_holm", "paper_effect", "status",
 ]  # fmt: skip
 _COUNTS = {"seeds", "units", "samples", "n"}
 _TEXT = {
     "task", "variant", "label", "against", "metric", "unit", "baseline_seeds", "protocol",
-    "evaluator", "claims", "status",
+    "evaluator", "status",
 }  # fmt: skip
 OK = "ok"
 
@@ -39,8 +39,8 @@ def cells(results: pd.DataFrame, study: Any) -> pd.DataFrame:
     Returns:
         One row per cell and metric, in the study's order, with ``CELL_COLUMNS``. ``seeds`` counts
         seeds; ``unit`` is ``seed`` or ``baseline`` and ``units`` counts those; ``baseline_seeds``
-        lists the baselines, joined by ``;``; ``status`` is ``ok``, or why the cell is not run, in
-        which case nothing is measured.
+        lists the baselines, joined by ``;``; ``status`` is ``ok``, or why the cell has no numbers:
+        it is not run, or a run of it did not stay finite.
 
     Raises:
         DMPError: the results are malformed, incomplete or of mixed protocols; see
@@ -50,6 +50,7 @@ def cells(results: pd.DataFrame, study: Any) -> pd.DataFrame:
     arms = Arms(results, study)
     table = []
     for cell in study.cells:
+        missing = arms.missing(cell.task, cell.variant)
         for metric in study.metrics:
             row = {
                 "task": cell.task,
@@ -57,9 +58,9 @@ def cells(results: pd.DataFrame, study: Any) -> pd.DataFrame:
                 "label": cell.label,
                 "metric": metric,
                 "paper": cell.paper.get(metric),
-                "status": cell.not_run or OK,
+                "status": missing or OK,
             }
-            if not cell.not_run:
+            if not missing:
                 rows = arms.arm(cell.task, cell.variant, metric)
                 estimate = mean_interval(rows["value"], rows["baseline_seed"])
                 baselines = sorted(rows["baseline_seed"].unique())
@@ -86,14 +87,14 @@ def comparisons(results: pd.DataFrame, study: Any) -> pd.DataFrame:
     Args:
         results: as for :func:`cells`.
         study: as for :func:`cells`, with ``comparisons`` too; each has ``task``, ``variant``,
-            ``against`` and ``claims`` (a list of names).
+            ``against``.
 
     Returns:
         One row per comparison and metric, in the study's order, with ``COMPARISON_COLUMNS``: the
         fields of :class:`dmp.statistics.paired.Difference` for ``variant - against``; the p values
         corrected by Holm within the study, for each metric by itself; ``paper_effect``, the same
-        difference in the paper's numbers; ``claims`` joined by ``;``; ``status`` as in the cells.
-        Comparisons that are not run do not count in the correction.
+        difference in the paper's numbers; ``status`` as in the cells. Comparisons without numbers
+        do not count in the correction.
 
     Raises:
         DMPError: as for :func:`cells`; or the two cells of a comparison do not pair.
@@ -104,7 +105,7 @@ def comparisons(results: pd.DataFrame, study: Any) -> pd.DataFrame:
     table = []
     for comparison in study.comparisons:
         task, variant, against = comparison.task, comparison.variant, comparison.against
-        not_run = arms.not_run(task, variant) or arms.not_run(task, against)
+        missing = arms.missing(task, variant) or arms.missing(task, against)
         for metric in study.metrics:
             effect = paper_difference(
                 paper[task, variant].get(metric), paper[task, against].get(metric)
@@ -115,10 +116,9 @@ def comparisons(results: pd.DataFrame, study: Any) -> pd.DataFrame:
                 "against": against,
                 "metric": metric,
                 "paper_effect": np.nan if effect is None else float(effect),
-                "claims": ";".join(comparison.claims),
-                "status": not_run or OK,
+                "status": missing or OK,
             }
-            if not not_run:
+            if not missing:
                 a, b = arms.pair(task, variant, against, metric)
                 difference = paired_difference(a["value"], b["value"], a["baseline_seed"])
                 row |= asdict(difference) | {"unit": _unit(a)}

@@ -1,9 +1,9 @@
 """What a schema cannot say: does every name exist, and can every cell be built?"""
 
-from dmp.config import PatchConfig, TaskConfig, Variant, nearest
+from dmp.config import TaskConfig, Variant, nearest
 from dmp.data.registry import dataset_info
 from dmp.errors import DMPError
-from dmp.studies.schema import Cell, Comparison, Scale, Study
+from dmp.studies.schema import Comparison, Scale, Study
 
 
 def check_task(name: str, task: TaskConfig, where: str) -> None:
@@ -30,10 +30,12 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
     if task.sampling.guidance_scale != 1 and not task.label_dropout:
         raise DMPError(
             f"{place}.sampling.guidance_scale = {task.sampling.guidance_scale} needs a backbone "
-            f"that was trained with label_dropout > 0 and conditioning: class"
+            f"that was trained with label_dropout > 0 and conditioning: class or text"
         )
     if task.label_dropout and task.conditioning == "none":
-        raise DMPError(f"{place}.label_dropout needs conditioning: class, not none")
+        raise DMPError(f"{place}.label_dropout needs conditioning: class or text, not none")
+    if task.conditioning == "text" and info.phrases is None:
+        raise DMPError(f"{place}.conditioning = text, but '{task.data.name}' has no captions")
     if task.sampling.steps > task.diffusion.timesteps:
         raise DMPError(
             f"{place}.sampling.steps = {task.sampling.steps} is more than the "
@@ -56,24 +58,22 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
         raise DMPError(f"{place}.evaluation.reference = held-out needs data.held_out > 0")
 
 
-def resolve_cell(cell: Cell, scale: Scale, where: str) -> Variant:
-    """Check that a cell's task and variant exist and fit together; return the variant.
+def resolve_variant(text: str, task: str, scale: Scale, where: str) -> Variant:
+    """Check that a task and a variant exist and fit together; return the variant.
 
     Raises:
         DMPError: unknown task, unknown variant, or a depth that the backbone does not have.
 
     """
     known = {*scale.tasks, *scale.not_run}
-    if cell.task not in known:
-        raise DMPError(f"{where}: unknown task '{cell.task}': {nearest(cell.task, known)}")
-    variant = Variant.parse(cell.variant, where)
-    if cell.task in scale.tasks and isinstance(variant.patch, PatchConfig):
+    if task not in known:
+        raise DMPError(f"{where}: unknown task '{task}': {nearest(task, known)}")
+    variant = Variant.parse(text, where)
+    if task in scale.tasks and variant.patch is not None:
         try:
-            variant.patch.blocks(scale.tasks[cell.task].backbone.depth)
+            variant.patch.blocks(scale.tasks[task].backbone.depth)
         except ValueError as error:
-            raise DMPError(
-                f"{where}: variant '{cell.variant}' of task '{cell.task}': {error}"
-            ) from error
+            raise DMPError(f"{where}: variant '{text}' of task '{task}': {error}") from error
     return variant
 
 
@@ -81,11 +81,10 @@ def resolve_comparisons(study: Study, where: str) -> list[Comparison]:
     """Spell out every comparison with its task and with canonical names of variants.
 
     Raises:
-        DMPError: a comparison names cells that the study does not have, or an unknown claim.
+        DMPError: a comparison names cells that the study does not have.
 
     """
     present = {(cell.task, Variant.parse(cell.variant, where).name) for cell in study.cells}
-    claims = {claim.id for claim in study.claims}
     resolved = []
     for number, comparison in enumerate(study.comparisons):
         place = f"{where}: comparisons.{number}"
@@ -98,11 +97,5 @@ def resolve_comparisons(study: Study, where: str) -> list[Comparison]:
                 f"{place}: no task of the study has both '{variant}' and '{against}'; its cells "
                 f"are {', '.join(sorted(f'{t}/{v}' for t, v in present))}"
             )
-        for claim in comparison.claims:
-            if claim not in claims:
-                raise DMPError(f"{place}: unknown claim '{claim}': {nearest(claim, claims)}")
-        resolved += [
-            Comparison(task=task, variant=variant, against=against, claims=comparison.claims)
-            for task in matched
-        ]
+        resolved += [Comparison(task=t, variant=variant, against=against) for t in matched]
     return resolved

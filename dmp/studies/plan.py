@@ -3,13 +3,25 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmp.config import RunConfig, Variant, content_hash, nearest
+from dmp.claims.schema import Claims, load_claims
+from dmp.config import (
+    RunConfig,
+    TaskConfig,
+    TrainingConfig,
+    Variant,
+    content_hash,
+    from_data,
+    nearest,
+)
+from dmp.data.registry import dataset_info
 from dmp.errors import DMPError
-from dmp.studies.checks import check_task, resolve_cell, resolve_comparisons
+from dmp.studies.checks import check_task, resolve_comparisons, resolve_variant
 from dmp.studies.loading import load_scale, load_studies
 from dmp.studies.schema import ParameterStudy, Scale, Study
 
 ABLATIONS = Path("ablations")
+# Sets of runs that are not one study's; no study may have such a name.
+SCOPES = ("tables", "studies", "claims")
 
 
 @dataclass(frozen=True)
@@ -21,13 +33,17 @@ class Plan:
         scale: the scale.
         studies: by id, cells and comparisons spelled out with canonical names of variants.
         parameter_studies: by id; they need no runs.
+        claims: what the paper claims, and by which runs that is judged; None where there are none.
 
+    A scope is a study's id, ``tables`` for all that the paper shows and claims, ``studies`` for our
+    own questions, ``claims`` for what the claims are judged by, or empty for everything.
     """
 
     name: str
     scale: Scale
     studies: dict[str, Study]
     parameter_studies: dict[str, ParameterStudy]
+    claims: Claims | None = None
 
     @property
     def seeds(self) -> list[int]:
@@ -49,24 +65,42 @@ class Plan:
             raise DMPError(f"unknown study '{name}': {nearest(name, self.studies)}")
         return self.studies[name]
 
-    def variants(self, study: str | None = None) -> list[tuple[str, str]]:
-        """Return the unique (task, variant) pairs that are run, for one study or for all."""
-        studies = [self.study(study)] if study else self.studies.values()
-        pairs = {
-            (cell.task, cell.variant)
-            for each in studies
-            for cell in each.cells
-            if cell.task in self.scale.tasks
-        }
-        return sorted(pairs)
+    def targeted(self, target: str) -> list[str]:
+        """Return the ids of all studies, of runs or parameters, with a target."""
+        every = {**self.studies, **self.parameter_studies}
+        return sorted(name for name, study in every.items() if study.target == target)
 
-    def runs(self, study: str | None = None) -> list[tuple[str, str, int]]:
-        """Return the unique (task, variant, seed) triples, for one study or for all."""
-        return [(t, v, seed) for t, v in self.variants(study) for seed in self.seeds]
+    def variants(self, scope: str = "") -> list[tuple[str, str]]:
+        """Return the unique (task, variant) pairs that are run in a scope."""
+        pairs: set[tuple[str, str]] = set()
+        if scope in ("", "tables", "claims") and self.claims is not None:
+            pairs |= {(t, Variant.parse(v, "claims").name) for t, v in self.claims.runs()}
+        if scope in ("", *SCOPES):
+            studies = [s for s in self.studies.values() if scope in ("", s.target)]
+        else:
+            studies = [self.study(scope)]
+        pairs |= {(cell.task, cell.variant) for each in studies for cell in each.cells}
+        return sorted((task, variant) for task, variant in pairs if task in self.scale.tasks)
 
-    def baselines(self, study: str | None = None) -> list[tuple[str, int]]:
+    def batches(self) -> list[tuple[str, list[str]]]:
+        """Return all variants as (task, variants of one job)."""
+        size = self.scale.execution.variants_per_job
+        by_task: dict[str, list[str]] = {}
+        for task, variant in self.variants():
+            by_task.setdefault(task, []).append(variant)
+        return [
+            (task, variants[start : start + size])
+            for task, variants in by_task.items()
+            for start in range(0, len(variants), size)
+        ]
+
+    def runs(self, scope: str = "") -> list[tuple[str, str, int]]:
+        """Return the unique (task, variant, seed) triples of a scope."""
+        return [(t, v, seed) for t, v in self.variants(scope) for seed in self.seeds]
+
+    def baselines(self, scope: str = "") -> list[tuple[str, int]]:
         """Return the unique (task, baseline seed) pairs that those runs rest on."""
-        return sorted({(t, self.baseline_seed(seed)) for t, _, seed in self.runs(study)})
+        return sorted({(t, self.baseline_seed(seed)) for t, _, seed in self.runs(scope)})
 
     def _task(self, task: str) -> None:
         if task in self.scale.not_run:
@@ -83,25 +117,22 @@ class Plan:
 
         """
         self._task(task)
-        parsed = Variant.parse(variant, "variant")
+        parsed = resolve_variant(variant, task, self.scale, "variant")
         config = self.scale.tasks[task]
-        if parsed.patch is not None:
-            try:
-                parsed.patch.blocks(config.backbone.depth)
-            except ValueError as error:
-                raise DMPError(f"variant '{variant}' of task '{task}': {error}") from error
-        changes = parsed.training.model_dump(exclude_none=True)
-        config = config.model_copy(update={"training": config.training.model_copy(update=changes)})
+        training = _further_training(config, parsed, f"variant '{variant}' of task '{task}'")
         return RunConfig(
             scale=self.name,
             task=task,
             variant=parsed.name,
             seed=seed,
             baseline_seed=self.baseline_seed(seed),
+            sampling_seed=seed
+            if parsed.sampling.sampling_seed is None
+            else parsed.sampling.sampling_seed,
             precision=self.scale.precision,
             method=parsed.method,
             patch=parsed.patch,
-            config=config,
+            config=config.model_copy(update={"training": training}),
         )
 
     def pretraining(self, task: str, baseline_seed: int) -> RunConfig:
@@ -113,6 +144,7 @@ class Plan:
             variant="pretraining",
             seed=baseline_seed,
             baseline_seed=baseline_seed,
+            sampling_seed=baseline_seed,
             precision=self.scale.precision,
             method="pretraining",
             patch=None,
@@ -150,9 +182,19 @@ class Plan:
             ]
         )
 
-    def results_slice(self, study: str | None = None) -> str:
+    def captions_slice(self, task: str) -> str:
+        """Return what the embeddings of a task's captions depend on."""
+        config = self.scale.tasks[task]
+        return content_hash([config.data.name, config.text and config.text.model_dump()])
+
+    def results_slice(self, scope: str = "") -> str:
         """Return what the set of runs in a table of numbers depends on."""
-        return content_hash([list(run) for run in self.runs(study)])
+        return content_hash([list(run) for run in self.runs(scope)])
+
+    def claims_slice(self) -> str:
+        """Return what the verdicts depend on, besides the numbers."""
+        claims = None if self.claims is None else self.claims.model_dump(mode="json")
+        return content_hash([claims, self.scale.conclusive, self.scale.not_run])
 
     def parameters_slice(self) -> str:
         """Return what the parameter counts depend on."""
@@ -166,29 +208,68 @@ class Plan:
         return content_hash([study.model_dump(mode="json"), heading])
 
 
-def load_plan(scale: str, ablations: Path = ABLATIONS) -> Plan:
+def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None) -> Plan:
     """Read a scale and all studies, check every name and every cell, and expand.
+
+    Args:
+        scale: the name of a file in ``scales/``.
+        ablations: the folder.
+        seeds: how many, in place of the scale's own number.
 
     Raises:
         DMPError: naming the file, the key, the value and what is accepted.
 
     """
     loaded = load_scale(ablations, scale)
+    if seeds is not None:
+        loaded = loaded.model_copy(update={"seeds": seeds})
     for name, task in loaded.tasks.items():
         check_task(name, task, str(ablations / "scales" / f"{scale}.yaml"))
     studies, parameter_studies = {}, {}
     for name, study in load_studies(ablations).items():
+        if name in SCOPES:
+            raise DMPError(
+                f"{ablations / 'studies' / name}.yaml: no study may be called '{name}', which is "
+                f"the name of a set of studies"
+            )
         if isinstance(study, ParameterStudy):
             parameter_studies[name] = study
         else:
             studies[name] = _resolve(study, loaded, str(ablations / "studies" / f"{name}.yaml"))
-    return Plan(scale, loaded, studies, parameter_studies)
+    path = ablations / "claims.yaml"
+    claims = load_claims(path) if path.is_file() else None
+    for task, variant in [] if claims is None else claims.runs():
+        # A claim about a task that this scale knows nothing of is not tested there.
+        if task in loaded.tasks:
+            resolve_variant(variant, task, loaded, str(path))
+    return Plan(scale, loaded, studies, parameter_studies, claims)
+
+
+def _further_training(config: TaskConfig, variant: Variant, where: str) -> TrainingConfig:
+    """Return the scale's further training with what the variant changes of it.
+
+    Raises:
+        DMPError: the changes do not fit the scale.
+
+    """
+    scale = config.training.model_dump()
+    if variant.method == "continued":
+        # The baseline's own training goes on: its batches, its learning rate, its average.
+        names = ("batch_size", "learning_rate", "weight_decay", "ema_decay")
+        scale |= {name: getattr(config.pretraining, name) for name in names}
+    changes = variant.training.model_dump(exclude_none=True)
+    factor = changes.pop("learning_rate_factor", 1.0)
+    if factor == "one-over-n":
+        tokens = (dataset_info(config.data.name).image_size // config.backbone.patch_size) ** 2
+        factor = 1 / tokens
+    scale["learning_rate"] *= factor
+    return from_data(TrainingConfig, scale | changes, where)
 
 
 def _resolve(study: Study, scale: Scale, where: str) -> Study:
     cells = []
     for number, cell in enumerate(study.cells):
-        variant = resolve_cell(cell, scale, f"{where}: cells.{number}")
+        variant = resolve_variant(cell.variant, cell.task, scale, f"{where}: cells.{number}")
         label = cell.label or variant.name
         reason = scale.not_run.get(cell.task)
         changes = {"variant": variant.name, "label": label, "not_run": reason}

@@ -1,27 +1,14 @@
 """What the files under ``ablations/`` may say."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dmp.config import Strict, TaskConfig
 
-
-class Claim(Strict):
-    """A sentence of the paper, in our words.
-
-    Attributes:
-        id: the claim's number, such as ``C02``.
-        statement: what is claimed.
-        location: where in the paper.
-        remark: what the sources themselves say against it or leave open.
-
-    """
-
-    id: str
-    statement: str
-    location: str
-    remark: str = ""
+METRICS = [
+    "fid", "denoising_mse", "denoising_vb", "kid", "precision", "recall", "inception_score",
+]  # fmt: skip
 
 
 class Cell(Strict):
@@ -49,7 +36,24 @@ class Comparison(Strict):
     variant: str
     against: str
     task: str | None = None
-    claims: list[str] = []
+
+
+class FigureSpec(Strict):
+    """A figure of a study.
+
+    Attributes:
+        kind: see :mod:`dmp.reporting.figures`.
+        task: one task; every task of the study that is run, if left out.
+        options: what this kind of figure takes.
+
+    """
+
+    kind: str
+    task: str | None = None
+    options: dict[str, Any] = {}
+
+
+Target = Literal["tables", "studies"]
 
 
 class Study(Strict):
@@ -57,24 +61,29 @@ class Study(Strict):
 
     Attributes:
         id: the name of the file.
+        target: ``tables`` for what the paper shows, ``studies`` for what is asked beyond it.
         title: the table's heading.
         source: where the paper's numbers stand.
         metrics: the first is the primary endpoint.
         cells: the rows.
         comparisons: the differences that are tested, corrected together.
-        claims: the claims that the comparisons bear on.
+        figures: drawn from the same runs.
+        variance: a pair of variants whose variances are taken apart; see
+            :mod:`dmp.statistics.variance`.
         notes: printed below the table.
 
     """
 
     id: str
     title: str
-    source: str
+    source: str = ""
     kind: Literal["runs"] = "runs"
-    metrics: list[str] = ["fid"]
+    target: Target = "studies"
+    metrics: Annotated[list[str], Field(min_length=1)] = METRICS
     cells: Annotated[list[Cell], Field(min_length=1)]
     comparisons: list[Comparison] = []
-    claims: list[Claim] = []
+    figures: list[FigureSpec] = []
+    variance: Comparison | None = None
     notes: list[str] = []
 
 
@@ -110,8 +119,8 @@ class ParameterStudy(Strict):
         source: where the paper's numbers stand.
         input_size: height and width of the latent image.
         channels: channels of the latent image.
+        target: as for :class:`Study`.
         cells: the rows.
-        claims: the claims that the counts bear on.
         notes: printed below the table.
 
     """
@@ -120,10 +129,10 @@ class ParameterStudy(Strict):
     title: str
     source: str
     kind: Literal["parameters"]
+    target: Target = "studies"
     input_size: PositiveInt
     channels: PositiveInt
     cells: Annotated[list[ParameterCell], Field(min_length=1)]
-    claims: list[Claim] = []
     notes: list[str] = []
 
 
@@ -132,14 +141,17 @@ class Execution(Strict):
 
     Attributes:
         job: ``variant`` does all stages of all seeds of a variant in one process, which saves the
-            start-up of Python where training takes seconds; ``stage`` makes each stage of each
-            run a job of its own.
+            start-up of Python where training takes seconds; ``batch`` does ``variants_per_job``
+            variants of a task in one process, where starting up takes longer than training;
+            ``stage`` makes each stage of each run a job of its own.
+        variants_per_job: for ``batch``; a variant more or less runs its whole batch again.
         threads: CPU threads of a job.
         sampling_batch_size: images sampled at once.
 
     """
 
-    job: Literal["variant", "stage"] = "variant"
+    job: Literal["variant", "batch", "stage"] = "variant"
+    variants_per_job: PositiveInt = 8
     threads: PositiveInt = 1
     sampling_batch_size: PositiveInt = 256
 

@@ -1,6 +1,6 @@
 """One training loop for all methods; the only difference is which parameters train."""
 
-from dmp.training.loop import fit
+from dmp.training.loop import DivergedError, fit
 from dmp.training.objective import Objective, Terms
 
-__all__ = ["Objective", "Terms", "fit"]
+__all__ = ["DivergedError", "Objective", "Terms", "fit"]

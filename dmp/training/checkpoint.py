@@ -15,7 +15,7 @@ def save_checkpoint(
     step: int,
     trainable: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
-    averaged: nn.Module | None,
+    averaged: dict[str, Tensor] | None,
 ) -> None:
     """Write weights, optimiser state and EMA weights after ``step`` iterations, atomically.
 
@@ -25,14 +25,14 @@ def save_checkpoint(
         step: iterations done.
         trainable: the parameters that train, by name.
         optimizer: its state belongs to ``trainable`` in the same order.
-        averaged: model with the averaged weights, or None.
+        averaged: the averages of ``trainable``, or None.
 
     """
     tensors: dict[str, Tensor] = {f"weights/{name}": p for name, p in trainable.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{key}": value for key, value in state.items()}
     if averaged is not None:
-        tensors |= {f"ema/{name}": value for name, value in averaged.state_dict().items()}
+        tensors |= {f"ema/{name}": value for name, value in averaged.items()}
     save_tensors(path, tensors, {"format": "checkpoint", "identity": identity, "step": step})
 
 
@@ -41,7 +41,7 @@ def load_checkpoint(
     identity: str,
     trainable: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
-    averaged: nn.Module | None,
+    averaged: dict[str, Tensor] | None,
 ) -> int:
     """Restore what :func:`save_checkpoint` wrote; return the number of iterations done.
 
@@ -69,5 +69,6 @@ def load_checkpoint(
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     if averaged is not None:
-        averaged.load_state_dict(parts["ema"], strict=True)
+        for name, value in averaged.items():
+            value.copy_(parts["ema"][name])
     return int(description["step"])

@@ -1,8 +1,9 @@
 """The training loop: baseline, fine-tuning, prompt tuning and DMP differ only in what trains."""
 
-import copy
+import contextlib
+import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from dmp.bins import bin_label, timestep_bin
-from dmp.config import TrainingConfig
+from dmp.config import OptimizerConfig
 from dmp.data.stream import Batch, GlobalBatches, TrainingStream
 from dmp.errors import DMPError
 from dmp.training.checkpoint import load_checkpoint, save_checkpoint
@@ -24,18 +25,29 @@ from dmp.training.objective import Objective, Terms
 BINS = 10
 
 
+class DivergedError(DMPError):
+    """Training is no longer finite; ``step`` is the iteration after which that was seen."""
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
+
+
 def fit(
     objective: Objective,
     stream: TrainingStream,
-    config: TrainingConfig,
+    config: OptimizerConfig,
     directory: Path,
     identity: str,
     precision: str = "fp32",
     ema_decay: float | None = None,
     snapshots: Collection[int] = (),
-    on_snapshot: Callable[[int, nn.Module], None] | None = None,
-) -> nn.Module:
+    on_snapshot: Callable[[int], None] | None = None,
+    start: tuple[Path, str] | None = None,
+) -> None:
     """Train what in ``objective`` requires a gradient.
+
+    Afterwards ``objective`` holds the trained parameters, averaged if ``ema_decay`` is given.
 
     Goes on from ``directory/checkpoint.safetensors`` where there is one: a run killed at any
     moment and started again ends bit-identical, on the CPU, to one that ran through.
@@ -47,16 +59,17 @@ def fit(
         directory: gets ``log.jsonl`` and, until the caller removes it, the checkpoint.
         identity: hash of the configuration; a checkpoint of another one is refused.
         precision: ``fp32`` or ``bf16`` (autocast).
-        ema_decay: if given, an exponential moving average of the backbone is kept.
-        snapshots: iterations after which ``on_snapshot`` is called.
-        on_snapshot: called with the iteration and the backbone (averaged, if there is an EMA).
-
-    Returns:
-        The trained backbone: averaged if ``ema_decay`` is given.
+        ema_decay: if given, an exponential moving average of what trains is kept.
+        snapshots: iterations after which ``on_snapshot`` is called; 0 is before the first.
+        on_snapshot: called with the iteration, while ``objective`` holds the parameters that
+            would be the result had training ended there.
+        start: file and identity of another training's checkpoint, whose weights, optimiser state
+            and average this one begins with.
 
     Raises:
-        DMPError: the loss is not finite, the batch cannot be shared among the processes, or a
-            file cannot be read or written.
+        DivergedError: the loss or a weight is not finite.
+        DMPError: the batch cannot be shared among the processes, or a file cannot be read or
+            written.
 
     """
     accelerator = Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
@@ -68,14 +81,16 @@ def fit(
     objective.to(accelerator.device)
     trainable = objective.trainable()
     optimizer = torch.optim.AdamW(
-        trainable.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        objective.groups(config.learning_rate), weight_decay=config.weight_decay, fused=True
     )
-    ema = None if ema_decay is None else _Average(objective.backbone, ema_decay)
-    averaged = None if ema is None else ema.module
+    ema = _Average(trainable, ema_decay)
+    averaged = ema.averages
     checkpoint = directory / "checkpoint.safetensors"
     first = 0
     if checkpoint.is_file():
         first = load_checkpoint(checkpoint, identity, trainable, optimizer, averaged)
+    elif start is not None:
+        load_checkpoint(*start, trainable, optimizer, averaged)
     wrapped, optimizer = accelerator.prepare(objective, optimizer)
     loader = DataLoader(
         stream,
@@ -94,6 +109,14 @@ def fit(
         disable=not accelerator.is_main_process,
     )
     meter = _Meter(stream.num_timesteps)
+
+    def snapshot(step: int) -> None:
+        if step in snapshots and on_snapshot is not None and accelerator.is_main_process:
+            with ema.in_place():
+                on_snapshot(step)
+
+    if first == 0:
+        snapshot(0)
     with RunLog(directory / "log.jsonl", first) as log:
         for step, batch in enumerate(progress, start=first + 1):
             batch = Batch(*(part.to(accelerator.device) for part in batch))
@@ -101,42 +124,62 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             accelerator.backward(terms.total)
             optimizer.step()
-            if ema is not None:
-                ema.update()
+            ema.update()
             meter.add(batch, terms)
 
             if step % config.log_every == 0 or step == config.iterations:
                 values = meter.read()
-                if not all(torch.isfinite(p).all() for p in trainable.values()):
-                    raise DMPError(
-                        f"training diverged: weights are not finite after iteration {step} "
-                        f"(learning_rate = {config.learning_rate}); see {directory / 'log.jsonl'}"
+                finite = math.isfinite(values["loss"])
+                if not finite or not all(torch.isfinite(p).all() for p in trainable.values()):
+                    raise DivergedError(
+                        f"training diverged: the loss or the weights are not finite after "
+                        f"iteration {step} (learning_rate = {config.learning_rate}); see "
+                        f"{directory / 'log.jsonl'}",
+                        step,
                     )
                 if accelerator.is_main_process:
                     log.write(step, values)
                 progress.set_postfix(loss=f"{values['loss']:.4f}")
-            if step in snapshots and on_snapshot is not None and accelerator.is_main_process:
-                on_snapshot(step, averaged or objective.backbone)
+            snapshot(step)
             last = step == config.iterations
             if (last or step % config.checkpoint_every == 0) and accelerator.is_main_process:
                 save_checkpoint(checkpoint, identity, step, trainable, optimizer, averaged)
-    return averaged or objective.backbone
+    ema.keep()
 
 
 class _Average:
-    """Exponential moving average of a model's parameters, from its initial ones on.
+    """Exponential moving average of parameters, from their initial values on; or of nothing.
 
     The lists are kept: collecting parameters anew costs more than averaging small models does.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.module = copy.deepcopy(model).requires_grad_(False)
-        self._averaged = list(self.module.parameters())
-        self._current = list(model.parameters())
-        self._step = get_ema_multi_avg_fn(decay)
+    def __init__(self, parameters: dict[str, nn.Parameter], decay: float | None) -> None:
+        self._current = list(parameters.values())
+        self._averaged = [] if decay is None else [p.detach().clone() for p in self._current]
+        self._step = None if decay is None else get_ema_multi_avg_fn(decay)
+        self.averages = (
+            None if decay is None else dict(zip(parameters, self._averaged, strict=True))
+        )
 
     def update(self) -> None:
-        self._step(self._averaged, self._current, None)
+        if self._step is not None:
+            self._step(self._averaged, self._current, None)
+
+    @torch.no_grad()
+    def keep(self) -> None:
+        """Replace the parameters by their averages."""
+        for parameter, average in zip(self._current, self._averaged, strict=False):
+            parameter.copy_(average)
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Replace the parameters by their averages for a while."""
+        current = [p.detach().clone() for p in self._current] if self._averaged else []
+        self.keep()
+        yield
+        with torch.no_grad():
+            for parameter, value in zip(self._current, current, strict=False):
+                parameter.copy_(value)
 
 
 class _Meter:

@@ -2,12 +2,11 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from dmp.data.stream import Batch
 from dmp.diffusion import Diffusion
-from dmp.patching import Patch, entropy, importance_loss, load_loss
+from dmp.patching import Patch
 
 
 class Terms(NamedTuple):
@@ -34,38 +33,45 @@ class Objective(nn.Module):
         backbone: predicts noise and variance.
         diffusion: the forward process and its losses.
         patch: attached to ``backbone``, or None.
+        loss: ``hybrid``, noise and variance; or ``simple``, the noise alone.
 
     """
 
-    def __init__(self, backbone: nn.Module, diffusion: Diffusion, patch: Patch | None) -> None:
+    def __init__(
+        self, backbone: nn.Module, diffusion: Diffusion, patch: Patch | None, loss: str = "hybrid"
+    ) -> None:
         super().__init__()
         self.backbone, self.patch = backbone, patch
-        self.diffusion = diffusion
+        self.diffusion, self.loss = diffusion, loss
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """Return the parameters that train, by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
+    def groups(self, learning_rate: float) -> list[dict]:
+        """Return the parameters that train, grouped by learning rate, for an optimiser."""
+        trainable = list(self.trainable().values())
+        factor = 1.0 if self.patch is None else self.patch.config.gate_learning_rate_factor
+        if self.patch is None or factor == 1:
+            return [{"params": trainable, "lr": learning_rate}]
+        gate = {id(parameter) for parameter in self.patch.gate_parameters()}
+        return [
+            {"params": [p for p in trainable if id(p) not in gate], "lr": learning_rate},
+            {"params": [p for p in trainable if id(p) in gate], "lr": factor * learning_rate},
+        ]
+
     def forward(self, batch: Batch) -> Terms:
         """Return the loss of a batch: ``mse + vb``, and the weighted balancing losses."""
+        if self.patch is not None and len(batch.gate_noise):
+            self.patch.noise = batch.gate_noise
         noisy = self.diffusion.add_noise(batch.images, batch.noise, batch.timesteps)
         output = self.backbone(noisy, batch.timesteps, batch.labels).float()
         losses = self.diffusion.losses(output, batch.images, noisy, batch.noise, batch.timesteps)
-        total = losses.mse.mean() + losses.vb.mean()
-        weights = self.patch.weights() if self.patch is not None else None
-        if weights is None:
-            return Terms(total, losses.mse.detach(), losses.vb.detach(), {})
-        weights = weights.float()
-        config = self.patch.config
-        importance, load = importance_loss(weights), load_loss(weights)
-        if config.importance_weight:
-            total = total + config.importance_weight * importance
-        if config.load_weight:
-            total = total + config.load_weight * load
-        gate = {"loss/importance": importance, "loss/load": load, "gate/entropy": entropy(weights)}
-        return Terms(
-            total,
-            losses.mse.detach(),
-            losses.vb.detach(),
-            {name: torch.as_tensor(value).detach() for name, value in gate.items()},
-        )
+        total = losses.mse.mean()
+        if self.loss == "hybrid":
+            total = total + losses.vb.mean()
+        gate: dict[str, Tensor] = {}
+        balancing = self.patch.balancing() if self.patch is not None else None
+        if balancing is not None:
+            total, gate = total + balancing[0], balancing[1]
+        return Terms(total, losses.mse.detach(), losses.vb.detach(), gate)

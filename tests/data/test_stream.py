@@ -19,7 +19,14 @@ COUNT = 37
 def make_stream(seed: int = 0, **options) -> TrainingStream:
     images = np.arange(COUNT * 4, dtype=np.uint8).reshape(COUNT, 1, 2, 2)
     data = Images(images, np.arange(COUNT) % 10)
-    options = {"flip": True, "label_dropout": 0.2, "null_label": 10} | options
+    captions = 10 * np.arange(3) + np.arange(10)[:, None]
+    options = {
+        "flip": True,
+        "label_dropout": 0.2,
+        "null_label": 99,
+        "captions": captions,
+        "gate_noise": (2, 3),
+    } | options
     return TrainingStream(data, seed, 1000, **options)
 
 
@@ -65,11 +72,30 @@ def test_timesteps_are_uniform_and_noise_is_normal():
 def test_labels_are_dropped_and_images_mirrored_at_their_rates():
     stream = make_stream()
     batch = stream.__getitems__(range(8000))
-    assert float((batch.labels == 10).float().mean()) == pytest.approx(0.2, abs=0.02)
+    assert float((batch.labels == 99).float().mean()) == pytest.approx(0.2, abs=0.02)
     plain = make_stream(flip=False).__getitems__(range(8000)).images
     mirrored = (batch.images != plain).flatten(1).any(dim=1)
     assert float(mirrored.float().mean()) == pytest.approx(0.5, abs=0.03)
     assert torch.equal(batch.images[mirrored], plain[mirrored].flip(-1))
+
+
+def test_each_example_takes_a_caption_of_its_label_at_random():
+    stream = make_stream(label_dropout=0.0)
+    batch, plain = (
+        s.__getitems__(range(3000)) for s in (stream, make_stream(label_dropout=0.0, captions=None))
+    )
+    assert torch.equal(batch.labels % 10, plain.labels)
+    counts = torch.bincount(batch.labels // 10)
+    assert len(counts) == 3
+    assert (abs(counts - 1000) < 100).all()
+
+
+def test_gate_noise_is_standard_normal_and_its_own():
+    noise = make_stream().__getitems__(range(2000)).gate_noise
+    assert noise.shape == (2000, 2, 3)
+    assert abs(float(noise.mean())) < 0.05
+    assert abs(float(noise.std()) - 1) < 0.05
+    assert make_stream(gate_noise=None)[0].gate_noise.numel() == 0
 
 
 def test_seeds_differ():

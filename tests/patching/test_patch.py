@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dmp.backbones import DiT
-from dmp.config import PatchConfig
+from dmp.config import METHODS, PatchConfig
 from dmp.errors import DMPError
 from dmp.patching import Patch, entropy, importance_loss, load_loss, patch
 from dmp.tensorfile import save_tensors
@@ -32,13 +32,14 @@ def make_inputs(batch: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
 
 
 def randomise(attached: Patch) -> None:
+    generator = torch.Generator().manual_seed(2)
     for parameter in attached.parameters():
-        nn.init.normal_(parameter, generator=torch.Generator().manual_seed(2))
+        nn.init.normal_(parameter, generator=generator)
 
 
 CONFIGS = [
     PatchConfig(),
-    PatchConfig(gate="none"),
+    METHODS["prompt-tuning"],
     PatchConfig(selection="uniform"),
     PatchConfig(depth=1),
     PatchConfig(depth="half"),
@@ -219,11 +220,9 @@ def test_load_loss_changes_no_gradient_to_the_last_bit():
     gradients = []
     for weight in (0.0, 1.0):
         model = make_backbone()
-        attached = patch(model, PatchConfig())
+        attached = patch(model, PatchConfig(load_weight=weight))
         randomise(attached)
-        loss = model(*make_inputs()).square().mean() + importance_loss(attached.weights())
-        if weight:
-            loss = loss + weight * load_loss(attached.weights())
+        loss = model(*make_inputs()).square().mean() + attached.balancing()[0]
         loss.backward()
         gradients.append([p.grad.clone() for p in attached.parameters()])
     for without, with_load in zip(*gradients, strict=True):
@@ -236,18 +235,11 @@ def test_entropy_lies_between_one_prompt_and_all_alike():
 
 
 def test_a_new_gate_is_one_class_and_its_name(monkeypatch):
-    from dmp.patching import GATES, register_gate
+    from dmp.patching import GATES, Gate, register_gate
 
-    class Even(nn.Module):
-        def __init__(self, config, points):
-            super().__init__()
-            self.count = points.num_tokens
-
-        def reset(self, generator):
-            pass
-
-        def forward(self, condition, block):
-            return condition.new_full((len(condition), self.count), 1 / self.count)
+    class Even(Gate):
+        def logits(self, condition, block, prompts):
+            return condition.new_zeros(len(condition), len(prompts))
 
     monkeypatch.setitem(GATES, "even", Even)
     assert register_gate("even")(Even) is Even

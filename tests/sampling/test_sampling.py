@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dmp.backbones import DiT
-from dmp.config import PatchConfig, TaskConfig
+from dmp.config import METHODS, PatchConfig, TaskConfig
 from dmp.errors import DMPError
 from dmp.patching import patch
 from dmp.sampling import sample_images, sample_labels
@@ -59,7 +59,8 @@ def draw(
     seed: int = 0,
     precision: str = "fp32",
 ) -> np.ndarray:
-    batches = sample_images(backbone, task, seed, numbers, batch_size, "cpu", precision)
+    labels = sample_labels(numbers.stop, np.arange(CLASSES))[numbers.start :]
+    batches = sample_images(backbone, task, seed, numbers, labels, batch_size, "cpu", precision)
     return np.concatenate(list(batches))
 
 
@@ -105,7 +106,9 @@ def test_samples_are_varied_images(whole):
 @pytest.mark.parametrize("batch_size", [1, 3, 5, 16, 100])
 def test_batch_size_changes_no_image(backbone, whole, batch_size):
     task, expected = whole
-    sizes = [len(b) for b in sample_images(backbone, task, 0, range(COUNT), batch_size, "cpu")]
+    labels = sample_labels(COUNT, np.arange(CLASSES))
+    batches = sample_images(backbone, task, 0, range(COUNT), labels, batch_size, "cpu")
+    sizes = [len(batch) for batch in batches]
     assert sum(sizes) == COUNT
     assert set(sizes[:-1]) <= {batch_size}
     assert_same_images(draw(backbone, task, batch_size=batch_size), expected)
@@ -150,7 +153,8 @@ def test_global_randomness_is_neither_read_nor_moved(backbone, whole):
 
 
 def test_no_numbers_give_no_batches(backbone):
-    assert list(sample_images(backbone, make_task(), 0, range(4, 4), 8, "cpu")) == []
+    nothing = np.empty(0, np.int64)
+    assert list(sample_images(backbone, make_task(), 0, range(4, 4), nothing, 8, "cpu")) == []
 
 
 # -- labels and guidance --------------------------------------------------------------------------
@@ -158,12 +162,12 @@ def test_no_numbers_give_no_batches(backbone):
 
 @given(count=st.integers(0, 300), classes=st.integers(1, 40))
 def test_labels_are_balanced_for_every_count(count, classes):
-    labels = sample_labels(count, classes)
+    labels = sample_labels(count, np.arange(classes))
     counts = np.bincount(labels, minlength=classes)
     assert len(counts) == classes
     assert counts.sum() == count
     assert counts.max() - counts.min() <= 1
-    assert np.array_equal(sample_labels(count // 2, classes), labels[: count // 2])
+    assert np.array_equal(sample_labels(count // 2, np.arange(classes)), labels[: count // 2])
 
 
 @pytest.mark.parametrize(("numbers", "batch_size"), [(range(10), 4), (range(5, 12), 3)])
@@ -198,7 +202,7 @@ def test_guiding_a_model_without_null_label_is_an_error():
 
 
 @pytest.mark.parametrize("scale", [1.0, 1.5])
-@pytest.mark.parametrize("config", [PatchConfig(), PatchConfig(gate="none")], ids=["dmp", "none"])
+@pytest.mark.parametrize("config", [PatchConfig(), METHODS["prompt-tuning"]], ids=["dmp", "none"])
 def test_prompts_reach_the_samples(scale, config):
     """Prompts at zero keep every image, and any others change it, from the same noise."""
     backbone, task = make_backbone(), make_task(scale)

@@ -8,20 +8,21 @@ import torch
 from torch import nn
 
 from dmp.backbones import DiT
+from dmp.config import METHODS as VARIANTS
 from dmp.config import PatchConfig, TrainingConfig
 from dmp.data.registry import Images
 from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.patching import patch
-from dmp.training import Objective, fit, loop
+from dmp.training import DivergedError, Objective, fit, loop
 
 CONFIG = TrainingConfig(
     iterations=12, batch_size=8, learning_rate=1e-2, log_every=3, checkpoint_every=3
 )
 METHODS = {
     "fine-tuning": None,
-    "prompt-tuning": PatchConfig(gate="none"),
+    "prompt-tuning": VARIANTS["prompt-tuning"],
     "dmp": PatchConfig(),
 }
 
@@ -93,31 +94,88 @@ def test_killed_baseline_ends_with_the_same_averaged_weights(tmp_path):
     for name, parts in (("through", [12]), ("in parts", [3, 9, 12])):
         for iterations in parts:
             config = CONFIG.model_copy(update={"iterations": iterations})
-            model = fit(
-                make_objective(None), make_stream(), config, tmp_path / name, "id", ema_decay=0.9
-            )
-        averaged.append(model.state_dict())
+            objective = make_objective(None)
+            fit(objective, make_stream(), config, tmp_path / name, "id", ema_decay=0.9)
+        averaged.append(objective.backbone.state_dict())
     for name, value in averaged[0].items():
         assert torch.equal(value, averaged[1][name]), name
 
 
 def test_average_is_the_closed_form(tmp_path):
-    seen = []
-    averaged = fit(
-        make_objective(None),
-        make_stream(),
-        CONFIG,
-        tmp_path / "weights",
-        "id",
-        snapshots=range(13),
-        on_snapshot=lambda _, model: seen.append(model.x_embedder.proj.weight.detach().clone()),
-    )
-    assert torch.equal(averaged.x_embedder.proj.weight, seen[-1])
-    model = fit(make_objective(None), make_stream(), CONFIG, tmp_path / "ema", "id", ema_decay=0.8)
-    expected = make_objective(None).backbone.x_embedder.proj.weight.detach().double()
-    for weights in seen:
-        expected = 0.8 * expected + 0.2 * weights.double()
-    torch.testing.assert_close(model.x_embedder.proj.weight.double(), expected, rtol=0, atol=1e-6)
+    def train(name: str, decay: float | None) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        objective, seen = make_objective(None), []
+        weight = objective.backbone.x_embedder.proj.weight
+        fit(
+            objective,
+            make_stream(),
+            CONFIG,
+            tmp_path / name,
+            "id",
+            ema_decay=decay,
+            snapshots=range(13),
+            on_snapshot=lambda _: seen.append(weight.detach().clone()),
+        )
+        return weight.detach(), seen
+
+    last, weights = train("weights", None)
+    assert len(weights) == 13
+    assert torch.equal(last, weights[-1])
+    last, averages = train("ema", 0.8)
+    expected = weights[0].double()
+    for current, average in zip(weights, averages, strict=True):
+        expected = 0.8 * expected + 0.2 * current.double()
+        torch.testing.assert_close(average.double(), expected, rtol=0, atol=1e-6)
+    assert torch.equal(last, averages[-1])
+
+
+def test_patch_alone_is_averaged(tmp_path):
+    plain, averaged = make_objective(METHODS["dmp"]), make_objective(METHODS["dmp"])
+    fit(plain, make_stream(), CONFIG, tmp_path / "plain", "id")
+    fit(averaged, make_stream(), CONFIG, tmp_path / "ema", "id", ema_decay=0.9)
+    assert 0 < averaged.patch.prompts.norm() < plain.patch.prompts.norm()
+    for a, b in zip(averaged.backbone.parameters(), plain.backbone.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_training_goes_on_from_another_trainings_checkpoint(tmp_path):
+    """Twelve iterations and twelve more are not twelve from the start, but they are repeatable."""
+    fit(make_objective(None), make_stream(), CONFIG, tmp_path / "first", "first", ema_decay=0.9)
+    checkpoint = tmp_path / "first/checkpoint.safetensors"
+    ends = []
+    for name in ("a", "b"):
+        objective = make_objective(None, seed=5)
+        start = (checkpoint, "first")
+        fit(objective, make_stream(), CONFIG, tmp_path / name, name, ema_decay=0.9, start=start)
+        ends.append(state(objective))
+    alone = make_objective(None)
+    fit(alone, make_stream(), CONFIG, tmp_path / "alone", "id", ema_decay=0.9)
+    weight = "backbone.x_embedder.proj.weight"
+    assert torch.equal(ends[0][weight], ends[1][weight])
+    assert not torch.equal(ends[0][weight], state(alone)[weight])
+    with pytest.raises(DMPError, match="another configuration"):
+        fit(alone, make_stream(), CONFIG, tmp_path / "c", "c", start=(checkpoint, "second"))
+
+
+def test_gate_learns_at_a_rate_of_its_own():
+    objective = make_objective(PatchConfig(gate_learning_rate_factor=10))
+    prompts, gate = objective.groups(0.1)
+    assert [id(p) for p in prompts["params"]] == [id(objective.patch.prompts)]
+    assert {id(p) for p in gate["params"]} == {id(p) for p in objective.patch.gate.parameters()}
+    assert (prompts["lr"], gate["lr"]) == (0.1, 1.0)
+    (everything,) = make_objective(PatchConfig()).groups(0.1)
+    assert len(everything["params"]) == 3
+
+
+def test_simple_loss_leaves_the_bound_out():
+    batch = make_stream()[0]
+    totals = {}
+    for loss in ("hybrid", "simple"):
+        objective = make_objective(None)
+        terms = Objective(objective.backbone, objective.diffusion, None, loss)(batch)
+        totals[loss] = float(terms.total) - float(terms.mse.mean())
+        expected = float(terms.vb.mean()) if loss == "hybrid" else 0.0
+        assert totals[loss] == pytest.approx(expected, abs=1e-6)
+    assert totals["hybrid"] > 0.001
 
 
 @pytest.mark.parametrize("method", ["prompt-tuning", "dmp"])
@@ -183,10 +241,11 @@ def test_full_disk_while_saving_is_one_error_and_keeps_the_last_checkpoint(tmp_p
     assert {p.name for p in tmp_path.iterdir()} == {"checkpoint.safetensors", "log.jsonl"}
 
 
-def test_divergence_is_an_error_that_names_the_learning_rate(tmp_path):
+def test_divergence_names_the_learning_rate_and_the_iteration(tmp_path):
     config = CONFIG.model_copy(update={"learning_rate": 1e30})
-    with pytest.raises(DMPError, match=r"training diverged: .*learning_rate = 1e\+30"):
+    with pytest.raises(DivergedError, match=r"diverged: .*learning_rate = 1e\+30") as caught:
         fit(make_objective(None), make_stream(), config, tmp_path, "id")
+    assert caught.value.step == 3
 
 
 def test_log_holds_losses_by_timestep_gate_and_speed(tmp_path):

@@ -1,6 +1,7 @@
 # What the rules share: the scale, its plan, and where files lie.
 import functools
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
@@ -13,17 +14,21 @@ SCALE = str(config.get("scale", "digits"))
 RESULTS = Path(config.get("results", "results"))
 ABLATIONS = Path(config.get("ablations", "ablations"))
 
-unknown = set(config) - {"scale", "results", "ablations"}
+SEEDS = config.get("seeds")
+
+unknown = set(config) - {"scale", "results", "ablations", "seeds"}
 if unknown:
     raise WorkflowError(
-        f"unknown --config key '{sorted(unknown)[0]}'; accepted: scale, results, ablations"
+        f"unknown --config key '{sorted(unknown)[0]}'; accepted: scale, results, ablations, seeds"
     )
+if SEEDS is not None and not (isinstance(SEEDS, int) and SEEDS > 0):
+    raise WorkflowError(f"--config seeds={SEEDS}: accepted is a positive whole number")
 
 
 @functools.cache
 def plan(scale):
     try:
-        return load_plan(scale, ABLATIONS)
+        return load_plan(scale, ABLATIONS, SEEDS)
     except DMPError as error:
         raise WorkflowError(f"error: {error}") from None
 
@@ -39,9 +44,14 @@ FILES = layout("{scale}")
 NAMES = ("{task}", "{variant}", "{seed}")
 
 
+def everywhere(scale):
+    seeds = "" if SEEDS is None else f" --seeds {SEEDS}"
+    return f"--scale {scale} --results {RESULTS} --ablations {ABLATIONS}{seeds}"
+
+
 def where(wildcards):
     """Options that every call of the command line gets."""
-    return f"--scale {wildcards.scale} --results {RESULTS} --ablations {ABLATIONS}"
+    return everywhere(wildcards.scale)
 
 
 def threads_of(wildcards):
@@ -54,10 +64,19 @@ def extractor_weights(wildcards):
     return [layout(wildcards.scale).extractor(task.data.name)] if own else []
 
 
+def captions_of(wildcards):
+    text = plan(wildcards.scale).scale.tasks[wildcards.task].conditioning == "text"
+    return [layout(wildcards.scale).captions(wildcards.task)] if text else []
+
+
 def baselines_of(wildcards, seeds):
     p, files = plan(wildcards.scale), layout(wildcards.scale)
     needed = sorted({p.baseline_seed(seed) for seed in seeds})
-    return [files.pretrained_weights(wildcards.task, seed) for seed in needed]
+    return [
+        path(wildcards.task, seed)
+        for seed in needed
+        for path in (files.pretrained_weights, files.pretrained_state, files.convergence)
+    ]
 
 
 def baseline_weights(wildcards):
@@ -75,12 +94,12 @@ def slices_of_seeds(wildcards):
 
 
 def runs_of(wildcards):
-    """Metrics and convergence that a table of numbers gathers: of a study, or of all runs."""
+    """Metrics and convergence that a table of numbers gathers."""
     p, files = plan(wildcards.scale), layout(wildcards.scale)
-    study = wildcards.get("study")
+    scope = wildcards.get("scope", "tables")
     return [
-        *(files.metrics(*run) for run in p.runs(study)),
-        *(files.convergence(*baseline) for baseline in p.baselines(study)),
+        *(files.metrics(*run) for run in p.runs(scope)),
+        *(files.convergence(*baseline) for baseline in p.baselines(scope)),
     ]
 
 
@@ -91,9 +110,23 @@ def numbers_of(wildcards):
     return [files.results_table(study), files.baselines_table(study)]
 
 
-def study_tables(wildcards):
+def artifacts_of(wildcards):
+    """What figures draw beside numbers: samples, gates, logs; a run writes all of them at once."""
     p, files = plan(wildcards.scale), layout(wildcards.scale)
-    return [files.tables / f"{study}.md" for study in [*p.studies, *p.parameter_studies]]
+    return [
+        path for run in p.runs(wildcards.study) for path in (files.samples(*run), files.gate(*run))
+    ]
+
+
+def pages_of(scale, target):
+    """The table and the figures of each study with a target."""
+    p, files = plan(scale), layout(scale)
+    pages = []
+    for study in p.targeted(target):
+        pages.append(files.tables / f"{study}.md")
+        if study in p.studies and p.studies[study].figures:
+            pages.append(files.figures(study))
+    return pages
 
 
 def scales_that_run(job):
@@ -102,19 +135,44 @@ def scales_that_run(job):
     return [name for name in names if plan(name).scale.execution.job == job]
 
 
-def of_seeds(scale, path):
-    """The path of each seed of a scale; its other wildcards stay."""
-    return [str(path).replace("{seed}", str(seed)) for seed in plan(scale).seeds]
+def outputs_of(files, task, variant, seed):
+    """What a run leaves, whichever job does it."""
+    names = (task, variant, seed)
+    kinds = (files.weights, files.samples, files.metrics, files.denoising, files.gate)
+    return [*(path(*names) for path in kinds), files.run(*names) / "provenance.json"]
+
+
+def of_seeds(scale):
+    """The outputs of each seed of a variant; the other wildcards stay."""
+    return [path for seed in plan(scale).seeds for path in outputs_of(FILES, *NAMES[:2], seed)]
+
+
+def batch_inputs(scale, task):
+    job = SimpleNamespace(scale=scale, task=task)
+    reference = layout(scale).reference(task)
+    needed = baselines_of(job, plan(scale).seeds)
+    return [reference, *extractor_weights(job), *captions_of(job), *needed]
+
+
+def batch_outputs(scale, task, variants):
+    files, seeds = layout(scale), plan(scale).seeds
+    return [p for v in variants for seed in seeds for p in outputs_of(files, task, v, seed)]
 
 
 def tables_of(scale):
-    p, files = plan(scale), layout(scale)
+    files = layout(scale)
+    claims = [] if plan(scale).claims is None else [files.claims]
     return [
-        *(files.tables / f"{study}.md" for study in [*p.studies, *p.parameter_studies]),
-        files.results_table(),
-        files.baselines_table(),
-        files.tracking_receipt,
+        *pages_of(scale, "tables"),
+        *claims,
+        files.results_table("tables"),
+        files.baselines_table("tables"),
+        files.tracking_receipt("tables"),
     ]
+
+
+def studies_of(scale):
+    return [*pages_of(scale, "studies"), layout(scale).tracking_receipt("studies")]
 
 
 wildcard_constraints:
@@ -123,3 +181,5 @@ wildcard_constraints:
     variant=r"[\w.,=+-]+",
     seed=r"\d+",
     study=r"[\w-]+",
+    scope=r"[\w-]+",
+    target=r"tables|studies",

@@ -1,10 +1,12 @@
-# From the numbers of the runs to tables: no torch from here on.
+# From the numbers of the runs to tables, figures and verdicts: no torch from here on.
 
 
 localrules:
     collect,
-    collect_study,
+    collect_scope,
     table,
+    figures,
+    claims,
     track,
 
 
@@ -12,34 +14,34 @@ rule collect:
     input:
         runs_of,
     output:
-        results=FILES.results_table(),
-        baselines=FILES.baselines_table(),
+        results=FILES.results_table("tables"),
+        baselines=FILES.baselines_table("tables"),
     log:
         FILES.root / "logs/collect.log",
     params:
         where=where,
-        runs=lambda w: plan(w.scale).results_slice(),
+        runs=lambda w: plan(w.scale).results_slice("tables"),
     message:
-        "Gathering the numbers of all runs"
+        "Gathering the numbers of the paper's tables"
     shell:
-        "dmp collect {params.where} > {log} 2>&1"
+        "dmp collect tables {params.where} > {log} 2>&1"
 
 
-rule collect_study:
+rule collect_scope:
     input:
         runs_of,
     output:
-        results=FILES.results_table("{study}"),
-        baselines=FILES.baselines_table("{study}"),
+        results=FILES.results_table("{scope}"),
+        baselines=FILES.baselines_table("{scope}"),
     log:
-        FILES.root / "logs/collect/{study}.log",
+        FILES.root / "logs/collect/{scope}.log",
     params:
         where=where,
-        runs=lambda w: plan(w.scale).results_slice(w.study),
+        runs=lambda w: plan(w.scale).results_slice(w.scope),
     message:
-        "Gathering the numbers of {wildcards.study}"
+        "Gathering the numbers of {wildcards.scope}"
     shell:
-        "dmp collect {wildcards.study} {params.where} > {log} 2>&1"
+        "dmp collect {wildcards.scope} {params.where} > {log} 2>&1"
 
 
 rule parameters:
@@ -72,18 +74,51 @@ rule table:
         "dmp table {wildcards.study} {params.where} > {log} 2>&1"
 
 
+rule figures:
+    input:
+        artifacts_of,
+        results=FILES.results_table("{study}"),
+    output:
+        FILES.figures("{study}"),
+    log:
+        FILES.root / "logs/figures/{study}.log",
+    params:
+        where=where,
+        config=lambda w: plan(w.scale).study_slice(w.study),
+    message:
+        "Figures of {wildcards.study}"
+    shell:
+        "dmp figures {wildcards.study} {params.where} > {log} 2>&1"
+
+
+rule claims:
+    input:
+        FILES.parameters_table,
+        results=FILES.results_table("claims"),
+    output:
+        multiext(str(FILES.claims.with_suffix("")), ".md", ".csv", ".tex", ".html"),
+    log:
+        FILES.root / "logs/claims.log",
+    params:
+        where=where,
+        config=lambda w: plan(w.scale).claims_slice(),
+    message:
+        "Verdicts on the paper's claims"
+    shell:
+        "dmp claims {params.where} > {log} 2>&1"
+
+
 rule track:
     input:
-        results=FILES.results_table(),
-        baselines=FILES.baselines_table(),
-        tables=study_tables,
+        runs=lambda w: [layout(w.scale).metrics(*run) for run in plan(w.scale).runs(w.target)],
+        pages=lambda w: pages_of(w.scale, w.target),
     output:
-        FILES.tracking_receipt,
+        FILES.tracking_receipt("{target}"),
     log:
-        FILES.root / "logs/track.log",
+        FILES.root / "logs/track-{target}.log",
     params:
         where=where,
     message:
-        "Handing the runs to MLflow"
+        "Handing the runs of {wildcards.target} to MLflow"
     shell:
-        "dmp track {params.where} > {log} 2>&1"
+        "dmp track {wildcards.target} {params.where} > {log} 2>&1"

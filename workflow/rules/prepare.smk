@@ -1,4 +1,4 @@
-# Before the runs: feature extractor, reference features, converged baselines.
+# Before the runs: feature extractor, reference features, captions, converged baselines.
 
 
 rule extractor:
@@ -35,12 +35,29 @@ rule reference:
         "dmp reference {wildcards.task} {params.where} > {log} 2>&1"
 
 
+rule captions:
+    output:
+        FILES.captions("{task}"),
+    log:
+        FILES.root / "logs/captions/{task}.log",
+    threads: threads_of
+    params:
+        where=where,
+        config=lambda w: plan(w.scale).captions_slice(w.task),
+    message:
+        "Encoding the captions of {wildcards.task}"
+    shell:
+        "dmp captions {wildcards.task} {params.where} > {log} 2>&1"
+
+
 rule pretrain:
     input:
         extractor_weights,
+        captions_of,
         reference=FILES.reference("{task}"),
     output:
         weights=FILES.pretrained_weights("{task}", "{seed}"),
+        state=FILES.pretrained_state("{task}", "{seed}"),
         convergence=FILES.convergence("{task}", "{seed}"),
         record=FILES.pretrained("{task}", "{seed}") / "provenance.json",
     log:

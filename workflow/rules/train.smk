@@ -1,5 +1,34 @@
-# The runs. At small scales one job does all stages of all seeds of a variant; at large ones each
-# stage of each run is a job.
+# The runs. At small scales one job does all stages of all seeds of a variant, or of several; at large
+# ones each stage of each run is a job.
+
+for name in scales_that_run("batch"):
+    for number, (task, variants) in enumerate(plan(name).batches()):
+
+        rule:
+            name:
+                f"batch_{name}_{number}"
+            input:
+                *batch_inputs(name, task),
+            output:
+                batch_outputs(name, task, variants),
+            log:
+                layout(name).root / f"logs/run/{task}/batch{number}.log",
+            benchmark:
+                layout(name).root / f"benchmarks/run/{task}/batch{number}.tsv"
+            threads: plan(name).scale.execution.threads
+            params:
+                where=everywhere(name),
+                task=task,
+                variants=variants,
+                seeds=" ".join(f"--seed {seed}" for seed in plan(name).seeds),
+                config=[
+                    plan(name).slice("run", task, v, s) for v in variants for s in plan(name).seeds
+                ],
+            message:
+                "{params.task}: {params.variants}, all seeds; progress in {log}"
+            shell:
+                "dmp run {params.task} {params.variants:q} {params.seeds} {params.where} > {log} 2>&1"
+
 
 for name in scales_that_run("variant"):
 
@@ -8,14 +37,11 @@ for name in scales_that_run("variant"):
             f"variant_{name}"
         input:
             extractor_weights,
+            captions_of,
             baselines=lambda w: baselines_of(w, plan(w.scale).seeds),
             reference=FILES.reference("{task}"),
         output:
-            weights=of_seeds(name, FILES.weights(*NAMES)),
-            samples=of_seeds(name, FILES.samples(*NAMES)),
-            metrics=of_seeds(name, FILES.metrics(*NAMES)),
-            denoising=of_seeds(name, FILES.run(*NAMES) / "denoising.npz"),
-            record=of_seeds(name, FILES.run(*NAMES) / "provenance.json"),
+            of_seeds(name),
         log:
             FILES.root / "logs/run/{task}/{variant}.log",
         benchmark:
@@ -35,6 +61,7 @@ for name in scales_that_run("variant"):
 
 rule train:
     input:
+        captions_of,
         baseline=baseline_weights,
     output:
         weights=FILES.weights(*NAMES),
@@ -58,6 +85,7 @@ rule train:
 rule sample:
     input:
         extractor_weights,
+        captions_of,
         baseline=baseline_weights,
         weights=FILES.weights(*NAMES),
     output:
@@ -80,13 +108,15 @@ rule sample:
 
 rule evaluate:
     input:
+        captions_of,
         baseline=baseline_weights,
         weights=FILES.weights(*NAMES),
         samples=FILES.samples(*NAMES),
         reference=FILES.reference("{task}"),
     output:
         metrics=FILES.metrics(*NAMES),
-        denoising=FILES.run(*NAMES) / "denoising.npz",
+        denoising=FILES.denoising(*NAMES),
+        gate=FILES.gate(*NAMES),
     log:
         FILES.root / "logs/evaluate/{task}/{variant}/seed{seed}.log",
     wildcard_constraints:

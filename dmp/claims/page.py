@@ -1,0 +1,149 @@
+"""The page that tells which sentences of the paper the results support."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from dmp.claims.finding import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
+from dmp.claims.reasons import format_percent
+from dmp.claims.schema import Claims
+from dmp.claims.summary import summarise
+from dmp.reporting.labels import metric_label, metric_name
+from dmp.reporting.numbers import MISSING, format_interval, format_number, format_p
+from dmp.reporting.page import Page, Table
+
+
+def claims_page(claims: Claims, evaluated: pd.DataFrame, scale: Any) -> Page:
+    """Return the page of all claims.
+
+    Args:
+        claims: from :func:`dmp.claims.schema.load_claims`.
+        evaluated: from :func:`dmp.claims.evaluate.evaluate`.
+        scale: has ``name``, ``title`` and ``conclusive``.
+
+    """
+    summary = summarise(evaluated, claims)
+    warning = ""
+    if not scale.conclusive:
+        warning = (
+            f"Scale '{scale.name}' is too small for any conclusion: this page shows that every "
+            f"verdict is computed, and none of them may be believed."
+        )
+    return Page(
+        title="What the paper claims, and what the results say about it",
+        warning=warning,
+        introduction=[
+            f"Scale '{scale.name}' ({scale.title}). The claims are in our own words. Data, "
+            f"backbones and evaluation are not the paper's: what is compared is the direction and "
+            f"the relative size of effects.",
+            _count(summary["verdict"]),
+        ],
+        tables=[
+            Table("One verdict per claim and endpoint", _summary(claims, summary), 8),
+            Table("All pieces of evidence, with 95 % intervals", _evidence(evaluated), 7),
+        ],
+        notes=[*_remarks(claims), *_notes(claims, evaluated)],
+    )
+
+
+def _count(verdicts: pd.Series) -> str:
+    name = {verdict: int((verdicts == verdict).sum()) for verdict in _ORDER}
+    told = ", ".join(f"{count} {verdict}" for verdict, count in name.items())
+    return f"Of {len(verdicts)} claims: {told}."
+
+
+_ORDER = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, NOT_TESTED)
+
+
+def _summary(claims: Claims, summary: pd.DataFrame) -> pd.DataFrame:
+    columns = {
+        "Claim": summary["claim"],
+        "Statement": summary["statement"],
+        "Where": summary["location"],
+        f"Verdict ({metric_name(claims.primary)})": summary["verdict"] + ": " + summary["reason"],
+    }
+    for endpoint in claims.endpoints[1:]:
+        columns[metric_name(endpoint.metric)] = summary[f"verdict_{endpoint.metric}"]
+    columns["The paper against itself"] = summary["contradicted_in_paper"]
+    return pd.DataFrame(columns).replace("", MISSING)
+
+
+def _evidence(evaluated: pd.DataFrame) -> pd.DataFrame:
+    lines = [
+        {
+            "Claim": f"{row.claim}.{row.evidence}",
+            "Test": row.test,
+            "Task": row.task or MISSING,
+            "Comparison": _comparison(row),
+            "Metric": metric_label(row.metric),
+            "Predicted": row.predicts or MISSING,
+            "Verdict": f"{row.verdict}: {row.reason}",
+            "Effect [interval]": format_interval(row.effect, row.low, row.high),
+            "Relative": _relative(row),
+            "p": format_p(row.p),
+            "p, Holm": format_p(row.p_holm),
+            "n": MISSING if pd.isna(row.n) else f"{row.n} {row.unit}{'' if row.n == 1 else 's'}",
+            "Smallest detectable": format_number(row.detectable),
+            "Units needed": MISSING if pd.isna(row.seeds_needed) else f"{row.seeds_needed}",
+            "Power": MISSING if math.isnan(row.power) else f"{row.power:.2f}",
+            "Paper, relative": _percent(row.paper_relative_effect),
+        }
+        for row in evaluated.itertuples()
+    ]
+    return pd.DataFrame(lines)
+
+
+def _comparison(row: Any) -> str:
+    if row.against:
+        return f"{row.variant} against {row.against}"
+    return row.variant or MISSING
+
+
+def _relative(row: Any) -> str:
+    if math.isnan(row.relative_effect):
+        return MISSING
+    if math.isnan(row.relative_low):
+        return _percent(row.relative_effect)
+    low, high = (f"{x:+.1f}".replace("-", "−") for x in (row.relative_low, row.relative_high))
+    return f"{_percent(row.relative_effect)} [{low}, {high}]"
+
+
+def _percent(value: float) -> str:
+    return MISSING if math.isnan(value) else format_percent(value)
+
+
+def _remarks(claims: Claims) -> list[str]:
+    return [f"{claim.id}: {claim.remark}" for claim in claims.claims if claim.remark]
+
+
+def _notes(claims: Claims, evaluated: pd.DataFrame) -> list[str]:
+    tested = evaluated[evaluated["p"].notna()].groupby("endpoint").size()
+    family = ", ".join(
+        f"{tested.get(entry.metric, 0)} in {metric_name(entry.metric)}"
+        for entry in claims.endpoints
+    )
+    level = f"{100 * claims.level:g} %"
+    return [
+        "A piece of evidence is supported if its corrected p value is below "
+        f"{level} in the predicted direction, contradicted if it is in the opposite one, and "
+        "inconclusive otherwise. A claim is supported if all that was tested of it is, and "
+        "contradicted if any of it is.",
+        f"Holm: corrected for all tests of this page, for each endpoint by itself ({family}). "
+        f"Where the paper is right about nothing, the chance of any false verdict in an endpoint "
+        f"is at most {level}. Tests of other metrics, such as divergence, count with "
+        f"{metric_name(claims.primary)}.",
+        "'Not better by more than 5 %' is supported if a larger improvement is excluded, and "
+        "contradicted by any improvement that is found. 'Equal within 5 %' is supported by two "
+        "one-sided tests (TOST), and contradicted by a difference that is larger for sure. These "
+        "percentages are shares of the mean of the arm that is compared with.",
+        "Relative: the effect in percent of that mean, taken as known. Smallest detectable: the "
+        "true effect that a two-sided test at the 5 % level, not corrected, would find with 80 % "
+        "power at the observed standard deviation. Units needed: how many seeds (or baselines) "
+        "would find an effect of the paper's own relative size in the same way. Power: how often "
+        "the units at hand would.",
+        "Intervals and p values take the differences between units for normal; the unit is the "
+        "seed where all seeds rest on one baseline, and otherwise the baseline. Divergence is "
+        "compared by Fisher's exact test, with Newcombe's interval of the difference and those of "
+        "Clopper and Pearson for each share.",
+    ]

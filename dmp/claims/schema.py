@@ -1,0 +1,104 @@
+"""What ``ablations/claims.yaml`` may say: the paper's claims, and what would settle each."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from dmp.claims.pieces import Evidence, Run
+from dmp.config import Strict, from_data, nearest
+
+
+class Claim(Strict):
+    """One sentence of the paper.
+
+    Attributes:
+        id: C01 and so on.
+        statement: in our words.
+        location: where it stands in the paper.
+        remark: what the sources themselves leave open.
+        contradicted_in_paper: by which numbers the paper contradicts itself; empty if it does not.
+        evidence: all of it must hold for the claim to hold.
+
+    """
+
+    id: Annotated[str, Field(pattern=r"^C\d\d$")]
+    statement: str
+    location: str
+    remark: str = ""
+    contradicted_in_paper: str = ""
+    evidence: Annotated[list[Evidence], Field(min_length=1)]
+
+
+class Metric(Strict):
+    """A metric, and which direction is better."""
+
+    metric: str
+    better: Literal["lower", "higher"]
+
+
+class Claims(Strict):
+    """The whole file.
+
+    Attributes:
+        endpoints: what differences, trends and interactions are tested in; the first is primary.
+        further_metrics: those that single pieces of evidence name in place of the endpoints.
+        level: family-wise error rate, for each endpoint by itself.
+        claims: the claims.
+
+    """
+
+    endpoints: Annotated[list[Metric], Field(min_length=1)]
+    further_metrics: list[Metric] = []
+    level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    claims: Annotated[list[Claim], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_are_unique_and_known(self) -> Self:
+        metrics = [entry.metric for entry in (*self.endpoints, *self.further_metrics)]
+        for what, names in (("claim", [c.id for c in self.claims]), ("metric", metrics)):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{what} '{twice[0]}' is listed twice; list it once")
+        for claim, number, evidence in self.pieces():
+            metric = getattr(evidence, "metric", None)
+            if metric is not None and metric not in metrics:
+                raise ValueError(
+                    f"{claim.id}, evidence {number}: unknown metric '{metric}': "
+                    f"{nearest(metric, metrics)}"
+                )
+        return self
+
+    @property
+    def primary(self) -> str:
+        """The primary endpoint."""
+        return self.endpoints[0].metric
+
+    def sign(self, metric: str) -> int:
+        """Return -1 if a lower value of a listed metric is better, else 1."""
+        entries = {entry.metric: entry for entry in (*self.endpoints, *self.further_metrics)}
+        return -1 if entries[metric].better == "lower" else 1
+
+    def pieces(self) -> Iterator[tuple[Claim, int, Evidence]]:
+        """Yield every piece of evidence with its claim and its number in it, from 1."""
+        for claim in self.claims:
+            for number, evidence in enumerate(claim.evidence, start=1):
+                yield claim, number, evidence
+
+    def runs(self) -> list[Run]:
+        """Return every (task, variant) that any evidence needs, each once, in the file's order."""
+        return list(dict.fromkeys(run for *_, piece in self.pieces() for run in piece.runs()))
+
+
+def load_claims(path: str | Path) -> Claims:
+    """Read ``claims.yaml``; variants come out with their canonical names.
+
+    Raises:
+        DMPError: the file is unreadable, or not valid; naming the key and what is accepted.
+
+    """
+    # Imported late: the plan of the studies reads the claims too.
+    from dmp.studies.loading import read_yaml
+
+    return from_data(Claims, read_yaml(Path(path)), str(path))

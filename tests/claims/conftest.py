@@ -1,0 +1,50 @@
+import pandas as pd
+import pytest
+
+from dmp.claims.schema import Claims
+from dmp.config import from_data
+
+
+def _rows(arms, task="unconditional", metric="fid", **fields):
+    """One row per seed and variant; ``arms``: variant to values, seeds from 0."""
+    row = {"baseline_seed": 0, "bin": "all", "iteration": 300, "samples": 1000, "protocol": "p",
+           "evaluator": "e", "commit": "c", "config": "x"}  # fmt: skip
+    return [
+        {"task": task, "variant": variant, "seed": seed, "metric": metric, "value": float(value)}
+        | row
+        | fields
+        for variant, values in arms.items()
+        for seed, value in enumerate(values)
+    ]
+
+
+@pytest.fixture
+def table():
+    """A function from lists of rows to results."""
+    return lambda *parts: pd.DataFrame([row for part in parts for row in part])
+
+
+@pytest.fixture
+def rows():
+    return _rows
+
+
+@pytest.fixture
+def make():
+    """A function from pieces of evidence, as in the file, to claims with FID as only endpoint."""
+
+    def claims(*evidence, **fields):
+        data = {
+            "endpoints": [{"metric": "fid", "better": "lower"}],
+            "further_metrics": [
+                {"metric": "recall", "better": "higher"},
+                {"metric": "denoising_gap", "better": "lower"},
+            ],
+            "claims": [
+                {"id": f"C{k:02}", "statement": "s", "location": "l", "evidence": [piece]}
+                for k, piece in enumerate(evidence, start=1)
+            ],
+        }
+        return from_data(Claims, data | fields, "test")
+
+    return claims

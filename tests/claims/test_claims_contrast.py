@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from dmp.claims.contrast import contrast, line_weights, power, units_needed
+from dmp.statistics.paired import paired_difference
+
+A = np.array([5.87, 5.61, 6.02, 5.95, 5.70])
+B = np.array([6.27, 6.26, 6.10, 6.43, 6.05])
+ONE = np.zeros(5)
+
+
+def test_a_pair_agrees_with_the_paired_difference():
+    for baselines in (ONE, np.array([0, 1, 2, 0, 1])):
+        found = contrast(np.column_stack([A, B]), (1, -1), baselines)
+        oracle = paired_difference(A, B, baselines, resamples=99)
+        assert (found.mean, found.low, found.high, found.sd, found.n, found.detectable) == (
+            pytest.approx((oracle.mean, oracle.t_low, oracle.t_high, oracle.sd, oracle.n,
+                           oracle.detectable))
+        )  # fmt: skip
+        assert 2 * found.p_below(0) == pytest.approx(oracle.p_t)
+        assert found.unit == ("seed" if baselines is ONE else "baseline")
+
+
+@pytest.mark.parametrize("bound", [-0.5, -0.2, 0.1])
+def test_one_sided_p_values_agree_with_scipy(bound):
+    found = contrast(np.column_stack([A, B]), (1, -1), ONE)
+    for p, alternative in ((found.p_below(bound), "less"), (found.p_above(bound), "greater")):
+        assert p == pytest.approx(stats.ttest_1samp(A - B, bound, alternative=alternative).pvalue)
+
+
+def test_line_weights_give_the_least_squares_slope():
+    x, y = [0.5, 1, 4, 9], np.array([3.0, 1, 4, 1])
+    assert line_weights(x) @ y == pytest.approx(np.polyfit(x, y, 1)[0])
+
+
+@given(st.permutations(range(5)))
+def test_order_of_seeds_does_not_matter(order):
+    order = list(order)
+    values, baselines = np.column_stack([A, B]), np.array([0, 1, 2, 0, 1])
+    first = contrast(values, (1, -1), baselines)
+    assert contrast(values[order], (1, -1), baselines[order]) == first
+
+
+def test_swapped_arms_mirror():
+    values = np.column_stack([A, B])
+    one, other = contrast(values, (1, -1), ONE), contrast(values[:, ::-1], (1, -1), ONE)
+    assert (one.mean, one.low, one.high) == pytest.approx((-other.mean, -other.high, -other.low))
+    assert one.p_below(-0.1) == pytest.approx(other.p_above(0.1))
+
+
+def test_one_unit_has_no_test():
+    found = contrast([[1.0, 2.0]], (1, -1), [0])
+    assert found.mean == -1
+    assert np.isnan(
+        [found.low, found.sd, found.p_below(0), found.p_above(0), found.detectable]
+    ).all()
+
+
+def test_differences_without_spread_are_certain():
+    found = contrast(np.array([[1.0, 2.0], [2.0, 3.0]]), (1, -1), [0, 0])
+    assert (found.low, found.high, found.p_below(0), found.p_above(0)) == (-1, -1, 0, 1)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 12])
+@pytest.mark.parametrize("effect", [0, 0.1, 0.7, 2.5, 40])
+def test_power_agrees_with_the_noncentral_distribution(n, effect):
+    # P(T^2 > c) by the noncentral F distribution.
+    tail = stats.ncf.sf(stats.f.ppf(0.95, 1, n - 1), 1, n - 1, n * effect**2) if effect else 0.05
+    assert power(-effect, n) == pytest.approx(tail, abs=2e-4)
+
+
+@pytest.mark.parametrize("effect", [0.1, 0.5, 1, 2.3, 5])
+def test_units_needed_are_the_fewest_with_80_percent_power(effect):
+    n = units_needed(effect)
+    assert power(effect, n) >= 0.8 - 1e-6
+    assert n == 2 or power(effect, n - 1) < 0.8
+    assert units_needed(-effect) == n
+
+
+def test_units_needed_at_the_ends():
+    assert units_needed(float("inf")) == units_needed(1000) == 2
+    normal = (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) ** 2
+    assert units_needed(1e-3) == pytest.approx(normal * 1e6, rel=1e-6)
