@@ -34,7 +34,6 @@ Seed = Annotated[int, typer.Option(help="Decides data order, noise and initial g
 Seeds = Annotated[
     int | None, typer.Option(help="How many seeds, in place of the scale's own number.", min=1)
 ]
-StudyName = Annotated[str, typer.Argument(help="A file in ablations/studies, without .yaml.")]
 
 SCALE, RESULTS, ABLATIONS = "digits", Path("results"), Path("ablations")
 
@@ -213,7 +212,7 @@ def evaluate(
 
 @app.command()
 def collect(
-    scope: Annotated[str, typer.Argument(help="A study, or: tables, studies, claims.")] = "tables",
+    scope: Annotated[list[str], typer.Argument(help="Studies, or: tables, studies, claims.")],
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
@@ -223,8 +222,9 @@ def collect(
     plan = _plan(scale, ablations, seeds)
     from dmp.stages.collect import collect_baselines, collect_results
 
-    collect_results(plan, _layout(scale, results), scope)
-    collect_baselines(plan, _layout(scale, results), scope)
+    for each in scope:
+        collect_results(plan, _layout(scale, results), each)
+        collect_baselines(plan, _layout(scale, results), each)
 
 
 @app.command()
@@ -242,33 +242,34 @@ def parameters(
 
 
 @app.command()
-def table(
-    study: StudyName,
+def speed(
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
 ) -> None:
-    """Estimate, compare and render one study from results.csv."""
-    plan = _plan(scale, ablations, seeds)
-    from dmp.stages.tables import render
+    """Time training and sampling of the methods whose speed is claimed to be alike."""
+    context = _open(_plan(scale, ablations, seeds), results)
+    from dmp.stages.speed import measure_speed
 
-    render(plan, _layout(scale, results), study)
+    measure_speed(context)
 
 
 @app.command()
-def figures(
-    study: StudyName,
+def pages(
+    study: Annotated[
+        list[str] | None, typer.Argument(help="Files in ablations/studies; all, if left out.")
+    ] = None,
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
 ) -> None:
-    """Draw the figures of one study."""
+    """Estimate, compare and render studies from their numbers: tables and figures."""
     plan = _plan(scale, ablations, seeds)
-    from dmp.stages.figures import draw_figures
+    from dmp.stages.pages import write_pages
 
-    draw_figures(plan, _layout(scale, results), study)
+    write_pages(plan, _layout(scale, results), study or [])
 
 
 @app.command()
@@ -280,9 +281,40 @@ def claims(
 ) -> None:
     """Judge every claim of the paper: supported, contradicted or inconclusive."""
     plan = _plan(scale, ablations, seeds)
-    from dmp.stages.claims import judge
+    from dmp.stages.claims import judge_claims
 
-    judge(plan, _layout(scale, results))
+    judge_claims(plan, _layout(scale, results))
+
+
+@app.command()
+def publish(
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+) -> None:
+    """Copy a finished scale's tables, verdicts and figures to results/reference, to commit them."""
+    plan = _plan(scale, ablations, seeds)
+    from dmp.stages.verify import publish as stage
+
+    print(stage(plan, _layout(scale, results)))
+
+
+@app.command()
+def verify(
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+) -> None:
+    """Compare this run's tables with the committed reference; exit status 1 if they differ."""
+    plan = _plan(scale, ablations, seeds)
+    from dmp.stages.verify import verify_scale
+
+    told, agree = verify_scale(plan, _layout(scale, results))
+    print(told)
+    if not agree:
+        raise typer.Exit(1)
 
 
 @app.command()

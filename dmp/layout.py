@@ -81,13 +81,11 @@ class Layout:
 
     def results_table(self, scope: str) -> Path:
         """All numbers of a scope's runs, such as a study's: what follows is pure statistics."""
-        name = "results.csv" if scope == "tables" else f"numbers/{scope}.csv"
-        return self.root / name
+        return self.root / "numbers" / f"{scope}.csv"
 
     def baselines_table(self, scope: str) -> Path:
         """The convergence of each baseline that a scope's runs rest on."""
-        name = "baselines.csv" if scope == "tables" else f"numbers/{scope}-baselines.csv"
-        return self.root / name
+        return self.root / "numbers" / f"{scope}-baselines.csv"
 
     @property
     def parameters_table(self) -> Path:
@@ -95,13 +93,18 @@ class Layout:
         return self.root / "parameters.csv"
 
     @property
+    def speed_table(self) -> Path:
+        """Timings of training and sampling; unlike all else they differ from run to run."""
+        return self.root / "speed.csv"
+
+    @property
     def tables(self) -> Path:
         """Folder of the rendered tables."""
         return self.root / "tables"
 
     def figures(self, study: str) -> Path:
-        """A study's list of figures, which lie beside it."""
-        return self.root / "figures" / f"{study}.json"
+        """Folder of a study's figures, or of those of the claims."""
+        return self.root / "figures" / study
 
     @property
     def claims(self) -> Path:

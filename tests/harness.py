@@ -18,10 +18,14 @@ def edit_yaml(path: Path, change) -> None:
 
 
 def make_tiny(ablations: Path) -> Path:
-    """Reduce a copy of ablations/ to one task, one study of two cells, and a few iterations."""
+    """Reduce a copy of ablations/ to one task, one study of two cells, and a few iterations.
+
+    Each variant is a job of its own, as at the larger scales.
+    """
 
     def scale(data: dict) -> None:
         data["tasks"] = {"unconditional": data["tasks"]["unconditional"]}
+        data["execution"] = {"job": "variant"}
         data["defaults"]["pretraining"].update(iterations=40, convergence_every=10)
         data["defaults"]["pretraining"].update(checkpoint_every=20, convergence_samples=64)
         data["defaults"]["training"].update(iterations=10)
@@ -34,9 +38,17 @@ def make_tiny(ablations: Path) -> Path:
         data["cells"] = [c for c in cells if c["variant"] in ("baseline", "dmp")]
         data["comparisons"] = data["comparisons"][:1]
 
+    def claims(data: dict) -> None:
+        data["claims"] = [claim for claim in data["claims"] if claim["id"] in ("C02", "C06", "C17")]
+        for claim in data["claims"]:
+            claim["evidence"] = claim["evidence"][:1]
+
     edit_yaml(ablations / "scales/smoke.yaml", scale)
     edit_yaml(ablations / "studies/table2.yaml", study)
-    (ablations / "studies/table3.yaml").unlink()
+    edit_yaml(ablations / "claims.yaml", claims)
+    for path in (ablations / "studies").glob("*.yaml"):
+        if path.stem not in ("table1", "table2"):
+            path.unlink()
     return ablations
 
 

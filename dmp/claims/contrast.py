@@ -11,13 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
-from statsmodels.stats.power import TTestPower
 
 from dmp.statistics.estimates import Array, mean_and_sd, t_interval, unit_means
-from dmp.statistics.paired import ALPHA, POWER, detectable_effect
-
-# Beyond this many units the t distribution is the normal one for every purpose here.
-_NORMAL = 10_000
+from dmp.statistics.paired import detectable_effect
 
 
 @dataclass(frozen=True)
@@ -93,34 +89,3 @@ def line_weights(positions: ArrayLike) -> Array:
     """Return (k,) weights w for which Σ w y is the slope of the least-squares line through y."""
     centred = np.asarray(positions, dtype=np.float64) - np.mean(positions)
     return centred / np.sum(centred**2)
-
-
-def power(effect: float, n: int) -> float:
-    """Return the power of a two-sided paired t test at 5 %.
-
-    Args:
-        effect: the true difference in standard deviations; 0 gives the level.
-        n: number of units, at least 2.
-
-    """
-    found, opposite = (
-        TTestPower().power(abs(effect), n, ALPHA / 2, alternative=side)
-        for side in ("larger", "smaller")
-    )
-    # In the opposite direction large effects are found so rarely that it cannot be computed.
-    return float(found + np.nan_to_num(opposite))
-
-
-def units_needed(effect: float) -> int:
-    """Return how many units find an effect, in standard deviations and not 0, with 80 % power."""
-    effect = abs(effect)
-    if math.isinf(effect):
-        return 2
-    # The normal distribution needs fewer than t, so that the search goes up from there.
-    normal = ((stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)) / effect) ** 2
-    n = max(2, math.ceil(normal))
-    if n > _NORMAL:
-        return n
-    while detectable_effect(n) > effect:
-        n += 1
-    return n

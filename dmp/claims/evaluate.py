@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -54,7 +55,7 @@ def evaluate(
         One row per claim, piece of evidence and endpoint, with ``COLUMNS``. ``endpoint`` is the one
         that a row counts for: evidence of another kind, such as divergence, counts with the
         primary one. ``p`` is the smaller one of the p values for and against the claim; ``p_holm``
-        corrects it for all evidence of the file in the same endpoint. ``effect`` is in units of
+        corrects it for the evidence of all claims of the same study in the same endpoint. ``effect`` is in units of
         the metric, ``relative_effect`` in percent of the mean of ``against``, taken as known.
         ``detectable``, ``power`` and ``seeds_needed`` are for a two-sided test at the 5 % level,
         not corrected, at the observed ``sd``; the latter two for an effect of the paper's own
@@ -64,41 +65,82 @@ def evaluate(
         DMPError: the results are malformed, or what is to be compared was measured differently.
 
     """
-    measured = Measured(results, not_run or {})
-    rows, findings, pieces = [], [], []
+    pieces = find(claims, Measured(results, not_run or {}), parameters, speed)
+    table = []
+    for piece, (p_value, p_holm, verdict) in zip(pieces, judge(pieces, claims.level), strict=True):
+        row = {"claim": piece.claim, "evidence": piece.number, "endpoint": piece.endpoint}
+        row |= describe(piece.evidence) | _numbers(piece.found)
+        row |= {"p": p_value, "p_holm": p_holm, "verdict": verdict}
+        row["reason"] = reason(piece.found, piece.evidence, row, claims.level)
+        table.append(row)
+    return _frame(table)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of evidence in one metric, and what was found.
+
+    Attributes:
+        claim: its claim's id.
+        study: the study whose question its claim is.
+        number: its number in the claim.
+        endpoint: the endpoint that it counts for.
+        evidence: what the file says.
+        found: what the results say.
+
+    """
+
+    claim: str
+    study: str
+    number: int
+    endpoint: str
+    evidence: Evidence
+    found: Finding
+
+
+def find(
+    claims: Claims,
+    measured: Measured,
+    parameters: pd.DataFrame | None = None,
+    speed: pd.DataFrame | None = None,
+) -> list[Piece]:
+    """Return what was found for all evidence in all endpoints; arguments as of :func:`evaluate`."""
+    pieces = []
     for claim, number, evidence in claims.pieces():
         for metric, endpoint in _metrics(claims, evidence):
             try:
                 found = _find(evidence, measured, claims, metric, parameters, speed)
             except NotTested as missing:
                 found = not_tested(metric, str(missing))
-            findings.append(found)
-            pieces.append(evidence)
-            origin = {"claim": claim.id, "evidence": number}
-            rows.append(origin | describe(evidence) | {"metric": metric, "endpoint": endpoint})
-    frame = pd.DataFrame(rows)
-    # A fixed verdict needs no test, and does not count in the correction.
-    frame["p"] = [math.nan if found.verdict else found.p for found in findings]
-    frame["p_holm"] = _corrected(frame, pieces)
-    table = []
-    for found, evidence, row in zip(findings, pieces, frame.to_dict("records"), strict=True):
-        verdict = found.verdict or _verdict(found, row["p"], row["p_holm"], claims.level)
-        numbers = row | _numbers(found) | {"verdict": verdict}
-        table.append(numbers | {"reason": reason(found, evidence, numbers, claims.level)})
-    return _frame(table)
+            pieces.append(Piece(claim.id, claim.study, number, endpoint, evidence, found))
+    return pieces
 
 
-def _corrected(frame: pd.DataFrame, pieces: list[Evidence]) -> pd.Series:
-    """Return p values by Holm within each endpoint.
+def judge(pieces: list[Piece], level: float) -> list[tuple[float, float, str]]:
+    """Return p, corrected p and verdict of each piece.
 
-    Several claims may rest on one and the same test, which then counts once.
+    Holm corrects over the claims of a study, each endpoint by itself. A fixed verdict needs no
+    test, and does not count; a test on which several claims of a study rest counts once.
     """
-    tests = [(content_hash(piece.model_dump(exclude={"paper"})), metric)
-             for piece, metric in zip(pieces, frame["metric"], strict=True)]  # fmt: skip
-    keyed = frame[["endpoint", "p"]].assign(test=tests)
-    once = keyed.drop_duplicates(["endpoint", "test"]).copy()
-    once["p_holm"] = once.groupby("endpoint")["p"].transform(holm)
-    return keyed.merge(once, "left", ["endpoint", "test"])["p_holm"]
+    p_values = [math.nan if piece.found.verdict else piece.found.p for piece in pieces]
+    tests = [((p.study, p.endpoint), p.found.metric, _same(p.evidence)) for p in pieces]
+    once = dict(zip(tests, p_values, strict=True))
+    corrected = {}
+    for family in {test[0] for test in once}:
+        members = [test for test in once if test[0] == family]
+        adjusted = holm([once[test] for test in members])
+        corrected |= dict(zip(members, adjusted.tolist(), strict=True))
+    judged = []
+    for piece, test, p_value in zip(pieces, tests, p_values, strict=True):
+        p_holm = corrected[test]
+        verdict = piece.found.verdict or _verdict(piece.found, p_value, p_holm, level)
+        judged.append((p_value, p_holm, verdict))
+    return judged
+
+
+def _same(evidence: Evidence) -> str:
+    """Return what is equal for equal tests, whatever the paper reports."""
+    return content_hash(evidence.model_dump(exclude={"paper"}))
 
 
 def _metrics(claims: Claims, evidence: Evidence) -> list[tuple[str, str]]:

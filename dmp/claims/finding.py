@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from dmp.claims.contrast import Contrast, power, units_needed
+from dmp.claims.contrast import Contrast
+from dmp.statistics.paired import power, units_needed
 
 SUPPORTED = "supported"
 CONTRADICTED = "contradicted"

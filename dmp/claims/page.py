@@ -43,7 +43,7 @@ def claims_page(claims: Claims, evaluated: pd.DataFrame, scale: Any) -> Page:
             Table("One verdict per claim and endpoint", _summary(claims, summary), 8),
             Table("All pieces of evidence, with 95 % intervals", _evidence(evaluated), 7),
         ],
-        notes=[*_remarks(claims), *_notes(claims, evaluated)],
+        notes=[*_remarks(claims), *_notes(claims)],
     )
 
 
@@ -117,21 +117,16 @@ def _remarks(claims: Claims) -> list[str]:
     return [f"{claim.id}: {claim.remark}" for claim in claims.claims if claim.remark]
 
 
-def _notes(claims: Claims, evaluated: pd.DataFrame) -> list[str]:
-    tested = evaluated[evaluated["p"].notna()].groupby("endpoint").size()
-    family = ", ".join(
-        f"{tested.get(entry.metric, 0)} in {metric_name(entry.metric)}"
-        for entry in claims.endpoints
-    )
+def _notes(claims: Claims) -> list[str]:
     level = f"{100 * claims.level:g} %"
     return [
         "A piece of evidence is supported if its corrected p value is below "
         f"{level} in the predicted direction, contradicted if it is in the opposite one, and "
         "inconclusive otherwise. A claim is supported if all that was tested of it is, and "
         "contradicted if any of it is.",
-        f"Holm: corrected for all tests of this page, for each endpoint by itself ({family}). "
-        f"Where the paper is right about nothing, the chance of any false verdict in an endpoint "
-        f"is at most {level}. Tests of other metrics, such as divergence, count with "
+        f"Holm: corrected over the claims of a study, for each endpoint by itself, so that the "
+        f"chance of any false verdict there is at most {level}. A test on which several claims of "
+        f"a study rest counts once. Tests of other metrics, such as divergence, count with "
         f"{metric_name(claims.primary)}.",
         "'Not better by more than 5 %' is supported if a larger improvement is excluded, and "
         "contradicted by any improvement that is found. 'Equal within 5 %' is supported by two "

@@ -17,6 +17,8 @@ class Claim(Strict):
         id: C01 and so on.
         statement: in our words.
         location: where it stands in the paper.
+        study: the study whose question it is; all tests of one study's claims are corrected
+            together.
         remark: what the sources themselves leave open.
         contradicted_in_paper: by which numbers the paper contradicts itself; empty if it does not.
         evidence: all of it must hold for the claim to hold.
@@ -26,6 +28,7 @@ class Claim(Strict):
     id: Annotated[str, Field(pattern=r"^C\d\d$")]
     statement: str
     location: str
+    study: str = ""
     remark: str = ""
     contradicted_in_paper: str = ""
     evidence: Annotated[list[Evidence], Field(min_length=1)]
@@ -44,7 +47,7 @@ class Claims(Strict):
     Attributes:
         endpoints: what differences, trends and interactions are tested in; the first is primary.
         further_metrics: those that single pieces of evidence name in place of the endpoints.
-        level: family-wise error rate, for each endpoint by itself.
+        level: family-wise error rate over the claims of a study, for each endpoint by itself.
         claims: the claims.
 
     """

@@ -9,12 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dmp.config import TextConfig
 from dmp.data.registry import Phrases
 from dmp.errors import DMPError
 from dmp.tensorfile import load_tensors, save_tensors
+
+STEPS = 100
+LONGEST = 16  # tokens of a caption
 
 _FORMAT = "captions"
 
@@ -37,52 +40,80 @@ class Captions(NamedTuple):
 
 
 def encode(phrases: Phrases, config: TextConfig) -> Captions:
-    """Run all captions through the text encoder, once."""
+    """Run all captions through the text encoder, once.
+
+    The encoder is first taught to tell the classes of the training captions apart, as a published
+    one has been taught by other captions: from random weights alone, phrasing would count for more
+    than meaning, and captions in other words would be noise. It never sees a test caption.
+    """
     texts = [text for split in phrases for captions in split for text in captions]
-    ends = np.cumsum([np.size(np.array(split, dtype=object)) for split in phrases])
+    ends = np.cumsum([sum(map(len, split)) for split in phrases])
     numbers = np.split(np.arange(len(texts)), ends[:-1])
     train, test = (n.reshape(len(split), -1) for n, split in zip(numbers, phrases, strict=True))
-    return Captions(_embed([*texts, ""], config), train, test, texts)
-
-
-@torch.no_grad()
-def _embed(texts: list[str], config: TextConfig) -> Tensor:
-    """Return the means of the encoder's last states over each text's tokens, ``(n, E)``."""
-    # Here, since transformers takes a second that no other task has to wait for.
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
-
-    words = sorted({word for text in texts for word in text.split()})
-    special = ["[pad]", "[start]", "[end]", "[unknown]"]
-    vocabulary = {word: index for index, word in enumerate(special + words)}
-    fast = Tokenizer(models.WordLevel(vocabulary, unk_token="[unknown]"))
-    fast.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    fast.post_processor = processors.TemplateProcessing(
-        single="[start] $A [end]", special_tokens=[("[start]", 1), ("[end]", 2)]
-    )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=fast, pad_token="[pad]", bos_token="[start]", eos_token="[end]"
-    )
-    inputs = tokenizer(texts, padding=True, return_tensors="pt")
     # A seed of its own, so that every baseline and every seed of a scale reads the same text.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        encoder = CLIPTextModel(
+        encoder = _Encoder(texts[: train.size], config)
+        encoder.learn(texts[: train.size], np.repeat(np.arange(len(train)), train.shape[1]))
+    with torch.no_grad():
+        return Captions(encoder([*texts, ""]), train, test, texts)
+
+
+class _Encoder(nn.Module):
+    """A small CLIP text encoder with a tokenizer over the words of its own captions."""
+
+    def __init__(self, texts: list[str], config: TextConfig) -> None:
+        super().__init__()
+        # Here, since transformers takes a second that no other task has to wait for.
+        from tokenizers import Tokenizer, models, pre_tokenizers, processors
+        from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
+
+        words = sorted({word for text in texts for word in text.split()})
+        special = ["[pad]", "[start]", "[end]", "[unknown]"]
+        vocabulary = {word: index for index, word in enumerate(special + words)}
+        fast = Tokenizer(models.WordLevel(vocabulary, unk_token="[unknown]"))
+        fast.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        fast.post_processor = processors.TemplateProcessing(
+            single="[start] $A [end]", special_tokens=[("[start]", 1), ("[end]", 2)]
+        )
+        self._tokenizer = PreTrainedTokenizerFast(
+            tokenizer_object=fast, pad_token="[pad]", bos_token="[start]", eos_token="[end]"
+        )
+        self._length = LONGEST
+        self.text_model = CLIPTextModel(
             CLIPTextConfig(
                 vocab_size=len(vocabulary),
                 hidden_size=config.hidden_size,
                 intermediate_size=4 * config.hidden_size,
                 num_hidden_layers=config.layers,
                 num_attention_heads=config.heads,
-                max_position_embeddings=inputs["input_ids"].shape[1],
+                max_position_embeddings=self._length,
                 pad_token_id=0,
                 bos_token_id=1,
                 eos_token_id=2,
             )
-        ).eval()
-    mask = inputs["attention_mask"]
-    states = encoder(input_ids=inputs["input_ids"], attention_mask=mask).last_hidden_state
-    return (states * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        )
+
+    def forward(self, texts: list[str]) -> Tensor:
+        """Return ``(n, E)``, the mean of the last states over each text's tokens."""
+        inputs = self._tokenizer(
+            texts, padding=True, truncation=True, max_length=self._length, return_tensors="pt"
+        )
+        mask = inputs["attention_mask"]
+        states = self.text_model(
+            input_ids=inputs["input_ids"], attention_mask=mask
+        ).last_hidden_state
+        return (states * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+
+    def learn(self, texts: list[str], labels: np.ndarray) -> None:
+        """Learn to tell the classes of captions apart, by a linear layer that is then dropped."""
+        target = torch.from_numpy(labels)
+        head = nn.Linear(self.text_model.config.hidden_size, int(labels.max()) + 1)
+        optimizer = torch.optim.AdamW([*self.parameters(), *head.parameters()], lr=1e-3)
+        for _ in range(STEPS):
+            optimizer.zero_grad(set_to_none=True)
+            nn.functional.cross_entropy(head(self(texts)), target).backward()
+            optimizer.step()
 
 
 def save_captions(path: Path, captions: Captions) -> None:

@@ -1,5 +1,6 @@
 """The datasets, by name. A new dataset is one function here; importing this costs nothing."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -74,7 +75,9 @@ def dataset(
     """Register the decorated function as a dataset."""
 
     def register(load: Callable[[], Images]) -> Callable[[], Images]:
-        DATASETS[name] = DatasetInfo(load, image_size, channels, classes, flip, phrases)
+        # A job that does several runs reads the images once.
+        cached = functools.cache(load)
+        DATASETS[name] = DatasetInfo(cached, image_size, channels, classes, flip, phrases)
         return load
 
     return register

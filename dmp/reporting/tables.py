@@ -20,6 +20,7 @@ from dmp.reporting.numbers import (
 from dmp.reporting.page import Page, Table, write_page
 from dmp.statistics.paper import paper_difference
 from dmp.statistics.study import OK
+from dmp.statistics.variance import RELATIVE_EFFECT
 
 _BASELINE = "baseline"
 _MARK = " †"
@@ -32,6 +33,7 @@ def write_table(
     comparisons: pd.DataFrame,
     baselines: pd.DataFrame,
     directory: str | Path,
+    variances: pd.DataFrame | None = None,
 ) -> None:
     """Write a study's table in every format.
 
@@ -47,13 +49,14 @@ def write_table(
         comparisons: from :func:`dmp.statistics.study.comparisons`.
         baselines: see :func:`dmp.statistics.results.read_baselines`.
         directory: where to; made if it does not exist.
+        variances: from :func:`dmp.statistics.variance.variances`, if the study asks for it.
 
     Raises:
         DMPError: a cell rests on a baseline that ``baselines`` does not list, or a file cannot be
             written.
 
     """
-    page = study_page(study, scale, cells, comparisons, baselines)
+    page = study_page(study, scale, cells, comparisons, baselines, variances)
     directory = Path(directory)
     write_text(directory / f"{study.id}.csv", cells.to_csv(index=False, lineterminator="\n"))
     text = comparisons.to_csv(index=False, lineterminator="\n")
@@ -62,7 +65,12 @@ def write_table(
 
 
 def study_page(
-    study: Any, scale: Any, cells: pd.DataFrame, comparisons: pd.DataFrame, baselines: pd.DataFrame
+    study: Any,
+    scale: Any,
+    cells: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    baselines: pd.DataFrame,
+    variances: pd.DataFrame | None = None,
 ) -> Page:
     """Return the page of a study; arguments and errors as for :func:`write_table`."""
     unconverged = _unconverged(cells, baselines)
@@ -80,6 +88,16 @@ def study_page(
                 "Paired differences, 95 % intervals, tests and effect sizes",
                 _comparison_frame(study.metrics, cells, comparisons, marked),
                 text_columns=3,
+            )
+        )
+    if variances is not None:
+        pair = f"{study.variance.variant} − {study.variance.against}"
+        tables.append(
+            Table(
+                f"Where the noise of {pair} comes from: standard deviations between seeds, and the "
+                f"seeds that find a difference of {RELATIVE_EFFECT:g} %",
+                _variance_frame(variances),
+                text_columns=1,
             )
         )
     return Page(
@@ -181,6 +199,26 @@ def _cell_frame(
         }
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def _variance_frame(variances: pd.DataFrame) -> pd.DataFrame:
+    columns = {
+        "mean": "Mean",
+        "sd_sampling": "Sampling alone",
+        "sd_training": "Training alone",
+        "sd_both": "Training and sampling",
+        "sd_unpaired": "Difference, unpaired",
+        "sd_paired": "Difference, paired",
+    }
+    frame = pd.DataFrame({"Metric": variances["metric"].map(metric_label)})
+    for name, label in columns.items():
+        frame[label] = variances[name].map(format_number)
+    frame["Variance removed by pairing, %"] = variances["removed_percent"].map("{:.1f}".format)
+    for name, label in (("seeds_unpaired", "unpaired"), ("seeds_paired", "paired")):
+        frame[f"Seeds needed, {label}"] = [
+            MISSING if pd.isna(seeds) else f"{seeds:,.0f}" for seeds in variances[name]
+        ]
+    return frame
 
 
 def _comparison_frame(

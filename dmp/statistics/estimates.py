@@ -104,7 +104,8 @@ def mean_and_sd(units: Array, magnitude: float) -> tuple[float, float]:
     if len(units) == 1:
         return float(units[0]), float("nan")
     if np.ptp(units) <= _ROUNDING * magnitude:
-        return float(units[0]), 0.0
+        # Adding 0.0 turns -0.0 into 0.0: the sign of a zero depends on the order of the units.
+        return float(units[0]) + 0.0, 0.0
     return float(units.mean()), float(units.std(ddof=1))
 
 

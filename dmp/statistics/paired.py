@@ -6,12 +6,13 @@ in the difference. All fields are computed from the n differences of the units o
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import optimize, special, stats
 from statsmodels.stats.power import TTestPower
 
 from dmp.errors import DMPError
@@ -23,6 +24,8 @@ POWER = 0.8
 # 2^20 sign assignments take seconds; the next million would buy p values below 1e-6.
 LARGEST_EXACT = 20
 RANDOM_FLIPS = 99_999
+# Above so many pairs, t and normal distribution need the same number of them.
+NORMAL = 10_000
 
 
 @dataclass(frozen=True)
@@ -153,14 +156,46 @@ def sign_flip_p(differences: ArrayLike, seed: int = 0) -> float:
     return float(outcome.pvalue)
 
 
+def power(effect: float, n: int) -> float:
+    """Return the power of a two-sided paired t test at 5 %.
+
+    Args:
+        effect: the true difference in standard deviations; 0 gives the level, ±∞ gives 1.
+        n: number of units, at least 2.
+
+    """
+    if math.isinf(effect):
+        return 1.0
+    found, opposite = (
+        TTestPower().power(abs(effect), n, ALPHA / 2, alternative=side)
+        for side in ("larger", "smaller")
+    )
+    # In the opposite direction large effects are found so rarely that it cannot be computed.
+    return float(found + np.nan_to_num(opposite))
+
+
 @functools.cache
 def detectable_effect(n: int) -> float:
-    """Return the effect in standard deviations that n ≥ 2 pairs find with 80 % power.
+    """Return the effect in standard deviations that n ≥ 2 pairs find with 80 % power."""
+    # The normal distribution's answer is too small, by less than half from five pairs on.
+    low = (stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)) / np.sqrt(n)
+    high = 12.0 if n < 5 else 2 * low
+    return float(optimize.brentq(lambda effect: power(effect, n) - POWER, 0.9 * low, high))
 
-    It solves P(|T| > t(n - 1; 0.975)) = 0.8, T noncentral t with noncentrality effect × √n.
-    """
-    power = TTestPower()
-    return float(power.solve_power(nobs=n, alpha=ALPHA, power=POWER, alternative="two-sided"))
+
+def units_needed(effect: float) -> int:
+    """Return how many units find an effect, in standard deviations and not 0, with 80 % power."""
+    effect = abs(effect)
+    if math.isinf(effect):
+        return 2
+    # The normal distribution needs fewer than t, so that the search goes up from there.
+    normal = ((stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)) / effect) ** 2
+    n = max(2, math.ceil(normal))
+    if n > NORMAL:
+        return n
+    while detectable_effect(n) > effect:
+        n += 1
+    return n
 
 
 def _t_test(mean: float, sd: float, n: int) -> float:

@@ -3,7 +3,7 @@
 from dmp.config import TaskConfig, Variant, nearest
 from dmp.data.registry import dataset_info
 from dmp.errors import DMPError
-from dmp.studies.schema import Comparison, Scale, Study
+from dmp.studies.schema import Comparison, Scale
 
 
 def check_task(name: str, task: TaskConfig, where: str) -> None:
@@ -77,17 +77,24 @@ def resolve_variant(text: str, task: str, scale: Scale, where: str) -> Variant:
     return variant
 
 
-def resolve_comparisons(study: Study, where: str) -> list[Comparison]:
-    """Spell out every comparison with its task and with canonical names of variants.
+def resolve_comparisons(
+    comparisons: list[Comparison], cells: list[tuple[str, str]], where: str
+) -> list[Comparison]:
+    """Spell out comparisons with their task and with canonical names of variants.
+
+    Args:
+        comparisons: those without a task stand for one in every task that has both variants.
+        cells: (task, canonical name of the variant) of each cell of the study.
+        where: the place in the file, for the message.
 
     Raises:
         DMPError: a comparison names cells that the study does not have.
 
     """
-    present = {(cell.task, Variant.parse(cell.variant, where).name) for cell in study.cells}
+    present = set(cells)
     resolved = []
-    for number, comparison in enumerate(study.comparisons):
-        place = f"{where}: comparisons.{number}"
+    for number, comparison in enumerate(comparisons):
+        place = f"{where}.{number}"
         variant = Variant.parse(comparison.variant, place).name
         against = Variant.parse(comparison.against, place).name
         tasks = [comparison.task] if comparison.task else sorted({task for task, _ in present})

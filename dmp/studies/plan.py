@@ -82,6 +82,14 @@ class Plan:
         pairs |= {(cell.task, cell.variant) for each in studies for cell in each.cells}
         return sorted((task, variant) for task, variant in pairs if task in self.scale.tasks)
 
+    def speed_arms(self) -> dict[str, list[str]]:
+        """Return, for each task, the variants whose speed the claims compare."""
+        arms: dict[str, set[str]] = {}
+        for *_, piece in [] if self.claims is None else self.claims.pieces():
+            if piece.test == "speed" and piece.task in self.scale.tasks:
+                arms.setdefault(piece.task, set()).update((piece.variant, piece.against))
+        return {task: sorted(variants) for task, variants in sorted(arms.items())}
+
     def batches(self) -> list[tuple[str, list[str]]]:
         """Return all variants as (task, variants of one job)."""
         size = self.scale.execution.variants_per_job
@@ -278,5 +286,8 @@ def _resolve(study: Study, scale: Scale, where: str) -> Study:
     for task, variant in names:
         if names.count((task, variant)) > 1:
             raise DMPError(f"{where}: the cell {task}/{variant} is given twice")
-    comparisons = resolve_comparisons(study, where)
-    return study.model_copy(update={"cells": cells, "comparisons": comparisons})
+    comparisons = resolve_comparisons(study.comparisons, names, f"{where}: comparisons")
+    changes = {"cells": cells, "comparisons": comparisons}
+    if study.variance is not None:
+        (changes["variance"],) = resolve_comparisons([study.variance], names, f"{where}: variance")
+    return study.model_copy(update=changes)

@@ -71,39 +71,53 @@ def _log_points(record: Any, where: str, known: set[str]) -> list[Point]:
 def read_metrics(path: Path, time_ms: int, step: int) -> list[Point]:
     """Read ``metrics.csv``: ``final/fid``, and ``final/denoising_mse/0-99`` for a bin.
 
+    What was measured before the last iteration is the history ``curve/fid``, from there to the
+    last.
+
     Raises:
-        DMPError: a column is missing, a value is not a number, or a metric is listed twice: MLflow
-            would keep one of the two and not say which.
+        DMPError: a column is missing, a value is not a number, or a metric is listed twice at one
+            iteration: MLflow would keep one of the two and not say which.
 
     """
-    points: dict[str, Point] = {}
+    values: dict[str, dict[int, float]] = {}
+    last = 0
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file)
-            missing = {"metric", "bin", "value"} - set(rows.fieldnames or ())
+            missing = {"metric", "bin", "iteration", "value"} - set(rows.fieldnames or ())
             if missing:
                 raise DMPError(f"{path} has no column '{min(missing)}'")
             for row in rows:
                 where = f"{path}, line {rows.line_num}"
-                name = f"final/{row['metric']}"
-                if row["bin"] != "all":
-                    name += f"/{row['bin']}"
+                name = row["metric"] if row["bin"] == "all" else f"{row['metric']}/{row['bin']}"
                 check_name(name, where)
-                if name in points:
-                    raise DMPError(f"{where}: {name} is listed twice")
-                points[name] = Point(name, _value(row["value"], where), time_ms, step)
+                iteration = int(_value(row["iteration"], where, "iteration"))
+                last = max(last, iteration)
+                history = values.setdefault(name, {})
+                if iteration in history:
+                    raise DMPError(f"{where}: {name} is listed twice at iteration {iteration}")
+                history[iteration] = _value(row["value"], where, "value")
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DMPError(f"cannot read {path}: {error}") from error
-    return list(points.values())
+    points = []
+    for name, history in values.items():
+        if last in history:
+            points.append(Point(f"final/{name}", history[last], time_ms, step))
+        if set(history) != {last}:
+            points += [
+                Point(f"curve/{name}", value, time_ms, iteration)
+                for iteration, value in sorted(history.items())
+            ]
+    return points
 
 
-def _value(text: str | None, where: str) -> float:
+def _value(text: str | None, where: str, column: str) -> float:
     try:
         return float(text or "")
     except ValueError as error:
-        raise DMPError(f"{where}: value = {text!r}; a number is needed") from error
+        raise DMPError(f"{where}: {column} = {text!r}; a number is needed") from error
 
 
 def read_convergence(path: Path, time_ms: int, step: int) -> list[Point]:

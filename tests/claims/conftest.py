@@ -1,3 +1,5 @@
+import gc
+
 import pandas as pd
 import pytest
 
@@ -16,6 +18,12 @@ def _rows(arms, task="unconditional", metric="fid", **fields):
         for variant, values in arms.items()
         for seed, value in enumerate(values)
     ]
+
+
+@pytest.fixture(autouse=True)
+def _no_collection(monkeypatch):
+    """Holm in statsmodels collects garbage at every call: most of the time of these tests."""
+    monkeypatch.setattr(gc, "collect", lambda *_: 0)
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dmp.claims.contrast import contrast, line_weights, power, units_needed
-from dmp.statistics.paired import paired_difference
+from dmp.claims.contrast import contrast, line_weights
+from dmp.statistics.paired import paired_difference, power, units_needed
 
 A = np.array([5.87, 5.61, 6.02, 5.95, 5.70])
 B = np.array([6.27, 6.26, 6.10, 6.43, 6.05])

@@ -46,7 +46,7 @@ def test_summary_stands_first_with_a_verdict_per_endpoint(page):
 def test_evidence_has_effect_interval_corrected_p_and_power(page):
     first, second, third = page().tables[1].frame.to_dict("records")
     assert (first["Claim"], first["Comparison"]) == ("C01.1", "dmp against baseline")
-    assert first["Effect [interval]"] == "−1.050 [−1.255, −0.845]"
+    assert first["Effect [interval]"] == "−1.05 [−1.26, −0.84]"
     assert (first["p, Holm"], first["n"]) == ("<0.001", "4 seeds")
     assert (first["Paper, relative"], first["Power"]) == ("−10.4 %", "1.00")
     assert (second["Metric"], second["Paper, relative"]) == ("Recall ↑", "–")
@@ -61,7 +61,7 @@ def test_a_scale_that_is_too_small_warns_and_keeps_its_verdicts(page):
 
 
 def test_notes_tell_the_family_of_the_correction(page):
-    assert any("1 in FID, 1 in Recall" in note for note in page().notes)
+    assert any("corrected over the claims of a study" in note for note in page().notes)
 
 
 def test_every_format_renders_to_the_same_bytes(page):

@@ -1,13 +1,18 @@
 """Are verdicts right as often as they claim? Studies are drawn with known effects."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from dmp.claims.contrast import contrast, power
-from dmp.claims.evaluate import evaluate
+from dmp.claims.contrast import contrast
+from dmp.claims.evaluate import find, judge
+from dmp.claims.kinds import divergence
+from dmp.claims.measured import Aligned
+from dmp.statistics.paired import power
 
-STUDIES, SEEDS, SD, LEVEL = 400, 5, 0.3, 10.0
+STUDIES, SEEDS, SD, LEVEL = 500, 5, 0.3, 10.0
 VARIANTS = ["dmp,depth=1", "dmp,depth=half", "dmp", "fine-tuning", "prompt-tuning", "continued"]
 
 
@@ -29,21 +34,29 @@ EVIDENCE = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def simulate(make, table, rows):
-    """Verdicts (studies, evidence) for true means, seed effects that pairs share, and noise."""
+class Drawn:
+    """Stands for :class:`dmp.claims.measured.Measured`: true means, and noise that pairs share."""
 
-    def simulated(effects, seed, pieces=EVIDENCE, studies=STUDIES):
-        rng, found = np.random.default_rng(seed), []
+    def __init__(self, effects, rng):
         names = ["baseline", *VARIANTS]
-        results = table(rows({name: np.zeros(SEEDS) for name in names}))
         means = LEVEL + np.array([0.0, *effects])
-        claims = make(*pieces)
-        for _ in range(studies):
-            shared = rng.normal(0, 1, size=SEEDS)
-            values = means[:, None] + shared + rng.normal(0, SD / np.sqrt(2), (7, SEEDS))
-            found.append(evaluate(claims, results.assign(value=values.ravel())))
-        return found
+        noise = rng.normal(0, SD / np.sqrt(2), (len(names), SEEDS)) + rng.normal(0, 1, SEEDS)
+        self.values = dict(zip(names, means[:, None] + noise, strict=True))
+
+    def arms(self, task, variants, metric):
+        return Aligned(np.column_stack([self.values[v] for v in variants]), np.zeros(SEEDS))
+
+
+@pytest.fixture
+def simulate(make):
+    """For each study, claim to (finding, verdict)."""
+
+    def simulated(effects, seed, pieces=EVIDENCE):
+        rng, claims = np.random.default_rng(seed), make(*pieces)
+        for _ in range(STUDIES):
+            found = find(claims, Drawn(effects, rng))
+            verdicts = [verdict for *_, verdict in judge(found, claims.level)]
+            yield {p.claim: (p.found, v) for p, v in zip(found, verdicts, strict=True)}
 
     return simulated
 
@@ -54,65 +67,64 @@ def _within(count, n, p):
 
 
 def test_where_nothing_is_true_false_verdicts_keep_the_family_wise_level(simulate):
-    # Effects of 0, and a difference just at the margins: the worst case of each kind.
-    found = simulate([0.0] * 6, seed=1)
-    false = 0
-    for evaluated in found:
-        verdicts = dict(zip(evaluated["claim"], evaluated["verdict"], strict=True))
-        # 'Not better' and 'equivalent' are true here.
-        true = {"C06": "supported", "C09": "supported"}
-        false += any(v != "inconclusive" and true.get(c) != v for c, v in verdicts.items())
+    # With effects of 0 'not better' and 'equal' are true.
+    true, false = {"C06": "supported", "C09": "supported"}, 0
+    for study in simulate([0.0] * 6, seed=1):
+        false += any(v not in ("inconclusive", true.get(c)) for c, (_, v) in study.items())
     assert _within(false, STUDIES, 0.05)
     assert false > 0
 
 
 def test_true_effects_do_not_loosen_the_correction_of_the_others(simulate):
-    # 'Not better' and 'equal' are false, both just at the margin of 5 %.
-    found = simulate([-0.5, 0, 0, 0, 1.5, -0.5], seed=2)
-    true = {"C01": "supported", "C05": "supported", "C06": "contradicted"}
-    false = 0
-    for row in found:
-        verdicts = dict(zip(row["claim"], row["verdict"], strict=True))
-        # The trend and the interaction have effects of their own sign.
-        judged = {c: v for c, v in verdicts.items() if c not in ("C07", "C08")}
-        false += any(v != "inconclusive" and true.get(c) != v for c, v in judged.items())
-        assert verdicts["C05"] != "contradicted"
+    # 'Equal' and 'not better' are false, just at their margins of 5 %; C05 is true; C02 to C04 are
+    # null. The trend and the interaction have effects that this is not about.
+    true, false, power_of_true = {"C05": "supported", "C06": "contradicted"}, 0, 0
+    for study in simulate([-0.5, 0, 0, 0, 1.5, -0.5], seed=2):
+        judged = {c: v for c, (_, v) in study.items() if c in ("C02", "C03", "C04", "C05", "C06")}
+        equal = study["C09"][1] == "supported"
+        false += equal or any(v not in ("inconclusive", true.get(c)) for c, v in judged.items())
+        power_of_true += judged["C05"] == "supported"
     assert _within(false, STUDIES, 0.05)
+    assert power_of_true > 0.9 * STUDIES
 
 
 def test_intervals_cover_and_power_is_what_it_says(simulate):
     effect, single = -0.45, [_difference("dmp", "better")]
-    found = simulate([0, 0, effect, 0, 0, 0], seed=3, pieces=single)
-    low, high = (np.array([e[name][0] for e in found]) for name in ("low", "high"))
-    covered = np.sum((low <= effect) & (effect <= high))
-    assert stats.binomtest(int(covered), STUDIES, 0.95).pvalue > 1e-3
-    supported = sum(e["verdict"][0] == "supported" for e in found)
-    assert stats.binomtest(supported, STUDIES, power(effect / SD, SEEDS)).pvalue > 1e-3
-    assert all(e["verdict"][0] != "contradicted" for e in found)
+    studies = [study["C01"] for study in simulate([0, 0, effect, 0, 0, 0], 3, single)]
+    covered = sum(found.low <= effect <= found.high for found, _ in studies)
+    assert stats.binomtest(covered, STUDIES, 0.95).pvalue > 1e-3
+    verdicts = [verdict for _, verdict in studies]
+    expected = power(effect / SD, SEEDS)
+    assert 0.5 < expected < 0.9
+    assert stats.binomtest(verdicts.count("supported"), STUDIES, expected).pvalue > 1e-3
+    assert "contradicted" not in verdicts
 
 
-def test_intervals_of_several_baselines_cover():
+def test_intervals_cover_where_baselines_are_the_units():
     # Seeds of a baseline share its effect: as units, seeds would cover far too rarely.
     rng, covered, naive = np.random.default_rng(4), 0, 0
     baselines = np.arange(12) % 4
-    for _ in range(2000):
+    for _ in range(1000):
         shift = rng.normal(0, 1, size=4)[baselines]
         values = np.column_stack([shift + rng.normal(0, 0.3, 12), np.zeros(12)])
         found = contrast(values, (1, -1), baselines)
         covered += found.low <= 0 <= found.high
         found = contrast(values, (1, -1), np.zeros(12))
         naive += found.low <= 0 <= found.high
-    assert stats.binomtest(covered, 2000, 0.95).pvalue > 1e-3
-    assert naive < 0.85 * 2000
+    assert stats.binomtest(covered, 1000, 0.95).pvalue > 1e-3
+    assert naive < 0.85 * 1000
 
 
-def test_divergence_keeps_its_level(make, table, rows):
+def test_divergence_keeps_its_level(make):
     rng = np.random.default_rng(5)
     piece = {"test": "divergence", "task": "unconditional", "variant": "dmp",
              "against": "baseline", "predicts": "more"}  # fmt: skip
-    claims, false = make(piece), 0
-    results = table(rows({"dmp": np.zeros(8), "baseline": np.zeros(8)}, metric="diverged"))
-    for _ in range(300):
-        drawn = results.assign(value=(rng.random(16) < 0.4).astype(float))
-        false += evaluate(claims, drawn)["verdict"][0] != "inconclusive"
-    assert _within(false, 300, 0.05)
+    [(_, _, evidence)] = make(piece).pieces()
+    found = [
+        divergence(evidence, SimpleNamespace(diverged=lambda *_: rng.random(8) < 0.4))
+        for _ in range(STUDIES)
+    ]
+    assert _within(sum(f.p < 0.05 for f in found), STUDIES, 0.05)
+    # The difference of the true shares is 0.
+    covered = sum(f.low <= 0 <= f.high for f in found)
+    assert stats.binomtest(covered, STUDIES, 0.95, alternative="less").pvalue > 1e-3

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -17,6 +17,10 @@ DIFFERENCE = {
     "test": "difference", "task": "unconditional", "variant": "dmp", "against": "baseline",
     "predicts": "better",
 }  # fmt: skip
+# The fixtures are plain functions, which nothing changes between examples.
+PROPERTY = settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 TUNED = DIFFERENCE | {"variant": "fine-tuning"}
 
 
@@ -145,7 +149,7 @@ def test_what_cannot_be_compared_is_refused(make, table, rows, change, message):
         evaluate(make(DIFFERENCE), results)
 
 
-@settings(max_examples=25, deadline=None)
+@PROPERTY
 @given(order=st.permutations(range(12)), relabelled=st.permutations(range(4)))
 def test_order_of_rows_and_names_of_seeds_do_not_matter(make, table, rows, order, relabelled):
     claims = make(DIFFERENCE, TUNED)
@@ -156,7 +160,7 @@ def test_order_of_rows_and_names_of_seeds_do_not_matter(make, table, rows, order
     pd.testing.assert_frame_equal(first, evaluate(claims, renamed), rtol=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@PROPERTY
 @given(st.lists(st.tuples(st.floats(1, 20), st.floats(1, 20)), min_size=3, max_size=5))
 def test_swapped_arms_mirror(make, table, rows, pairs):
     a, b = np.round(np.array(pairs).T, 3)
@@ -177,7 +181,7 @@ def test_swapped_arms_mirror(make, table, rows, pairs):
         ((SMALLER, SMALLER - 0.1), "supported"),
         ((SMALLER, NOISE), "inconclusive"),
         ((SMALLER, 2 * BASE - SMALLER), "contradicted"),
-        ((NOISE, NOISE - 0.01), "inconclusive"),
+        ((NOISE, 2 * NOISE - BASE), "inconclusive"),
         ((SMALLER, None), "supported"),
     ],
 )
@@ -189,7 +193,7 @@ def test_a_claim_needs_all_of_its_evidence(make, table, rows, arms, verdict):
     found = {variant: values for variant, values in found.items() if values is not None}
     row = summarise(evaluate(claims, table(rows(found))), claims).iloc[0]
     assert row.verdict == verdict
-    assert row.reason.startswith("of 2 pieces of evidence") or arms == (NOISE, NOISE)
+    assert row.reason.startswith("of 2 pieces of evidence ")
     assert row.contradicted_in_paper == "Table 9"
 
 

@@ -77,7 +77,6 @@ def test_comparisons_show_the_primary_endpoint_then_the_denoising_loss(
 ):
     frame = make_page(study, scale, measure, baselines).tables[1].frame
     assert frame["Metric"].drop_duplicates().tolist() == ["FID ↓", "Denoising MSE ↓"]
-    assert frame["Claims"].tolist()[:3] == ["C02, C09", "–", "C05"]
     assert "nan" not in frame.to_string().lower()
 
 

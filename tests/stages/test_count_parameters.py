@@ -7,7 +7,7 @@ import pytest
 
 from dmp.layout import Layout
 from dmp.stages.count_parameters import count_parameters
-from dmp.stages.tables import render
+from dmp.stages.pages import write_pages
 from dmp.studies import load_plan
 
 ABLATIONS = Path(__file__).parents[2] / "ablations"
@@ -18,7 +18,7 @@ def layout(tmp_path_factory):
     layout = Layout(tmp_path_factory.mktemp("results"), "digits")
     plan = load_plan("digits", ABLATIONS)
     count_parameters(plan, layout)
-    render(plan, layout, "table1")
+    write_pages(plan, layout, ["table1"])
     return layout
 
 

@@ -4,21 +4,25 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from harness import ROOT, edit_yaml, make_tiny
 
 from dmp.errors import DMPError
+from dmp.files import read_json, write_json
 from dmp.layout import Layout
 from dmp.stages.collect import collect_baselines, collect_results
-from dmp.stages.common import Context, load_weights, pretrained_backbone
-from dmp.stages.evaluate import evaluate_run, sample_run
+from dmp.stages.common import Context, TaskData, load_weights, pretrained_backbone, task_data
+from dmp.stages.evaluate import evaluate_run
 from dmp.stages.prepare import make_reference, train_extractor
 from dmp.stages.pretrain import pretrain
 from dmp.stages.run import complete_run, train_run
+from dmp.stages.sample import sample_run
 from dmp.statistics.results import read_results
 from dmp.statistics.study import comparisons
 from dmp.studies import load_plan
@@ -49,43 +53,160 @@ def context(prepared, tmp_path) -> Context:
     return Context.open(load_plan("smoke", ablations), tmp_path / "results")
 
 
+def data_of(context: Context, run) -> TaskData:
+    return task_data(context, TASK, run.config)
+
+
 def files(layout: Layout, run) -> dict[str, bytes]:
     folder = layout.run(run.task, run.variant, run.seed)
     names = ("metrics.csv", "protocols.json", "weights.safetensors", "samples.png")
     return {name: (folder / name).read_bytes() for name in names}
 
 
-@pytest.mark.parametrize("variant", ["baseline", "fine-tuning", "prompt-tuning", "dmp"])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        *("baseline", "fine-tuning", "prompt-tuning", "dmp", "continued", "released"),
+        *("fine-tuning,ema_decay=0.9", "dmp,position=prepend", "dmp,prompt_init=0.1"),
+    ],
+)
 def test_stages_apart_give_the_bytes_of_stages_together(context, variant):
     run = context.plan.run(TASK, variant, 0)
     complete_run(context, run)
     together = files(context.layout, run)
     shutil.rmtree(context.layout.run(TASK, variant, 0))
-    train_run(context, run)
-    sample_run(context, run, load_weights(context, run)[0])
-    evaluate_run(context, run, load_weights(context, run)[0])
+    data = data_of(context, run)
+    train_run(context, run, data)
+    sample_run(context, run, data)
+    evaluate_run(context, run, data)
     assert files(context.layout, run) == together
 
 
 def test_baseline_trains_nothing_and_dmp_saves_only_the_patch(context):
     for variant, names in (("baseline", set()), ("dmp", {"prompts", "gate.linear.weight"})):
         run = context.plan.run(TASK, variant, 0)
-        train_run(context, run)
+        train_run(context, run, data_of(context, run))
         tensors, _ = load_tensors(context.layout.weights(TASK, variant, 0))
         assert names <= set(tensors)
         assert len(tensors) <= 3
 
 
+def metrics(context: Context, run) -> pd.DataFrame:
+    table = pd.read_csv(context.layout.metrics(run.task, run.variant, run.seed))
+    return table.set_index(["metric", "bin", "iteration"])["value"].sort_index()
+
+
+def with_task(context: Context, task) -> Context:
+    """The context with its one task changed."""
+    scale = context.plan.scale.model_copy(update={"tasks": {TASK: task}})
+    return replace(context, plan=replace(context.plan, scale=scale))
+
+
+def test_patch_that_is_no_no_op_is_measured_before_training_too(context):
+    baseline, prepend = (
+        context.plan.run(TASK, variant, 0) for variant in ("baseline", "dmp,position=prepend")
+    )
+    for run in (baseline, prepend):
+        complete_run(context, run)
+    found = metrics(context, prepend)
+    assert {0, 10} == set(found.loc["fid", "all"].index)
+    before = metrics(context, baseline)["denoising_mse", "all", 0]
+    # Zero keys take attention away from the tokens.
+    assert found["denoising_mse", "all", 0] != pytest.approx(before, rel=1e-6)
+
+
+def test_curve_is_measured_on_the_way(context):
+    task = context.plan.scale.tasks[TASK]
+    training = task.training.model_copy(update={"curve": 2})
+    other = with_task(context, task.model_copy(update={"training": training}))
+    run = other.plan.run(TASK, "dmp", 0)
+    complete_run(other, run)
+    assert set(metrics(other, run).loc["fid", "all"].index) == {5, 10}
+    # The rest of the run is that of one without a curve.
+    plain = context.plan.run(TASK, "dmp", 0)
+    with_curve = metrics(other, run)
+    complete_run(context, plain)
+    without = metrics(context, plain)
+    assert with_curve["fid", "all", 10] == without["fid", "all", 10]
+
+
+def test_training_that_is_not_finite_is_an_outcome_of_the_run(context):
+    run = context.plan.run(TASK, "fine-tuning,learning_rate=1e30", 0)
+    complete_run(context, run)
+    assert metrics(context, run).to_dict() == {("diverged", "all", 10): 1.0}
+    fine = context.plan.run(TASK, "dmp", 0)
+    complete_run(context, fine)
+    assert metrics(context, fine)["diverged", "all", 10] == 0
+
+
+def test_held_out_loss_beyond_the_threshold_counts_as_diverged(context):
+    run = context.plan.run(TASK, "prompt-tuning,prompt_init=300", 0)
+    path = context.layout.convergence(TASK, 0)
+    record = read_json(path)
+    for baseline, diverged in ((record["denoising_mse"], 0), (0.5, 1)):
+        write_json(path, record | {"denoising_mse": baseline})
+        complete_run(context, run)
+        found = metrics(context, run)
+        assert (found["denoising_mse", "all", 10] > 1.5 * baseline) == diverged
+        assert found["diverged", "all", 10] == diverged
+
+
+def test_gate_is_recorded_before_and_after_training(context):
+    run = context.plan.run(TASK, "dmp", 0)
+    complete_run(context, run)
+    found = metrics(context, run)
+    with np.load(context.layout.gate(TASK, "dmp", 0)) as file:
+        weights, timesteps = file["weights"], file["timesteps"]
+    assert weights.shape == (len(timesteps), 2, 16)
+    np.testing.assert_allclose(weights.sum(axis=2), 1, rtol=1e-5)
+    assert 0 < found["gate_entropy", "all", 0] < found["gate_entropy", "all", 10] <= np.log(16)
+    plain = context.plan.run(TASK, "prompt-tuning", 0)
+    complete_run(context, plain)
+    assert "gate_entropy" not in metrics(context, plain).index.get_level_values(0)
+    with np.load(context.layout.gate(TASK, "prompt-tuning", 0)) as file:
+        assert not file.files
+
+
+def test_load_loss_as_written_changes_no_weight_and_no_number(context):
+    """Table 4e's two pairs are repetitions of the same run."""
+    outcomes = []
+    for variant in ("dmp", "dmp,load_weight=0"):
+        run = context.plan.run(TASK, variant, 0)
+        complete_run(context, run)
+        weights = load_tensors(context.layout.weights(TASK, run.variant, 0))[0]
+        outcomes.append((weights, metrics(context, run)))
+    (first, numbers), (second, others) = outcomes
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    pd.testing.assert_series_equal(numbers, others, check_exact=True)
+
+
+def test_another_sampling_seed_changes_samples_and_not_weights(context):
+    runs = [context.plan.run(TASK, name, 0) for name in ("dmp", "dmp,sampling_seed=7")]
+    for run in runs:
+        complete_run(context, run)
+    paths = [(context.layout.weights, context.layout.samples)] * 2
+    weights, samples = zip(
+        *(
+            (load_tensors(w(TASK, run.variant, 0))[0], np.load(s(TASK, run.variant, 0))["images"])
+            for run, (w, s) in zip(runs, paths, strict=True)
+        ),
+        strict=True,
+    )
+    assert torch.equal(weights[0]["prompts"], weights[1]["prompts"])
+    assert not np.array_equal(*samples)
+
+
 def test_batch_size_of_sampling_changes_no_sample_beyond_rounding(context):
     run = context.plan.run(TASK, "baseline", 0)
-    train_run(context, run)
+    data = data_of(context, run)
+    train_run(context, run, data)
     images = []
     for size in (128, 50):
         execution = context.plan.scale.execution.model_copy(update={"sampling_batch_size": size})
         scale = context.plan.scale.model_copy(update={"execution": execution})
         plan = type(context.plan)(context.plan.name, scale, context.plan.studies, {})
         other = Context(plan, context.layout, context.device)
-        sample_run(other, run, load_weights(other, run)[0])
+        sample_run(other, run, data)
         images.append(np.load(context.layout.samples(TASK, "baseline", 0))["images"].astype(int))
     difference = abs(images[0] - images[1])
     assert difference.max() <= 1
@@ -96,9 +217,9 @@ def test_seeds_are_nested_in_their_baselines_and_the_statistics_follow(context):
     study = context.plan.study("table2")
     for task, variant, seed in context.plan.runs("table2"):
         complete_run(context, context.plan.run(task, variant, seed))
-    collect_results(context.plan, context.layout)
-    collect_baselines(context.plan, context.layout)
-    results = read_results(context.layout.results_table())
+    collect_results(context.plan, context.layout, "tables")
+    collect_baselines(context.plan, context.layout, "tables")
+    results = read_results(context.layout.results_table("tables"))
     nested = results.drop_duplicates(["seed"]).set_index("seed")["baseline_seed"].to_dict()
     assert nested == {0: 0, 1: 1, 2: 0, 3: 1}
     # Four seeds on two baselines: the baseline is the unit of inference.
@@ -107,7 +228,7 @@ def test_seeds_are_nested_in_their_baselines_and_the_statistics_follow(context):
 
 def test_weights_of_another_configuration_are_refused(context):
     run = context.plan.run(TASK, "dmp", 0)
-    train_run(context, run)
+    train_run(context, run, data_of(context, run))
     other = context.plan.run(TASK, "dmp,selection=uniform", 0)
     source = context.layout.weights(TASK, "dmp", 0)
     target = context.layout.weights(TASK, other.variant, 0)
@@ -137,12 +258,13 @@ def test_truncated_weights_are_refused(context):
     path = context.layout.pretrained_weights(TASK, 0)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(DMPError, match=r"weights.safetensors is truncated or corrupt"):
-        train_run(context, context.plan.run(TASK, "dmp", 0))
+        run = context.plan.run(TASK, "dmp", 0)
+        train_run(context, run, data_of(context, run))
 
 
 def test_missing_run_is_named_when_numbers_are_gathered(context):
     with pytest.raises(DMPError, match=r"metrics.csv does not exist: the run unconditional/base"):
-        collect_results(context.plan, context.layout)
+        collect_results(context.plan, context.layout, "tables")
 
 
 def test_convergence_is_recorded_with_its_fids(prepared):

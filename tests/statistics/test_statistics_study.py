@@ -35,7 +35,7 @@ def make_study(**changes):
             for variant, number in PAPER.items()
         ],
         comparisons=[
-            SimpleNamespace(task=task, variant=variant, against="baseline", claims=["C01", "C02"])
+            SimpleNamespace(task=task, variant=variant, against="baseline")
             for task in every
             for variant in ("dmp", "fine-tuning")
         ],
@@ -55,6 +55,7 @@ def make_results(seeds=4, baselines=1):
                 "baseline_seed": seed % baselines,
                 "metric": metric,
                 "bin": bin_,
+                "iteration": 0 if variant == "baseline" else 300,
                 "value": rng.normal(10, 1),
                 "samples": 1438,
                 "protocol": "p1",
@@ -103,7 +104,7 @@ def test_comparison_agrees_with_scipy():
     assert row["mean"] == pytest.approx(
         (values(results, "dmp") - values(results, "baseline")).mean()
     )
-    assert (row.against, row.n, row.unit, row.claims) == ("baseline", 4, "seed", "C01;C02")
+    assert (row.against, row.n, row.unit) == ("baseline", 4, "seed")
 
 
 def test_tables_have_one_row_per_metric_in_the_order_of_the_study():
@@ -121,7 +122,7 @@ def test_cell_that_is_not_run_says_why_and_has_no_number():
     row = pick(
         cells(make_results(), make_study()), task="text-conditional", variant="dmp", metric="fid"
     )
-    assert row.status == NOT_BUILT
+    assert row.status == f"not run at this scale: {NOT_BUILT}"
     assert row[["mean", "low", "high", "sd", "seeds", "samples"]].isna().all()
     assert row.paper == 5.87
 
@@ -162,6 +163,28 @@ def test_several_baselines_become_the_unit():
     difference = values(results, "dmp") - values(results, "baseline")
     by_baseline = [difference[::2].mean(), difference[1::2].mean()]
     assert found.p_t == pytest.approx(stats.ttest_1samp(by_baseline, 0).pvalue)
+
+
+def test_measurements_before_the_last_iteration_do_not_enter():
+    results = make_results()
+    earlier = results[results["variant"] == "dmp"].assign(iteration=100, value=1e9)
+    more = pd.concat([earlier, results], ignore_index=True)
+    for table in (cells, comparisons):
+        pd.testing.assert_frame_equal(table(more, make_study()), table(results, make_study()))
+
+
+def test_a_cell_with_a_run_that_was_not_finite_has_no_mean_over_the_others():
+    results = make_results()
+    lost = where(results, task=TASKS[0], variant="dmp", seed=1)
+    diverged = results[lost].iloc[:1].assign(metric="diverged", value=1.0)
+    results = pd.concat([results[~lost], diverged], ignore_index=True)
+    told = "diverged: not finite in 1 of 4 seeds"
+    row = pick(cells(results, make_study()), task=TASKS[0], variant="dmp", metric="fid")
+    assert row.status == told
+    assert np.isnan(row["mean"])
+    found = comparisons(results, make_study())
+    assert pick(found, task=TASKS[0], variant="dmp", metric="fid").status == told
+    assert pick(found, task=TASKS[1], variant="dmp", metric="fid").status == "ok"
 
 
 def test_timestep_bins_do_not_enter():
@@ -212,7 +235,7 @@ def test_scale_at_which_nothing_is_run_still_gives_a_table():
     for cell in study.cells:
         cell.not_run = "needs a cluster"
     empty = make_results().iloc[:0]
-    assert (cells(empty, study)["status"] == "needs a cluster").all()
+    assert (cells(empty, study)["status"] == "not run at this scale: needs a cluster").all()
     assert comparisons(empty, study)["p_t_holm"].isna().all()
 
 
@@ -275,6 +298,6 @@ def test_runs_from_different_baselines_do_not_pair():
 
 
 def test_comparison_of_a_cell_that_the_study_lacks_is_refused():
-    stray = SimpleNamespace(task=TASKS[0], variant="dmp", against="lora", claims=[])
+    stray = SimpleNamespace(task=TASKS[0], variant="dmp", against="lora")
     with pytest.raises(DMPError, match="study table2 has no cell unconditional/lora"):
         comparisons(make_results(), make_study(comparisons=[stray]))

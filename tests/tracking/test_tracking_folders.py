@@ -40,7 +40,7 @@ def folder(tmp_path):
     (folder / "config.json").write_text(json.dumps(CONFIG))
     (folder / "provenance.json").write_text(json.dumps(PROVENANCE))
     (folder / "log.jsonl").write_text('{"step": 40, "time": 1.0, "loss": 0.5}\n')
-    (folder / "metrics.csv").write_text("metric,bin,value\nfid,all,20.5\n")
+    (folder / "metrics.csv").write_text("metric,bin,iteration,value\nfid,all,30,20.5\n")
     (folder / "samples.png").write_bytes(b"png")
     (folder / "weights.safetensors").write_bytes(b"weights")
     return folder

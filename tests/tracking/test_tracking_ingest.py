@@ -40,7 +40,9 @@ def make_run(folder, seed=0, records=((10, 0.5), (20, 0.25)), settings=None):
     provenance |= {"started": "2026-01-31T12:00:00Z", "finished": "2026-01-31T12:00:01Z"}
     (folder / "provenance.json").write_text(json.dumps(provenance))
     write_log(folder, records)
-    (folder / "metrics.csv").write_text("metric,bin,value\nfid,all,20.5\nfid,0-99,1e-300\n")
+    (folder / "metrics.csv").write_text(
+        "metric,bin,iteration,value\nfid,all,30,20.5\nfid,0-99,30,1e-300\n"
+    )
     (folder / "samples.png").write_bytes(b"\x89PNG")
     return folder
 

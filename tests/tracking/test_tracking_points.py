@@ -100,10 +100,10 @@ def test_corrupt_line_is_named_with_its_file(path, line, named):
 def test_final_metrics_are_named_by_metric_and_bin(tmp_path):
     path = tmp_path / "metrics.csv"
     path.write_text(
-        "metric,bin,value,samples,protocol,evaluator\n"
-        "fid,all,115.95326377171438,256,1a,classifier\n"
-        "denoising_mse,0-99,0.1,718,2b,held-out images\n"
-        "denoising_mse,all,nan,718,2b,held-out images\n"
+        "metric,bin,iteration,value,samples,protocol,evaluator\n"
+        "fid,all,30,115.95326377171438,256,1a,classifier\n"
+        "denoising_mse,0-99,30,0.1,718,2b,held-out images\n"
+        "denoising_mse,all,30,nan,718,2b,held-out images\n"
     )
 
     fid, binned, whole = read_metrics(path, time_ms=7, step=30)
@@ -120,11 +120,14 @@ def test_final_metrics_are_named_by_metric_and_bin(tmp_path):
     [
         ("", "no column 'bin'"),
         ("metric,value\nfid,1\n", "no column 'bin'"),
-        ("metric,bin,value\nfid,all,\n", "line 2: value = ''"),
-        ("metric,bin,value\nfid,all\n", "line 2: value = None"),
-        ("metric,bin,value\nfid,all,low\n", "line 2: value = 'low'"),
-        ("metric,bin,value\nfid,all,1\nfid,all,2\n", "line 3: final/fid is listed twice"),
-        ("metric,bin,value\nf?d,all,1\n", "line 2: MLflow cannot take the name 'final/f?d'"),
+        ("metric,bin,iteration,value\nfid,all,30,\n", "line 2: value = ''"),
+        ("metric,bin,iteration,value\nfid,all,30\n", "line 2: value = None"),
+        ("metric,bin,iteration,value\nfid,all,30,low\n", "line 2: value = 'low'"),
+        (
+            "metric,bin,iteration,value\nfid,all,30,1\nfid,all,30,2\n",
+            "line 3: fid is listed twice at iteration 30",
+        ),
+        ("metric,bin,iteration,value\nf?d,all,30,1\n", "line 2: MLflow cannot take the name 'f?d'"),
     ],
 )
 def test_corrupt_metrics_are_named_with_their_file(tmp_path, text, named):
@@ -162,3 +165,14 @@ def test_corrupt_convergence_is_named(tmp_path, text):
 
     with pytest.raises(DMPError, match=r"convergence\.json"):
         read_convergence(path, 0, 0)
+
+
+def test_what_was_measured_on_the_way_is_a_history(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("metric,bin,iteration,value\nfid,all,30,5\nkid,all,30,1\nfid,all,0,9\n")
+    assert read_metrics(path, 7, 30) == [
+        Point("final/fid", 5.0, 7, 30),
+        Point("curve/fid", 9.0, 7, 0),
+        Point("curve/fid", 5.0, 7, 30),
+        Point("final/kid", 1.0, 7, 30),
+    ]

@@ -77,6 +77,11 @@ def test_workflow_recovers_from_a_cancelled_job_and_gives_the_bytes_of_a_local_r
     assert local.returncode == 0, local.stdout + local.stderr
     # Every row holds the commit, so a commit made meanwhile changes bytes for no fault of the code.
     assert head() == commit, "the commit changed during the test; run it again on a quiet checkout"
-    for name in ("results.csv", "baselines.csv", "tables/table2.md", "tables/table1.md"):
+    for name in (
+        "numbers/tables.csv",
+        "numbers/tables-baselines.csv",
+        "tables/table2.md",
+        "tables/table1.md",
+    ):
         first, second = (tmp_path / folder / "smoke" / name for folder in ("slurm", "local"))
         assert first.read_bytes() == second.read_bytes(), name

@@ -55,12 +55,12 @@ def test_tables_hold_what_the_runs_computed(finished):
 
 def test_unconverged_baseline_marks_the_table(finished):
     text = (finished[0] / "smoke/tables/table2.md").read_text()
-    baselines = pd.read_csv(finished[0] / "smoke/baselines.csv")
+    baselines = pd.read_csv(finished[0] / "smoke/numbers/tables-baselines.csv")
     assert ("†" in text) == (not baselines["converged"].all())
 
 
 def test_every_row_says_where_it_came_from(finished):
-    rows = pd.read_csv(finished[0] / "smoke/results.csv")
+    rows = pd.read_csv(finished[0] / "smoke/numbers/tables.csv")
     assert not rows.isna().any().any()
     for path in (finished[0] / "smoke/runs").rglob("config.json"):
         config = json.loads(path.read_text())
@@ -81,6 +81,17 @@ def test_variants_of_a_seed_share_their_noise(finished):
     paired = abs(images["dmp", 0] - images["baseline", 0]).mean()
     unpaired = abs(images["baseline", 1] - images["baseline", 0]).mean()
     assert 0 < paired < 0.2 * unpaired
+
+
+def test_every_claim_has_a_verdict_and_figures(finished):
+    results = finished[0] / "smoke"
+    evaluated = pd.read_csv(results / "claims.csv")
+    assert set(evaluated["claim"]) == {"C02", "C06", "C17"}
+    text = (results / "claims.md").read_text()
+    assert "none of them may be believed" in text
+    for name in ("claims-forest", "claims-paper"):
+        for suffix in (".svg", ".pdf", ".png"):
+            assert (results / "figures/claims" / f"{name}{suffix}").stat().st_size > 1000
 
 
 def test_mlflow_holds_every_run(finished):
@@ -119,7 +130,7 @@ def test_edited_cell_reruns_that_cell_and_what_hangs_on_it(finished):
     try:
         edit_yaml(path, change)
         assert jobs(snakemake("tables", results, ablations, "--cores", "1", "-n")) == {
-            **{"variant_smoke": 1, "collect": 1, "collect_study": 1, "table": 1, "track": 1},
+            **{"variant_smoke": 1, "collect_smoke": 2, "pages_smoke": 1, "track": 1},
             **{"tables": 1, "total": 6},
         }
     finally:
@@ -143,6 +154,12 @@ def test_added_seed_leaves_the_baseline_alone(finished):
 def test_same_bytes_for_one_core_and_two_and_any_order(finished, tmp_path):
     results, ablations = finished
     snakemake("tables", tmp_path / "again", ablations, "--cores", "1")
-    for name in ("results.csv", "baselines.csv", "tables/table2.csv", "tables/table2.md"):
+    for name in (
+        "numbers/tables.csv",
+        "numbers/tables-baselines.csv",
+        "tables/table2.csv",
+        "tables/table2.md",
+        "figures/table2/table2-denoising-unconditional.svg",
+    ):
         first, second = (folder / "smoke" / name for folder in (results, tmp_path / "again"))
         assert first.read_bytes() == second.read_bytes(), name

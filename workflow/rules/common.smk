@@ -96,11 +96,23 @@ def slices_of_seeds(wildcards):
 def runs_of(wildcards):
     """Metrics and convergence that a table of numbers gathers."""
     p, files = plan(wildcards.scale), layout(wildcards.scale)
-    scope = wildcards.get("scope", "tables")
     return [
-        *(files.metrics(*run) for run in p.runs(scope)),
-        *(files.convergence(*baseline) for baseline in p.baselines(scope)),
+        *(files.metrics(*run) for run in p.runs(wildcards.scope)),
+        *(files.convergence(*baseline) for baseline in p.baselines(wildcards.scope)),
     ]
+
+
+def scopes_of(scale, target):
+    """The tables of numbers that a target needs: of each of its studies, and of all its runs."""
+    claims = ["claims"] if target == "tables" and plan(scale).claims else []
+    studies = [s for s in plan(scale).targeted(target) if s in plan(scale).studies]
+    return [*studies, target, *claims]
+
+
+def numbers_files(scale, target):
+    files = layout(scale)
+    tables = (files.results_table, files.baselines_table)
+    return [table(scope) for scope in scopes_of(scale, target) for table in tables]
 
 
 def numbers_of(wildcards):
@@ -112,27 +124,63 @@ def numbers_of(wildcards):
 
 def artifacts_of(wildcards):
     """What figures draw beside numbers: samples, gates, logs; a run writes all of them at once."""
-    p, files = plan(wildcards.scale), layout(wildcards.scale)
-    return [
-        path for run in p.runs(wildcards.study) for path in (files.samples(*run), files.gate(*run))
-    ]
+    p, files, study = plan(wildcards.scale), layout(wildcards.scale), wildcards.study
+    if study in p.parameter_studies or not p.study(study).figures:
+        return []
+    return [path for run in p.runs(study) for path in (files.samples(*run), files.gate(*run))]
+
+
+def page_files(files, study, **labels):
+    """What a study's page consists of; the tables and figures stand in the report."""
+    shown = report(
+        files.tables / f"{study}.html",
+        caption="../report/table.rst",
+        category="Tables",
+        labels={"study": study, **labels},
+    )
+    others = [files.tables / f"{study}{suffix}" for suffix in (".csv", ".md", ".tex")]
+    return [shown, *others, figure_folder(files, study)]
+
+
+def figure_folder(files, study):
+    return report(
+        directory(files.figures(study)),
+        patterns=["{figure}.png"],
+        caption="../report/figure.rst",
+        category="Figures",
+        labels={"study": study, "figure": "{figure}"},
+    )
 
 
 def pages_of(scale, target):
-    """The table and the figures of each study with a target."""
-    p, files = plan(scale), layout(scale)
-    pages = []
-    for study in p.targeted(target):
-        pages.append(files.tables / f"{study}.md")
-        if study in p.studies and p.studies[study].figures:
-            pages.append(files.figures(study))
-    return pages
+    """The pages of all studies with a target."""
+    files = layout(scale)
+    return [path for s in plan(scale).targeted(target) for path in page_files(files, s)]
+
+
+def page_inputs(scale, target):
+    """What the pages of all studies with a target are made from."""
+    jobs = [SimpleNamespace(scale=scale, study=s) for s in plan(scale).targeted(target)]
+    return sorted({p for job in jobs for p in [*numbers_of(job), *artifacts_of(job)]})
+
+
+def speed_inputs(scale):
+    tasks = [SimpleNamespace(scale=scale, task=task) for task in plan(scale).speed_arms()]
+    seed = plan(scale).seeds[0]
+    return [p for job in tasks for p in [*baselines_of(job, [seed]), *captions_of(job)]]
+
+
+def known_scales():
+    return [name for name in scale_names(ABLATIONS) if name in {SCALE, "smoke"}]
+
+
+def batched(name):
+    return plan(name).scale.execution.job == "batch"
 
 
 def scales_that_run(job):
-    # Both ways of running a scale make the same files; the scale says which rule is its own.
-    names = [name for name in scale_names(ABLATIONS) if name in {SCALE, "smoke"}]
-    return [name for name in names if plan(name).scale.execution.job == job]
+    # All ways of running a scale make the same files; the scale says which rule is its own.
+    return [name for name in known_scales() if plan(name).scale.execution.job == job]
 
 
 def outputs_of(files, task, variant, seed):

@@ -1,47 +1,99 @@
 # From the numbers of the runs to tables, figures and verdicts: no torch from here on.
+#
+# Each study gathers its own numbers and has a page of its own, its tables and figures, so that an
+# edit renders that page alone. Where a job does many variants, one job does all pages too.
 
 
 localrules:
-    collect,
-    collect_scope,
-    table,
-    figures,
     claims,
     track,
 
 
-rule collect:
-    input:
-        runs_of,
-    output:
-        results=FILES.results_table("tables"),
-        baselines=FILES.baselines_table("tables"),
-    log:
-        FILES.root / "logs/collect.log",
-    params:
-        where=where,
-        runs=lambda w: plan(w.scale).results_slice("tables"),
-    message:
-        "Gathering the numbers of the paper's tables"
-    shell:
-        "dmp collect tables {params.where} > {log} 2>&1"
+for name in [name for name in known_scales() if not batched(name)]:
+
+    rule:
+        name:
+            f"collect_{name}"
+        input:
+            runs_of,
+        output:
+            results=FILES.results_table("{scope}"),
+            baselines=FILES.baselines_table("{scope}"),
+        log:
+            FILES.root / "logs/collect/{scope}.log",
+        wildcard_constraints:
+            scale=name,
+        localrule: True
+        params:
+            where=where,
+            runs=lambda w: plan(w.scale).results_slice(w.scope),
+        message:
+            "Gathering the numbers of {wildcards.scope}"
+        shell:
+            "dmp collect {wildcards.scope} {params.where} > {log} 2>&1"
+
+    rule:
+        name:
+            f"pages_{name}"
+        input:
+            artifacts_of,
+            numbers_of,
+        output:
+            page_files(FILES, "{study}"),
+        log:
+            FILES.root / "logs/pages/{study}.log",
+        wildcard_constraints:
+            scale=name,
+        localrule: True
+        params:
+            where=where,
+            config=lambda w: plan(w.scale).study_slice(w.study),
+        message:
+            "Tables and figures of {wildcards.study}"
+        shell:
+            "dmp pages {wildcards.study} {params.where} > {log} 2>&1"
 
 
-rule collect_scope:
-    input:
-        runs_of,
-    output:
-        results=FILES.results_table("{scope}"),
-        baselines=FILES.baselines_table("{scope}"),
-    log:
-        FILES.root / "logs/collect/{scope}.log",
-    params:
-        where=where,
-        runs=lambda w: plan(w.scale).results_slice(w.scope),
-    message:
-        "Gathering the numbers of {wildcards.scope}"
-    shell:
-        "dmp collect {wildcards.scope} {params.where} > {log} 2>&1"
+for name in [name for name in known_scales() if batched(name)]:
+    for target in ("tables", "studies"):
+
+        rule:
+            name:
+                f"collect_{name}_{target}"
+            input:
+                *runs_of(SimpleNamespace(scale=name, scope=target)),
+            output:
+                numbers_files(name, target),
+            log:
+                layout(name).root / f"logs/collect/{target}.log",
+            localrule: True
+            params:
+                where=everywhere(name),
+                scopes=scopes_of(name, target),
+                runs=[plan(name).results_slice(scope) for scope in scopes_of(name, target)],
+            message:
+                "Gathering the numbers of {params.scopes}"
+            shell:
+                "dmp collect {params.scopes} {params.where} > {log} 2>&1"
+
+        rule:
+            name:
+                f"pages_{name}_{target}"
+            input:
+                *page_inputs(name, target),
+            output:
+                pages_of(name, target),
+            log:
+                layout(name).root / f"logs/pages/{target}.log",
+            localrule: True
+            params:
+                where=everywhere(name),
+                studies=plan(name).targeted(target),
+                config=[plan(name).study_slice(study) for study in plan(name).targeted(target)],
+            message:
+                "Tables and figures of {params.studies}"
+            shell:
+                "dmp pages {params.studies} {params.where} > {log} 2>&1"
 
 
 rule parameters:
@@ -58,45 +110,37 @@ rule parameters:
         "dmp parameters {params.where} > {log} 2>&1"
 
 
-rule table:
+rule speed:
     input:
-        numbers_of,
+        lambda w: speed_inputs(w.scale),
     output:
-        multiext(str(FILES.tables / "{study}"), ".csv", ".md", ".tex", ".html"),
+        FILES.speed_table,
     log:
-        FILES.root / "logs/table/{study}.log",
+        FILES.root / "logs/speed.log",
+    threads: threads_of
     params:
         where=where,
-        config=lambda w: plan(w.scale).study_slice(w.study),
+        arms=lambda w: plan(w.scale).speed_arms(),
     message:
-        "Table {wildcards.study}"
+        "Timing training and sampling"
     shell:
-        "dmp table {wildcards.study} {params.where} > {log} 2>&1"
-
-
-rule figures:
-    input:
-        artifacts_of,
-        results=FILES.results_table("{study}"),
-    output:
-        FILES.figures("{study}"),
-    log:
-        FILES.root / "logs/figures/{study}.log",
-    params:
-        where=where,
-        config=lambda w: plan(w.scale).study_slice(w.study),
-    message:
-        "Figures of {wildcards.study}"
-    shell:
-        "dmp figures {wildcards.study} {params.where} > {log} 2>&1"
+        "dmp speed {params.where} > {log} 2>&1"
 
 
 rule claims:
     input:
         FILES.parameters_table,
+        FILES.speed_table,
         results=FILES.results_table("claims"),
     output:
-        multiext(str(FILES.claims.with_suffix("")), ".md", ".csv", ".tex", ".html"),
+        report(
+            FILES.claims.with_suffix(".html"),
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"claims": "verdicts"},
+        ),
+        multiext(str(FILES.claims.with_suffix("")), ".md", ".csv", ".tex"),
+        figure_folder(FILES, "claims"),
     log:
         FILES.root / "logs/claims.log",
     params:

@@ -8,6 +8,8 @@ rule extractor:
         FILES.root / "logs/extractor/{dataset}.log",
     benchmark:
         FILES.root / "benchmarks/extractor/{dataset}.tsv"
+    # Baselines wait for this.
+    priority: 20
     threads: threads_of
     params:
         where=where,
@@ -25,6 +27,8 @@ rule reference:
         FILES.reference("{task}"),
     log:
         FILES.root / "logs/reference/{task}.log",
+    # Baselines wait for this.
+    priority: 20
     threads: threads_of
     params:
         where=where,
@@ -40,6 +44,8 @@ rule captions:
         FILES.captions("{task}"),
     log:
         FILES.root / "logs/captions/{task}.log",
+    # Baselines wait for this.
+    priority: 20
     threads: threads_of
     params:
         where=where,

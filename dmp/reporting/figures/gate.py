@@ -1,0 +1,125 @@
+"""What the gate does: weights over blocks, prompts and timesteps (Fig. 5)."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from dmp.config import Strict
+from dmp.errors import DMPError
+from dmp.reporting.figures.arms import cells_of, label, listed
+from dmp.reporting.figures.data import FigureData, Gate
+from dmp.reporting.figures.registry import figure
+from dmp.reporting.figures.style import WIDTH, empty_figure, finish
+
+_SEEDS, _TIMESTEPS = 3, 6
+# Its luminance rises evenly, in colour, in grey and for the colour-blind.
+_MAP = "cividis"
+# Above this multiple the scale is logarithmic, from a hundredth of an even weight.
+_LINEAR_UP_TO, _LOWEST = 10, 0.01
+
+
+class GateOptions(Strict):
+    """Options of ``gate``.
+
+    Attributes:
+        variant: whose gate; the first variant that has one if left out.
+
+    """
+
+    variant: str | None = None
+
+
+@figure("gate", GateOptions)
+def gate(study: Any, data: FigureData, task: str, options: GateOptions) -> Figure:
+    """Draw heat maps of blocks by prompts: a column for each of six timesteps, a row per seed.
+
+    Colours are weights in multiples of 1/K, the weight that K prompts have where the gate does not
+    prefer any; all maps share one scale.
+    """
+    title = f"{study.title} – {task}"
+    cells, notes = cells_of(study, task)
+    if options.variant is not None:
+        cells = [cell for cell in cells if cell.variant == options.variant]
+    gates: dict[int, Gate] = {}
+    for cell in cells:
+        gates = {s: g for s in data.seeds if (g := data.gate(task, cell.variant, s)) is not None}
+        if gates:
+            break
+    if not gates:
+        wanted = options.variant or "any variant"
+        return empty_figure(
+            title, data.scale, [*notes, f"No run of {wanted} has a gate's weights."]
+        )
+    missing = [seed for seed in data.seeds if seed not in gates]
+    if missing:
+        notes.append(f"{label(cell)}: {listed(missing)} missing.")
+    shown = dict(list(gates.items())[:_SEEDS])
+    if len(gates) > len(shown):
+        notes.append(f"{len(shown)} of {len(gates)} seeds are drawn.")
+    _same_shape(shown, f"{task}/{cell.variant}")
+    result = _draw(shown)
+    notes.append(
+        f"Gate of {label(cell)}: weights averaged over images. Blocks are counted from the input, "
+        f"those with prompts only. t is the timestep, 0 the least noisy."
+    )
+    return finish(result, title, data.scale, notes)
+
+
+def _same_shape(gates: dict[int, Gate], where: str) -> None:
+    shapes = {gate.weights.shape[1:] for gate in gates.values()}
+    if len(shapes) > 1:
+        raise DMPError(
+            f"{where}: the gates of its seeds have blocks and prompts {sorted(shapes)}; runs of "
+            f"one variant must have the same"
+        )
+
+
+def _draw(gates: dict[int, Gate]) -> Figure:
+    multiples = {
+        seed: gate.weights.astype(np.float64) * gate.weights.shape[2]
+        for seed, gate in gates.items()
+    }
+    norm, extend = colour_scale(np.concatenate([m.reshape(-1) for m in multiples.values()]))
+    first = next(iter(gates.values()))
+    count = min(_TIMESTEPS, len(first.timesteps))
+    blocks, prompts = first.weights.shape[1:]
+    result = Figure(figsize=(WIDTH, (0.45 + min(1.6, max(0.7, 0.11 * blocks))) * len(gates)))
+    grid = result.subplots(len(gates), count, squeeze=False, sharex=True, sharey=True)
+    for row, (seed, gate) in zip(grid, gates.items(), strict=True):
+        # All timesteps where there are few, else equally spaced ones with both ends.
+        chosen = np.linspace(0, len(gate.timesteps) - 1, count).round().astype(int)
+        for axes, index in zip(row, chosen, strict=True):
+            picture = axes.imshow(
+                multiples[seed][index],
+                norm=norm,
+                cmap=_MAP,
+                aspect="auto",
+                extent=(0.5, prompts + 0.5, blocks + 0.5, 0.5),
+            )
+            axes.grid(False)
+            if gate is first or not np.array_equal(gate.timesteps, first.timesteps):
+                axes.set_title(f"t = {gate.timesteps[index]}")
+        row[0].set_ylabel(f"Seed {seed}\nBlock")
+    for axes in grid[-1]:
+        axes.set_xlabel("Prompt")
+        axes.xaxis.set_major_locator(MaxNLocator(3, integer=True, min_n_ticks=1))
+    grid[0, 0].yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+    bar = result.colorbar(picture, ax=grid, extend=extend, pad=0.01, aspect=15 * len(gates))
+    bar.set_label(f"Weight in multiples of 1/{prompts}")
+    bar.ax.grid(False)
+    return result
+
+
+def colour_scale(multiples: np.ndarray) -> tuple[Normalize, str]:
+    """Return the scale of (n,) weights in multiples of 1/K, and which ends are cut off.
+
+    A gate that prefers nothing must look flat, so that the scale never spans less than 0.9 to 1.1.
+    """
+    low, high = float(multiples.min()), float(multiples.max())
+    if high <= _LINEAR_UP_TO:
+        return Normalize(min(low, 0.9), max(high, 1.1)), "neither"
+    # Weights far below 1/K are all the same to the prompt: nothing.
+    return LogNorm(_LOWEST, high), "min" if low < _LOWEST else "neither"

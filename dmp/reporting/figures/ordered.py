@@ -1,0 +1,87 @@
+"""A metric against an ordered list of variants, such as the number of patched blocks (Fig. 4)."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dmp.config import Strict
+from dmp.reporting.figures.arms import cells_of, find_arms, label
+from dmp.reporting.figures.data import FigureData
+from dmp.reporting.figures.registry import figure
+from dmp.reporting.figures.style import GREY, WIDTH, empty_figure, finish, looks
+from dmp.reporting.labels import metric_label, metric_name
+
+
+class OrderedOptions(Strict):
+    """Options of ``ordered``.
+
+    Attributes:
+        metric: what is drawn; the study's first if left out.
+
+    """
+
+    metric: str | None = None
+
+
+@figure("ordered", OrderedOptions)
+def ordered(study: Any, data: FigureData, task: str, options: OrderedOptions) -> Figure:
+    """Draw the cells in their order: mean with 95 % t interval, and a faint line for each seed."""
+    title = f"{study.title} – {task}"
+    metric = options.metric or study.metrics[0]
+    arms, notes = find_arms(study, data, task, metric, "last")
+    cells, _ = cells_of(study, task)
+    names = [label(cell) for cell in cells]
+    places = [place for place, cell in enumerate(cells) if cell.variant in arms]
+    if not places:
+        return empty_figure(title, data.scale, notes)
+    paper = {place: _number(cell.paper.get(metric)) for place, cell in enumerate(cells)}
+    paper = {place: value for place, value in paper.items() if value is not None}
+    result = Figure(figsize=(WIDTH if paper else 0.65 * WIDTH, 2.5))
+    panels = result.subplots(1, 2 if paper else 1, squeeze=False)[0]
+    found = [arms[cells[place].variant] for place in places]
+    _draw(panels[0], places, found)
+    panels[0].set_ylabel(f"{metric_label(metric)}, here")
+    if paper:
+        panels[1].plot(list(paper), list(paper.values()), "D-", color="black", mfc="white")
+        panels[1].set_ylabel(f"{metric_name(metric)}, paper")
+        panels[1].set_title("The paper's values (own axis)")
+    long = max(map(len, names)) * len(names) > 48
+    for axes in panels:
+        axes.set_xlim(-0.5, len(cells) - 0.5)
+        axes.set_xticks(range(len(cells)), names)
+        if long:
+            axes.tick_params(axis="x", labelrotation=35)
+            for text in axes.get_xticklabels():
+                text.set(ha="right", rotation_mode="anchor")
+    notes.append(
+        f"{max(len(arm.values) for arm in found)} seeds; thin lines join the values of one seed. "
+        f"Intervals are 95 % t intervals of each mean by itself; differences within a seed are "
+        f"surer than they show."
+    )
+    return finish(result, title, data.scale, notes)
+
+
+def _draw(axes: Axes, places: list[int], arms: list[Any]) -> None:
+    last = [arm.values.iloc[:, -1] for arm in arms]
+    for seed in sorted(set().union(*(values.index for values in last))):
+        y = [values.get(seed, np.nan) for values in last]
+        axes.plot(places, y, color="0.75", linewidth=0.8, zorder=1)
+    estimates = [arm.estimates().iloc[-1] for arm in arms]
+    mean = np.array([e["mean"] for e in estimates])
+    errors = [[e["mean"] - e["low"], e["high"] - e["mean"]] for e in estimates]
+    # NaN limits, of one unit, draw no bar.
+    look = looks(["dmp"])["dmp"]
+    axes.errorbar(
+        places, mean, yerr=np.array(errors).T, color=look.color, marker=look.marker, capsize=3,
+        label="mean",
+    )  # fmt: skip
+    axes.axhline(mean[0], color=GREY, linewidth=0.8, linestyle=(0, (1, 1)), zorder=0)
+
+
+def _number(text: float | str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

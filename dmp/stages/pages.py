@@ -1,0 +1,65 @@
+"""From the numbers of runs to a study's page: its tables and its figures; no torch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dmp.layout import Layout
+from dmp.reporting.figures import FigureData, write_figures
+from dmp.reporting.parameters import read_parameters, write_parameters
+from dmp.reporting.tables import write_table
+from dmp.statistics.results import read_baselines, read_results
+from dmp.statistics.study import cells, comparisons
+from dmp.statistics.variance import variances
+from dmp.studies import Plan
+
+
+def write_pages(plan: Plan, layout: Layout, names: Sequence[str] = ()) -> None:
+    """Write the tables of studies in every format, and their figures.
+
+    Args:
+        plan: the scale and its studies.
+        layout: where results are and pages go.
+        names: the studies; all of them if there are none.
+
+    Raises:
+        DMPError: unknown study, missing or inconsistent results.
+
+    """
+    for name in names or sorted({**plan.studies, **plan.parameter_studies}):
+        if name in plan.parameter_studies:
+            _parameters(plan, layout, name)
+        else:
+            _study(plan, layout, name)
+
+
+def _parameters(plan: Plan, layout: Layout, name: str) -> None:
+    parameters = read_parameters(layout.parameters_table)
+    rows = parameters[parameters["study"] == name]
+    write_parameters(plan.parameter_studies[name], rows, layout.tables)
+    _emptied(layout.figures(name))
+
+
+def _study(plan: Plan, layout: Layout, name: str) -> None:
+    study = plan.study(name)
+    results = read_results(layout.results_table(name))
+    write_table(
+        study,
+        plan.scale,
+        cells(results, study),
+        comparisons(results, study),
+        read_baselines(layout.baselines_table(name)),
+        layout.tables,
+        None if study.variance is None else variances(results, study),
+    )
+    directory = _emptied(layout.figures(name))
+    if study.figures:
+        data = FigureData(results, plan.scale, plan.seeds, layout)
+        write_figures(study, data, directory)
+
+
+def _emptied(directory: Path) -> Path:
+    """Return the folder, without the figures of an earlier version of the study."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in directory.iterdir():
+        path.unlink()
+    return directory

@@ -1,0 +1,518 @@
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+from scipy import stats
+
+from dmp.errors import DMPError
+from dmp.layout import Layout
+from dmp.reporting.figures import FIGURES, FigureData, write_figures
+from dmp.reporting.figures.arms import find_arms, midpoint
+from dmp.reporting.figures.denoising import linear_threshold
+from dmp.reporting.figures.gate import colour_scale
+from dmp.reporting.figures.lines import LINES_PER_PANEL, shares
+from dmp.reporting.figures.registry import parse_options
+from dmp.reporting.figures.samples import montage
+from dmp.reporting.figures.style import looks
+
+TASK = "unconditional"
+VARIANTS = ["baseline", "fine-tuning", "prompt-tuning", "dmp"]
+SEEDS = [0, 1, 2]
+BINS = [f"{100 * k}-{100 * k + 99}" for k in range(10)]
+CURVE = [10, 20, 30]
+
+
+def row(variant, seed, metric, value, where="all", iteration=30, **changes):
+    return {
+        "task": TASK, "variant": variant, "seed": seed, "baseline_seed": 0, "metric": metric,
+        "bin": where, "iteration": iteration, "value": value, "samples": 100, "protocol": metric,
+        "evaluator": "digits", "commit": "c", "config": variant,
+    } | changes  # fmt: skip
+
+
+def make_results(variants=VARIANTS, seeds=SEEDS):
+    rng = np.random.default_rng(0)
+    rows = []
+    for variant in variants:
+        for seed in seeds:
+            iterations = [0] if variant == "baseline" else CURVE
+            for iteration in iterations:
+                rows.append(row(variant, seed, "fid", 20 + rng.normal(), iteration=iteration))
+            last = iterations[-1]
+            for where in BINS:
+                noise = 0.1 + 0.01 * rng.normal()
+                rows.append(row(variant, seed, "denoising_mse", noise, where, last))
+                if variant == "dmp":
+                    rows.append(row(variant, seed, "gate_entropy", 2 + rng.normal() / 9, where))
+                    rows.append(row(variant, seed, "gate_entropy", 2.7, where, 0))
+    return pd.DataFrame(rows)
+
+
+def make_study(kind, variants=VARIANTS, options=None, **changes):
+    cells = [
+        SimpleNamespace(
+            task=TASK, variant=v, label=f"the {v}", paper={"fid": f"{6 + k}.10"}, not_run=None
+        )
+        for k, v in enumerate(variants)
+    ]
+    figures = [SimpleNamespace(kind=kind, task=None, options=options or {})]
+    study = {
+        "id": "study", "title": "A study", "source": "Table 2", "metrics": ["fid"],
+        "cells": cells, "figures": figures,
+    }  # fmt: skip
+    return SimpleNamespace(**study | changes)
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return Layout(tmp_path / "results", "digits")
+
+
+@pytest.fixture
+def data(layout):
+    return make_data(layout, make_results())
+
+
+def make_data(layout, results, conclusive=True, seeds=SEEDS):
+    scale = SimpleNamespace(name="digits", title="8×8 digits", conclusive=conclusive)
+    return FigureData(results, scale, seeds, layout)
+
+
+def write_samples(layout, variant, seed, count=130, labels=None):
+    path = layout.samples(TASK, variant, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = np.random.default_rng(seed).integers(0, 256, (count, 1, 8, 8), dtype=np.uint8)
+    np.savez(path, images=images, labels=np.arange(count) % 2 if labels is None else labels)
+    return images
+
+
+def write_gate(layout, variant, seed, timesteps=11, blocks=4, prompts=16):
+    path = layout.gate(TASK, variant, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights = np.random.default_rng(seed).dirichlet(np.ones(prompts), (timesteps, blocks))
+    steps = np.linspace(0, 999, timesteps).round().astype(np.int64)
+    np.savez(path, timesteps=steps, weights=weights.astype(np.float32))
+    return weights
+
+
+def write_log(layout, variant, seed, values):
+    path = layout.run(TASK, variant, seed) / "log.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [
+        json.dumps({"step": 10 * (k + 1), "time": 1.0, "loss": 1.0, "gate/entropy": value})
+        for k, value in enumerate(values)
+    ]
+    path.write_text("".join(line + "\n" for line in lines))
+
+
+def draw(study, data):
+    spec = study.figures[0]
+    return FIGURES[spec.kind](study, data, TASK, parse_options(spec.kind, spec.options, "options"))
+
+
+def words(figure):
+    return " ".join(text.get_text() for text in figure.findobj(matplotlib.text.Text)).replace(
+        "\n", " "
+    )
+
+
+def labelled(axes):
+    return dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+
+
+def t_interval(values):
+    return stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+
+
+def test_curve_joins_baseline_and_means_of_each_iteration(data):
+    axes = draw(make_study("curve"), data).axes[0]
+    fid = data.results[data.results["metric"] == "fid"]
+    for variant in VARIANTS[1:]:
+        line = labelled(axes)[f"the {variant}"]
+        own = fid[fid["variant"] == variant].groupby("iteration")["value"].mean()
+        start = fid[fid["variant"] == "baseline"]["value"].mean()
+        np.testing.assert_allclose(line.get_xdata(), [0, *CURVE])
+        np.testing.assert_allclose(line.get_ydata(), [start, *own], rtol=1e-12)
+
+
+def test_curve_band_is_the_t_interval_over_seeds(data):
+    axes = draw(make_study("curve", ["baseline", "dmp"]), data).axes[0]
+    fid = data.results.query("metric == 'fid' and variant == 'dmp' and iteration == 20")["value"]
+    (band,) = axes.collections
+    corners = band.get_paths()[0].vertices
+    at = corners[corners[:, 0] == 20][:, 1]
+    np.testing.assert_allclose([at.min(), at.max()], t_interval(fid), rtol=1e-12)
+
+
+def test_variant_with_a_measurement_before_training_starts_there(layout):
+    start = pd.DataFrame([row("dmp", seed, "fid", 99.0, iteration=0) for seed in SEEDS])
+    results = pd.concat([make_results(), start], ignore_index=True)
+    figure = draw(make_study("curve"), make_data(layout, results))
+    assert labelled(figure.axes[0])["the dmp"].get_ydata()[0] == 99.0
+    assert labelled(figure.axes[0])["the fine-tuning"].get_ydata()[0] < 30
+
+
+def test_curve_of_the_paper_has_axes_of_its_own(data):
+    paper = {"the dmp": {50000: 5.61, 0: 6.26}, "fine-tuning": {0: 6.26, 50000: 6.8}}
+    ours, theirs = draw(make_study("curve", options={"paper": paper}), data).axes
+    assert not ours.get_shared_y_axes().joined(ours, theirs)
+    line = labelled(theirs)["the dmp"]
+    assert list(line.get_xdata()) == [0, 50000]
+    assert list(line.get_ydata()) == [6.26, 5.61]
+    same = labelled(ours)["the dmp"]
+    assert (line.get_color(), line.get_marker()) == (same.get_color(), same.get_marker())
+    assert labelled(theirs)["fine-tuning"].get_color() == looks(VARIANTS)["fine-tuning"].color
+
+
+def test_seeds_of_several_baselines_count_as_their_baselines(layout):
+    results = make_results(["baseline", "dmp"], [0, 1, 2, 3])
+    results["baseline_seed"] = results["seed"] % 2
+    data = make_data(layout, results, seeds=[0, 1, 2, 3])
+    arms, _ = find_arms(make_study("curve"), data, TASK, "fid", "last")
+    fid = results.query("metric == 'fid' and variant == 'dmp' and iteration == 30")
+    low, high = t_interval(fid.groupby("baseline_seed")["value"].mean())
+    found = arms["dmp"].estimates().iloc[0]
+    np.testing.assert_allclose([found["low"], found["high"]], [low, high], rtol=1e-12)
+
+
+def test_one_seed_draws_lines_without_bands(layout):
+    data = make_data(layout, make_results(seeds=[0]), seeds=[0])
+    axes = draw(make_study("curve"), data).axes[0]
+    assert len(labelled(axes)) == len(VARIANTS)
+    assert not axes.collections
+
+
+def test_lost_and_missing_runs_are_told(layout):
+    results = make_results()
+    lost = (results["variant"] == "fine-tuning") & (results["seed"] == 1)
+    missing = (results["variant"] == "dmp") & (results["seed"] == 2)
+    results = results[~lost & ~missing]
+    flag = pd.DataFrame(
+        [row("fine-tuning", 1, "diverged", 1.0), row("prompt-tuning", 0, "diverged", 1.0)]
+    )
+    data = make_data(layout, pd.concat([results, flag], ignore_index=True))
+    for kind in ("curve", "ordered", "denoising"):
+        told = words(draw(make_study(kind), data))
+        assert "the fine-tuning is left out: training was not finite in 1 of 3 seeds." in told
+        assert "the dmp: seed 2 missing" in told
+        assert "the prompt-tuning: seed 0 diverged, but stayed finite" in told
+
+
+def test_cells_that_are_not_run_are_told(data):
+    study = make_study("curve")
+    study.cells[1].not_run = "takes a cluster"
+    figure = draw(study, data)
+    assert "the fine-tuning is not run: takes a cluster." in words(figure)
+    assert "the fine-tuning" not in labelled(figure.axes[0])
+
+
+def test_numbers_of_different_protocols_are_refused(layout):
+    results = make_results()
+    results.loc[results["variant"] == "dmp", "protocol"] = "another"
+    with pytest.raises(DMPError, match=r"metric fid.*measured differently.*another"):
+        draw(make_study("curve"), make_data(layout, results))
+
+
+def test_double_numbers_are_refused(layout):
+    results = pd.concat([make_results(), pd.DataFrame([row("dmp", 1, "fid", 3.0)])])
+    with pytest.raises(DMPError, match="variant dmp, metric fid: seed 1 stands twice"):
+        draw(make_study("curve"), make_data(layout, results))
+
+
+def test_ordered_keeps_the_order_of_the_cells_and_pairs_seeds(data):
+    order = ["dmp", "baseline", "fine-tuning"]
+    ours, paper = draw(make_study("ordered", order), data).axes
+    fid = data.results[data.results["metric"] == "fid"]
+    last = fid.loc[fid.groupby(["variant", "seed"])["iteration"].idxmax()]
+    table = last.pivot(index="seed", columns="variant", values="value")[order]
+    assert [text.get_text() for text in ours.get_xticklabels()] == [f"the {v}" for v in order]
+    thin = [line.get_ydata() for line in ours.lines if line.get_linewidth() < 1][: len(SEEDS)]
+    np.testing.assert_allclose(thin, table.to_numpy())
+    (bars,) = ours.containers
+    np.testing.assert_allclose(bars.lines[0].get_ydata(), table.mean(), rtol=1e-12)
+    segments = [segment[:, 1] for segment in bars.lines[2][0].get_segments()]
+    np.testing.assert_allclose(segments, [t_interval(table[v]) for v in order], rtol=1e-12)
+    assert list(paper.lines[0].get_ydata()) == [6.1, 7.1, 8.1]
+
+
+def test_denoising_draws_paired_differences_at_the_middle_of_bins(data):
+    axes = draw(make_study("denoising"), data).axes[0]
+    assert list(labelled(axes)) == ["the fine-tuning", "the prompt-tuning", "the dmp"]
+    losses = data.results[data.results["metric"] == "denoising_mse"]
+    table = losses.pivot(index=["variant", "seed"], columns="bin", values="value")[BINS]
+    difference = table.loc["dmp"] - table.loc["baseline"]
+    line = labelled(axes)["the dmp"]
+    np.testing.assert_allclose(line.get_xdata(), 49.5 + 100 * np.arange(10))
+    np.testing.assert_allclose(line.get_ydata(), difference.mean(), rtol=1e-9)
+    corners = axes.collections[-1].get_paths()[0].vertices
+    at = corners[corners[:, 0] == 149.5][:, 1]
+    np.testing.assert_allclose([at.min(), at.max()], t_interval(difference[BINS[1]]), rtol=1e-9)
+
+
+def test_denoising_needs_a_baseline(data):
+    figure = draw(make_study("denoising", ["dmp", "fine-tuning"]), data)
+    assert not figure.axes
+    assert "need a baseline" in words(figure)
+
+
+def test_lines_of_very_different_size_get_a_logarithmic_axis(layout):
+    results = make_results()
+    for variant, factor in (("fine-tuning", 1.0), ("dmp", 1e-3), ("prompt-tuning", 1e-2)):
+        for column in ("denoising_mse",):
+            base = results.query("variant == 'baseline' and metric == @column").set_index(
+                ["seed", "bin"]
+            )["value"]
+            mine = (results["variant"] == variant) & (results["metric"] == column)
+            keys = pd.MultiIndex.from_frame(results.loc[mine, ["seed", "bin"]])
+            results.loc[mine, "value"] = base.reindex(keys).to_numpy() + 0.07 * factor
+    figure = draw(make_study("denoising"), make_data(layout, results))
+    assert figure.axes[0].get_yscale() == "symlog"
+    assert figure.axes[0].yaxis.get_transform().linthresh == pytest.approx(5e-5)
+    assert (
+        draw(make_study("denoising"), make_data(layout, make_results())).axes[0].get_yscale()
+        == "linear"
+    )
+
+
+def test_zero_differences_need_no_logarithm(layout):
+    results = make_results(["baseline", "dmp"])
+    arms, _ = find_arms(
+        make_study("denoising"), make_data(layout, results), TASK, "denoising_mse", "timestep"
+    )
+    same = arms["dmp"].minus(arms["dmp"])
+    assert linear_threshold([same]) is None
+    assert linear_threshold([same, arms["dmp"]]) is None
+
+
+def test_paired_runs_of_different_baselines_are_refused(layout):
+    results = make_results()
+    results.loc[results["variant"] == "dmp", "baseline_seed"] = 1
+    with pytest.raises(DMPError, match="different baselines"):
+        draw(make_study("denoising"), make_data(layout, results))
+
+
+def test_many_variants_are_shared_among_panels(layout):
+    variants = ["baseline", *(f"dmp,depth={k}" for k in range(12))]
+    figure = draw(make_study("denoising", variants), make_data(layout, make_results(variants)))
+    drawn = [name for axes in figure.axes for name in labelled(axes)]
+    assert drawn == [f"the {variant}" for variant in variants[1:]]
+    assert max(len(labelled(axes)) for axes in figure.axes) <= LINES_PER_PANEL
+    assert shares([]) == [[]]
+
+
+def test_gate_maps_are_multiples_of_even_weights_on_one_scale(layout, data):
+    weights = {seed: write_gate(layout, "dmp", seed) for seed in SEEDS}
+    figure = draw(make_study("gate"), data)
+    maps = [axes.images[0] for axes in figure.axes if axes.images]
+    assert len(maps) == 3 * 6
+    assert len({id(picture.norm) for picture in maps}) == 1
+    chosen = [0, 2, 4, 6, 8, 10]
+    for number, picture in enumerate(maps):
+        expected = 16 * weights[number // 6][chosen[number % 6]]
+        np.testing.assert_allclose(picture.get_array(), expected, rtol=1e-5)
+    assert "t = 999" in words(figure)
+    assert "multiples of 1/16" in words(figure)
+
+
+def test_gate_that_is_even_looks_flat_and_extremes_do_not_hide_the_rest():
+    flat, _ = colour_scale(np.array([0.999, 1.0, 1.001]))
+    assert (flat.vmin, flat.vmax) == (0.9, 1.1)
+    steep, extend = colour_scale(np.array([1e-6, 0.5, 16.0]))
+    assert steep(0.5) - steep(0.05) > 0.2
+    assert extend == "min"
+
+
+def test_gate_map_is_as_ordered_in_grey():
+    colours = matplotlib.colormaps["cividis"](np.linspace(0, 1, 64))[:, :3]
+    assert (np.diff(luminance(colours)) > 0).all()
+
+
+def test_no_gate_says_so(data):
+    figure = draw(make_study("gate"), data)
+    assert "No run of any variant has a gate's weights." in words(figure)
+
+
+def test_gates_of_different_shape_are_refused(layout, data):
+    write_gate(layout, "dmp", 0)
+    write_gate(layout, "dmp", 1, blocks=3)
+    with pytest.raises(DMPError, match="unconditional/dmp"):
+        draw(make_study("gate"), data)
+
+
+def test_entropy_over_timesteps_and_over_training(layout, data):
+    for seed in SEEDS:
+        write_gate(layout, "dmp", seed)
+        write_log(layout, "dmp", seed, [2.7, 2.6 + seed, 2.5])
+    left, right = draw(make_study("entropy"), data).axes
+    trained = data.results.query("metric == 'gate_entropy' and iteration == 30")
+    mean = trained.groupby("bin")["value"].mean()[BINS]
+    line = labelled(left)["the dmp, trained"]
+    np.testing.assert_allclose(line.get_ydata(), mean, rtol=1e-12)
+    np.testing.assert_allclose(line.get_xdata(), [midpoint(where) for where in BINS])
+    np.testing.assert_allclose(labelled(left)["the dmp, untrained"].get_ydata(), 2.7)
+    assert labelled(left)["the dmp, untrained"].get_linestyle() != "-"
+    assert labelled(left)["even weights, ln 16"].get_ydata()[0] == pytest.approx(np.log(16))
+    thin = [line for line in left.lines if line.get_linewidth() < 1]
+    assert len(thin) == len(SEEDS)
+    over = labelled(right)["the dmp, mean over seeds"]
+    assert list(over.get_xdata()) == [10, 20, 30]
+    np.testing.assert_allclose(over.get_ydata(), [2.7, 3.6, 2.5])
+
+
+def test_samples_of_a_column_are_of_one_number(layout, data):
+    images = {v: write_samples(layout, v, 1) for v in VARIANTS[:3]}
+    write_samples(layout, "dmp", 0)
+    figure = draw(make_study("samples"), data)
+    pictures = [axes.images[0].get_array() for axes in figure.axes]
+    assert len(pictures) == 3 * 12
+    factor = pictures[0].shape[0] // 8
+    for number, picture in enumerate(pictures):
+        assert picture.dtype == np.uint8
+        expected = images[VARIANTS[number // 12]][number % 12, 0]
+        np.testing.assert_array_equal(picture[::factor, ::factor], expected)
+    told = words(figure)
+    assert "the dmp is left out: it has no samples of seed 1." in told
+    assert all(axes.images[0].get_clim() == (0, 255) for axes in figure.axes)
+
+
+def test_samples_with_different_labels_are_not_put_side_by_side(layout, data):
+    write_samples(layout, "baseline", 0)
+    write_samples(layout, "dmp", 0, labels=np.ones(130, np.int64))
+    with pytest.raises(DMPError, match="dmp and baseline have different labels"):
+        draw(make_study("samples"), data)
+
+
+def test_class_grids_hold_samples_of_their_class_only(layout, data):
+    images = [write_samples(layout, "dmp", seed, count=100) for seed in SEEDS]
+    options = {"variant": "dmp", "classes": [1, 0, 7]}
+    figure = draw(make_study("classes", options=options), data)
+    assert [axes.get_title() for axes in figure.axes] == ["class 1", "class 0", "class 7"]
+    expected = np.concatenate([images[0][1::2], images[1][1::2]])[:64]
+    picture = figure.axes[0].images[0].get_array()
+    factor = picture.shape[0] // 71
+    np.testing.assert_array_equal(picture[::factor, ::factor], montage(expected)[0])
+    assert "Class 7: there are only 0 samples." in words(figure)
+    assert "seeds 0, 1, in the order of sampling" in words(figure)
+
+
+def test_montage_places_images_row_by_row():
+    images = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 2, 2), np.uint8)
+    canvas = montage(images)
+    assert canvas.shape == (1, 23, 23)
+    assert canvas[0, 0, 3] == 1
+    assert canvas[0, 3, 3] == 9
+    assert canvas[0, 0, 2] == canvas[0, 3, 6] == 255
+
+
+@pytest.mark.parametrize("kind", sorted(FIGURES))
+def test_a_study_without_any_data_says_why(layout, kind):
+    options = {"variant": "dmp", "classes": [1]} if kind == "classes" else {}
+    empty = make_data(layout, make_results().iloc[:0], conclusive=False)
+    figure = draw(make_study(kind, options=options), empty)
+    assert not figure.axes
+    assert "Nothing to draw." in words(figure)
+    assert "too small for any conclusion" in words(figure)
+
+
+def test_scale_too_small_is_told_in_every_figure_and_no_other(layout, data):
+    for conclusive in (True, False):
+        figure = draw(make_study("curve"), make_data(layout, data.results, conclusive))
+        assert ("too small for any conclusion" in words(figure)) != conclusive
+
+
+def luminance(colours):
+    """Relative luminance (WCAG) of (n, 3) sRGB colours."""
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def test_variants_can_be_told_apart_in_grey():
+    found = looks([*VARIANTS, *(f"dmp,depth={k}" for k in range(20))])
+    assert len(set(found.values())) == len(found)
+    panel = list(found.values())
+    for start in range(len(panel) - LINES_PER_PANEL + 1):
+        together = panel[start : start + LINES_PER_PANEL]
+        assert len({look.marker for look in together}) == LINES_PER_PANEL
+    levels = luminance(np.array([to_rgb(look.color) for look in found.values()]))
+    assert levels.max() < 0.5  # all are seen on white
+
+
+def test_the_papers_methods_look_the_same_in_every_study():
+    assert looks(VARIANTS)["dmp"] == looks(["dmp,depth=1", "dmp"])["dmp"]
+
+
+def test_files_are_written_in_three_formats_and_equal_bytes(layout, tmp_path):
+    write_gate(layout, "dmp", 0)
+    data = make_data(layout, make_results(seeds=[0]), seeds=[0])
+    first = write_figures(make_study("gate"), data, tmp_path / "a")
+    names = [f"study-gate-{TASK}.{suffix}" for suffix in ("svg", "pdf", "png")]
+    assert [path.name for path in first] == names
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == sorted(names)
+    # Settings of whoever calls it change nothing.
+    with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 9, "svg.hashsalt": "other"}):
+        second = write_figures(make_study("gate"), data, tmp_path / "b")
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+
+
+def test_task_that_is_not_run_has_a_figure_that_says_why(data, tmp_path):
+    study = make_study("curve")
+    for cell in study.cells:
+        cell.not_run = "takes a cluster"
+    paths = write_figures(study, data, tmp_path)
+    assert [path.name for path in paths] == [f"study-curve.{s}" for s in ("svg", "pdf", "png")]
+
+
+def test_unknown_kind_names_the_nearest(data, tmp_path):
+    with pytest.raises(DMPError, match=r"figures.0.kind = 'curves': did you mean 'curve'"):
+        write_figures(make_study("curves"), data, tmp_path)
+
+
+def test_unknown_option_names_the_nearest(data, tmp_path):
+    with pytest.raises(DMPError, match=r"figures.0.options: unknown key 'metrik'.*'metric'"):
+        write_figures(make_study("curve", options={"metrik": "fid"}), data, tmp_path)
+
+
+def test_unknown_task_and_double_figures_are_refused(data, tmp_path):
+    study = make_study("curve")
+    study.figures[0].task = "unconditionel"
+    with pytest.raises(DMPError, match="did you mean 'unconditional'"):
+        write_figures(study, data, tmp_path)
+    study = make_study("curve")
+    study.figures *= 2
+    with pytest.raises(DMPError, match="two figures would be written to study-curve"):
+        write_figures(study, data, tmp_path)
+
+
+@pytest.mark.parametrize("where", ["all of it", "9", "1-2-3"])
+def test_bin_that_is_no_range_is_refused(where):
+    with pytest.raises(DMPError, match=f"bin '{where}' is not a range"):
+        midpoint(where)
+
+
+def test_files_that_cannot_be_read_are_named(layout, data):
+    path = layout.samples(TASK, "dmp", 0)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PK\x03\x04 half a file")
+    with pytest.raises(DMPError, match=r"samples.npz is not a readable"):
+        data.images(TASK, "dmp", 0)
+    np.savez(path, images=np.zeros((2, 4, 8, 8), np.uint8), labels=np.zeros(2))
+    with pytest.raises(DMPError, match=r"uint8 \(n, 1 or 3, H, W\)"):
+        data.images(TASK, "dmp", 0)
+    np.savez(layout.gate(TASK, "dmp", 0))
+    assert data.gate(TASK, "dmp", 0) is None
+
+
+def test_torch_and_pyplot_are_not_imported():
+    script = (
+        "import sys, dmp.reporting.figures; "
+        "print([m for m in ('torch', 'matplotlib.pyplot', 'mlflow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -1,0 +1,145 @@
+from types import SimpleNamespace
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from dmp.claims.finding import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
+from dmp.errors import DMPError
+from dmp.reporting.figures import forest, paper_against_ours, write_figure
+from dmp.reporting.figures.claims import axis_limits
+
+SCALE = SimpleNamespace(name="digits", title="8×8 digits", conclusive=True)
+SMOKE = SimpleNamespace(name="smoke", title="8×8 digits", conclusive=False)
+NAN = float("nan")
+
+
+def piece(claim, effect, half, paper, verdict, **changes):
+    return {
+        "claim": claim, "evidence": 0, "test": "difference", "task": "unconditional",
+        "variant": "dmp", "against": "baseline", "metric": "fid", "relative_effect": effect,
+        "relative_low": effect - half, "relative_high": effect + half,
+        "paper_relative_effect": paper, "verdict": verdict,
+    } | changes  # fmt: skip
+
+
+def evaluated():
+    return pd.DataFrame(
+        [
+            piece("C01", -6.0, 2.0, -10.4, SUPPORTED, task="unconditional-large"),
+            piece("C02", 3.0, 1.0, -6.4, CONTRADICTED),
+            piece("C02", 0.5, 3.0, NAN, INCONCLUSIVE, variant="dmp,depth=1"),
+            piece("C03", NAN, NAN, -25.0, NOT_TESTED),
+            piece("C04", 3.0, 1.0, -6.4, CONTRADICTED),
+            piece("C05", 9.0, 9.0, 1.0, INCONCLUSIVE, metric="kid"),
+        ]
+    )
+
+
+def words(figure):
+    texts = (text.get_text() for text in figure.findobj(matplotlib.text.Text))
+    return " ".join(texts).replace("\n", " ")
+
+
+def points(axes, marker):
+    """Return (x, colour) of single points with a marker, from the top."""
+    found = [line for line in axes.lines if line.get_marker() == marker and len(line.get_xdata())]
+    found.sort(key=lambda line: line.get_ydata()[0])
+    return [(line.get_xdata()[0], to_hex(line.get_color())) for line in found]
+
+
+def test_forest_marks_verdicts_by_shape_and_the_paper_by_an_open_diamond():
+    axes = forest(evaluated(), SCALE).axes[0]
+    assert [x for x, _ in points(axes, "o")] == [-6.0]
+    assert [x for x, _ in points(axes, "s")] == [3.0, 3.0]
+    assert [x for x, _ in points(axes, "^")] == [0.5]
+    diamonds = [line for line in axes.lines if line.get_marker() == "D" and len(line.get_xdata())]
+    assert [line.get_xdata()[0] for line in diamonds] == [-10.4, -6.4, -6.4]
+    assert {line.get_markerfacecolor() for line in diamonds} == {"none"}
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels[:3] == ["supported (1)", "contradicted (2)", "inconclusive (1)"]
+
+
+def test_forest_draws_the_intervals_of_the_evidence():
+    axes = forest(evaluated(), SCALE).axes[0]
+    ends = [tuple(line.get_xdata()) for line in axes.lines if line.get_marker() == "None"]
+    drawn = [pair for pair in ends if len(pair) == 2 and pair[0] != pair[1] and pair != (0, 1)]
+    assert drawn == [(-8.0, -4.0), (2.0, 4.0), (-2.5, 3.5), (2.0, 4.0)]
+
+
+def test_forest_names_the_evidence_and_what_is_left_out():
+    figure = forest(evaluated(), SCALE)
+    ticks = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert ticks == [
+        "unconditional-large: dmp − baseline",
+        "unconditional: dmp − baseline",
+        "unconditional: dmp,depth=1 − baseline",
+        "unconditional: dmp − baseline",
+    ]
+    assert "1 of 5 pieces of evidence on FID are left out, being not tested: C03." in words(figure)
+    assert [t.get_text() for t in figure.axes[0].texts] == ["C01", "C02", "C04"]
+
+
+def test_forest_tells_numbers_that_lie_outside():
+    rows = [piece(f"C{k:02}", k / 10, 1.0, k / 9, INCONCLUSIVE) for k in range(30)]
+    rows.append(piece("C30", 300.0, 20.0, 120.0, CONTRADICTED))
+    figure = forest(pd.DataFrame(rows), SCALE)
+    axes = figure.axes[0]
+    assert axes.get_xlim()[1] < 20
+    assert len(points(axes, ">")) == 1
+    assert not points(axes, "s")
+    assert "+300 %, paper +120 %" in words(figure)
+
+
+def test_limits_show_everything_where_a_little_more_room_suffices():
+    rows = pd.DataFrame([piece("C01", e, 1.0, e, SUPPORTED) for e in (-20.0, -18.0, -15.0, 1.0)])
+    low, high = axis_limits(rows)
+    assert low < -21
+    assert high >= 5
+
+
+def test_paper_against_ours_draws_each_test_once():
+    figure = paper_against_ours(evaluated(), SCALE)
+    axes = figure.axes[0]
+    drawn = {
+        container.get_label(): list(
+            zip(*(np.asarray(d).tolist() for d in container.lines[0].get_data()), strict=True)
+        )
+        for container in axes.containers
+    }
+    assert drawn == {"unconditional-large": [(-10.4, -6.0)], "unconditional": [(-6.4, 3.0)]}
+    (segment,) = axes.containers[0].lines[2][0].get_segments()
+    np.testing.assert_allclose(segment[:, 1], [-8.0, -4.0])
+    told = words(figure)
+    assert told.count("same direction") == told.count("opposite direction") == 2
+    assert "1 of 2 effects have the paper's direction" in told
+    assert "C02, C04" in told
+    assert axes.get_xlim() == axes.get_ylim()
+
+
+def test_far_effects_get_logarithmic_axes():
+    rows = [*evaluated().to_dict("records"), piece("C03", 150.0, 9.0, 120.0, SUPPORTED, task="c")]
+    axes = paper_against_ours(pd.DataFrame(rows), SCALE).axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("symlog", "symlog")
+    assert paper_against_ours(evaluated(), SCALE).axes[0].get_xscale() == "linear"
+
+
+@pytest.mark.parametrize("draw", [forest, paper_against_ours])
+def test_warning_empty_and_malformed_input(draw):
+    assert "too small for any conclusion" in words(draw(evaluated(), SMOKE))
+    assert "too small" not in words(draw(evaluated(), SCALE))
+    empty = draw(evaluated().query("verdict == 'not tested'"), SCALE)
+    assert not empty.axes
+    assert "Nothing to draw." in words(empty)
+    with pytest.raises(DMPError, match="lack the columns verdict"):
+        draw(evaluated().drop(columns="verdict"), SCALE)
+
+
+def test_figure_is_written_in_three_formats_with_equal_bytes(tmp_path):
+    first = write_figure(forest(evaluated(), SMOKE), tmp_path / "a" / "claims.v1")
+    assert [path.name for path in first] == ["claims.v1.svg", "claims.v1.pdf", "claims.v1.png"]
+    second = write_figure(forest(evaluated(), SMOKE), tmp_path / "b" / "claims.v1")
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
