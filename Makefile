@@ -4,22 +4,33 @@
 PYTHON ?= python3
 SCALE ?= digits
 CORES ?= all
+# How many seeds, in place of the scale's own number.
+SEEDS ?=
 VENV := .venv
 READY := $(VENV)/.ready
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
+CONFIG := --config scale=$(SCALE) $(if $(SEEDS),seeds=$(SEEDS))
+OPTIONS := --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS))
+# Table 2 is made first: it can be read while the rest is still running.
+FIRST := --prioritize results/$(SCALE)/tables/table2.md
 
-.PHONY: help setup tables smoke test lint bench mlflow unlock lock clean
+.PHONY: help setup tables studies report verify rebuild rebuild-pages rebuild-claims smoke test lint bench mlflow unlock lock clean
 
 help:
-	@echo "make tables   real tables from the embedded digits data: results/digits/tables"
-	@echo "make smoke    every stage, far too small for conclusions: results/smoke/tables"
+	@echo "make tables   the paper's tables, figures and claims on embedded data: results/digits"
+	@echo "make studies  our own questions as well"
+	@echo "make report   one HTML page with all tables, figures, claims, times and provenance"
+	@echo "make verify   does this run agree with the committed reference results?"
+	@echo "make rebuild  tables, figures and claims anew from existing runs, in seconds"
+	@echo "make smoke    every cell of every table, far too small for conclusions: results/smoke"
 	@echo "make test     the tests, among them the whole workflow at smoke scale"
 	@echo "make mlflow   look at all runs in MLflow: http://127.0.0.1:5000"
 	@echo "make bench    how long the short commands take on this machine"
 	@echo "make unlock   after snakemake was killed and left the folder locked"
 	@echo "make lint     ruff, snakefmt, snakemake --lint"
 	@echo "make lock     resolve pyproject.toml anew into requirements.lock"
-	@echo "SCALE=smoke make tables, CORES=4 make tables"
+	@echo "SCALE=smoke make tables, CORES=4 make tables, SEEDS=10 make tables"
 
 setup: $(READY)
 
@@ -33,11 +44,30 @@ $(READY): requirements.lock pyproject.toml
 	touch $(READY)
 
 tables: $(READY)
-	$(RUN) snakemake --cores $(CORES) tables --config scale=$(SCALE)
-	@echo "open results/$(SCALE)/tables/table2.md"
+	$(SNAKEMAKE) $(FIRST) $(CONFIG) -- tables
+	@echo "open results/$(SCALE)/tables/table2.md and results/$(SCALE)/claims.md"
+
+studies: $(READY)
+	$(SNAKEMAKE) $(FIRST) $(CONFIG) -- tables studies
+	@echo "open results/$(SCALE)/tables/mechanism.md"
+
+report: studies
+	$(SNAKEMAKE) --report results/$(SCALE)/report.html \
+		--report-stylesheet workflow/report/style.css $(CONFIG) -- tables studies
+	@echo "open results/$(SCALE)/report.html"
+
+verify: $(READY)
+	$(RUN) dmp verify $(OPTIONS)
+
+# Two processes, without torch and without asking what has changed.
+rebuild: $(READY)
+	@$(MAKE) --no-print-directory -j2 rebuild-pages rebuild-claims
+
+rebuild-pages rebuild-claims: rebuild-%:
+	$(RUN) dmp $* $(OPTIONS)
 
 smoke: $(READY)
-	$(RUN) snakemake --cores $(CORES) smoke
+	$(SNAKEMAKE) smoke
 	@echo "open results/smoke/tables/table2.md"
 
 test: $(READY)

@@ -60,6 +60,10 @@ def _layout(scale: str, results: Path) -> "Layout":
 def check(scale: Scale = SCALE, ablations: Ablations = ABLATIONS, seeds: Seeds = None) -> None:
     """Read a scale and all studies, check every cell, and say what would run."""
     plan = _plan(scale, ablations, seeds)
+    from dmp.reporting.figures.registry import check_figures
+
+    for study in plan.studies.values():
+        check_figures(study)
     for name, study in plan.studies.items():
         print(f"{name}: {len(study.cells)} cells, {len(plan.runs(name))} runs")
     print(f"{len(plan.runs())} unique runs on {len(plan.baselines())} baselines at scale {scale}")

@@ -55,11 +55,11 @@ def evaluate(
         One row per claim, piece of evidence and endpoint, with ``COLUMNS``. ``endpoint`` is the one
         that a row counts for: evidence of another kind, such as divergence, counts with the
         primary one. ``p`` is the smaller one of the p values for and against the claim; ``p_holm``
-        corrects it for the evidence of all claims of the same study in the same endpoint. ``effect`` is in units of
-        the metric, ``relative_effect`` in percent of the mean of ``against``, taken as known.
-        ``detectable``, ``power`` and ``seeds_needed`` are for a two-sided test at the 5 % level,
-        not corrected, at the observed ``sd``; the latter two for an effect of the paper's own
-        relative size.
+        corrects it for the evidence of all claims of the same study in the same endpoint.
+        ``effect`` is in units of the metric, ``relative_effect`` in percent of the mean of
+        ``against``, taken as known. ``detectable``, ``power`` and ``seeds_needed`` are for a
+        two-sided test at the 5 % level, not corrected, at the observed ``sd``; the latter two for
+        an effect of the paper's own relative size.
 
     Raises:
         DMPError: the results are malformed, or what is to be compared was measured differently.

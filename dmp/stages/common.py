@@ -1,10 +1,12 @@
 """What the stages share: the context of a job, models from configurations, provenance."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 import torch
 from torch import nn
 
@@ -44,6 +46,9 @@ class Context:
         torch.set_num_threads(plan.scale.execution.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         device = "cuda" if torch.cuda.is_available() else "cpu"
+        # What a job spends before it computes anything; see .ci/overhead.py.
+        alive = time.time() - psutil.Process().create_time()
+        print(f"started up in {alive:.2f} s", flush=True)
         return cls(plan, Layout(results, plan.name), device)
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from statsmodels.stats.multitest import multipletests
 
 from dmp.statistics.estimates import Array
 
@@ -10,11 +9,15 @@ from dmp.statistics.estimates import Array
 def holm(p_values: ArrayLike) -> Array:
     """Return (k,) Holm-adjusted p values, which control the family-wise error rate (Holm 1979).
 
+    The j-th smallest of m is multiplied by m - j + 1, and is at least as large as those before it.
     NaN marks a comparison without a p value: it stays NaN and does not count in the family.
+
+    (statsmodels has it too, at a tenth of a second a call, since it collects garbage each time;
+    a test compares the two.)
     """
     p_values = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full_like(p_values, np.nan)
-    tested = ~np.isnan(p_values)
-    if tested.any():
-        adjusted[tested] = multipletests(p_values[tested], method="holm")[1]
+    order = np.argsort(p_values, kind="stable")[: np.count_nonzero(~np.isnan(p_values))]
+    steps = np.arange(len(order), 0, -1) * p_values[order]
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return adjusted

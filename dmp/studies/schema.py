@@ -48,7 +48,7 @@ class FigureSpec(Strict):
 
     """
 
-    kind: str
+    kind: Literal["classes", "curve", "denoising", "entropy", "gate", "ordered", "samples"]
     task: str | None = None
     options: dict[str, Any] = {}
 

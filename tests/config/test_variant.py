@@ -13,6 +13,33 @@ def test_method_alone_is_its_own_name(method):
     assert Variant.parse(method).name == method
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dmp,masked_start=true,position=prepend,prompts=0.195",
+        "dmp,position=prepend,prompts=3",
+        "prompt-tuning,weights=one-over-n",
+        "prompt-tuning,learning_rate_factor=one-over-n",
+        "baseline,sampling_seed=1000",
+        "fine-tuning,ema_decay=0.998",
+        "released",
+    ],
+)
+def test_canonical_names_read_back(name):
+    assert Variant.parse(name).name == name
+
+
+def test_released_differs_from_paper_where_the_public_code_does():
+    paper, released = METHODS["dmp"].model_dump(), METHODS["released"].model_dump()
+    assert {name: value for name, value in released.items() if value != paper[name]} == {
+        "condition": "t+c",
+        "gate_noise": True,
+        "gate_init": 0.0,
+        "gate_learning_rate_factor": 10.0,
+        "importance": "summed",
+    }
+
+
 def test_spelling_out_a_default_changes_nothing():
     assert Variant.parse("dmp,gate=linear,depth=all,importance_weight=1").name == "dmp"
 
@@ -29,13 +56,18 @@ def test_order_of_options_does_not_matter(options):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("dpm", r"unknown method 'dpm': did you mean 'dmp'\? accepted: baseline, dmp"),
+        ("dpm", r"unknown method 'dpm': did you mean 'dmp'\? accepted: baseline, contin"),
         ("dmp,selektion=uniform", r"unknown option 'selektion' .* did you mean 'selection'\?"),
         ("dmp,gate=liner", r"'gate' = 'liner': Input should be 'linear'"),
         ("dmp,depth=0", r"'depth.*greater than 0"),
         ("dmp,depth", r"'depth' is not of the form key=value"),
         ("dmp,depth=1,depth=2", r"'depth' is given twice"),
-        ("baseline,depth=1", r"'baseline' has no options"),
+        ("baseline,depth=1", r"unknown option 'depth' of 'baseline'.*accepted: sampling_seed"),
+        ("continued,learning_rate=1", r"unknown option 'learning_rate' of 'continued'"),
+        ("dmp,type=hard,hard_gradient=no", r"'hard_gradient' = 'no': Input should be 'straight"),
+        ("dmp,hard_weights=one-over-k", r"hard_weights = one-over-k has no effect with type = so"),
+        ("dmp,learning_rate=1,learning_rate_factor=2", r"gives learning_rate and learning_rate_f"),
+        ("dmp,learning_rate_factor=1/16", r"learning_rate_factor.* = '1/16'"),
         ("fine-tuning,gate=linear", r"unknown option 'gate' of 'fine-tuning'"),
         ("dmp,importance_weight=-1", r"'importance_weight' = '-1'.*greater than or equal to 0"),
     ],

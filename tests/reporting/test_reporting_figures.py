@@ -451,7 +451,7 @@ def test_files_are_written_in_three_formats_and_equal_bytes(layout, tmp_path):
     write_gate(layout, "dmp", 0)
     data = make_data(layout, make_results(seeds=[0]), seeds=[0])
     first = write_figures(make_study("gate"), data, tmp_path / "a")
-    names = [f"study-gate-{TASK}.{suffix}" for suffix in ("svg", "pdf", "png")]
+    names = [f"study-gate-{TASK}.{suffix}" for suffix in ("svg", "png")]
     assert [path.name for path in first] == names
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == sorted(names)
     # Settings of whoever calls it change nothing.
@@ -466,7 +466,7 @@ def test_task_that_is_not_run_has_a_figure_that_says_why(data, tmp_path):
     for cell in study.cells:
         cell.not_run = "takes a cluster"
     paths = write_figures(study, data, tmp_path)
-    assert [path.name for path in paths] == [f"study-curve.{s}" for s in ("svg", "pdf", "png")]
+    assert [path.name for path in paths] == [f"study-curve.{s}" for s in ("svg", "png")]
 
 
 def test_unknown_kind_names_the_nearest(data, tmp_path):

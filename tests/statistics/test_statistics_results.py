@@ -8,7 +8,10 @@ HEADER = (
     "task,variant,seed,baseline_seed,metric,bin,iteration,value,samples,protocol,evaluator,commit,"
     "config\n"
 )
-ROW = 'unconditional,"dmp,gate=attention",0,0,fid,all,300,6.27,1438,12e4,inception,0012345,1234567890\n'
+ROW = (
+    'unconditional,"dmp,gate=attention",0,0,fid,all,300,6.27,1438,12e4,inception,0012345,'
+    "1234567890\n"
+)
 BASELINES = (
     "task,baseline_seed,converged,fid_last,relative_change,p_value,iterations,commit\n"
     "unconditional,0,False,12.5,-0.08,0.001,4000,0012345\n"

@@ -31,17 +31,91 @@ def test_a_new_study_is_one_new_file(ablations):
         "title": "How deep?",
         "source": "ours",
         "cells": [
-            {"task": "unconditional", "variant": "dmp,depth=1"},
+            {"task": "unconditional", "variant": "dmp,depth=2"},
             {"task": "unconditional", "variant": "dmp"},
         ],
-        "comparisons": [{"variant": "dmp,depth=1", "against": "dmp"}],
+        "comparisons": [{"variant": "dmp,depth=2", "against": "dmp"}],
     }
     before = set(load_plan("digits", ablations).runs())
     (ablations / "studies/depth.yaml").write_text(yaml.safe_dump(study))
     plan = load_plan("digits", ablations)
-    new = {("unconditional", "dmp,depth=1", seed) for seed in range(3)}
+    new = {("unconditional", "dmp,depth=2", seed) for seed in range(3)}
     assert set(plan.runs()) == before | new
     assert plan.studies["depth"].comparisons[0].task == "unconditional"
+
+
+def test_scopes_part_the_studies_and_claims_belong_to_the_tables(ablations):
+    plan = load_plan("digits", ablations)
+    tables, studies = set(plan.variants("tables")), set(plan.variants("studies"))
+    assert set(plan.variants()) == tables | studies
+    assert set(plan.variants("claims")) <= tables
+    assert set(plan.variants("mechanism")) <= studies
+    assert plan.targeted("tables")[:4] == ["figure2", "figure4", "figure5", "figure6"]
+    shutil.copy(ablations / "studies/init.yaml", ablations / "studies/tables.yaml")
+    with pytest.raises(DMPError, match="no study may be called 'tables'"):
+        load_plan("digits", ablations)
+
+
+def test_batches_hold_every_variant_once(ablations):
+    plan = load_plan("smoke", ablations)
+    batches = plan.batches()
+    assert sorted((task, v) for task, batch in batches for v in batch) == plan.variants()
+    assert max(len(batch) for _, batch in batches) == plan.scale.execution.variants_per_job
+
+
+def test_number_of_seeds_can_be_given(ablations):
+    plan = load_plan("digits", ablations, seeds=7)
+    assert plan.seeds == list(range(7))
+    run = ("unconditional", "dmp", 1)
+    assert plan.run(*run).hash == load_plan("digits", ablations).run(*run).hash
+
+
+def test_learning_rate_is_divided_by_the_number_of_tokens(ablations):
+    plan = load_plan("digits", ablations)
+    plain, lowered, tenth = (
+        plan.run("unconditional", variant, 0).config.training.learning_rate
+        for variant in (
+            "prompt-tuning",
+            "prompt-tuning,learning_rate_factor=one-over-n",
+            "prompt-tuning,learning_rate_factor=0.1",
+        )
+    )
+    assert lowered == plain / 16
+    assert tenth == pytest.approx(plain / 10)
+
+
+def test_continued_training_is_the_baselines_own(ablations):
+    run = load_plan("digits", ablations).run("class-conditional", "continued", 0)
+    for name in ("batch_size", "learning_rate", "ema_decay"):
+        assert getattr(run.config.training, name) == getattr(run.config.pretraining, name)
+    assert run.config.training.iterations == 300
+
+
+def test_snapshots_are_those_of_the_curve_and_the_start_where_it_differs(ablations):
+    plan = load_plan("digits", ablations)
+    assert plan.run("unconditional-large", "dmp", 0).snapshots == [60, 120, 180, 240]
+    assert plan.run("unconditional-large", "baseline", 0).snapshots == []
+    assert plan.run("unconditional", "dmp", 0).snapshots == []
+    assert plan.run("unconditional", "dmp,position=prepend", 0).snapshots == [0]
+    assert plan.run("unconditional", "dmp,prompt_init=0.2", 0).snapshots == [0]
+
+
+def test_every_disagreement_of_priority_a_is_an_option_of_the_discrepancies(ablations):
+    """Each names the option that isolates it, and the study or the paper's tables run it."""
+    plan = load_plan("digits", ablations)
+    run = {variant for task, variant in plan.variants() if task == "unconditional"}
+    assert run >= {
+        "prompt-tuning,weights=one-over-n", "dmp,weights=n-softmax", "dmp,weights=sigmoid",
+        "dmp,mixture=pool", "dmp,condition=t+c", "dmp,block_index=normalised",
+        "dmp,block_index=embedded", "dmp,block_index=own-gate", "dmp,selection=uniform",
+        "dmp,gate_noise=true", "dmp,prompt_init=0.02", "dmp,gate_learning_rate_factor=10",
+        "dmp,hard_weights=renormalised,type=hard", "dmp,hard_weights=one-over-k,type=hard",
+        "dmp,gate_noise=true,load=smooth", "dmp,gate_noise=true,load=probability,type=hard",
+        "dmp,importance=summed", "dmp,importance=batch", "dmp,importance=per-block-mean",
+        "dmp,load_weight=0", "dmp,importance_weight=0", "dmp,gate=attention-literal",
+        "dmp,gate=attention-released", "dmp,ema_decay=0.998", "fine-tuning,ema_decay=0.998",
+        "dmp,position=prepend", "dmp,iterations=150", "released",
+    }  # fmt: skip
 
 
 def test_more_seeds_leave_earlier_runs_as_they_are(ablations):
@@ -151,8 +225,33 @@ SCALE, STUDY = "scales/digits.yaml", "studies/table3.yaml"
         ),
         (
             STUDY,
-            lambda d: d["comparisons"][0].update(claims=["C99"]),
-            r"comparisons.0: unknown claim 'C99': .*accepted: C01, C03",
+            lambda d: d.update(figures=[{"kind": "curv"}]),
+            r"table3.yaml: 'figures.0.kind' = 'curv': Input should be 'classes', 'curve'",
+        ),
+        (
+            "studies/pairing.yaml",
+            lambda d: d["variance"].update(variant="dmp,depth=1"),
+            r"variance.0: no task of the study has both 'dmp,depth=1' and 'baseline'",
+        ),
+        (
+            "claims.yaml",
+            lambda d: d["claims"][0]["evidence"][0].update(variant="dpm"),
+            r"claims.yaml: .*unknown method 'dpm'",
+        ),
+        (
+            "claims.yaml",
+            lambda d: d["claims"][0]["evidence"][0].update(variant="dmp,depth=13"),
+            r"claims.yaml: variant 'dmp,depth=13'.*has 6 blocks",
+        ),
+        (
+            "scales/digits.yaml",
+            lambda d: d["tasks"]["text-conditional"].update(text=None),
+            r"digits.yaml: 'tasks.text-conditional'.*text must be given with conditioning = text",
+        ),
+        (
+            "scales/digits.yaml",
+            lambda d: d["defaults"]["training"].update(curve=7),
+            r"curve = 7 does not divide iterations = 300",
         ),
         (
             STUDY,

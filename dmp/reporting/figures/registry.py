@@ -49,7 +49,7 @@ def write_figures(study: Any, data: FigureData, directory: str | Path) -> list[P
         directory: where to; made if it does not exist.
 
     Returns:
-        The files: ``<study.id>-<kind>-<task>`` as ``.svg``, ``.pdf`` and ``.png`` for every task
+        The files: ``<study.id>-<kind>-<task>`` as ``.svg`` and ``.png`` for every task
         that is run, or ``<study.id>-<kind>``, which says why it is empty, where none is.
 
     Raises:
@@ -58,11 +58,7 @@ def write_figures(study: Any, data: FigureData, directory: str | Path) -> list[P
 
     """
     stems: dict[str, Figure] = {}
-    for number, spec in enumerate(study.figures):
-        where = f"study {study.id}: figures.{number}"
-        if spec.kind not in FIGURES:
-            raise DMPError(f"{where}.kind = '{spec.kind}': {nearest(spec.kind, FIGURES)}")
-        options = parse_options(spec.kind, spec.options, f"{where}.options")
+    for spec, options, where in check_figures(study):
         for task, stem in _stems(study, spec, where):
             if stem in stems:
                 raise DMPError(
@@ -78,6 +74,22 @@ def write_figures(study: Any, data: FigureData, directory: str | Path) -> list[P
     for stem, drawn in stems.items():
         written += write_figure(drawn, Path(directory) / stem)
     return written
+
+
+def check_figures(study: Any) -> list[tuple[Any, Strict, str]]:
+    """Return a study's figures with their validated options, and where each stands.
+
+    Raises:
+        DMPError: a kind is not known, or an option is not accepted.
+
+    """
+    checked = []
+    for number, spec in enumerate(study.figures):
+        where = f"study {study.id}: figures.{number}"
+        if spec.kind not in FIGURES:
+            raise DMPError(f"{where}.kind = '{spec.kind}': {nearest(spec.kind, FIGURES)}")
+        checked.append((spec, parse_options(spec.kind, spec.options, f"{where}.options"), where))
+    return checked
 
 
 def parse_options(kind: str, options: dict[str, Any], where: str) -> Strict:

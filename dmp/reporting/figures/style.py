@@ -41,8 +41,7 @@ _RC = {
     "figure.constrained_layout.use": True,
     "axes.formatter.use_mathtext": True,
     "image.interpolation": "nearest",
-    # Fonts that remain text in PDF, and identifiers in SVG that are the same every time.
-    "pdf.fonttype": 42,
+    # Identifiers in SVG that are the same every time.
     "svg.hashsalt": "dmp",
 }
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -50,7 +49,6 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 _DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2)))
 _METADATA = {
     ".svg": {"Date": None, "Creator": None},
-    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     ".png": {"Software": None},
 }
 # Points per line of the notes, with its leading, in inches.
@@ -148,7 +146,7 @@ def _save(figure: Figure, path: Path, suffix: str) -> None:
 
 
 def write_figure(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
-    """Write ``.svg``, ``.pdf`` and ``.png``, each at once or not at all; return the paths.
+    """Write ``.svg`` and ``.png``, each at once or not at all; return the paths.
 
     Equal figures give equal bytes, of one version of matplotlib. The figure's layout is fixed from
     here on.
