@@ -15,6 +15,7 @@ min_version("9.0")
 # What `snakemake --report` begins with.
 report: "workflow/report/workflow.rst"
 
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"

@@ -94,6 +94,16 @@ def test_every_claim_has_a_verdict_and_figures(finished):
             assert (results / "figures/claims" / f"{name}{suffix}").stat().st_size > 1000
 
 
+def test_report_holds_tables_figures_and_verdicts_with_captions(finished, tmp_path):
+    results, ablations = finished
+    path = tmp_path / "report.html"
+    snakemake("tables", results, ablations, "--report", str(path))
+    text = path.read_text(encoding="utf-8")
+    for part in ("table2-denoising-unconditional.png", "claims-forest.png", "table1.html"):
+        assert part in text
+    assert "Drawn from the same runs" in text
+
+
 def test_mlflow_holds_every_run(finished):
     with sqlite3.connect(finished[0] / "mlflow.db") as store:
         names = {name for (name,) in store.execute("select name from runs")}

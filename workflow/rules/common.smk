@@ -130,26 +130,35 @@ def artifacts_of(wildcards):
     return [path for run in p.runs(study) for path in (files.samples(*run), files.gate(*run))]
 
 
-def page_files(files, study, **labels):
-    """What a study's page consists of; the tables and figures stand in the report."""
-    shown = report(
-        files.tables / f"{study}.html",
-        caption="../report/table.rst",
-        category="Tables",
-        labels={"study": study, **labels},
-    )
-    others = [files.tables / f"{study}{suffix}" for suffix in (".csv", ".md", ".tex")]
-    return [shown, *others, figure_folder(files, study)]
+def page_files(files, study):
+    """What a study's page consists of: its tables, and the folder of its figures."""
+    suffixes = (".html", ".csv", ".md", ".tex")
+    return [*(files.tables / f"{study}{suffix}" for suffix in suffixes), files.figures(study)]
 
 
-def figure_folder(files, study):
+def caption(name):
+    return str(Path(workflow.basedir) / "workflow/report" / f"{name}.rst")
+
+
+def shown_table(path, study):
+    """A table that stands in the report."""
+    return report(path, caption=caption("table"), category="Tables", labels={"study": study})
+
+
+def shown_figures(files, study):
+    """A folder of figures that stand in the report."""
     return report(
         directory(files.figures(study)),
         patterns=["{figure}.png"],
-        caption="../report/figure.rst",
+        caption=caption("figure"),
         category="Figures",
         labels={"study": study, "figure": "{figure}"},
     )
+
+
+def page_outputs(files, study):
+    table, *others, _ = page_files(files, study)
+    return [shown_table(table, study), *others, shown_figures(files, study)]
 
 
 def pages_of(scale, target):

@@ -39,7 +39,7 @@ for name in [name for name in known_scales() if not batched(name)]:
             artifacts_of,
             numbers_of,
         output:
-            page_files(FILES, "{study}"),
+            page_outputs(FILES, "{study}"),
         log:
             FILES.root / "logs/pages/{study}.log",
         wildcard_constraints:
@@ -82,7 +82,7 @@ for name in [name for name in known_scales() if batched(name)]:
             input:
                 *page_inputs(name, target),
             output:
-                pages_of(name, target),
+                [p for s in plan(name).targeted(target) for p in page_outputs(layout(name), s)],
             log:
                 layout(name).root / f"logs/pages/{target}.log",
             localrule: True
@@ -133,14 +133,9 @@ rule claims:
         FILES.speed_table,
         results=FILES.results_table("claims"),
     output:
-        report(
-            FILES.claims.with_suffix(".html"),
-            caption="../report/claims.rst",
-            category="Claims",
-            labels={"claims": "verdicts"},
-        ),
+        report(FILES.claims.with_suffix(".html"), caption=caption("claims"), category="Claims"),
         multiext(str(FILES.claims.with_suffix("")), ".md", ".csv", ".tex"),
-        figure_folder(FILES, "claims"),
+        shown_figures(FILES, "claims"),
     log:
         FILES.root / "logs/claims.log",
     params:
