@@ -34,7 +34,7 @@ def _prediction(evidence: Evidence) -> str:
         case "equivalence":
             return f"equal within {_margin(evidence)}"
         case "speed":
-            return f"equal time of {evidence.stage} within {_margin(evidence)}"
+            return f"{evidence.stage} not slower by more than {_margin(evidence)}"
         case "trend":
             return f"{evidence.predicts} at each step"
         case "interaction":

@@ -195,7 +195,7 @@ class Parameters(_Evidence):
 
 
 class Speed(_Arms):
-    """Two arms take the same time but for a margin in percent; timed outside the runs."""
+    """An arm is slower than another by no more than a margin in percent; timed on its own."""
 
     test: Literal["speed"]
     stage: Literal["training", "sampling"]

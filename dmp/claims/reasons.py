@@ -45,9 +45,12 @@ def reason(found: Finding, evidence: Evidence, row: dict[str, Any], level: float
 
 def _found(found: Finding, evidence: Evidence, row: dict[str, Any]) -> str:
     name, p_value = _name(found.metric), f"corrected {p_text(row['p_holm'])}"
-    if row["verdict"] == CONTRADICTED and evidence.test in ("equivalence", "speed"):
+    if evidence.test == "speed":
+        side = "above" if row["verdict"] == CONTRADICTED else "below"
+        return f"the slowdown is {side} {evidence.margin_percent:g} %, {p_value}"
+    if row["verdict"] == CONTRADICTED and evidence.test == "equivalence":
         return f"the difference is larger than {evidence.margin_percent:g} %, {p_value}"
-    if evidence.test in ("equivalence", "speed"):
+    if evidence.test == "equivalence":
         return f"the difference is smaller than {evidence.margin_percent:g} %, {p_value}"
     predicts = getattr(evidence, "predicts", "")
     if predicts.startswith("not-") and row["verdict"] != CONTRADICTED:

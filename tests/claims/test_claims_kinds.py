@@ -284,6 +284,8 @@ def test_speed_is_the_ratio_of_paired_repeats(judge):
     assert (row.verdict, row.unit) == ("supported", "repeat")
     slow = judge(evidence, {"dmp": [1.0]}, speed=timings([1.2, 1.21, 1.19]))
     assert slow.verdict == "contradicted"
+    fast = judge(evidence, {"dmp": [1.0]}, speed=timings([0.8, 0.81, 0.79]))
+    assert fast.verdict == "supported"
     assert judge(evidence, {"dmp": [1.0]}).reason == "no timings were taken"
     with pytest.raises(DMPError, match="repeat is listed twice"):
         judge(evidence, {"dmp": [1.0]}, speed=pd.concat([timings([1.0, 1.1])] * 2))
