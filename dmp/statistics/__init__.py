@@ -1,4 +1,4 @@
-"""What the numbers of ``results.csv`` say, and how surely; no torch.
+"""What the numbers of runs say, and how surely; no torch.
 
 Read in this order: :mod:`~dmp.statistics.results` (the input), :mod:`~dmp.statistics.estimates`
 (one cell), :mod:`~dmp.statistics.paired` (two cells), :mod:`~dmp.statistics.holm` (many pairs),

@@ -37,7 +37,7 @@ DIVERGED = "diverged"
 
 
 def read_results(path: str | Path) -> pd.DataFrame:
-    """Read ``results.csv``: the columns of ``RESULT_COLUMNS``, one number per row.
+    """Read a table of numbers: the columns of ``RESULT_COLUMNS``, one number per row.
 
     Raises:
         DMPError: the file is missing, a column is missing, or a value is not of its column's type.
@@ -49,7 +49,7 @@ def read_results(path: str | Path) -> pd.DataFrame:
 
 
 def read_baselines(path: str | Path) -> pd.DataFrame:
-    """Read ``baselines.csv``: the columns of ``BASELINE_COLUMNS``, one baseline per row.
+    """Read a table of baselines: the columns of ``BASELINE_COLUMNS``, one baseline per row.
 
     Raises:
         DMPError: as :func:`read_results`; or a baseline is listed twice.
