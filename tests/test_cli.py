@@ -33,7 +33,7 @@ def test_planning_statistics_and_tables_do_not_import_torch(module):
         (("run", "unconditional", "dpm"), "unknown method 'dpm': did you mean 'dmp'?"),
         (("run", "unconditional", "dmp,depth=13"), "depth = 13, but the backbone has 4 blocks"),
         (("run", "uncond", "dmp"), "unknown task 'uncond': did you mean 'unconditional'?"),
-        (("table", "table9"), "unknown study 'table9'"),
+        (("pages", "table9"), "unknown study 'table9'"),
         (("run", "stable-diffusion", "dmp"), "is not run at scale 'digits'"),
     ],
 )

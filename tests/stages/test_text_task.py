@@ -29,7 +29,7 @@ def context(tmp_path_factory) -> Context:
     def small(data: dict) -> None:
         data["defaults"]["pretraining"].update(iterations=20, convergence_every=5)
         data["defaults"]["pretraining"].update(checkpoint_every=10, convergence_samples=40)
-        data["defaults"]["training"].update(iterations=10)
+        data["defaults"]["training"].update(iterations=9)
         data["defaults"]["sampling"].update(steps=3, samples=110)
 
     edit_yaml(ablations / "scales/smoke.yaml", small)
