@@ -1,6 +1,7 @@
 """What a run is, as validated data; importable without torch, so that planning stays fast."""
 
 from dmp.config.base import Strict, content_hash, from_data, nearest
+from dmp.config.data import LatentsConfig, SourceConfig
 from dmp.config.patch import PatchConfig
 from dmp.config.run import (
     BackboneConfig,
@@ -25,11 +26,13 @@ __all__ = [
     "DiffusionConfig",
     "EvaluationConfig",
     "ExtractorConfig",
+    "LatentsConfig",
     "OptimizerConfig",
     "PatchConfig",
     "PretrainingConfig",
     "RunConfig",
     "SamplingConfig",
+    "SourceConfig",
     "Strict",
     "TaskConfig",
     "TextConfig",

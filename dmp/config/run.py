@@ -12,16 +12,40 @@ from pydantic import (
 )
 
 from dmp.config.base import Strict, content_hash
+from dmp.config.data import LatentsConfig, SourceConfig
 from dmp.config.patch import PatchConfig
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 class DataConfig(Strict):
-    """Which images, and the share of them kept out of all training."""
+    """Which images, and the share of them kept out of all training.
+
+    Attributes:
+        name: a dataset that is embedded, or the name of the one that ``source`` describes.
+        held_out: share of images that no training sees.
+        source: where the images lie; None for an embedded dataset.
+        latents: if given, the backbone works on these in place of pixels.
+
+    """
 
     name: str
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    source: SourceConfig | None = None
+    latents: LatentsConfig | None = None
+
+    @model_validator(mode="after")
+    def _latents_are_of_a_source(self) -> Self:
+        if self.latents is None:
+            return self
+        if self.source is None:
+            raise ValueError("latents: only the images of a source have latents")
+        if self.source.resolution % self.latents.factor:
+            raise ValueError(
+                f"source.resolution = {self.source.resolution} is not a multiple of "
+                f"latents.factor = {self.latents.factor}"
+            )
+        return self
 
 
 class BackboneConfig(Strict):

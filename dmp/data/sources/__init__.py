@@ -1,0 +1,1 @@
+"""Datasets on disk, in the formats in which they are distributed."""
