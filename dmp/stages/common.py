@@ -13,6 +13,7 @@ from torch import nn
 from dmp.backbones import DiT
 from dmp.config import RunConfig, TaskConfig
 from dmp.data.captions import Captions, load_captions
+from dmp.data.examples import Examples, Pixels
 from dmp.data.images import load_split
 from dmp.data.registry import Images, dataset_info
 from dmp.diffusion import Diffusion
@@ -59,19 +60,15 @@ class TaskData(NamedTuple):
         train: training images; where the task has captions, the labels are still classes, since
             each example takes one of its label's captions.
         held_out: held-out images; where the task has captions, those of the test split.
+        seen: as many training images as there are held-out ones, labelled as in training.
         captions: None where the task has none.
 
     """
 
-    train: Images
+    train: Examples
     held_out: Images
+    seen: Images
     captions: Captions | None
-
-    @property
-    def seen(self) -> Images:
-        """As many training images as there are held-out ones, labelled as in training."""
-        part = Images(*(array[: len(self.held_out.labels)] for array in self.train))
-        return part if self.captions is None else _captioned(part, self.captions.train)
 
     def sample_order(self, classes: int) -> np.ndarray:
         """Return the labels that samples go through in turn: classes, or test captions."""
@@ -95,10 +92,12 @@ def task_data(context: "Context", task: str, config: TaskConfig) -> TaskData:
     train, held_out = load_split(config.data)
     if config.conditioning == "none":
         train, held_out = (Images(part.images, part.labels * 0) for part in (train, held_out))
+    seen = Images(*(array[: len(held_out.labels)] for array in train))
     if config.conditioning != "text":
-        return TaskData(train, held_out, None)
+        return TaskData(Pixels(train), held_out, seen, None)
     captions = load_captions(context.layout.captions(task))
-    return TaskData(train, _captioned(held_out, captions.test), captions)
+    held_out, seen = _captioned(held_out, captions.test), _captioned(seen, captions.train)
+    return TaskData(Pixels(train), held_out, seen, captions)
 
 
 def image_features(context: Context, task: TaskConfig, images: np.ndarray) -> Features:

@@ -63,7 +63,7 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     # What the check at the end needs is looked at before the training, which takes much longer.
     data = task_data(context, task, run.config)
     reference = load_features(context.layout.reference(task))
-    image_features(context, run.config, data.train.images[:1])
+    image_features(context, run.config, data.held_out.images[:1])
     backbone = new_backbone(context, task, run.config)
     backbone.initialize_weights(torch_generator(seed, "backbone initialisation"))
     objective = Objective(backbone, new_diffusion(run.config), None)
