@@ -1,5 +1,6 @@
 """What the stages share: the context of a job, models from configurations, provenance."""
 
+import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.layout import Layout
 from dmp.metrics import classifier
-from dmp.metrics.features import Features, extract
+from dmp.metrics.features import Extractor
 from dmp.patching import Patch, patch
 from dmp.studies import Plan
 from dmp.tensorfile import load_tensors, read_description, save_tensors
@@ -34,15 +35,17 @@ class Context:
         plan: the scale and its studies.
         layout: where the files are.
         device: ``cpu`` or ``cuda``.
+        data: the folder of all datasets, for those that are not embedded.
 
     """
 
     plan: Plan
     layout: Layout
     device: str
+    data: Path = Path("data")
 
     @classmethod
-    def open(cls, plan: Plan, results: Path) -> "Context":
+    def open(cls, plan: Plan, results: Path, data: Path = Path("data")) -> "Context":
         """Prepare this process: threads, determinism, device."""
         torch.set_num_threads(plan.scale.execution.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -50,7 +53,7 @@ class Context:
         # What a job spends before it computes anything; see .ci/overhead.py.
         alive = time.time() - psutil.Process().create_time()
         print(f"started up in {alive:.2f} s", flush=True)
-        return cls(plan, Layout(results, plan.name), device)
+        return cls(plan, Layout(results, plan.name), device, data)
 
 
 class TaskData(NamedTuple):
@@ -100,16 +103,31 @@ def task_data(context: "Context", task: str, config: TaskConfig) -> TaskData:
     return TaskData(Pixels(train), held_out, seen, captions)
 
 
-def image_features(context: Context, task: TaskConfig, images: np.ndarray) -> Features:
-    """Return the features of uint8 images ``(n, C, H, W)`` by the task's extractor.
+def task_extractor(context: Context, task: TaskConfig, second: bool = False) -> Extractor:
+    """Return the network whose features a task's metrics compare, loaded once per process.
+
+    Args:
+        context: says where its weights lie.
+        task: says which network.
+        second: the second opinion instead.
 
     Raises:
         DMPError: unknown extractor, or its weights cannot be had.
 
     """
-    name = task.evaluation.extractor.name
-    weights = context.layout.extractor(task.data.name) if name == classifier.NAME else None
-    return extract(images, name, weights, context.device)
+    config = task.evaluation.second_opinion if second else task.evaluation.extractor
+    assert config is not None  # callers ask for a second opinion only where there is one
+    weights = None
+    if config.name == classifier.NAME:
+        weights = context.layout.extractor(task.data.name)
+    elif config.weights is not None:
+        weights = context.data / config.weights
+    return _extractor(config.name, weights, context.device)
+
+
+@functools.lru_cache(maxsize=2)
+def _extractor(name: str, weights: Path | None, device: str) -> Extractor:
+    return Extractor(name, weights, device)
 
 
 def new_backbone(context: Context, task: str, config: TaskConfig) -> DiT:

@@ -10,16 +10,16 @@ from dmp.data.registry import dataset_info
 from dmp.data.stream import TrainingStream
 from dmp.files import write_json
 from dmp.metrics.denoising import denoising_losses
-from dmp.metrics.features import load_features
 from dmp.metrics.fidelity import frechet_distance
+from dmp.metrics.reference import load_reference
 from dmp.rng import torch_generator
 from dmp.stages.common import (
     Context,
     TaskData,
-    image_features,
     new_backbone,
     new_diffusion,
     task_data,
+    task_extractor,
 )
 from dmp.stages.provenance import write_record
 from dmp.stages.sample import draw
@@ -62,8 +62,8 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     ]
     # What the check at the end needs is looked at before the training, which takes much longer.
     data = task_data(context, task, run.config)
-    reference = load_features(context.layout.reference(task))
-    image_features(context, run.config, data.held_out.images[:1])
+    reference = load_reference(context.layout.reference(task))
+    task_extractor(context, run.config)
     backbone = new_backbone(context, task, run.config)
     backbone.initialize_weights(torch_generator(seed, "backbone initialisation"))
     objective = Objective(backbone, new_diffusion(run.config), None)

@@ -11,7 +11,7 @@ from dmp.config import RunConfig
 from dmp.files import atomic_path
 from dmp.metrics.features import Features, save_features
 from dmp.sampling import sample_images, sample_labels
-from dmp.stages.common import Context, TaskData, has_diverged, image_features, load_weights
+from dmp.stages.common import Context, TaskData, has_diverged, load_weights, task_extractor
 
 GRID = 8
 
@@ -43,7 +43,7 @@ def draw(
             parts.append(batch)
             progress.update(len(batch))
     images = np.concatenate(parts)
-    return images, labels, image_features(context, run.config, images)
+    return images, labels, task_extractor(context, run.config)(images)
 
 
 def sample_run(context: Context, run: RunConfig, data: TaskData) -> None:
