@@ -44,14 +44,19 @@ class Files(abc.ABC):
 
 
 class FolderFiles(Files):
-    """All files below a folder, at any depth."""
+    """All files below a folder, at any depth.
+
+    Raises:
+        DamagedFileError: a folder cannot be listed.
+
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.names = sorted(
             (Path(parent) / file).relative_to(folder).as_posix()
             # Class folders on clusters are often links to another disk.
-            for parent, _, files in os.walk(folder, followlinks=True)
+            for parent, _, files in os.walk(folder, onerror=_unlisted, followlinks=True)
             for file in files
         )
 
@@ -62,6 +67,11 @@ class FolderFiles(Files):
             return path.read_bytes()
         except OSError as error:
             raise DamagedFileError(path, f"cannot be read ({error.strerror})", AGAIN) from error
+
+
+def _unlisted(error: OSError) -> None:
+    why = f"the folder cannot be listed ({error.strerror})"
+    raise DamagedFileError(error.filename, why, "make it readable") from error
 
 
 class ZipFiles(Files):
@@ -87,7 +97,7 @@ class ZipFiles(Files):
         try:
             return self._archive().read(self._members[index])
         except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error) as error:
-            where = self._path.with_name(self.names[index])
+            where = self._path.parent / self.names[index]
             why = f"cannot be read from the zip ({error})"
             raise DamagedFileError(
                 where, why, f"{AGAIN}: the zip is damaged or encrypted"
@@ -127,7 +137,7 @@ class TarFiles(Files):
     def read(self, index: int) -> bytes:
         """Return a member's bytes."""
         path, size = self._archives[self._archive[index]], int(self._size[index])
-        where = path.with_name(self.names[index])
+        where = path.parent / self.names[index]
         try:
             with path.open("rb") as file:
                 data = _read_at(file, int(self._offset[index]), size)
