@@ -21,6 +21,7 @@ from dmp.layout import Layout
 from dmp.metrics import classifier
 from dmp.metrics.features import Features, extract
 from dmp.patching import Patch, patch
+from dmp.running.processes import local_process, process_count
 from dmp.studies import Plan
 from dmp.tensorfile import load_tensors, read_description, save_tensors
 
@@ -43,9 +44,11 @@ class Context:
     @classmethod
     def open(cls, plan: Plan, results: Path) -> "Context":
         """Prepare this process: threads, determinism, device."""
-        torch.set_num_threads(plan.scale.execution.threads)
+        torch.set_num_threads(max(1, plan.scale.execution.threads // process_count()))
         torch.use_deterministic_algorithms(True, warn_only=True)
         device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "cuda":
+            torch.cuda.set_device(local_process())
         # What a job spends before it computes anything; see .ci/overhead.py.
         alive = time.time() - psutil.Process().create_time()
         print(f"started up in {alive:.2f} s", flush=True)
@@ -101,7 +104,9 @@ def task_data(context: "Context", task: str, config: TaskConfig) -> TaskData:
     return TaskData(train, _captioned(held_out, captions.test), captions)
 
 
-def image_features(context: Context, task: TaskConfig, images: np.ndarray) -> Features:
+def image_features(
+    context: Context, task: TaskConfig, images: np.ndarray, batch_size: int = 256
+) -> Features:
     """Return the features of uint8 images ``(n, C, H, W)`` by the task's extractor.
 
     Raises:
@@ -110,7 +115,7 @@ def image_features(context: Context, task: TaskConfig, images: np.ndarray) -> Fe
     """
     name = task.evaluation.extractor.name
     weights = context.layout.extractor(task.data.name) if name == classifier.NAME else None
-    return extract(images, name, weights, context.device)
+    return extract(images, name, weights, context.device, batch_size)
 
 
 def new_backbone(context: Context, task: str, config: TaskConfig) -> DiT:
