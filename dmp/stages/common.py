@@ -23,6 +23,7 @@ from dmp.layout import Layout
 from dmp.metrics import classifier
 from dmp.metrics.features import Extractor
 from dmp.patching import Patch, patch
+from dmp.running.processes import local_process, process_count
 from dmp.studies import Plan
 from dmp.tensorfile import load_tensors, read_description, save_tensors
 
@@ -47,9 +48,11 @@ class Context:
     @classmethod
     def open(cls, plan: Plan, results: Path, data: Path = Path("data")) -> "Context":
         """Prepare this process: threads, determinism, device."""
-        torch.set_num_threads(plan.scale.execution.threads)
+        torch.set_num_threads(max(1, plan.scale.execution.threads // process_count()))
         torch.use_deterministic_algorithms(True, warn_only=True)
         device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "cuda":
+            torch.cuda.set_device(local_process())
         # What a job spends before it computes anything; see .ci/overhead.py.
         alive = time.time() - psutil.Process().create_time()
         print(f"started up in {alive:.2f} s", flush=True)

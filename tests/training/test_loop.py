@@ -16,7 +16,7 @@ from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.patching import patch
-from dmp.training import DivergedError, Objective, fit, loop
+from dmp.training import DivergedError, Objective, fit, meter
 
 CONFIG = TrainingConfig(
     iterations=12, batch_size=8, learning_rate=1e-2, log_every=3, checkpoint_every=3
@@ -266,7 +266,7 @@ def test_bin_losses_average_to_the_loss(tmp_path):
     fit(objective, stream, config, tmp_path, "id")
     record = json.loads((tmp_path / "log.jsonl").read_text())
     timesteps = stream.__getitems__(range(24)).timesteps
-    counts = torch.bincount(timesteps * loop.BINS // 1000, minlength=loop.BINS)
+    counts = torch.bincount(timesteps * meter.BINS // 1000, minlength=meter.BINS)
     total = sum(
         record[f"loss_mse/{100 * i}-{100 * i + 99}"] * int(count)
         for i, count in enumerate(counts)
