@@ -1,0 +1,124 @@
+"""The objective of a sweep, and the runs that confirm its best points."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import torch
+from filelock import FileLock
+
+from dmp.config import RunConfig
+from dmp.files import write_text
+from dmp.metrics.denoising import denoising_losses
+from dmp.stages.common import Context, attach, new_backbone, new_diffusion, task_data
+from dmp.stages.run import complete_run
+from dmp.sweeps.cached import is_computed, read_values
+from dmp.sweeps.confirmation import CONFIRMED_COLUMNS
+from dmp.sweeps.files import SweepFiles
+from dmp.sweeps.loading import fresh_seeds, search_seeds
+from dmp.sweeps.outcome import Objective, Outcome, Report
+from dmp.sweeps.schema import Sweep
+from dmp.training.watch import Watch
+
+
+def make_objective(context: Context, sweep: Sweep) -> Objective:
+    """Return the objective: trains, samples and evaluates a variant by the stages of every run.
+
+    A run that is there already, whoever computed it, is read and not computed again; it reports
+    nothing on the way, so that it is never pruned.
+    """
+    seeds = search_seeds(sweep, context.plan)
+
+    def objective(variant: str, report: Report) -> Outcome:
+        runs = [context.plan.run(sweep.task, variant, seed) for seed in seeds]
+        computed = sum(compute(context, sweep, run, report) for run in runs)
+        found = [read_values(context.layout, run) for run in runs]
+        if any(values is None for values in found):
+            return Outcome(None, computed)
+        means = {name: float(np.mean([values[name] for values in found])) for name in found[0]}
+        return Outcome(means | {"added_parameters": added_parameters(context, runs[0])}, computed)
+
+    return objective
+
+
+def compute(context: Context, sweep: Sweep, run: RunConfig, report: Report | None = None) -> bool:
+    """Compute a run unless it is there already; return whether it had to be computed.
+
+    Args:
+        context: where to.
+        sweep: says after which iterations to report, if at all.
+        run: the run.
+        report: told the held-out denoising loss on the way; None for a run that is never pruned.
+
+    """
+    names = (run.task, run.variant, run.seed)
+    lock = SweepFiles(context.layout, sweep.id).run_lock(*names)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    # Two points of one variant, of this sweep or another: who comes second finds it computed.
+    with FileLock(lock):
+        if is_computed(context.layout, run):
+            return False
+        # Numbers of an earlier configuration must not outlive its weights.
+        context.layout.metrics(*names).unlink(missing_ok=True)
+        if report is None or sweep.pruning is None:
+            complete_run(context, run)
+        else:
+            complete_run(context, run, watch=_watch(context, sweep, run, report))
+        return True
+
+
+def _watch(context: Context, sweep: Sweep, run: RunConfig, report: Report) -> Watch:
+    """Report the loss of the held-out triples, the same for all models, at shares of a training."""
+    assert sweep.pruning is not None  # who calls has looked
+    data = task_data(context, run.task, run.config)
+    draws = run.config.evaluation.timesteps_per_image
+    steps = {max(1, round(share * run.iterations)) for share in sweep.pruning.at}
+
+    def look(step: int, backbone: torch.nn.Module) -> None:
+        losses = denoising_losses(
+            backbone, new_diffusion(run.config), data.held_out, draws, context.device
+        )
+        report(step, float(losses.mse.mean()))
+
+    return Watch(steps, look)
+
+
+def added_parameters(context: Context, run: RunConfig) -> float:
+    """Return how many parameters a run's patch adds to its backbone, counted on real modules."""
+    with torch.device("meta"):
+        attached = attach(run, new_backbone(context, run.task, run.config))
+    return 0.0 if attached is None else float(sum(p.numel() for p in attached.parameters()))
+
+
+def confirm_variant(context: Context, sweep: Sweep, variant: str | None, point: int) -> None:
+    """Run one of the best points, or the base, with fresh seeds, and write its numbers.
+
+    Args:
+        context: where.
+        sweep: the sweep.
+        variant: the point; None where the search has found fewer, so that there is nothing to run.
+        point: its rank from 1 on, or 0 for the base.
+
+    """
+    rows = []
+    for seed in [] if variant is None else fresh_seeds(sweep, context.plan):
+        run = context.plan.run(sweep.task, variant, seed)
+        compute(context, sweep, run)
+        values = read_values(context.layout, run)
+        measured = {"fid": np.nan, "denoising_mse": np.nan} if values is None else values
+        rows.append(
+            {
+                "variant": run.variant,
+                "seed": seed,
+                "baseline_seed": run.baseline_seed,
+                **measured,
+                "added_parameters": added_parameters(context, run),
+                "diverged": values is None,
+                "config": run.hash,
+            }
+        )
+    text = io.StringIO()
+    pd.DataFrame(rows, columns=list(CONFIRMED_COLUMNS)).to_csv(
+        text, index=False, lineterminator="\n"
+    )
+    write_text(SweepFiles(context.layout, sweep.id).confirmation(point), text.getvalue())

@@ -1,0 +1,4 @@
+"""Searches over the method's options: many runs, a front of the best, and its confirmation.
+
+Nothing is imported here, so that the command line can name the commands without paying for Optuna.
+"""

@@ -1,0 +1,172 @@
+"""The commands of ``dmp sweep``: what the workflow calls, and what a person calls without it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+if TYPE_CHECKING:
+    import optuna
+
+    from dmp.stages.common import Context
+    from dmp.studies import Plan
+    from dmp.sweeps.files import SweepFiles
+    from dmp.sweeps.schema import Sweep
+    from dmp.sweeps.worker import Search
+
+app = typer.Typer(help="Search over the method's options.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="A file in ablations/sweeps, without .yaml.")]
+Scale = Annotated[str, typer.Option(help="A file in ablations/scales, without .yaml.")]
+Results = Annotated[Path, typer.Option(help="Folder for all outputs.")]
+Ablations = Annotated[Path, typer.Option(help="Folder with scales/, studies/ and sweeps/.")]
+Seeds = Annotated[
+    int | None, typer.Option(help="For the studies alone; a sweep says its own seeds.", min=1)
+]
+Storage = Annotated[
+    str,
+    typer.Option(
+        envvar="DMP_SWEEP_STORAGE",
+        show_default=False,
+        help="URL of a database that all workers reach; default: a journal beside the results.",
+    ),
+]
+
+SCALE, RESULTS, ABLATIONS = "digits", Path("results"), Path("ablations")
+
+
+class _Place(NamedTuple):
+    """A sweep at a scale."""
+
+    plan: "Plan"
+    sweep: "Sweep"
+    files: "SweepFiles"
+    name: str
+    ablations: Path
+
+    def search(self, storage: str) -> "Search":
+        from dmp.sweeps.loading import load_space
+        from dmp.sweeps.storage import open_storage
+        from dmp.sweeps.worker import Search
+
+        space = load_space(self.ablations, self.sweep, self.plan)
+        opened = open_storage(self.files.journal, storage)
+        return Search(self.sweep, space, self.files, opened, self.name)
+
+    def study(self, storage: str) -> "optuna.Study":
+        from dmp.sweeps.storage import load_study, open_storage
+
+        return load_study(open_storage(self.files.journal, storage), self.name)
+
+
+def _place(name: str, scale: str, results: Path, ablations: Path) -> _Place:
+    from dmp.layout import Layout
+    from dmp.studies import load_plan
+    from dmp.sweeps.files import SweepFiles
+    from dmp.sweeps.loading import load_space, load_sweep, study_name
+
+    plan = load_plan(scale, ablations)
+    sweep = load_sweep(ablations, name)
+    load_space(ablations, sweep, plan)
+    files = SweepFiles(Layout(results, scale), name)
+    return _Place(plan, sweep, files, study_name(sweep, plan), ablations)
+
+
+def _quiet() -> None:
+    """Let Optuna warn, and leave what happens to be told by us."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def _context(plan: "Plan", results: Path) -> "Context":
+    """Prepare this process, once it holds the GPU that a run needs."""
+    from dmp.running.lease import hold_gpus
+
+    needed = plan.scale.execution.resources("run")
+    hold_gpus(needed.gpus, needed.gpu_share)
+    from dmp.stages.common import Context
+
+    return Context.open(plan, results)
+
+
+@app.command()
+def check(scale: Scale = SCALE, ablations: Ablations = ABLATIONS, seeds: Seeds = None) -> None:
+    """Read every sweep, and check every condition and combination at a scale."""
+    from dmp.studies import load_plan
+    from dmp.sweeps.loading import load_space, load_sweep, sweep_names
+
+    plan = load_plan(scale, ablations)
+    for name in sweep_names(ablations):
+        sweep = load_sweep(ablations, name)
+        load_space(ablations, sweep, plan)
+        varied = ", ".join(parameter.name for parameter in sweep.parameters)
+        print(f"{name}: {sweep.trials} trials over {varied}")
+
+
+@app.command()
+def work(
+    name: Name,
+    worker: Annotated[int, typer.Option(help="Its number, for its receipt.", min=0)] = 0,
+    storage: Storage = "",
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+) -> None:
+    """Run trials until none is left; any number of workers share a sweep."""
+    place = _place(name, scale, results, ablations)
+    _quiet()
+    search = place.search(storage)
+    context = _context(place.plan, results)
+    from dmp.stages.sweep import make_objective
+    from dmp.sweeps.report import write_receipt
+
+    ended = search.work(make_objective(context, place.sweep))
+    print(f"sweep {name}: {ended} of {place.sweep.trials} trials have ended")
+    write_receipt(place.files, worker, place.name, ended)
+
+
+@app.command()
+def confirm(
+    name: Name,
+    point: Annotated[
+        list[int] | None,
+        typer.Option(help="Ranks from 1 on, 0 for the base; all if left out.", min=0),
+    ] = None,
+    storage: Storage = "",
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+) -> None:
+    """Run the best points, and the base, with seeds that the search has not seen."""
+    place = _place(name, scale, results, ablations)
+    _quiet()
+    from dmp.sweeps.report import point_variant
+
+    study = place.study(storage)
+    points = point or range(place.sweep.confirmation.points + 1)
+    variants = {each: point_variant(place.plan, place.sweep, study, each) for each in points}
+    context = _context(place.plan, results)
+    from dmp.stages.sweep import confirm_variant
+
+    for each, variant in variants.items():
+        confirm_variant(context, place.sweep, variant, each)
+
+
+@app.command()
+def report(
+    name: Name,
+    storage: Storage = "",
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+) -> None:
+    """Write a finished sweep's table, best points and plots."""
+    place = _place(name, scale, results, ablations)
+    _quiet()
+    from dmp.sweeps.report import write_report
+
+    write_report(place.plan, place.sweep, place.files, place.study(storage))

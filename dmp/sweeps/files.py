@@ -1,0 +1,77 @@
+"""Where the files of a sweep lie."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmp.layout import Layout
+
+# The plots of a page, each as .png and .svg.
+PLOTS = ("history", "importance", "slice", "pareto")
+
+
+@dataclass(frozen=True)
+class SweepFiles:
+    """The folder of one sweep at one scale; names may hold wildcards in braces."""
+
+    layout: Layout
+    sweep: str
+
+    @property
+    def root(self) -> Path:
+        """The sweep's folder."""
+        return self.layout.root / "sweeps" / self.sweep
+
+    @property
+    def journal(self) -> Path:
+        """Optuna's journal of all trials, unless a database is used."""
+        return self.root / "journal.log"
+
+    @property
+    def claims(self) -> Path:
+        """The lock under which a worker takes its next trial."""
+        return self.root / "locks" / "claims.lock"
+
+    def owner(self, name: str) -> Path:
+        """The lock that a worker holds as long as it lives."""
+        return self.root / "locks" / f"{name}.lock"
+
+    def run_lock(self, task: str, variant: str, seed: int) -> Path:
+        """The lock under which a run is computed; sweeps of a scale share it."""
+        return self.layout.root / "sweeps" / ".runs" / task / f"{variant}-seed{seed}.lock"
+
+    def receipt(self, worker: int | str) -> Path:
+        """What a worker leaves when there is nothing more to do for it."""
+        return self.root / "workers" / f"{worker}.json"
+
+    def confirmation(self, point: int | str) -> Path:
+        """Numbers of the best points with fresh seeds; point 0 is the base."""
+        return self.root / "confirmation" / f"{point}.csv"
+
+    @property
+    def trials(self) -> Path:
+        """Every trial."""
+        return self.root / "trials.csv"
+
+    @property
+    def confirmed(self) -> Path:
+        """The estimates of the best points."""
+        return self.root / "confirmed.csv"
+
+    @property
+    def best(self) -> Path:
+        """The best points as cells of a study."""
+        return self.root / "best.yaml"
+
+    @property
+    def interactive(self) -> Path:
+        """Optuna's own plots, as one page."""
+        return self.root / "plots.html"
+
+    def pages(self) -> list[Path]:
+        """The sweep's page in every format."""
+        return [self.root / f"{self.sweep}.{suffix}" for suffix in ("html", "md", "tex")]
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the static plots."""
+        return self.root / "figures"

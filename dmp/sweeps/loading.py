@@ -1,0 +1,82 @@
+"""From ``ablations/sweeps/*.yaml`` to validated sweeps."""
+
+from pathlib import Path
+
+from dmp.config import content_hash, from_data, nearest
+from dmp.errors import DMPError
+from dmp.studies import Plan
+from dmp.studies.loading import read_yaml
+from dmp.sweeps.schema import Sweep
+from dmp.sweeps.space import Space, make_space
+
+
+def sweep_names(ablations: Path) -> list[str]:
+    """Return the names of all sweeps."""
+    return sorted(path.stem for path in (ablations / "sweeps").glob("*.yaml"))
+
+
+def load_sweep(ablations: Path, name: str) -> Sweep:
+    """Read ``sweeps/<name>.yaml``.
+
+    Raises:
+        DMPError: no such sweep, or the file is not valid.
+
+    """
+    path = ablations / "sweeps" / f"{name}.yaml"
+    if not path.is_file():
+        raise DMPError(
+            f"unknown sweep '{name}' (no {path}): {nearest(name, sweep_names(ablations))}"
+        )
+    data = read_yaml(path)
+    if isinstance(data, dict):
+        if "id" in data:
+            raise DMPError(f"{path}: 'id' is the name of the file and is not given in it")
+        data = {"id": path.stem, **data}
+    return from_data(Sweep, data, str(path))
+
+
+def load_space(ablations: Path, sweep: Sweep, plan: Plan) -> Space:
+    """Return a sweep's space at a scale, every condition and combination checked.
+
+    Raises:
+        DMPError: see :func:`dmp.sweeps.space.make_space`.
+
+    """
+    return make_space(sweep, plan, str(ablations / "sweeps" / f"{sweep.id}.yaml"))
+
+
+def search_seeds(sweep: Sweep, plan: Plan) -> list[int]:
+    """Return the seeds of every trial."""
+    first = plan.scale.first_seed
+    return list(range(first, first + sweep.seeds))
+
+
+def fresh_seeds(sweep: Sweep, plan: Plan) -> list[int]:
+    """Return the seeds of the confirmation, none of which the search has seen."""
+    first = plan.scale.first_seed + sweep.seeds
+    return list(range(first, first + sweep.confirmation.seeds))
+
+
+def study_name(sweep: Sweep, plan: Plan) -> str:
+    """Return the name of a sweep's Optuna study at a scale.
+
+    It changes with whatever changes what a trial means, so that trials of another question are
+    never mixed in; more trials or workers go on with the same study.
+    """
+    definition = sweep.model_dump(
+        mode="json", include={"base", "objectives", "sampler", "pruning", "parameters"}
+    )
+    runs = [plan.run(sweep.task, sweep.base, seed).hash for seed in search_seeds(sweep, plan)]
+    return f"{plan.name}-{sweep.id}-{content_hash([definition, runs])}"
+
+
+def sweep_slice(sweep: Sweep, plan: Plan) -> str:
+    """Return what the search and the confirmation of a sweep depend on, as a text to compare."""
+    fresh = [plan.run(sweep.task, sweep.base, seed).hash for seed in fresh_seeds(sweep, plan)]
+    limits = [sweep.trials, sweep.workers, sweep.confirmation.points, fresh]
+    return content_hash([study_name(sweep, plan), limits])
+
+
+def page_slice(sweep: Sweep, plan: Plan) -> str:
+    """Return what a sweep's page depends on, besides the trials and their confirmation."""
+    return content_hash([sweep.title, sweep.notes, plan.scale.title, plan.scale.conclusive])

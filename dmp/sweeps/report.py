@@ -1,0 +1,61 @@
+"""From the trials of a finished sweep, and their confirmation, to its files; no torch."""
+
+import json
+
+import optuna
+
+from dmp.config import Variant
+from dmp.files import write_text
+from dmp.reporting.page import write_page
+from dmp.studies import Plan
+from dmp.sweeps.confirmation import confirm, confirmed_table
+from dmp.sweeps.files import SweepFiles
+from dmp.sweeps.loading import fresh_seeds
+from dmp.sweeps.page import best_cells, sweep_page
+from dmp.sweeps.plots import write_interactive, write_plots
+from dmp.sweeps.schema import Sweep
+from dmp.sweeps.trials import best_variants, finished_trials, trials_table
+
+
+def write_receipt(files: SweepFiles, worker: int, study: str, ended: int) -> None:
+    """Write that a worker has found nothing more to do."""
+    text = json.dumps({"study": study, "ended": ended, "worker": worker}, sort_keys=True)
+    write_text(files.receipt(worker), text + "\n")
+
+
+def point_variant(plan: Plan, sweep: Sweep, study: optuna.Study, point: int) -> str | None:
+    """Return the base for 0, else the best variant of that rank; None if there are fewer.
+
+    Raises:
+        DMPError: the search is not at its end.
+
+    """
+    best = best_variants(sweep, finished_trials(sweep, study))
+    if point == 0:
+        return Variant.parse(sweep.base).name
+    return str(best[point - 1]["variant"]) if point <= len(best) else None
+
+
+def write_report(plan: Plan, sweep: Sweep, files: SweepFiles, study: optuna.Study) -> None:
+    """Write the table of trials, the page, ``best.yaml`` and the plots of a sweep.
+
+    Raises:
+        DMPError: the search is not at its end, or its points are not confirmed.
+
+    """
+    trials = finished_trials(sweep, study)
+    best = best_variants(sweep, trials)
+    seeds = fresh_seeds(sweep, plan)
+    base = Variant.parse(sweep.base).name
+    sweep = sweep.model_copy(update={"base": base})
+    variants = [base, *(str(point["variant"]) for point in best)]
+    hashes = {(v, seed): plan.run(sweep.task, v, seed).hash for v in variants for seed in seeds}
+    confirmed = confirm(sweep, files, best, hashes)
+    table = trials_table(sweep, trials)
+    write_text(files.trials, table.to_csv(index=False, lineterminator="\n"))
+    text = confirmed_table(confirmed).to_csv(index=False, lineterminator="\n")
+    write_text(files.confirmed, text)
+    write_text(files.best, best_cells(sweep, plan.name, confirmed))
+    write_page(sweep_page(sweep, plan.scale, table, confirmed, seeds), files.root, sweep.id)
+    write_plots(sweep, plan.scale, study, files.figures)
+    write_interactive(sweep, study, files.interactive)

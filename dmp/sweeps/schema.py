@@ -1,0 +1,248 @@
+"""What the files under ``ablations/sweeps/`` may say."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from dmp.config import METHODS, PatchConfig, Strict, Variant, nearest
+from dmp.config.variant import TrainingOptions
+from dmp.errors import DMPError
+
+# Sizes of the task that a bound may be given as, so that one file serves every scale.
+Size = Literal["tokens", "blocks", "side"]
+Value = bool | int | float | str
+Values = Value | list[Value]
+Objective = Literal["fid", "denoising_mse", "added_parameters"]
+
+DIGITS = 3
+"""Significant digits of a number in a variant's name: what is run is what the name says."""
+
+
+def rounded(value: float) -> float:
+    """Return a number as a variant's name spells it."""
+    return float(format(value, f".{DIGITS}g"))
+
+
+def _ordered(low: float, high: float) -> None:
+    if low >= high:
+        raise ValueError(f"low = {low:g} must be below high = {high:g}")
+
+
+class _Parameter(Strict):
+    """What every kind of parameter has.
+
+    Attributes:
+        name: an option of the patch or of further training.
+        when: names of parameters above this one, and their values, at which this one has an
+            effect; elsewhere it is left at its default.
+
+    """
+
+    name: str
+    when: dict[str, Values] = {}
+
+    def accepted(self, name: str) -> list[Value]:
+        """Return the values of a parameter at which this one has an effect."""
+        values = self.when[name]
+        return values if isinstance(values, list) else [values]
+
+
+class IntParameter(_Parameter):
+    """A whole number; a bound may be a size of the task.
+
+    Attributes:
+        low: the smallest; ``tokens``, ``blocks`` or ``side`` (of the grid of tokens) for that of
+            the task.
+        high: the largest.
+        log: whether each doubling is as likely.
+
+    """
+
+    kind: Literal["int"]
+    low: PositiveInt | Size
+    high: PositiveInt | Size
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            _ordered(self.low, self.high)
+        return self
+
+
+class FloatParameter(_Parameter):
+    """A number, every value as likely (``float``) or every ratio (``log``)."""
+
+    kind: Literal["float", "log"]
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        _ordered(self.low, self.high)
+        if self.kind == "log" and self.low <= 0:
+            raise ValueError(f"low = {self.low:g} must be above 0 with kind = log")
+        for name in ("low", "high"):
+            bound = getattr(self, name)
+            if bound != rounded(bound):
+                raise ValueError(
+                    f"{name} = {bound!r} has more than {DIGITS} significant digits, which is what "
+                    f"the names of variants hold"
+                )
+        return self
+
+
+class CategoricalParameter(_Parameter):
+    """One of some values."""
+
+    kind: Literal["categorical"]
+    choices: Annotated[list[Value], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        # True == 1 in Python, but not in a variant.
+        spelled = [repr(choice) for choice in self.choices]
+        for choice in spelled:
+            if spelled.count(choice) > 1:
+                raise ValueError(f"choices: {choice} is given twice")
+        return self
+
+
+Parameter = Annotated[
+    IntParameter | FloatParameter | CategoricalParameter, Field(discriminator="kind")
+]
+
+
+class Sampler(Strict):
+    """What proposes the points.
+
+    ``tpe`` learns from the trials so far (tree-structured Parzen estimator); ``qmc`` spreads them
+    evenly (scrambled Sobol points), whatever they gave; parameters with a condition it draws at
+    random.
+    """
+
+    kind: Literal["tpe", "qmc"] = "tpe"
+    seed: NonNegativeInt = 0
+    startup: PositiveInt = 10
+
+    @model_validator(mode="after")
+    def _startup_is_of_tpe(self) -> Self:
+        if self.kind == "qmc" and "startup" in self.model_fields_set:
+            raise ValueError("startup has no effect with kind = qmc")
+        return self
+
+
+class Pruning(Strict):
+    """Ending a trial early whose held-out denoising loss is above the median at that point.
+
+    Attributes:
+        at: shares of the iterations of further training after which the loss is compared.
+        startup: so many trials run to the end first.
+
+    """
+
+    at: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)]
+    startup: PositiveInt = 5
+
+
+class Confirmation(Strict):
+    """Runs of the best points with seeds that the search has not seen.
+
+    Attributes:
+        points: how many of the best points.
+        seeds: how many fresh seeds.
+
+    """
+
+    points: PositiveInt = 3
+    seeds: Annotated[int, Field(ge=2)] = 5
+
+
+class Sweep(Strict):
+    """A search: over what, for what, how long, and how its best points are confirmed.
+
+    Attributes:
+        id: the name of the file.
+        title: the heading of its table.
+        scales: where ``snakemake sweep`` runs it; at every scale if empty.
+        task: a task of the scale.
+        base: the variant whose options are varied, and that the best points are compared with.
+        seeds: a trial is the mean over so many seeds, from the scale's first one on.
+        objectives: all of them small. With one, the best is sought; with several, their Pareto
+            front.
+        sampler: what proposes the points.
+        pruning: ends trials early; only with one objective and one seed.
+        trials: how many trials end with a result, over all workers; one that was pruned or has
+            diverged is a result.
+        workers: processes that share the trials.
+        parameters: what is varied.
+        confirmation: of the best points.
+        notes: printed below the table.
+
+    """
+
+    id: str
+    title: str
+    scales: list[str] = []
+    task: str
+    base: str
+    seeds: PositiveInt = 1
+    objectives: Annotated[list[Objective], Field(min_length=1)]
+    sampler: Sampler = Sampler()
+    pruning: Pruning | None = None
+    trials: PositiveInt
+    workers: PositiveInt = 1
+    parameters: Annotated[list[Parameter], Field(min_length=1)]
+    confirmation: Confirmation = Confirmation()
+    notes: list[str] = []
+
+    @property
+    def quality(self) -> str:
+        """The objective that judges samples or denoising: the first that is not a size."""
+        return next(name for name in self.objectives if name != "added_parameters")
+
+    @model_validator(mode="after")
+    def _objectives_can_be_sought(self) -> Self:
+        if len(set(self.objectives)) < len(self.objectives):
+            raise ValueError(f"objectives = {', '.join(self.objectives)}: one is given twice")
+        if self.objectives == ["added_parameters"]:
+            raise ValueError("objectives = added_parameters alone is least without prompts; add "
+                             "fid or denoising_mse")  # fmt: skip
+        if self.pruning is None:
+            return self
+        if len(self.objectives) > 1:
+            raise ValueError(
+                f"pruning needs one objective, not {', '.join(self.objectives)}: a point that "
+                f"loses in one may be on the Pareto front by another"
+            )
+        if self.seeds > 1:
+            raise ValueError(f"pruning needs seeds = 1, not {self.seeds}: it sees one training")
+        return self
+
+    @model_validator(mode="after")
+    def _parameters_are_options(self) -> Self:
+        try:
+            base = Variant.parse(self.base, "base")
+        except DMPError as error:
+            raise ValueError(str(error)) from error
+        if METHODS[base.method] is None:
+            raise ValueError(f"base = {self.base} has no prompts to search over")
+        accepted = {*PatchConfig.model_fields, *TrainingOptions.model_fields}
+        fixed = base.differences()
+        seen: list[str] = []
+        for parameter in self.parameters:
+            name = parameter.name
+            if name not in accepted:
+                raise ValueError(f"unknown parameter '{name}': {nearest(name, accepted)}")
+            if name in seen:
+                raise ValueError(f"parameter '{name}' is given twice")
+            if name in fixed:
+                raise ValueError(f"parameter '{name}' is fixed by base = {self.base}")
+            for other in parameter.when:
+                if other not in seen:
+                    above = nearest(other, seen) if seen else "there are none"
+                    raise ValueError(
+                        f"parameter '{name}': when.{other}: not a parameter above this one: {above}"
+                    )
+            seen.append(name)
+        return self

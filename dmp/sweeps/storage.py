@@ -1,0 +1,92 @@
+"""Where the trials of all workers meet: a journal file, or a database."""
+
+import os
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+from dmp.errors import DMPError
+from dmp.files import write_error
+
+# A lock on the journal that has not been released for so many seconds belonged to a worker that was
+# killed while it wrote: writing takes milliseconds.
+GRACE_SECONDS = 30
+
+
+def open_storage(journal: Path, url: str = "") -> BaseStorage:
+    """Return the storage at a database's URL, or else the one in a journal file.
+
+    The journal works on NFS from version 3 on, where SQLite does not; its lock is an exclusive
+    file that is forcibly released after ``GRACE_SECONDS``.
+
+    Raises:
+        DMPError: the folder or the file cannot be written, or the database cannot be reached.
+
+    """
+    if url:
+        try:
+            return optuna.storages.get_storage(url)
+        except Exception as error:
+            # Neither the URL nor the driver's message, which repeats it: they may hold a password.
+            raise DMPError(
+                f"the storage of the sweep cannot be opened ({type(error).__name__}); --storage or "
+                f"DMP_SWEEP_STORAGE must be a URL of SQLAlchemy, such as "
+                f"postgresql://user:password@host/name"
+            ) from None
+    try:
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        lock = JournalFileOpenLock(str(journal), grace_period=GRACE_SECONDS)
+        if journal.exists():
+            _mend(journal, lock)
+        return JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
+    except OSError as error:
+        raise write_error(journal, error) from error
+
+
+def _mend(journal: Path, lock: JournalFileOpenLock) -> None:
+    """Cut off a last line that was only half written: by a full disk, or a machine that went down.
+
+    Whoever appended to it would make the journal unreadable for everybody.
+    """
+    lock.acquire()
+    try:
+        with journal.open("rb+") as file:
+            content = file.read()
+            whole = content.rfind(b"\n") + 1
+            if whole < len(content):
+                file.truncate(whole)
+                os.fsync(file.fileno())
+    finally:
+        lock.release()
+
+
+def open_study(storage: BaseStorage, name: str, objectives: list[str]) -> optuna.Study:
+    """Return a study, made if there is none; all objectives are to be small.
+
+    Whoever may be the first to open it holds the lock of the claims.
+    """
+    if any(study.study_name == name for study in storage.get_all_studies()):
+        return optuna.load_study(study_name=name, storage=storage)
+    study = optuna.create_study(
+        storage=storage, study_name=name, directions=["minimize"] * len(objectives)
+    )
+    study.set_metric_names(objectives)
+    return study
+
+
+def load_study(storage: BaseStorage, name: str) -> optuna.Study:
+    """Return a study that exists.
+
+    Raises:
+        DMPError: there is no such study.
+
+    """
+    try:
+        return optuna.load_study(study_name=name, storage=storage)
+    except KeyError:
+        raise DMPError(
+            f"the storage has no study '{name}': no worker has run this sweep as it is configured "
+            f"now"
+        ) from None

@@ -1,0 +1,211 @@
+"""A worker takes trials until the sweep has them all; any number of workers share a sweep.
+
+A trial is taken under a lock, so that workers together make exactly as many as were asked for. What
+a worker does not bring to an end, because it was killed or met an error, stays marked as running;
+whoever next looks for work sees that its owner's lock is free, fails that trial, and queues its
+point again.
+"""
+
+import contextlib
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from filelock import BaseFileLock, FileLock, Timeout
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from dmp.config import Variant
+from dmp.errors import DMPError
+from dmp.running.signals import PreemptedError
+from dmp.sweeps.files import SweepFiles
+from dmp.sweeps.outcome import Objective, PrunedError
+from dmp.sweeps.samplers import distribution, make_sampler
+from dmp.sweeps.schema import Parameter, Sweep, Value
+from dmp.sweeps.space import Space
+from dmp.sweeps.storage import load_study, open_study
+
+# How often a point is tried again whose worker was killed or met an error.
+RETRIES = 2
+
+# Attributes of trials.
+OWNER, VARIANT, REASON, COMPUTED = "owner", "variant", "reason", "computed"
+RETRIED_FROM, RETRY, STOPPED = "retried_from", "retry", "stopped"
+PRUNED, DIVERGED = "pruned", "diverged"
+
+# Results of a search: a pruned or diverged trial has said what it has to say.
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def ended(trials: list[FrozenTrial]) -> int:
+    """Return how many trials have ended with a result."""
+    return sum(trial.state in ENDED for trial in trials)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A sweep at a scale, and where its trials are kept.
+
+    Attributes:
+        sweep: the sweep.
+        space: its parameters at this scale.
+        files: its folder, which all workers see.
+        storage: see :func:`dmp.sweeps.storage.open_storage`.
+        study: the name of the study; see :func:`dmp.sweeps.loading.study_name`.
+
+    """
+
+    sweep: Sweep
+    space: Space
+    files: SweepFiles
+    storage: BaseStorage
+    study: str
+
+    def work(self, objective: Objective) -> int:
+        """Run trials until there are none left to take; return how many have ended, over all.
+
+        Workers that are still busy may end more. Trials of workers that are gone are taken over.
+
+        Raises:
+            DMPError: of the objective. The trial is tried again by whoever next looks for work.
+
+        """
+        with self._alive() as owner:
+            while (taken := self._take(owner)) is not None:
+                self._run(taken, objective)
+        return ended(load_study(self.storage, self.study).get_trials(deepcopy=False))
+
+    @contextlib.contextmanager
+    def _alive(self) -> Iterator[dict[str, Any]]:
+        """Hold a lock of this worker alone, which the system releases however it ends."""
+        name = uuid.uuid4().hex
+        with _locked(FileLock(self.files.owner(name))):
+            yield {
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "started": round(time.time(), 3),
+                "lock": name,
+            }
+        self.files.owner(name).unlink(missing_ok=True)
+
+    def _take(self, owner: dict[str, Any]) -> optuna.Trial | None:
+        """Return a trial of this worker's own, all parameters proposed; None if none is left."""
+        with _locked(FileLock(self.files.claims)):
+            study = open_study(self.storage, self.study, self.sweep.objectives)
+            self._recover(study)
+            trials = study.get_trials(deepcopy=False)
+            waiting = any(trial.state == TrialState.WAITING for trial in trials)
+            open_trials = sum(trial.state == TrialState.RUNNING for trial in trials)
+            if not waiting and ended(trials) + open_trials >= self.sweep.trials:
+                return None
+            # A point that is tried again was proposed before; one that was never complete, since
+            # its worker was killed while it was proposed, is proposed anew.
+            proposed = sum(
+                VARIANT in trial.user_attrs and RETRIED_FROM not in trial.user_attrs
+                for trial in trials
+            )
+            study.sampler = make_sampler(self.sweep, self.space, proposed)
+            study.pruner = _pruner(self.sweep)
+            trial = study.ask()
+            trial.set_user_attr(OWNER, owner)
+            point = self.space.fill(lambda parameter: _propose(trial, parameter))
+            # Last: a trial with a variant is one whose point is complete.
+            name = Variant.parse(self.space.variant(point)).name
+            trial.set_user_attr(VARIANT, name)
+            return trial
+
+    def _recover(self, study: optuna.Study) -> None:
+        """Fail running trials whose worker is gone, and queue their points again.
+
+        The point is queued before the trial fails, and only if it is not queued yet: a kill in
+        between neither loses nor doubles it.
+        """
+        trials = study.get_trials(deepcopy=False)
+        queued = {trial.user_attrs.get(RETRIED_FROM) for trial in trials}
+        for trial in trials:
+            if trial.state != TrialState.RUNNING or not self._is_gone(trial):
+                continue
+            # One that was asked to stop has done nothing wrong, and does not use up a try.
+            retry = trial.user_attrs.get(RETRY, 0) + (STOPPED not in trial.user_attrs)
+            complete = VARIANT in trial.user_attrs
+            if complete and retry <= RETRIES and trial.number not in queued:
+                study.enqueue_trial(
+                    dict(trial.params), user_attrs={RETRIED_FROM: trial.number, RETRY: retry}
+                )
+            study.tell(trial.number, state=TrialState.FAIL)
+
+    def _is_gone(self, trial: FrozenTrial) -> bool:
+        owner = trial.user_attrs.get(OWNER)
+        if owner is None:
+            return True  # killed while it held the lock of the claims, which we hold now
+        lock = FileLock(self.files.owner(owner["lock"]))
+        try:
+            with _locked(lock, blocking=False):
+                return True
+        except Timeout:
+            return False
+
+    def _run(self, trial: optuna.Trial, objective: Objective) -> None:
+        variant = trial.user_attrs[VARIANT]
+        print(f"trial {trial.number}: {variant}", flush=True)
+
+        def report(iteration: int, loss: float) -> None:
+            trial.report(loss, iteration)
+            if trial.should_prune():
+                raise PrunedError
+
+        study = trial.study
+        try:
+            outcome = objective(variant, report)
+        except PrunedError:
+            trial.set_user_attr(REASON, PRUNED)
+            study.tell(trial, state=TrialState.PRUNED)
+            return
+        except PreemptedError:
+            trial.set_user_attr(STOPPED, True)
+            raise
+        trial.set_user_attr(COMPUTED, outcome.computed)
+        values = outcome.ordered(self.sweep)
+        if values is None:
+            # Known to be bad, though no number says how bad: samplers put it behind all others.
+            trial.set_user_attr(REASON, DIVERGED)
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, values)
+
+
+def _propose(trial: optuna.Trial, parameter: Parameter) -> Value:
+    chosen = distribution(parameter)
+    name = parameter.name
+    if isinstance(chosen, optuna.distributions.CategoricalDistribution):
+        return trial.suggest_categorical(name, chosen.choices)
+    if isinstance(chosen, optuna.distributions.IntDistribution):
+        return trial.suggest_int(name, chosen.low, chosen.high, log=chosen.log)
+    return trial.suggest_float(name, chosen.low, chosen.high, log=chosen.log)
+
+
+def _pruner(sweep: Sweep) -> optuna.pruners.BasePruner:
+    if sweep.pruning is None:
+        return optuna.pruners.NopPruner()
+    return optuna.pruners.MedianPruner(n_startup_trials=sweep.pruning.startup)
+
+
+@contextlib.contextmanager
+def _locked(lock: BaseFileLock, blocking: bool = True) -> Iterator[None]:
+    path = lock.lock_file
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+        lock.acquire(blocking=blocking)
+    except OSError as error:
+        if isinstance(error, Timeout):
+            raise
+        raise DMPError(f"cannot lock {path}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
