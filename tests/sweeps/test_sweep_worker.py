@@ -1,0 +1,255 @@
+"""Trials are neither lost nor doubled, whatever happens to workers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from fake_sweep import STUDY, make_search, make_sweep, measure
+from harness import ROOT
+from optuna.trial import TrialState
+
+from dmp.errors import DMPError
+from dmp.running.signals import PreemptedError
+from dmp.sweeps.outcome import Outcome
+from dmp.sweeps.storage import load_study, open_storage
+from dmp.sweeps.worker import DIVERGED, PRUNED, REASON, RETRIED_FROM, VARIANT
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def trials_of(search):
+    return load_study(search.storage, STUDY).get_trials()
+
+
+def ended_variants(search):
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    return [t.user_attrs[VARIANT] for t in trials_of(search) if t.state in ended]
+
+
+def start(folder: Path, trials: int, hold_at: int) -> subprocess.Popen:
+    """Start a worker, and wait until it is inside the trial at which it holds."""
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    process = subprocess.Popen(
+        [sys.executable, HERE / "fake_sweep.py", str(folder), str(trials), str(hold_at)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    said = []
+    while (line := process.stderr.readline()) != "holding\n":
+        assert line, f"the worker ended before its trial {hold_at}: {''.join(said)}"
+        said.append(line)
+    return process
+
+
+def kill(process: subprocess.Popen) -> None:
+    process.kill()
+    process.communicate()
+
+
+def test_same_seed_gives_the_same_trials(tmp_path):
+    first, second, other = (tmp_path / name for name in "abc")
+    make_search(first, make_sweep()).work(measure)
+    make_search(second, make_sweep()).work(measure)
+    changed = make_sweep(sampler={"kind": "tpe", "seed": 4, "startup": 4})
+    make_search(other, changed).work(measure)
+    found = [ended_variants(make_search(f, make_sweep())) for f in (first, second, other)]
+    assert found[0] == found[1]
+    assert len(found[0]) == 10
+    assert found[0] != found[2]
+
+
+def test_killed_worker_loses_no_trial_and_the_search_ends_as_if_it_had_not_been_killed(tmp_path):
+    whole = make_search(tmp_path / "whole", make_sweep())
+    whole.work(measure)
+    kill(start(tmp_path / "killed", 10, hold_at=7))
+    again = make_search(tmp_path / "killed", make_sweep())
+    assert len(ended_variants(again)) == 6
+    assert again.work(measure) == 10
+    assert ended_variants(again) == ended_variants(whole)
+    lost = [t for t in trials_of(again) if t.state == TrialState.FAIL]
+    retried = [t for t in trials_of(again) if t.user_attrs.get(RETRIED_FROM) == 6]
+    assert [t.number for t in lost] == [6]
+    assert [t.params for t in retried] == [lost[0].params]
+
+
+def test_two_workers_share_the_trials_and_one_takes_over_what_the_other_lost(tmp_path):
+    lost, other = start(tmp_path, 10, hold_at=2), start(tmp_path, 10, hold_at=3)
+    kill(lost)
+    other.communicate("go on\n", timeout=120)
+    assert other.returncode == 0
+    search = make_search(tmp_path, make_sweep())
+    trials = trials_of(search)
+    assert len(ended_variants(search)) == 10
+    assert [t.state for t in trials].count(TrialState.FAIL) == 1
+    assert not [t for t in trials if t.state in (TrialState.RUNNING, TrialState.WAITING)]
+    # Every point that was ever proposed ended once; the lost one under its second number.
+    points = [str(sorted(t.params.items())) for t in trials]
+    assert len(set(points)) == 10
+    assert search.work(lambda *_: pytest.fail("nothing was left")) == 10
+
+
+def test_trial_of_a_living_worker_is_left_alone(tmp_path):
+    busy = start(tmp_path, 10, hold_at=1)
+    search = make_search(tmp_path, make_sweep())
+    assert search.work(measure) == 9
+    states = [t.state for t in trials_of(search)]
+    assert states.count(TrialState.RUNNING) == 1
+    assert TrialState.FAIL not in states
+    busy.communicate("go on\n", timeout=120)
+    assert len(ended_variants(search)) == 10
+
+
+def test_error_ends_the_worker_and_its_point_is_tried_again_twice(tmp_path):
+    search = make_search(tmp_path, make_sweep(trials=1))
+    tried = []
+
+    def fail(variant, report):
+        tried.append(variant)
+        raise DMPError("the disk is full")
+
+    for _ in range(3):
+        with pytest.raises(DMPError, match="the disk is full"):
+            search.work(fail)
+    assert len(set(tried)) == 1
+    assert search.work(measure) == 1
+    assert ended_variants(search) != tried[:1], "given up after two more tries: another point"
+
+
+def test_stop_request_does_not_use_up_a_try(tmp_path):
+    search = make_search(tmp_path, make_sweep(trials=1))
+    tried = []
+
+    def stop(variant, report):
+        tried.append(variant)
+        raise PreemptedError("told to stop")
+
+    for _ in range(5):
+        with pytest.raises(PreemptedError):
+            search.work(stop)
+    assert search.work(measure) == 1
+    assert {*tried, *ended_variants(search)} == {tried[0]}
+
+
+def test_kill_between_queueing_and_failing_a_lost_trial_does_not_double_it(tmp_path):
+    kill(start(tmp_path, 4, hold_at=2))
+    search = make_search(tmp_path, make_sweep(trials=4))
+    study = load_study(search.storage, STUDY)
+    lost = study.get_trials()[1]
+    study.enqueue_trial(lost.params, user_attrs={RETRIED_FROM: lost.number, "retry": 1})
+    assert search.work(measure) == 4
+    assert [t.user_attrs.get(RETRIED_FROM) for t in trials_of(search)].count(lost.number) == 1
+
+
+def test_kill_while_a_point_is_proposed_does_not_change_the_points(tmp_path):
+    whole = make_search(tmp_path / "whole", make_sweep(trials=3))
+    whole.work(measure)
+    search = make_search(tmp_path / "killed", make_sweep(trials=3))
+    with pytest.raises(DMPError):
+        search.work(lambda *_: (_ for _ in ()).throw(DMPError("no matter")))
+    # As a kill leaves it: created, without owner or variant.
+    load_study(search.storage, STUDY).ask()
+    assert search.work(measure) == 3
+    assert ended_variants(search) == ended_variants(whole)
+
+
+def test_second_start_with_more_trials_goes_on(tmp_path):
+    make_search(tmp_path / "two", make_sweep(trials=6)).work(measure)
+    more = make_search(tmp_path / "two", make_sweep(trials=10))
+    assert more.work(measure) == 10
+    once = make_search(tmp_path / "one", make_sweep(trials=10))
+    once.work(measure)
+    assert ended_variants(more) == ended_variants(once)
+
+
+@pytest.mark.parametrize("kind", ["journal", "sqlite"])
+def test_journal_and_database_hold_the_same_trials(tmp_path, kind):
+    url = f"sqlite:///{tmp_path / 'trials.db'}" if kind == "sqlite" else ""
+    search = make_search(tmp_path / kind, make_sweep(trials=5), url)
+    assert search.work(measure) == 5
+    reference = make_search(tmp_path / "reference", make_sweep(trials=5))
+    reference.work(measure)
+    assert ended_variants(search) == ended_variants(reference)
+
+
+def test_diverged_run_is_a_trial_and_worse_than_any_number(tmp_path):
+    search = make_search(tmp_path, make_sweep(trials=6))
+    variants = []
+
+    def diverge_first(variant, report):
+        variants.append(variant)
+        return Outcome(None, 1) if len(variants) == 1 else measure(variant, report)
+
+    assert search.work(diverge_first) == 6
+    study = load_study(search.storage, STUDY)
+    first = study.get_trials()[0]
+    assert first.state == TrialState.PRUNED
+    assert first.user_attrs[REASON] == DIVERGED
+    assert variants[0] not in {t.user_attrs[VARIANT] for t in study.best_trials}
+
+
+def test_trial_above_the_median_on_its_way_is_pruned_and_counts(tmp_path):
+    sweep = make_sweep(
+        objectives=["denoising_mse"],
+        pruning={"at": [0.5], "startup": 2},
+        trials=4,
+    )
+    losses = iter([1.0, 2.0, 9.0, 0.5])
+
+    def objective(variant, report):
+        loss = next(losses)
+        report(5, loss)
+        return Outcome({"denoising_mse": loss}, 1)
+
+    search = make_search(tmp_path, sweep)
+    assert search.work(objective) == 4
+    # The median of 1 and 2 is below 9 and above 0.5.
+    assert [t.user_attrs.get(REASON) for t in trials_of(search)] == [None, None, PRUNED, None]
+
+
+def test_quasi_random_points_do_not_depend_on_the_number_of_workers(tmp_path):
+    sweep = make_sweep(sampler={"kind": "qmc", "seed": 1}, trials=8)
+    alone = make_search(tmp_path / "alone", sweep)
+    alone.work(measure)
+    shared = [make_search(tmp_path / "shared", sweep) for _ in range(2)]
+
+    def nested(variant, report):
+        # A second worker comes in while the first is busy with its first trial.
+        if len(trials_of(shared[0])) == 1:
+            shared[1].work(measure)
+        return measure(variant, report)
+
+    shared[0].work(nested)
+    assert sorted(ended_variants(shared[0])) == sorted(ended_variants(alone))
+    factors = sorted(t.params["learning_rate_factor"] for t in trials_of(alone))
+    # Sobol points: one in each eighth of the range, whose ends are 10^-2 and 10^2.
+    for index, factor in enumerate(factors):
+        assert 10 ** (-2 + index / 2) <= factor <= 10 ** (-2 + (index + 1) / 2)
+
+
+def test_half_written_line_of_a_full_disk_is_cut_off(tmp_path):
+    search = make_search(tmp_path, make_sweep(trials=3))
+    search.work(measure)
+    with search.files.journal.open("a") as file:
+        file.write('{"op_code": 4, "stu')
+    again = make_search(tmp_path, make_sweep(trials=5))
+    assert again.work(measure) == 5
+    assert len(trials_of(make_search(tmp_path, make_sweep()))) == 5
+
+
+def test_database_that_cannot_be_reached_is_one_error_without_its_password(tmp_path):
+    url = f"sqlite:///{tmp_path}/nowhere/secret-password.db"
+    with pytest.raises(DMPError, match="cannot be opened") as raised:
+        open_storage(tmp_path / "journal.log", url)
+    assert "secret" not in str(raised.value)
+    assert raised.value.__cause__ is None
