@@ -13,6 +13,7 @@ from dmp.statistics.results import read_csv
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.schema import Sweep
 
+# Numbers of a run that has diverged are written as nan.
 CONFIRMED_COLUMNS = {
     "variant": str,
     "seed": int,
@@ -83,11 +84,7 @@ def _read(
     files: SweepFiles, number: int, variant: str, hashes: dict[tuple[str, int], str]
 ) -> pd.DataFrame:
     path = files.confirmation(number)
-    table = read_csv(path, {k: str if v is float else v for k, v in CONFIRMED_COLUMNS.items()})
-    for name, kind in CONFIRMED_COLUMNS.items():
-        if kind is float:
-            # Empty where the run has diverged.
-            table[name] = pd.to_numeric(table[name].replace("", "nan"))
+    table = read_csv(path, CONFIRMED_COLUMNS)
     found = {(row.variant, row.seed): row.config for row in table.itertuples()}
     wanted = {run: value for run, value in hashes.items() if run[0] == variant}
     if found != wanted:

@@ -1,5 +1,7 @@
 """What proposes points, as a pure function of the sweep's seed and the number of the point."""
 
+import warnings
+
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -7,6 +9,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 
 from dmp.rng import key
@@ -30,12 +33,14 @@ class _Spread(QMCSampler):
     """
 
     def __init__(self, space: Space, seed: int, independent: BaseSampler) -> None:
-        super().__init__(
-            scramble=True,
-            seed=seed,
-            independent_sampler=independent,
-            warn_independent_sampling=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            super().__init__(
+                scramble=True,
+                seed=seed,
+                independent_sampler=independent,
+                warn_independent_sampling=False,
+            )
         self._unconditional = {p.name: distribution(p) for p in space.parameters if not p.when}
 
     def infer_relative_search_space(

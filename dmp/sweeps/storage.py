@@ -1,9 +1,11 @@
 """Where the trials of all workers meet: a journal file, or a database."""
 
 import os
+import warnings
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
@@ -72,7 +74,9 @@ def open_study(storage: BaseStorage, name: str, objectives: list[str]) -> optuna
     study = optuna.create_study(
         storage=storage, study_name=name, directions=["minimize"] * len(objectives)
     )
-    study.set_metric_names(objectives)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names(objectives)
     return study
 
 

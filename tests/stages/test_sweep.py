@@ -1,0 +1,128 @@
+"""A trial is a run like any other: the same code, the same files, computed once."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+import yaml
+from harness import ROOT, edit_yaml, make_tiny
+
+from dmp.stages.common import Context
+from dmp.stages.prepare import make_reference, train_extractor
+from dmp.stages.pretrain import pretrain
+from dmp.stages.run import complete_run
+from dmp.stages.sweep import added_parameters, confirm_variant, make_objective
+from dmp.studies import load_plan
+from dmp.sweeps.files import SweepFiles
+from dmp.sweeps.loading import fresh_seeds, load_space, load_sweep, study_name
+from dmp.sweeps.report import point_variant, write_report
+from dmp.sweeps.storage import load_study, open_storage
+from dmp.sweeps.worker import COMPUTED, VARIANT, Search
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A tiny scale with its baseline, and a sweep over two depths."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    folder = tmp_path_factory.mktemp("stage")
+    ablations = make_tiny(Path(shutil.copytree(ROOT / "ablations", folder / "ablations")))
+    edit_yaml(ablations / "scales/smoke.yaml", lambda d: d.update(seeds=1))
+    sweep = {
+        "title": "A tiny sweep",
+        "task": "unconditional",
+        "base": "dmp",
+        "objectives": ["fid", "added_parameters"],
+        "sampler": {"kind": "qmc"},
+        "trials": 4,
+        "parameters": [{"name": "depth", "kind": "int", "low": 1, "high": "blocks"}],
+        "confirmation": {"points": 1, "seeds": 2},
+    }
+    (ablations / "sweeps/tiny.yaml").write_text(yaml.safe_dump(sweep))
+    context = Context.open(load_plan("smoke", ablations), folder / "results")
+    train_extractor(context, "digits")
+    make_reference(context, "unconditional")
+    pretrain(context, "unconditional", 0)
+    return context, ablations
+
+
+def never(*_):
+    raise AssertionError("a sweep without pruning reports nothing")
+
+
+def test_sweep_from_trials_to_page(place):
+    context, ablations = place
+    plan = context.plan
+    sweep = load_sweep(ablations, "tiny")
+    files = SweepFiles(context.layout, "tiny")
+    storage, name = open_storage(files.journal), study_name(sweep, plan)
+    # A study has computed one of the points before.
+    known = plan.run("unconditional", "dmp,depth=1", 0)
+    complete_run(context, known)
+    before = context.layout.metrics("unconditional", "dmp,depth=1", 0).stat().st_mtime_ns
+
+    search = Search(sweep, load_space(ablations, sweep, plan), files, storage, name)
+    assert search.work(make_objective(context, sweep)) == 4
+    study = load_study(storage, name)
+    trials = study.get_trials()
+    # Of four trials over two depths, the other depth alone was computed, and once.
+    assert sum(trial.user_attrs[COMPUTED] for trial in trials) == 1
+    metrics = context.layout.metrics("unconditional", "dmp,depth=1", 0)
+    assert metrics.stat().st_mtime_ns == before
+    table = pd.read_csv(metrics)
+    fid = table.loc[(table["metric"] == "fid") & (table["iteration"] == 10), "value"].item()
+    values = {trial.user_attrs[VARIANT]: trial.values for trial in trials}
+    # One block: 16 prompts of 32 numbers, and a gate from 32 + 1 numbers to 16 with biases.
+    assert values["dmp,depth=1"] == [fid, 16 * 32 + 33 * 16 + 16]
+
+    for point in (0, 1):
+        variant = point_variant(plan, sweep, study, point)
+        confirm_variant(context, sweep, variant, point)
+    assert fresh_seeds(sweep, plan) == [1, 2]
+    confirmed = pd.read_csv(files.confirmation(0))
+    assert list(confirmed["seed"]) == [1, 2]
+    for row in confirmed.itertuples():
+        measured = pd.read_csv(context.layout.metrics("unconditional", "dmp", row.seed))
+        found = measured[(measured["metric"] == "fid") & (measured["iteration"] == 10)]
+        assert found["value"].item() == row.fid
+    write_report(plan, sweep, files, study)
+    assert (files.root / "tiny.md").is_file()
+
+
+def test_run_of_another_configuration_is_computed_again(place):
+    context, ablations = place
+    sweep = load_sweep(ablations, "tiny")
+    objective = make_objective(context, sweep)
+    first = objective("dmp,depth=1", never)
+    folder = context.layout.run("unconditional", "dmp,depth=1", 0)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hash": "another"}))
+    again = objective("dmp,depth=1", never)
+    assert again.computed == 1
+    assert again.values == first.values
+    assert objective("dmp,depth=1", never).computed == 0
+
+
+def test_diverged_run_has_no_values(place):
+    context, ablations = place
+    sweep = load_sweep(ablations, "tiny")
+    outcome = make_objective(context, sweep)("dmp,learning_rate=1e30", never)
+    assert outcome.values is None
+    confirm_variant(context, sweep, None, 9)
+    assert len(pd.read_csv(SweepFiles(context.layout, "tiny").confirmation(9))) == 0
+
+
+@pytest.mark.parametrize(
+    "variant", ["dmp", "dmp,depth=1", "dmp,position=prepend,prompts=3", "prompt-tuning"]
+)
+def test_added_parameters_are_those_of_the_saved_patch(place, variant):
+    context, _ = place
+    run = context.plan.run("unconditional", variant, 0)
+    blocks = 1 if "depth=1" in variant else 2
+    prompts = 3 if "prompts=3" in variant else 16
+    gate = 0 if run.method == "prompt-tuning" else 33 * prompts + prompts
+    assert added_parameters(context, run) == blocks * prompts * 32 + gate
+    assert np.isfinite(added_parameters(context, run))

@@ -1,0 +1,235 @@
+"""What is said about a search follows from fresh seeds, and every file says so."""
+
+import json
+import shutil
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+import yaml
+from fake_sweep import STUDY, make_search, make_sweep, measure
+from harness import ROOT
+from scipy import stats
+
+from dmp.config import Variant, from_data
+from dmp.errors import DMPError
+from dmp.files import write_text
+from dmp.layout import Layout
+from dmp.studies import Cell, load_plan
+from dmp.sweeps.cached import is_computed, read_values
+from dmp.sweeps.confirmation import CONFIRMED_COLUMNS
+from dmp.sweeps.outcome import Outcome
+from dmp.sweeps.report import point_variant, write_receipt, write_report
+from dmp.sweeps.storage import load_study
+from dmp.sweeps.trials import best_variants, pareto_front
+
+SEEDS = [1, 2, 3]
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return load_plan("smoke", ROOT / "ablations")
+
+
+def confirm(plan, search, shift=0.0, diverged=()):
+    """Write what the fresh seeds of each point gave: its value, and a noise of the seed."""
+    study = load_study(search.storage, STUDY)
+    for point in range(search.sweep.confirmation.points + 1):
+        variant = point_variant(plan, search.sweep, study, point)
+        rows = []
+        for seed in [] if variant is None else SEEDS:
+            run = plan.run("unconditional", variant, seed)
+            lost = (point, seed) in diverged
+            quality = measure(run.variant, None).values["fid"] + seed**2 + shift * seed * point
+            rows.append(
+                {
+                    **{"variant": run.variant, "seed": seed, "baseline_seed": 0},
+                    **{"fid": np.nan if lost else quality, "denoising_mse": np.nan},
+                    **{"added_parameters": 32.0, "diverged": lost, "config": run.hash},
+                }
+            )
+        table = pd.DataFrame(rows, columns=list(CONFIRMED_COLUMNS))
+        write_text(search.files.confirmation(point), table.to_csv(index=False, na_rep="nan"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, plan):
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    search = make_search(tmp_path_factory.mktemp("sweep"), make_sweep())
+    search.work(measure)
+    confirm(plan, search, shift=0.1)
+    write_report(plan, search.sweep, search.files, load_study(search.storage, STUDY))
+    return search
+
+
+def test_front_is_that_of_an_exhaustive_comparison():
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 6, size=(40, 2)).astype(float)
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    for a, b in values:
+        study.add_trial(optuna.create_trial(values=[a, b]))
+    ours = {tuple(values[index]) for index in pareto_front(values.tolist())}
+    assert ours == {tuple(trial.values) for trial in study.best_trials}
+
+
+def test_best_of_one_objective_are_the_least_and_distinct(tmp_path):
+    sweep = make_sweep(objectives=["fid"], trials=12)
+    search = make_search(tmp_path, sweep)
+    search.work(lambda variant, _: Outcome(measure(variant, None).values, 1))
+    trials = load_study(search.storage, STUDY).get_trials()
+    found = best_variants(sweep, trials)
+    values = {t.user_attrs["variant"]: t.values[0] for t in trials}
+    assert [point["fid"] for point in found] == sorted(values.values())[:2]
+
+
+def test_best_of_two_objectives_are_the_ends_of_the_front(finished):
+    trials = load_study(finished.storage, STUDY).get_trials()
+    found = best_variants(finished.sweep, trials)
+    front = [trial.values for trial in load_study(finished.storage, STUDY).best_trials]
+    ends = [sorted(front)[0], sorted(front)[-1]]
+    assert [[p["fid"], p["added_parameters"]] for p in found] == ends[: len(found)]
+
+
+def test_trials_table_has_every_trial_and_its_parameters(finished):
+    table = pd.read_csv(finished.files.trials)
+    assert list(table["number"]) == list(range(10))
+    assert set(table["state"]) == {"complete"}
+    for row in table.itertuples():
+        assert measure(row.variant, None).values["fid"] == pytest.approx(row.fid)
+        assert pd.isna(row.prompts) == (row.position == "add")
+
+
+def test_confirmed_numbers_are_those_of_the_fresh_seeds(finished):
+    table = pd.read_csv(finished.files.confirmed)
+    files = finished.files
+    base = pd.read_csv(files.confirmation(0))["fid"]
+    for rank in range(1, len(table)):
+        point = pd.read_csv(files.confirmation(rank))["fid"]
+        row = table.iloc[rank]
+        assert row["difference"] == pytest.approx((point - base).mean())
+        assert row["p_t"] == pytest.approx(stats.ttest_rel(point, base).pvalue)
+        half = stats.t.ppf(0.975, 2) * (point - base).std() / 3**0.5
+        assert row["difference_high"] == pytest.approx((point - base).mean() + half)
+        assert row["mean"] == pytest.approx(point.mean())
+
+
+def test_page_says_that_the_best_of_many_is_biased(finished):
+    for path in finished.files.pages():
+        text = path.read_text()
+        assert "nothing is concluded from it" in text.replace("\n", " ")
+        assert "no conclusion may be drawn" in text.replace("\n", " ")
+    text = (finished.files.root / "fake.md").read_text()
+    assert "in the search (biased)" in text
+    assert "10 complete" in text
+    assert "1 to 3" in text
+
+
+def test_best_points_are_cells_that_a_study_can_name(finished, plan):
+    cells = yaml.safe_load(finished.files.best.read_text())["cells"]
+    for data in cells:
+        cell = from_data(Cell, data, "best.yaml")
+        assert Variant.parse(cell.variant).name == cell.variant
+        plan.run(cell.task, cell.variant, 0)
+    assert cells[0]["variant"] == "dmp"
+    assert len(cells) >= 2
+
+
+def test_plots_are_there_in_every_format(finished):
+    for name in ("history", "importance", "slice", "pareto"):
+        for suffix in (".png", ".svg"):
+            assert (finished.files.figures / f"{name}{suffix}").stat().st_size > 2000
+    text = finished.files.interactive.read_text()
+    for name in ("history-fid", "slice-added_parameters", "importance-fid", "pareto"):
+        assert f'id="{name}"' in text
+    assert 'src="http' not in text
+
+
+def test_equal_trials_give_equal_bytes(finished, plan, tmp_path):
+    def contents(files):
+        named = [*files.pages(), files.trials, files.best, files.confirmed, files.interactive]
+        return [p.read_bytes() for p in [*named, *sorted(files.figures.iterdir())]]
+
+    before = contents(finished.files)
+    study = load_study(finished.storage, STUDY)
+    write_report(plan, finished.sweep, finished.files, study)
+    assert contents(finished.files) == before
+
+
+def test_unfinished_search_is_not_reported(tmp_path, plan):
+    search = make_search(tmp_path, make_sweep(trials=3))
+    search.work(measure)
+    asked = make_sweep(trials=5)
+    with pytest.raises(DMPError, match="has 3 of 5 trials; run its workers again"):
+        write_report(plan, asked, search.files, load_study(search.storage, STUDY))
+    with pytest.raises(DMPError, match="no worker has run this sweep as it is configured now"):
+        load_study(search.storage, "another")
+
+
+def test_confirmation_of_another_point_is_refused(tmp_path, plan):
+    search = make_search(tmp_path, make_sweep())
+    search.work(measure)
+    confirm(plan, search)
+    shutil.copy(search.files.confirmation(0), search.files.confirmation(1))
+    with pytest.raises(DMPError, match=r"1.csv does not hold .*; confirm the sweep again"):
+        write_report(plan, search.sweep, search.files, load_study(search.storage, STUDY))
+
+
+def test_point_with_a_diverged_run_has_no_mean(tmp_path, plan):
+    search = make_search(tmp_path, make_sweep())
+    search.work(measure)
+    confirm(plan, search, diverged={(1, 2)})
+    write_report(plan, search.sweep, search.files, load_study(search.storage, STUDY))
+    row = pd.read_csv(search.files.confirmed).iloc[1]
+    assert row["diverged"] == 1
+    assert pd.isna(row["mean"])
+    assert pd.isna(row["difference"])
+    assert "diverged" in (search.files.root / "fake.md").read_text()
+
+
+def test_search_in_which_all_diverged_has_nothing_to_confirm(tmp_path, plan):
+    search = make_search(tmp_path, make_sweep(trials=3))
+    search.work(lambda *_: Outcome(None, 1))
+    with pytest.raises(DMPError, match="there is nothing to confirm"):
+        point_variant(plan, search.sweep, load_study(search.storage, STUDY), 1)
+
+
+def test_one_trial_is_reported_though_there_is_little_to_draw(tmp_path, plan):
+    sweep = make_sweep(trials=1, objectives=["fid"])
+    search = make_search(tmp_path, sweep)
+    search.work(measure)
+    confirm(plan, search)
+    write_report(plan, sweep, search.files, load_study(search.storage, STUDY))
+    assert (search.files.figures / "importance.png").stat().st_size > 1000
+
+
+def test_receipt_names_the_study(tmp_path):
+    search = make_search(tmp_path, make_sweep())
+    write_receipt(search.files, 1, STUDY, 10)
+    found = json.loads(search.files.receipt(1).read_text())
+    assert found == {"study": STUDY, "ended": 10, "worker": 1}
+
+
+def test_run_of_another_configuration_is_not_reused(tmp_path, plan):
+    layout = Layout(tmp_path, "smoke")
+    run = plan.run("unconditional", "dmp", 0)
+    folder = layout.run("unconditional", "dmp", 0)
+    header = "metric,bin,iteration,value\n"
+    rows = [("fid", "all", 15, 7.5), ("denoising_mse", "all", 15, 0.25)]
+    rows += [("denoising_mse", "0-99", 15, 9.0), ("fid", "all", 5, 9.0), ("diverged", "all", 15, 0)]
+    write_text(
+        folder / "metrics.csv", header + "".join(f"{a},{b},{c},{d}\n" for a, b, c, d in rows)
+    )
+    assert not is_computed(layout, run)
+    write_text(folder / "config.json", json.dumps({"hash": "another"}))
+    assert not is_computed(layout, run)
+    write_text(folder / "config.json", json.dumps({"hash": run.hash}))
+    assert is_computed(layout, run)
+    assert read_values(layout, run) == {"fid": 7.5, "denoising_mse": 0.25}
+    write_text(folder / "metrics.csv", header + "diverged,all,15,1.0\n")
+    assert read_values(layout, run) is None

@@ -1,0 +1,192 @@
+"""A sweep says what it means, or is refused in one line that names file, key and value."""
+
+import pytest
+import yaml
+from harness import ROOT, run_command
+
+from dmp.config import METHODS, PatchConfig, Variant
+from dmp.config.variant import TrainingOptions
+from dmp.errors import DMPError
+from dmp.studies import load_plan
+from dmp.sweeps.loading import (
+    fresh_seeds,
+    load_space,
+    load_sweep,
+    search_seeds,
+    study_name,
+    sweep_names,
+    sweep_slice,
+)
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return load_plan("smoke", ROOT / "ablations")
+
+
+GOOD = {
+    "title": "A sweep",
+    "task": "unconditional",
+    "base": "dmp",
+    "objectives": ["fid", "added_parameters"],
+    "trials": 4,
+    "parameters": [
+        {"name": "position", "kind": "categorical", "choices": ["add", "prepend"]},
+        {
+            **{"name": "prompts", "kind": "int", "low": 1, "high": "tokens"},
+            "when": {"position": "prepend"},
+        },
+    ],
+}
+
+
+def load(tmp_path, plan, **changes):
+    folder = tmp_path / "sweeps"
+    folder.mkdir(exist_ok=True)
+    (folder / "try.yaml").write_text(yaml.safe_dump(GOOD | changes))
+    sweep = load_sweep(tmp_path, "try")
+    return sweep, load_space(tmp_path, sweep, plan)
+
+
+@pytest.mark.parametrize("scale", ["smoke", "digits", "mnist"])
+@pytest.mark.parametrize("name", sweep_names(ROOT / "ablations"))
+def test_every_sweep_of_the_project_can_be_run_at_every_scale(name, scale):
+    plan = load_plan(scale, ROOT / "ablations")
+    sweep = load_sweep(ROOT / "ablations", name)
+    assert load_space(ROOT / "ablations", sweep, plan).parameters
+    assert not set(search_seeds(sweep, plan)) & set(fresh_seeds(sweep, plan))
+
+
+def test_bounds_are_those_of_the_task(tmp_path, plan):
+    _, space = load(tmp_path, plan)
+    # Digits: 8 by 8 pixels in patches of 2.
+    assert (space.parameters[1].low, space.parameters[1].high) == (1, 16)
+
+
+def test_points_leave_out_what_has_no_effect_and_name_variants(tmp_path, plan):
+    _, space = load(tmp_path, plan)
+    for values, name in (
+        ({"position": "add", "prompts": 4}, "dmp"),
+        ({"position": "prepend", "prompts": 4}, "dmp,position=prepend,prompts=4"),
+    ):
+        point = space.fill(lambda parameter, values=values: values[parameter.name])
+        assert Variant.parse(space.variant(point)).name == name
+
+
+def test_names_hold_numbers_exactly(tmp_path, plan):
+    number = [{"name": "importance_weight", "kind": "log", "low": 0.001, "high": 10}]
+    _, space = load(tmp_path, plan, parameters=number)
+    point = space.fill(lambda _: 0.123456)
+    assert point == {"importance_weight": 0.123}
+    parsed = Variant.parse(space.variant(point))
+    assert parsed.patch.importance_weight == 0.123
+    assert Variant.parse(parsed.name) == parsed
+
+
+def parameter(**changes):
+    return {"parameters": [GOOD["parameters"][0], GOOD["parameters"][1] | changes]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trails": 3}, r"try.yaml: unknown key 'trails': did you mean 'trials'\?"),
+        (parameter(hgih=3), r"unknown key '\S+hgih': did you mean 'high'\?"),
+        (parameter(name="promts"), r"unknown parameter 'promts': did you mean 'prompts'\?"),
+        (parameter(name="position"), "parameter 'position' is given twice"),
+        (parameter(low=5, high=5), "low = 5 must be below high = 5"),
+        (parameter(low=20), "no value at scale 'smoke': low = 20 is 20 and high = tokens is 16"),
+        (parameter(low=0), "greater than 0"),
+        (parameter(when={"positoin": "prepend"}), r"when.positoin.*did you mean 'position'\?"),
+        (parameter(when={"position": "append"}), "'append' can never hold: position is 'add' or"),
+        (parameter(when={}), "'dmp,position=add,prompts=1'.*prompts = 1 has no effect"),
+        ({"base": "dmp,position=prepend"}, "parameter 'position' is fixed by base"),
+        ({"base": "fine-tuning"}, "base = fine-tuning has no prompts"),
+        ({"base": "dpm"}, r"unknown method 'dpm': did you mean 'dmp'\?"),
+        ({"task": "unconditoinal"}, r"unknown task 'unconditoinal'"),
+        ({"objectives": ["added_parameters"]}, "is least without prompts"),
+        ({"objectives": ["fid", "fid"]}, "one is given twice"),
+        ({"objectives": ["fdi"]}, "'fid', 'denoising_mse' or 'added_parameters'"),
+        ({"pruning": {"at": [0.5]}}, "pruning needs one objective, not fid, added_parameters"),
+        (
+            {"pruning": {"at": [0.5]}, "objectives": ["fid"], "seeds": 2},
+            "pruning needs seeds = 1, not 2",
+        ),
+        ({"pruning": {"at": [1.5]}, "objectives": ["fid"]}, "less than 1"),
+        ({"sampler": {"kind": "qmc", "startup": 3}}, "startup has no effect with kind = qmc"),
+        ({"sampler": {"kind": "random"}}, "'tpe' or 'qmc'"),
+        ({"trials": 0}, "greater than 0"),
+        ({"id": "other"}, "'id' is the name of the file"),
+        (
+            {"parameters": [{"name": "top_share", "kind": "float", "low": 0.1234, "high": 0.5}]},
+            "more than 3 significant digits",
+        ),
+        (
+            {"parameters": [{"name": "prompt_init", "kind": "log", "low": 0, "high": 1}]},
+            "must be above 0 with kind = log",
+        ),
+        (
+            {"parameters": [{"name": "type", "kind": "categorical", "choices": ["soft", "soft"]}]},
+            "'soft' is given twice",
+        ),
+        (
+            {"parameters": [{"name": "depth", "kind": "int", "low": 1, "high": 9}]},
+            "depth = 9, but the backbone has 2 blocks",
+        ),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, plan, changes, message):
+    with pytest.raises(DMPError, match=message):
+        load(tmp_path, plan, **changes)
+
+
+def test_conditions_that_exclude_each_other_are_refused(tmp_path, plan):
+    choice = {"kind": "categorical", "choices": ["soft", "hard"]}
+    parameters = [
+        {"name": "type"} | choice,
+        {"name": "top_share", "kind": "float", "low": 0.2, "high": 0.8, "when": {"type": "hard"}},
+        {
+            **{"name": "gate_noise", "kind": "categorical", "choices": [True, False]},
+            "when": {"type": "soft", "top_share": 0.2},
+        },
+    ]
+    with pytest.raises(DMPError, match="'gate_noise': its conditions can never hold together"):
+        load(tmp_path, plan, parameters=parameters)
+
+
+def test_unknown_sweep_names_the_known_ones():
+    with pytest.raises(DMPError, match=r"unknown sweep 'dept'.*did you mean 'depth'\?"):
+        load_sweep(ROOT / "ablations", "dept")
+
+
+def test_any_option_of_patch_and_training_is_a_parameter_without_an_edit(tmp_path, plan):
+    for name in ("gate_init", "ema_decay"):
+        assert name in {*PatchConfig.model_fields, *TrainingOptions.model_fields}
+        one = [{"name": name, "kind": "float", "low": 0.1, "high": 0.9}]
+        assert load(tmp_path, plan, parameters=one)[1].parameters[0].name == name
+    assert METHODS["dmp"] is not None
+
+
+def test_study_changes_with_the_question_and_not_with_the_effort(tmp_path, plan):
+    sweep, _ = load(tmp_path, plan)
+    more, _ = load(tmp_path, plan, trials=9, workers=3, title="Another")
+    assert study_name(more, plan) == study_name(sweep, plan)
+    assert sweep_slice(more, plan) != sweep_slice(sweep, plan)
+    for changes in ({"seeds": 2}, {"base": "dmp,depth=1"}, {"sampler": {"seed": 9}}):
+        other, _ = load(tmp_path, plan, **changes)
+        assert study_name(other, plan) != study_name(sweep, plan), changes
+
+
+@pytest.mark.parametrize("module", ["loading", "worker", "report"])
+def test_searching_and_reporting_do_not_import_torch(module):
+    code = f"import sys, dmp.sweeps.{module}; print('torch' in sys.modules)"
+    process = run_command("python", "-c", code)
+    assert process.stdout.strip() == "False", process.stderr
+
+
+def test_commands_are_named_without_importing_what_they_use():
+    code = (
+        "import sys, dmp.sweeps.cli; "
+        "print(sorted({'torch', 'optuna', 'pandas', 'pydantic'} & set(sys.modules)))"
+    )
+    assert run_command("python", "-c", code).stdout.strip() == "[]"
