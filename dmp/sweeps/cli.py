@@ -63,11 +63,10 @@ def _place(name: str, scale: str, results: Path, ablations: Path) -> _Place:
     from dmp.layout import Layout
     from dmp.studies import load_plan
     from dmp.sweeps.files import SweepFiles
-    from dmp.sweeps.loading import load_space, load_sweep, study_name
+    from dmp.sweeps.loading import load_sweep, study_name
 
     plan = load_plan(scale, ablations)
     sweep = load_sweep(ablations, name)
-    load_space(ablations, sweep, plan)
     files = SweepFiles(Layout(results, scale), name)
     return _Place(plan, sweep, files, study_name(sweep, plan), ablations)
 

@@ -36,8 +36,8 @@ def sweep_page(
         warning=warning,
         introduction=[
             f"Scale '{scale.name}' ({scale.title}). Task: {sweep.task}. {_search(sweep, trials)}",
-            f"What the search measured is the best of {sweep.trials} trials, and so better than "
-            f"the point itself: nothing is concluded from it. The other columns are measured with "
+            f"What the search measured is the best of {sweep.trials} trials, and so looks better "
+            f"than the point is: nothing is concluded from it. The other columns are measured with "
             f"{len(seeds)} seeds that the search has not seen ({seeds[0]} to {seeds[-1]}), paired "
             f"by seed with the variant that the search started from.",
         ],
@@ -53,13 +53,13 @@ def sweep_page(
 
 
 def _search(sweep: Sweep, trials: pd.DataFrame) -> str:
-    names = " and ".join(parameter.name for parameter in sweep.parameters)
+    names = ", ".join(parameter.name for parameter in sweep.parameters)
     sampler = {"tpe": "TPE", "qmc": "Sobol points"}[sweep.sampler.kind]
     counts = trials["state"].value_counts()
     states = ", ".join(f"{counts[state]} {state}" for state in sorted(counts.index))
     sought = " and ".join(_name(objective) for objective in sweep.objectives)
     return (
-        f"Search over {names} for little {sought}, by {sampler}, with {sweep.seeds} "
+        f"Search over {names} for a low {sought}, by {sampler}, with {sweep.seeds} "
         f"seed{'s' if sweep.seeds > 1 else ''} a trial. Trials: {states}."
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 import optuna
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial, TrialState
 
 from dmp.files import write_text
@@ -65,7 +66,7 @@ def _panels(count: int, columns: int) -> tuple[Figure, list[Axes]]:
 
 
 def _searched(sweep: Sweep) -> str:
-    return f"{sweep.title}: values of the search, {sweep.seeds} seed{'s' * (sweep.seeds > 1)} each."
+    return f"Values of the search, {sweep.seeds} seed{'s' * (sweep.seeds > 1)} each."
 
 
 @styled
@@ -104,6 +105,8 @@ def slices(sweep: Sweep, scale: Any, trials: list[FrozenTrial]) -> Figure:
         axes.plot(x, [trial.values[0] for trial in with_it], "o", color=GREY)
         if _is_log(parameter):
             axes.set_xscale("log")
+        elif isinstance(parameter, IntParameter):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(parameter.name)
         axes.set_ylabel(_label(sweep.objectives[0]))
     return finish(figure, title, scale, [_searched(sweep)])
@@ -168,7 +171,7 @@ def importance(sweep: Sweep, scale: Any, found: list[dict[str, float]]) -> Figur
     panels = figure.subplots(1, len(found), squeeze=False, sharey=True)[0]
     for axes, objective, shares in zip(panels, sweep.objectives, found, strict=True):
         axes.barh(names, [shares.get(name, 0.0) for name in names], color=looks(["dmp"])["dmp"][0])
-        axes.set_xlabel(f"Importance for {_label(objective)}")
+        axes.set_xlabel(f"Importance: {_label(objective)}")
         axes.set_xlim(0, 1)
     return finish(figure, title, scale, [_searched(sweep)])
 

@@ -5,7 +5,7 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from dmp.errors import DMPError
-from dmp.sweeps.schema import Sweep
+from dmp.sweeps.schema import IntParameter, Sweep
 from dmp.sweeps.worker import COMPUTED, REASON, RETRIED_FROM, VARIANT, ended
 
 # What the table calls the states of trials.
@@ -57,7 +57,9 @@ def trials_table(sweep: Sweep, trials: list[FrozenTrial]) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows)
-    return table.astype({"computed": "Int64", "retried_from": "Int64"})
+    whole = [p.name for p in sweep.parameters if isinstance(p, IntParameter)]
+    # Whole numbers stay whole where some rows have none.
+    return table.astype(dict.fromkeys(["computed", "retried_from", *whole], "Int64"))
 
 
 def best_variants(sweep: Sweep, trials: list[FrozenTrial]) -> list[dict[str, float | str]]:
