@@ -13,8 +13,7 @@ from dmp.metrics.denoising import denoising_losses
 from dmp.stages.common import Context, attach, new_backbone, new_diffusion, task_data
 from dmp.stages.run import complete_run
 from dmp.sweeps.cached import is_computed, read_values
-from dmp.sweeps.confirmation import CONFIRMED_COLUMNS
-from dmp.sweeps.files import SweepFiles
+from dmp.sweeps.files import CONFIRMED_COLUMNS, SweepFiles
 from dmp.sweeps.loading import fresh_seeds, search_seeds
 from dmp.sweeps.outcome import Objective, Outcome, Report
 from dmp.sweeps.schema import Sweep

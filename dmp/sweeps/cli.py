@@ -119,11 +119,10 @@ def work(
     search = place.search(storage)
     context = _context(place.plan, results)
     from dmp.stages.sweep import make_objective
-    from dmp.sweeps.report import write_receipt
 
     ended = search.work(make_objective(context, place.sweep))
     print(f"sweep {name}: {ended} of {place.sweep.trials} trials have ended")
-    write_receipt(place.files, worker, place.name, ended)
+    place.files.write_receipt(worker, place.name, ended)
 
 
 @app.command()
@@ -142,11 +141,11 @@ def confirm(
     """Run the best points, and the base, with seeds that the search has not seen."""
     place = _place(name, scale, results, ablations)
     _quiet()
-    from dmp.sweeps.report import point_variant
+    from dmp.sweeps.trials import point_variant
 
     study = place.study(storage)
     points = point or range(place.sweep.confirmation.points + 1)
-    variants = {each: point_variant(place.plan, place.sweep, study, each) for each in points}
+    variants = {each: point_variant(place.sweep, study, each) for each in points}
     context = _context(place.plan, results)
     from dmp.stages.sweep import confirm_variant
 

@@ -10,20 +10,8 @@ from dmp.statistics.estimates import Estimate, mean_interval
 from dmp.statistics.holm import holm
 from dmp.statistics.paired import Difference, paired_difference
 from dmp.statistics.results import read_csv
-from dmp.sweeps.files import SweepFiles
+from dmp.sweeps.files import CONFIRMED_COLUMNS, SweepFiles
 from dmp.sweeps.schema import Sweep
-
-# Numbers of a run that has diverged are written as nan.
-CONFIRMED_COLUMNS = {
-    "variant": str,
-    "seed": int,
-    "baseline_seed": int,
-    "fid": float,
-    "denoising_mse": float,
-    "added_parameters": float,
-    "diverged": bool,
-    "config": str,
-}
 
 
 @dataclass(frozen=True)

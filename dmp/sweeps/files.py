@@ -1,12 +1,26 @@
 """Where the files of a sweep lie."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmp.files import write_text
 from dmp.layout import Layout
 
 # The plots of a page, each as .png and .svg.
 PLOTS = ("history", "importance", "slice", "pareto")
+
+# A point with one fresh seed. Numbers of a run that has diverged are written as nan.
+CONFIRMED_COLUMNS = {
+    "variant": str,
+    "seed": int,
+    "baseline_seed": int,
+    "fid": float,
+    "denoising_mse": float,
+    "added_parameters": float,
+    "diverged": bool,
+    "config": str,
+}
 
 
 @dataclass(frozen=True)
@@ -75,3 +89,8 @@ class SweepFiles:
     def figures(self) -> Path:
         """Folder of the static plots."""
         return self.root / "figures"
+
+    def write_receipt(self, worker: int, study: str, ended: int) -> None:
+        """Write that a worker has found nothing more to do."""
+        text = json.dumps({"study": study, "ended": ended, "worker": worker}, sort_keys=True)
+        write_text(self.receipt(worker), text + "\n")

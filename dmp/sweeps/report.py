@@ -1,7 +1,5 @@
 """From the trials of a finished sweep, and their confirmation, to its files; no torch."""
 
-import json
-
 import optuna
 
 from dmp.config import Variant
@@ -15,25 +13,6 @@ from dmp.sweeps.page import best_cells, sweep_page
 from dmp.sweeps.plots import write_interactive, write_plots
 from dmp.sweeps.schema import Sweep
 from dmp.sweeps.trials import best_variants, finished_trials, trials_table
-
-
-def write_receipt(files: SweepFiles, worker: int, study: str, ended: int) -> None:
-    """Write that a worker has found nothing more to do."""
-    text = json.dumps({"study": study, "ended": ended, "worker": worker}, sort_keys=True)
-    write_text(files.receipt(worker), text + "\n")
-
-
-def point_variant(plan: Plan, sweep: Sweep, study: optuna.Study, point: int) -> str | None:
-    """Return the base for 0, else the best variant of that rank; None if there are fewer.
-
-    Raises:
-        DMPError: the search is not at its end.
-
-    """
-    best = best_variants(sweep, finished_trials(sweep, study))
-    if point == 0:
-        return Variant.parse(sweep.base).name
-    return str(best[point - 1]["variant"]) if point <= len(best) else None
 
 
 def write_report(plan: Plan, sweep: Sweep, files: SweepFiles, study: optuna.Study) -> None:

@@ -4,6 +4,7 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
+from dmp.config import Variant
 from dmp.errors import DMPError
 from dmp.sweeps.schema import IntParameter, Sweep
 from dmp.sweeps.worker import COMPUTED, REASON, RETRIED_FROM, VARIANT, ended
@@ -110,3 +111,16 @@ def _spread(items: list, count: int) -> list:
     if count == 1:
         return items[:1]
     return [items[round(step * (len(items) - 1) / (count - 1))] for step in range(count)]
+
+
+def point_variant(sweep: Sweep, study: optuna.Study, point: int) -> str | None:
+    """Return the base for 0, else the best variant of that rank; None if there are fewer.
+
+    Raises:
+        DMPError: the search is not at its end.
+
+    """
+    best = best_variants(sweep, finished_trials(sweep, study))
+    if point == 0:
+        return Variant.parse(sweep.base).name
+    return str(best[point - 1]["variant"]) if point <= len(best) else None

@@ -99,9 +99,8 @@ class Search:
             study = open_study(self.storage, self.study, self.sweep.objectives)
             self._recover(study)
             trials = study.get_trials(deepcopy=False)
-            waiting = any(trial.state == TrialState.WAITING for trial in trials)
-            open_trials = sum(trial.state == TrialState.RUNNING for trial in trials)
-            if not waiting and ended(trials) + open_trials >= self.sweep.trials:
+            running = sum(trial.state == TrialState.RUNNING for trial in trials)
+            if ended(trials) + running >= self.sweep.trials:
                 return None
             # A point that is tried again was proposed before; one that was never complete, since
             # its worker was killed while it was proposed, is proposed anew.

@@ -19,8 +19,9 @@ from dmp.stages.sweep import added_parameters, confirm_variant, make_objective
 from dmp.studies import load_plan
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.loading import fresh_seeds, load_space, load_sweep, study_name
-from dmp.sweeps.report import point_variant, write_report
+from dmp.sweeps.report import write_report
 from dmp.sweeps.storage import load_study, open_storage
+from dmp.sweeps.trials import point_variant
 from dmp.sweeps.worker import COMPUTED, VARIANT, Search
 
 
@@ -79,7 +80,7 @@ def test_sweep_from_trials_to_page(place):
     assert values["dmp,depth=1"] == [fid, 16 * 32 + 33 * 16 + 16]
 
     for point in (0, 1):
-        variant = point_variant(plan, sweep, study, point)
+        variant = point_variant(sweep, study, point)
         confirm_variant(context, sweep, variant, point)
     assert fresh_seeds(sweep, plan) == [1, 2]
     confirmed = pd.read_csv(files.confirmation(0))

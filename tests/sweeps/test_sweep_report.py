@@ -18,11 +18,11 @@ from dmp.files import write_text
 from dmp.layout import Layout
 from dmp.studies import Cell, load_plan
 from dmp.sweeps.cached import is_computed, read_values
-from dmp.sweeps.confirmation import CONFIRMED_COLUMNS
+from dmp.sweeps.files import CONFIRMED_COLUMNS
 from dmp.sweeps.outcome import Outcome
-from dmp.sweeps.report import point_variant, write_receipt, write_report
+from dmp.sweeps.report import write_report
 from dmp.sweeps.storage import load_study
-from dmp.sweeps.trials import best_variants, pareto_front
+from dmp.sweeps.trials import best_variants, pareto_front, point_variant
 
 SEEDS = [1, 2, 3]
 
@@ -41,7 +41,7 @@ def confirm(plan, search, shift=0.0, diverged=()):
     """Write what the fresh seeds of each point gave: its value, and a noise of the seed."""
     study = load_study(search.storage, STUDY)
     for point in range(search.sweep.confirmation.points + 1):
-        variant = point_variant(plan, search.sweep, study, point)
+        variant = point_variant(search.sweep, study, point)
         rows = []
         for seed in [] if variant is None else SEEDS:
             run = plan.run("unconditional", variant, seed)
@@ -196,7 +196,7 @@ def test_search_in_which_all_diverged_has_nothing_to_confirm(tmp_path, plan):
     search = make_search(tmp_path, make_sweep(trials=3))
     search.work(lambda *_: Outcome(None, 1))
     with pytest.raises(DMPError, match="there is nothing to confirm"):
-        point_variant(plan, search.sweep, load_study(search.storage, STUDY), 1)
+        point_variant(search.sweep, load_study(search.storage, STUDY), 1)
 
 
 def test_one_trial_is_reported_though_there_is_little_to_draw(tmp_path, plan):
@@ -210,7 +210,7 @@ def test_one_trial_is_reported_though_there_is_little_to_draw(tmp_path, plan):
 
 def test_receipt_names_the_study(tmp_path):
     search = make_search(tmp_path, make_sweep())
-    write_receipt(search.files, 1, STUDY, 10)
+    search.files.write_receipt(1, STUDY, 10)
     found = json.loads(search.files.receipt(1).read_text())
     assert found == {"study": STUDY, "ended": 10, "worker": 1}
 
