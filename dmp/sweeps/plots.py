@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from optuna.trial import FrozenTrial, TrialState
 
 from dmp.files import write_text
@@ -105,6 +105,9 @@ def slices(sweep: Sweep, scale: Any, trials: list[FrozenTrial]) -> Figure:
         axes.plot(x, [trial.values[0] for trial in with_it], "o", color=GREY)
         if _is_log(parameter):
             axes.set_xscale("log")
+            # Plain numbers: they are options as one would write them.
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
         elif isinstance(parameter, IntParameter):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(parameter.name)
