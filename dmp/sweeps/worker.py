@@ -131,10 +131,11 @@ class Search:
                 continue
             # One that was asked to stop has done nothing wrong, and does not use up a try.
             retry = trial.user_attrs.get(RETRY, 0) + (STOPPED not in trial.user_attrs)
-            complete = VARIANT in trial.user_attrs
+            point = _first_try(trials, trial)
+            complete = VARIANT in point.user_attrs
             if complete and retry <= RETRIES and trial.number not in queued:
                 study.enqueue_trial(
-                    dict(trial.params), user_attrs={RETRIED_FROM: trial.number, RETRY: retry}
+                    dict(point.params), user_attrs={RETRIED_FROM: trial.number, RETRY: retry}
                 )
             study.tell(trial.number, state=TrialState.FAIL)
 
@@ -176,6 +177,13 @@ class Search:
             study.tell(trial, state=TrialState.PRUNED)
         else:
             study.tell(trial, values)
+
+
+def _first_try(trials: list[FrozenTrial], trial: FrozenTrial) -> FrozenTrial:
+    """Return the trial for which a point was proposed; a further try may lack parameters yet."""
+    while RETRIED_FROM in trial.user_attrs:
+        trial = trials[trial.user_attrs[RETRIED_FROM]]
+    return trial
 
 
 def _propose(trial: optuna.Trial, parameter: Parameter) -> Value:

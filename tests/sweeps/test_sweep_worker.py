@@ -151,14 +151,22 @@ def test_kill_between_queueing_and_failing_a_lost_trial_does_not_double_it(tmp_p
     assert [t.user_attrs.get(RETRIED_FROM) for t in trials_of(search)].count(lost.number) == 1
 
 
-def test_kill_while_a_point_is_proposed_does_not_change_the_points(tmp_path):
+@pytest.mark.parametrize("queued", [False, True], ids=["new point", "point tried again"])
+def test_kill_while_a_trial_is_taken_does_not_change_the_points(tmp_path, queued):
     whole = make_search(tmp_path / "whole", make_sweep(trials=3))
     whole.work(measure)
     search = make_search(tmp_path / "killed", make_sweep(trials=3))
+
+    def fail(variant, report):
+        raise DMPError("no matter")
+
     with pytest.raises(DMPError):
-        search.work(lambda *_: (_ for _ in ()).throw(DMPError("no matter")))
-    # As a kill leaves it: created, without owner or variant.
-    load_study(search.storage, STUDY).ask()
+        search.work(fail)
+    study = load_study(search.storage, STUDY)
+    if queued:
+        study.enqueue_trial(study.trials[0].params, user_attrs={RETRIED_FROM: 0, "retry": 1})
+    # As a kill leaves it: taken, without owner or variant.
+    study.ask()
     assert search.work(measure) == 3
     assert ended_variants(search) == ended_variants(whole)
 
