@@ -1,7 +1,7 @@
 """What a schema cannot say: does every name exist, and can every cell be built?"""
 
 from dmp.config import TaskConfig, Variant, nearest
-from dmp.data.registry import dataset_info
+from dmp.data.shape import has_captions, input_shape
 from dmp.errors import DMPError
 from dmp.studies.schema import Comparison, Scale
 
@@ -14,12 +14,19 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
 
     """
     place = f"{where}: tasks.{name}"
-    info = dataset_info(task.data.name, f"{place}.data.name")
-    size, patch = info.image_size, task.backbone.patch_size
+    shape = input_shape(task.data, f"{place}.data.name")
+    size, patch = shape.size, task.backbone.patch_size
     if size % patch:
+        what = "images" if task.data.latents is None else "latents"
+        unit = "pixel" if task.data.latents is None else "point"
         raise DMPError(
-            f"{place}.backbone.patch_size = {patch} does not divide the {size}-pixel images of "
+            f"{place}.backbone.patch_size = {patch} does not divide the {size}-{unit} {what} of "
             f"'{task.data.name}'"
+        )
+    if task.data.latents is not None and task.sampling.clip:
+        raise DMPError(
+            f"{place}.sampling.clip = true keeps predictions within [-1, 1], where pixels are but "
+            f"latents are not; set clip: false"
         )
     if task.backbone.hidden_size % (4 * task.backbone.num_heads):
         # Heads share the width evenly, and the 2-d position embedding needs quarters of it.
@@ -34,7 +41,7 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
         )
     if task.label_dropout and task.conditioning == "none":
         raise DMPError(f"{place}.label_dropout needs conditioning: class or text, not none")
-    if task.conditioning == "text" and info.phrases is None:
+    if task.conditioning == "text" and not has_captions(task.data):
         raise DMPError(f"{place}.conditioning = text, but '{task.data.name}' has no captions")
     if task.sampling.steps > task.diffusion.timesteps:
         raise DMPError(

@@ -13,7 +13,7 @@ from dmp.config import (
     from_data,
     nearest,
 )
-from dmp.data.registry import dataset_info
+from dmp.data.shape import input_shape
 from dmp.errors import DMPError
 from dmp.studies.checks import check_task, resolve_comparisons, resolve_variant
 from dmp.studies.loading import load_scale, load_studies
@@ -268,7 +268,7 @@ def _further_training(config: TaskConfig, variant: Variant, where: str) -> Train
     changes = variant.training.model_dump(exclude_none=True)
     factor = changes.pop("learning_rate_factor", 1.0)
     if factor == "one-over-n":
-        tokens = (dataset_info(config.data.name).image_size // config.backbone.patch_size) ** 2
+        tokens = (input_shape(config.data).size // config.backbone.patch_size) ** 2
         factor = 1 / tokens
     scale["learning_rate"] *= factor
     return from_data(TrainingConfig, scale | changes, where)
