@@ -36,10 +36,10 @@ class DataConfig(Strict):
 
     @model_validator(mode="after")
     def _latents_are_of_a_source(self) -> Self:
-        if self.latents is None:
+        if self.latents is None or self.source is None:
+            if self.latents is not self.source:
+                raise ValueError("source and latents: one needs the other")
             return self
-        if self.source is None:
-            raise ValueError("latents: only the images of a source have latents")
         if self.source.resolution % self.latents.factor:
             raise ValueError(
                 f"source.resolution = {self.source.resolution} is not a multiple of "

@@ -65,6 +65,24 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
         raise DMPError(f"{place}.evaluation.reference = held-out needs data.held_out > 0")
 
 
+def check_datasets(scale: Scale, where: str) -> None:
+    """Check that a name stands for one dataset.
+
+    Raises:
+        DMPError: two tasks describe a dataset of one name differently.
+
+    """
+    first: dict[str, tuple[str, TaskConfig]] = {}
+    for name, task in scale.tasks.items():
+        other, known = first.setdefault(task.data.name, (name, task))
+        for key in ("source", "latents"):
+            if getattr(known.data, key) != getattr(task.data, key):
+                raise DMPError(
+                    f"{where}: tasks.{name}.data.{key} is not that of task '{other}', which has a "
+                    f"dataset of the same name '{task.data.name}'; give one of them another name"
+                )
+
+
 def resolve_variant(text: str, task: str, scale: Scale, where: str) -> Variant:
     """Check that a task and a variant exist and fit together; return the variant.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dmp.claims.schema import Claims, load_claims
 from dmp.config import (
+    DataConfig,
     RunConfig,
     TaskConfig,
     TrainingConfig,
@@ -15,7 +16,7 @@ from dmp.config import (
 )
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
-from dmp.studies.checks import check_task, resolve_comparisons, resolve_variant
+from dmp.studies.checks import check_datasets, check_task, resolve_comparisons, resolve_variant
 from dmp.studies.loading import load_scale, load_studies
 from dmp.studies.schema import ParameterStudy, Scale, Study
 
@@ -173,6 +174,30 @@ class Plan:
         run = self.run(task, variant, seed)
         return run.training_hash if stage == "training" else run.hash
 
+    def dataset(self, name: str) -> DataConfig:
+        """Return a dataset that lies on disk.
+
+        Raises:
+            DMPError: no task of the scale has it.
+
+        """
+        found = {t.data.name: t.data for t in self.scale.tasks.values() if t.data.source}
+        if name not in found:
+            raise DMPError(
+                f"no task of scale '{self.name}' has a dataset '{name}' on disk: "
+                f"{nearest(name, found) if found else 'all are embedded'}"
+            )
+        return found[name]
+
+    def source_slice(self, dataset: str) -> str:
+        """Return what the check of a dataset on disk depends on."""
+        return content_hash(self.dataset(dataset).source)
+
+    def latents_slice(self, dataset: str) -> str:
+        """Return what the latents of a dataset depend on."""
+        data = self.dataset(dataset)
+        return content_hash([data.source.model_dump(), data.latents and data.latents.model_dump()])
+
     def extractor_slice(self, dataset: str) -> str:
         """Return what the training of a dataset's own classifier depends on."""
         tasks = [t for t in self.scale.tasks.values() if t.data.name == dataset]
@@ -186,14 +211,17 @@ class Plan:
             [
                 config.data.model_dump(),
                 config.evaluation.reference,
+                config.evaluation.reference_file,
+                config.evaluation.reference_features,
                 config.evaluation.extractor.model_dump(),
+                config.evaluation.second_opinion and config.evaluation.second_opinion.model_dump(),
             ]
         )
 
     def captions_slice(self, task: str) -> str:
         """Return what the embeddings of a task's captions depend on."""
         config = self.scale.tasks[task]
-        return content_hash([config.data.name, config.text and config.text.model_dump()])
+        return content_hash([config.data.model_dump(), config.text and config.text.model_dump()])
 
     def results_slice(self, scope: str = "") -> str:
         """Return what the set of runs in a table of numbers depends on."""
@@ -233,6 +261,7 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
         loaded = loaded.model_copy(update={"seeds": seeds})
     for name, task in loaded.tasks.items():
         check_task(name, task, str(ablations / "scales" / f"{scale}.yaml"))
+    check_datasets(loaded, str(ablations / "scales" / f"{scale}.yaml"))
     studies, parameter_studies = {}, {}
     for name, study in load_studies(ablations).items():
         if name in SCOPES:

@@ -1,5 +1,6 @@
 # What the rules share: the scale, its plan, and where files lie.
 import functools
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,11 +19,13 @@ ABLATIONS = Path(config.get("ablations", "ablations"))
 
 SEEDS = config.get("seeds")
 
-unknown = set(config) - {"scale", "results", "ablations", "seeds"}
+KEYS = ("scale", "results", "ablations", "seeds", "data")
+unknown = sorted(set(config) - set(KEYS))
 if unknown:
-    raise WorkflowError(
-        f"unknown --config key '{sorted(unknown)[0]}'; accepted: scale, results, ablations, seeds"
-    )
+    raise WorkflowError(f"unknown --config key '{unknown[0]}'; accepted: {', '.join(KEYS)}")
+if "data" in config:
+    # Where datasets lie is no part of what a job is: moving them reruns nothing.
+    os.environ["DMP_DATA"] = str(config["data"])
 if SEEDS is not None and not (isinstance(SEEDS, int) and SEEDS > 0):
     raise WorkflowError(f"--config seeds={SEEDS}: accepted is a positive whole number")
 
@@ -94,6 +97,32 @@ def extractor_weights(wildcards):
 def captions_of(wildcards):
     text = plan(wildcards.scale).scale.tasks[wildcards.task].conditioning == "text"
     return [layout(wildcards.scale).captions(wildcards.task)] if text else []
+
+
+def data_on_disk(wildcards, kind):
+    """A task's dataset once checked, or its latents; nothing where it is embedded."""
+    data = plan(wildcards.scale).scale.tasks[wildcards.task].data
+    files = layout(wildcards.scale)
+    if data.source is None:
+        return []
+    return [
+        files.latents(data.name) / "index.json" if kind == "latents" else files.manifest(data.name)
+    ]
+
+
+def latents_of(wildcards):
+    return data_on_disk(wildcards, "latents")
+
+
+def manifest_of(wildcards):
+    return data_on_disk(wildcards, "manifest")
+
+
+def latents_parts(wildcards):
+    of = plan(wildcards.scale).scale.execution.latents_jobs
+    return [
+        layout(wildcards.scale).latents_part(wildcards.dataset, n, of) for n in range(1, of + 1)
+    ]
 
 
 def baselines_of(wildcards, seeds):
@@ -203,7 +232,11 @@ def page_inputs(scale, target):
 def speed_inputs(scale):
     tasks = [SimpleNamespace(scale=scale, task=task) for task in plan(scale).speed_arms()]
     seed = plan(scale).seeds[0]
-    return [p for job in tasks for p in [*baselines_of(job, [seed]), *captions_of(job)]]
+    return [
+        p
+        for job in tasks
+        for p in [*baselines_of(job, [seed]), *captions_of(job), *latents_of(job)]
+    ]
 
 
 def known_scales():
@@ -251,7 +284,7 @@ def batch_inputs(scale, task):
     job = SimpleNamespace(scale=scale, task=task)
     reference = layout(scale).reference(task)
     needed = baselines_of(job, plan(scale).seeds)
-    return [reference, *extractor_weights(job), *captions_of(job), *needed]
+    return [reference, *extractor_weights(job), *captions_of(job), *latents_of(job), *needed]
 
 
 def batch_outputs(scale, task, variants):
