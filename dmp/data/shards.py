@@ -142,12 +142,18 @@ class Shards:
         }
         write_json(self.record_path(number), record | notes())
 
-    def seal(self, inputs: Callable[[int], str], **more: Any) -> dict[str, Any]:
+    def seal(
+        self,
+        inputs: Callable[[int], str],
+        summary: Callable[[list[dict[str, Any]]], dict[str, Any]] = lambda records: {},
+        **more: Any,
+    ) -> dict[str, Any]:
         """Verify every shard and list them in ``index.json``, which makes the cache complete.
 
         Args:
             inputs: of each shard, the hash of what its rows are made from.
-            more: what else the index should say.
+            summary: of all records, what the index should say of them together.
+            more: what else it should say.
 
         Returns:
             The index.
@@ -174,6 +180,7 @@ class Shards:
             "size": self.size,
             "sha256": content,
             "shards": records,
+            **summary(records),
             **more,
         }
         write_json(self.folder / "index.json", index)
@@ -286,7 +293,8 @@ class ShardedArray:
             raise IndexError(f"rows lie in 0 ... {self._count - 1}")
         shards, offsets = np.divmod(rows, self._size)
         # One copy per row, straight to its place: rows are too long for their number to matter.
-        for place, (shard, offset) in enumerate(zip(shards.tolist(), offsets.tolist())):
+        places = zip(shards.tolist(), offsets.tolist(), strict=True)
+        for place, (shard, offset) in enumerate(places):
             out[place] = self._maps[shard][offset]
         return out
 

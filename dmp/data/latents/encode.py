@@ -16,7 +16,6 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
-from dmp.config import LatentsConfig
 from dmp.data.autoencoder import Autoencoder
 from dmp.data.shards import Row, Shards
 from dmp.data.sources.base import Source
