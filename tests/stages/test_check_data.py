@@ -168,7 +168,8 @@ def test_a_truncated_tar_is_named_and_what_is_left_is_checked(tmp_path, nested, 
         for file, (severity, _) in findings.items()
     )
     assert tar.name in error
-    assert manifest["images"] == pytest.approx(9 * keep, abs=1)
+    # A tar inside a tar is read in blocks of 10 kB, the size of some images here.
+    assert 9 * keep - 3 <= manifest["images"] <= 9 * keep + 1
 
 
 def test_a_tar_with_a_damaged_header_is_not_taken_for_a_short_one(tmp_path):
