@@ -121,11 +121,11 @@ def _unpickle(path: Path) -> Mapping:
                 path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
             )
     except pickle.UnpicklingError as error:
-        refused = re.search(r"Unsupported (global: GLOBAL|class|operand) ?(\S*)", str(error))
+        refused = re.search(r"unsupported global:?(?: GLOBAL)? (\S+)", str(error), re.IGNORECASE)
         if refused is None:
             raise DMPError(f"{path} is truncated or no PyTorch checkpoint") from error
         raise DMPError(
-            f"{path} holds more than tensors ({refused[2]}), which loading would have to execute; "
+            f"{path} holds more than tensors ({refused[1]}), which loading would have to execute; "
             f"it was not; save the weights alone: torch.save(model.state_dict(), ...)"
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:

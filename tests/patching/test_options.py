@@ -43,6 +43,8 @@ OPTIONS = {
     "carried": PatchConfig(position="prepend", prompts=3, prepended="carried"),
     "masked": PatchConfig(position="prepend", prompts=3, masked_start=True),
     "prepend plain": PatchConfig(**NO_GATE, weights="one", position="prepend", prompts=3),
+    "grid": PatchConfig(grid=2, resize="nearest"),
+    "smooth grid": PatchConfig(grid=2, resize="bicubic"),
     "released": METHODS["released"],
 }
 
