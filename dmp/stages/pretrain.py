@@ -35,7 +35,7 @@ def training_stream(run: RunConfig, objective: Objective, data: TaskData) -> Tra
         task.label_dropout,
         objective.backbone.null_label if task.label_dropout else None,
         None if data.captions is None else data.captions.train,
-        tuple(attached.prompts.shape[:2]) if noisy else None,
+        attached.noise_shape if noisy else None,
     )
 
 
