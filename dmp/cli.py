@@ -13,6 +13,7 @@ import typer
 from dmp.errors import DMPError
 
 if TYPE_CHECKING:
+    from dmp.config import RunConfig
     from dmp.layout import Layout
     from dmp.stages.common import Context
     from dmp.studies import Plan
@@ -34,6 +35,10 @@ Seed = Annotated[int, typer.Option(help="Decides data order, noise and initial g
 Seeds = Annotated[
     int | None, typer.Option(help="How many seeds, in place of the scale's own number.", min=1)
 ]
+Processes = Annotated[
+    int | None,
+    typer.Option(help="Processes that share each batch; one per GPU, if left out.", min=1),
+]
 
 SCALE, RESULTS, ABLATIONS = "digits", Path("results"), Path("ablations")
 
@@ -44,10 +49,25 @@ def _plan(scale: str, ablations: Path, seeds: int | None) -> "Plan":
     return load_plan(scale, ablations, seeds)
 
 
-def _open(plan: "Plan", results: Path) -> "Context":
+def _open(plan: "Plan", results: Path, stage: str) -> "Context":
+    """Prepare this process, once it holds the GPU that the stage needs."""
+    from dmp.running.lease import hold_gpus
+
+    needed = plan.scale.execution.resources(stage)
+    if stage not in ("pretrain", "train"):  # these hold theirs already: see _shared
+        hold_gpus(needed.gpus, needed.gpu_share)
     from dmp.stages.common import Context
 
     return Context.open(plan, results)
+
+
+def _shared(plan: "Plan", stage: str, run: "RunConfig", processes: int | None) -> bool:
+    """Return whether several processes have done a training, rather than this one."""
+    from dmp.running.launch import share_training
+
+    config = run.config.pretraining if stage == "pretrain" else run.config.training
+    needed = plan.scale.execution.resources(stage)
+    return share_training(needed, config.batch_size, run.patch, processes)
 
 
 def _layout(scale: str, results: Path) -> "Layout":
@@ -78,7 +98,7 @@ def extractor(
     seeds: Seeds = None,
 ) -> None:
     """Train the classifier whose features stand where Inception's stand at full scale."""
-    context = _open(_plan(scale, ablations, seeds), results)
+    context = _open(_plan(scale, ablations, seeds), results, "extractor")
     from dmp.stages.prepare import train_extractor
 
     train_extractor(context, dataset)
@@ -93,7 +113,7 @@ def reference(
     seeds: Seeds = None,
 ) -> None:
     """Extract the features of a task's real images."""
-    context = _open(_plan(scale, ablations, seeds), results)
+    context = _open(_plan(scale, ablations, seeds), results, "reference")
     from dmp.stages.prepare import make_reference
 
     make_reference(context, task)
@@ -108,7 +128,7 @@ def captions(
     seeds: Seeds = None,
 ) -> None:
     """Encode the captions of a task that is conditioned on text."""
-    context = _open(_plan(scale, ablations, seeds), results)
+    context = _open(_plan(scale, ablations, seeds), results, "captions")
     from dmp.stages.prepare import encode_captions
 
     encode_captions(context, task)
@@ -122,9 +142,13 @@ def pretrain(
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
+    processes: Processes = None,
 ) -> None:
     """Train a baseline until it has converged, and check that it has."""
-    context = _open(_plan(scale, ablations, seeds), results)
+    plan = _plan(scale, ablations, seeds)
+    if _shared(plan, "pretrain", plan.pretraining(task, seed), processes):
+        return
+    context = _open(plan, results, "pretrain")
     from dmp.stages.pretrain import pretrain as stage
 
     stage(context, task, seed)
@@ -147,7 +171,7 @@ def run(
     """Train, sample and evaluate variants, for one seed or several, in one process."""
     plan = _plan(scale, ablations, seeds)
     resolved = [plan.run(task, name, each) for name in variant for each in seed]
-    context = _open(plan, results)
+    context = _open(plan, results, "run")
     from dmp.stages.run import complete_run
 
     for each in resolved:
@@ -163,11 +187,14 @@ def train(
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
+    processes: Processes = None,
 ) -> None:
     """Train one run, without sampling."""
     plan = _plan(scale, ablations, seeds)
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
-    context = _open(plan, results)
+    if _shared(plan, "train", resolved, processes):
+        return
+    context = _open(plan, results, "train")
     from dmp.stages.common import task_data
     from dmp.stages.run import train_run
 
@@ -183,15 +210,26 @@ def sample(
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
+    shard: Annotated[int | None, typer.Option(help="Draw this part alone, from 1.", min=1)] = None,
+    of: Annotated[
+        int | None, typer.Option(help="How many parts; without --shard, join them.", min=1)
+    ] = None,
 ) -> None:
-    """Sample a trained run, and keep images and features."""
+    """Sample a trained run, and keep images and features; or a part of them, or join the parts."""
+    if shard is not None and (of is None or shard > of):
+        raise DMPError(f"--shard {shard} --of {of}: accepted are 1 to the number of parts")
     plan = _plan(scale, ablations, seeds)
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
-    context = _open(plan, results)
+    context = _open(plan, results, "merge" if of and shard is None else "sample")
+    from dmp.sampling.shards import Shard
     from dmp.stages.common import task_data
-    from dmp.stages.sample import sample_run
+    from dmp.stages.sample import join_shards, sample_run
 
-    sample_run(context, resolved, task_data(context, task, resolved.config))
+    if of is not None and shard is None:
+        join_shards(context, resolved, of)
+        return
+    part = None if shard is None else Shard(shard, of)
+    sample_run(context, resolved, task_data(context, task, resolved.config), part)
 
 
 @app.command()
@@ -207,7 +245,7 @@ def evaluate(
     """Compute the metrics of a sampled run."""
     plan = _plan(scale, ablations, seeds)
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
-    context = _open(plan, results)
+    context = _open(plan, results, "evaluate")
     from dmp.stages.common import task_data
     from dmp.stages.evaluate import evaluate_run
 
@@ -253,7 +291,7 @@ def speed(
     seeds: Seeds = None,
 ) -> None:
     """Time training and sampling of the methods whose speed is claimed to be alike."""
-    context = _open(_plan(scale, ablations, seeds), results)
+    context = _open(_plan(scale, ablations, seeds), results, "speed")
     from dmp.stages.speed import measure_speed
 
     measure_speed(context)
@@ -340,9 +378,9 @@ def track(
 
 
 def main() -> None:
-    """Run the command line; a :class:`DMPError` is one line and exit status 2."""
+    """Run the command line; a :class:`DMPError` is one line and its exit status, mostly 2."""
     try:
         app()
     except DMPError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.status)

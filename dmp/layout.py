@@ -75,6 +75,19 @@ class Layout:
         """Features and images of the samples."""
         return self.run(task, variant, seed) / "samples.npz"
 
+    def shard(
+        self,
+        task: str,
+        variant: str,
+        seed: int | str,
+        number: int | str,
+        of: int | str,
+        iteration: int | None = None,
+    ) -> Path:
+        """One of several parts of a run's samples, or of a snapshot's."""
+        at = "" if iteration is None else f"-iteration{iteration}"
+        return self.run(task, variant, seed) / "shards" / f"{number}-of-{of}{at}.npz"
+
     def metrics(self, task: str, variant: str, seed: int | str) -> Path:
         """The numbers of a run."""
         return self.run(task, variant, seed) / "metrics.csv"

@@ -68,10 +68,12 @@ class TextConfig(Strict):
     """The frozen text encoder, whose pooled embedding of a caption becomes the condition.
 
     ``built`` makes a small CLIP text encoder from these sizes, with weights drawn from a fixed
-    seed and a tokenizer over the words of the dataset's own captions.
+    seed and a tokenizer over the words of the dataset's own captions. ``clip`` is a pretrained one,
+    ``name`` on the Hugging Face hub or a local folder.
     """
 
-    encoder: Literal["built"] = "built"
+    encoder: Literal["built", "clip"] = "built"
+    name: str | None = None
     hidden_size: PositiveInt = 64
     layers: PositiveInt = 2
     heads: PositiveInt = 4
@@ -161,10 +163,12 @@ class ExtractorConfig(Strict):
 
     ``inception-v3-compat`` and its kin are torch-fidelity's; ``dataset-classifier`` is a small
     classifier that the workflow trains, in ``epochs`` passes, on the dataset's own labels.
+    ``weights`` is a file below the folder of all data; without it, torch-fidelity finds its own.
     """
 
     name: str
     epochs: PositiveInt = 20
+    weights: str | None = None
 
 
 class EvaluationConfig(Strict):
@@ -172,10 +176,24 @@ class EvaluationConfig(Strict):
 
     A run counts as diverged if its training was not finite, or if its held-out denoising loss is
     more than ``divergence_factor`` times that of the baseline that it rests on.
+
+    Attributes:
+        extractor: for FID, KID, precision, recall and inception score.
+        second_opinion: another network, whose Fréchet distance is given beside FID.
+        reference: the real images that samples are compared with.
+        reference_file: in place of these, a published .npz with ``mu``, ``sigma`` and ``arr_0``,
+            below the folder of all data.
+        reference_features: KID, precision and recall compare with so many real images at most.
+        held_out_images: the denoising loss is taken on so many held-out images at most.
+
     """
 
     extractor: ExtractorConfig
-    reference: Literal["train", "held-out"] = "train"
+    second_opinion: ExtractorConfig | None = None
+    reference: Literal["train", "held-out", "all"] = "train"
+    reference_file: str | None = None
+    reference_features: PositiveInt = 10_000
+    held_out_images: PositiveInt = 2_000
     kid_subset_size: PositiveInt = 500
     kid_subsets: PositiveInt = 50
     neighbours: PositiveInt = 3

@@ -25,8 +25,8 @@ def load_split(config: DataConfig) -> tuple[Images, Images]:
 
 
 def to_model(pixels: Tensor) -> Tensor:
-    """Map uint8 pixels to float32 in [-1, 1]: ``u / 127.5 - 1``."""
-    return pixels.to(torch.float32) / 127.5 - 1
+    """Map uint8 pixels to float32 in [-1, 1]: ``u / 127.5 - 1``; latents are left as they are."""
+    return pixels.to(torch.float32) / 127.5 - 1 if pixels.dtype == torch.uint8 else pixels
 
 
 def to_pixels(values: Tensor) -> Tensor:

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dmp.data.images import to_model
-from dmp.data.registry import Images
+from dmp.data.examples import Examples
 from dmp.rng import generator
 
 # Examples share a generator in blocks of this many, since making one costs more than its draws.
@@ -45,7 +44,7 @@ class TrainingStream(Dataset):
     """Examples of one seed; index with a list of example numbers to get a :class:`Batch`.
 
     Args:
-        data: the training images.
+        data: the training images, or their latents.
         seed: decides order, timesteps, noise, flips and label dropout.
         timesteps: T of the diffusion.
         flip: whether to mirror half of the examples.
@@ -59,7 +58,7 @@ class TrainingStream(Dataset):
 
     def __init__(
         self,
-        data: Images,
+        data: Examples,
         seed: int,
         timesteps: int,
         flip: bool,
@@ -68,12 +67,11 @@ class TrainingStream(Dataset):
         captions: np.ndarray | None = None,
         gate_noise: tuple[int, int] | None = None,
     ) -> None:
-        self._images = to_model(torch.from_numpy(data.images))
+        self._data = data
         self._labels = torch.from_numpy(data.labels)
         self._label_dropout, self._null_label = label_dropout, null_label
         self._flip = flip
-        shape = data.images.shape[1:]
-        count = len(data.images)
+        shape, count = data.shape, len(data)
 
         # The caches hold a few blocks: batches walk through the numbers in order.
         @functools.lru_cache(maxsize=4)
@@ -95,6 +93,9 @@ class TrainingStream(Dataset):
         )
         self._drop = blocks("label dropout", lambda g: g.random(BLOCK))
         self._mirror = blocks("flip", lambda g: g.random(BLOCK))
+        self._posterior = blocks(
+            "posterior", lambda g: g.standard_normal((BLOCK, *shape), dtype=np.float32)
+        )
         self._captions = None if captions is None else torch.from_numpy(captions)
         self._phrasing = blocks("caption", lambda g: g.random(BLOCK))
         self._gate_noise = None
@@ -110,14 +111,16 @@ class TrainingStream(Dataset):
     def __getitems__(self, numbers: Sequence[int]) -> Batch:
         """Return the examples with these numbers."""
 
-        def gather(block: Callable[[int], np.ndarray]) -> Tensor:
-            return torch.from_numpy(np.stack([block(n // BLOCK)[n % BLOCK] for n in numbers]))
+        def stack(block: Callable[[int], np.ndarray]) -> np.ndarray:
+            return np.stack([block(n // BLOCK)[n % BLOCK] for n in numbers])
 
-        rows = [int(self._order(n // self._count)[n % self._count]) for n in numbers]
-        images, labels = self._images[rows], self._labels[rows]
-        if self._flip:
-            mirrored = gather(self._mirror) < 0.5
-            images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+        def gather(block: Callable[[int], np.ndarray]) -> Tensor:
+            return torch.from_numpy(stack(block))
+
+        rows = np.array([self._order(n // self._count)[n % self._count] for n in numbers])
+        mirrored = stack(self._mirror) < 0.5 if self._flip else np.zeros(len(rows), bool)
+        posterior = stack(self._posterior) if self._data.noisy else None
+        images, labels = self._data.take(rows, mirrored, posterior), self._labels[rows]
         if self._captions is not None:
             column = (gather(self._phrasing) * self._captions.shape[1]).long()
             labels = self._captions[labels, column]

@@ -27,49 +27,76 @@ class Features(NamedTuple):
     logits: np.ndarray
 
 
-@torch.no_grad()
-def extract(
-    images: np.ndarray, name: str, weights: Path | None, device: str, batch_size: int = 256
-) -> Features:
-    """Return the features of uint8 images ``(n, C, H, W)``.
+class Extractor:
+    """A network of torch-fidelity's registry, from images to features.
 
     Args:
-        images: the images; grey ones are repeated to three channels where an extractor needs it.
         name: a registered extractor, such as ``inception-v3-compat`` or ``dataset-classifier``.
         weights: file of the extractor's weights; None lets torch-fidelity find its own.
         device: where to compute.
-        batch_size: images at once.
 
     Raises:
         DMPError: unknown extractor, or its weights cannot be had.
 
     """
-    if name not in FEATURE_EXTRACTORS_REGISTRY:
-        raise DMPError(
-            f"evaluation.extractor.name: unknown feature extractor '{name}': "
-            f"{nearest(name, FEATURE_EXTRACTORS_REGISTRY)}"
-        )
-    kind = FEATURE_EXTRACTORS_REGISTRY[name]
-    layers = [kind.get_default_feature_layer_for_metric(metric) for metric in ("fid", "isc")]
-    try:
-        extractor = create_feature_extractor(
-            name,
-            layers,
-            cuda=device.startswith("cuda"),
-            feature_extractor_weights_path=None if weights is None else str(weights),
-            verbose=False,
-        )
-    except OSError as error:
-        raise DMPError(
-            f"the weights of the feature extractor '{name}' cannot be had: {error}"
-        ) from error
-    parts: list[tuple[torch.Tensor, ...]] = []
-    for batch in torch.from_numpy(images).split(batch_size):
-        if batch.shape[1] == 1 and name != classifier.NAME:
-            batch = batch.expand(-1, 3, -1, -1)
-        parts.append(tuple(part.float().cpu() for part in extractor(batch.to(device))))
-    features, logits = (torch.cat(column).numpy() for column in zip(*parts, strict=True))
-    return Features(features, logits)
+
+    def __init__(self, name: str, weights: Path | None, device: str) -> None:
+        if name not in FEATURE_EXTRACTORS_REGISTRY:
+            raise DMPError(
+                f"evaluation.extractor.name: unknown feature extractor '{name}': "
+                f"{nearest(name, FEATURE_EXTRACTORS_REGISTRY)}"
+            )
+        if weights is not None and not weights.is_file():
+            raise DMPError(f"{weights} does not exist: the weights of the extractor '{name}'")
+        kind = FEATURE_EXTRACTORS_REGISTRY[name]
+        layers = [kind.get_default_feature_layer_for_metric(metric) for metric in ("fid", "isc")]
+        # Some networks have one output for everything; two names would give it twice.
+        self._single = layers[0] == layers[1]
+        try:
+            self._network = create_feature_extractor(
+                name,
+                layers[:1] if self._single else layers,
+                cuda=device.startswith("cuda"),
+                feature_extractor_weights_path=None if weights is None else str(weights),
+                verbose=False,
+            )
+        except OSError as error:
+            raise DMPError(
+                f"the weights of the feature extractor '{name}' cannot be had: {error}. "
+                f"torch-fidelity downloads them to $TORCH_HOME/hub/checkpoints (~/.cache/torch by "
+                f"default); without a network, copy them there from a machine that has one, or "
+                f"name a file with evaluation.extractor.weights"
+            ) from error
+        self._grey = name == classifier.NAME
+        self._device = device
+
+    @torch.no_grad()
+    def __call__(self, images: np.ndarray, batch_size: int = 256) -> Features:
+        """Return the features of uint8 images ``(n, C, H, W)``; grey ones are made RGB if need be.
+
+        A network without logits leaves them empty, ``(n, 0)``.
+        """
+        parts: list[tuple[torch.Tensor, ...]] = []
+        for batch in torch.from_numpy(images).split(batch_size):
+            if batch.shape[1] == 1 and not self._grey:
+                batch = batch.expand(-1, 3, -1, -1)
+            found = self._network(batch.to(self._device))
+            parts.append(tuple(part.float().cpu() for part in found))
+        features, *logits = (torch.cat(column).numpy() for column in zip(*parts, strict=True))
+        nothing = np.empty((len(features), 0), np.float32)
+        return Features(features, logits[0] if logits else nothing)
+
+
+def extract(
+    images: np.ndarray, name: str, weights: Path | None, device: str, batch_size: int = 256
+) -> Features:
+    """Return the features of uint8 images ``(n, C, H, W)`` by a network that is used once.
+
+    Raises:
+        DMPError: as :class:`Extractor`.
+
+    """
+    return Extractor(name, weights, device)(images, batch_size)
 
 
 def save_features(path: Path, features: Features, **more: np.ndarray) -> None:

@@ -9,19 +9,18 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 from dmp.config import EvaluationConfig
 from dmp.errors import DMPError
 from dmp.metrics.features import Features
+from dmp.metrics.reference import Reference
 
 
-def frechet_distance(generated: Features, reference: Features) -> float:
-    """Return the FID; means and covariances are taken in float64."""
-    statistics = [
-        fid_features_to_statistics(torch.from_numpy(f.features).double())
-        for f in (generated, reference)
-    ]
-    return fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+def frechet_distance(generated: Features, reference: Reference) -> float:
+    """Return the Fréchet distance (FID, where Inception made the features), in float64."""
+    theirs = {"mu": reference.mean, "sigma": reference.covariance}
+    ours = fid_features_to_statistics(torch.from_numpy(generated.features).double())
+    return fid_statistics_to_metric(ours, theirs, verbose=False)["frechet_inception_distance"]
 
 
 def fidelity(
-    generated: Features, reference: Features, config: EvaluationConfig
+    generated: Features, reference: Reference, config: EvaluationConfig
 ) -> dict[str, float]:
     """Return fid, kid, precision, recall and inception_score.
 
@@ -29,14 +28,15 @@ def fidelity(
         DMPError: fewer images than ``kid_subset_size`` or ``splits`` need.
 
     """
-    smaller = min(len(generated.features), len(reference.features))
+    known = reference.features.features
+    smaller = min(len(generated.features), len(known))
     if smaller < config.kid_subset_size:
         raise DMPError(
             f"evaluation.kid_subset_size = {config.kid_subset_size} is more than the {smaller} "
             f"images of the smaller set"
         )
     # Double precision throughout: small feature sets make the Gram matrices ill-conditioned.
-    ours, theirs = (torch.from_numpy(f.features).double() for f in (generated, reference))
+    ours, theirs = (torch.from_numpy(f).double() for f in (generated.features, known))
     kid = kid_features_to_metric(
         ours,
         theirs,

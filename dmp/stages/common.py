@@ -1,5 +1,6 @@
 """What the stages share: the context of a job, models from configurations, provenance."""
 
+import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,16 @@ from torch import nn
 from dmp.backbones import DiT
 from dmp.config import RunConfig, TaskConfig
 from dmp.data.captions import Captions, load_captions
+from dmp.data.examples import Examples, Pixels
 from dmp.data.images import load_split
 from dmp.data.registry import Images, dataset_info
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.layout import Layout
 from dmp.metrics import classifier
-from dmp.metrics.features import Features, extract
+from dmp.metrics.features import Extractor
 from dmp.patching import Patch, patch
+from dmp.running.processes import local_process, process_count
 from dmp.studies import Plan
 from dmp.tensorfile import load_tensors, read_description, save_tensors
 
@@ -33,23 +36,27 @@ class Context:
         plan: the scale and its studies.
         layout: where the files are.
         device: ``cpu`` or ``cuda``.
+        data: the folder of all datasets, for those that are not embedded.
 
     """
 
     plan: Plan
     layout: Layout
     device: str
+    data: Path = Path("data")
 
     @classmethod
-    def open(cls, plan: Plan, results: Path) -> "Context":
+    def open(cls, plan: Plan, results: Path, data: Path = Path("data")) -> "Context":
         """Prepare this process: threads, determinism, device."""
-        torch.set_num_threads(plan.scale.execution.threads)
+        torch.set_num_threads(max(1, plan.scale.execution.threads // process_count()))
         torch.use_deterministic_algorithms(True, warn_only=True)
         device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "cuda":
+            torch.cuda.set_device(local_process())
         # What a job spends before it computes anything; see .ci/overhead.py.
         alive = time.time() - psutil.Process().create_time()
         print(f"started up in {alive:.2f} s", flush=True)
-        return cls(plan, Layout(results, plan.name), device)
+        return cls(plan, Layout(results, plan.name), device, data)
 
 
 class TaskData(NamedTuple):
@@ -59,19 +66,15 @@ class TaskData(NamedTuple):
         train: training images; where the task has captions, the labels are still classes, since
             each example takes one of its label's captions.
         held_out: held-out images; where the task has captions, those of the test split.
+        seen: as many training images as there are held-out ones, labelled as in training.
         captions: None where the task has none.
 
     """
 
-    train: Images
+    train: Examples
     held_out: Images
+    seen: Images
     captions: Captions | None
-
-    @property
-    def seen(self) -> Images:
-        """As many training images as there are held-out ones, labelled as in training."""
-        part = Images(*(array[: len(self.held_out.labels)] for array in self.train))
-        return part if self.captions is None else _captioned(part, self.captions.train)
 
     def sample_order(self, classes: int) -> np.ndarray:
         """Return the labels that samples go through in turn: classes, or test captions."""
@@ -95,22 +98,39 @@ def task_data(context: "Context", task: str, config: TaskConfig) -> TaskData:
     train, held_out = load_split(config.data)
     if config.conditioning == "none":
         train, held_out = (Images(part.images, part.labels * 0) for part in (train, held_out))
+    seen = Images(*(array[: len(held_out.labels)] for array in train))
     if config.conditioning != "text":
-        return TaskData(train, held_out, None)
+        return TaskData(Pixels(train), held_out, seen, None)
     captions = load_captions(context.layout.captions(task))
-    return TaskData(train, _captioned(held_out, captions.test), captions)
+    held_out, seen = _captioned(held_out, captions.test), _captioned(seen, captions.train)
+    return TaskData(Pixels(train), held_out, seen, captions)
 
 
-def image_features(context: Context, task: TaskConfig, images: np.ndarray) -> Features:
-    """Return the features of uint8 images ``(n, C, H, W)`` by the task's extractor.
+def task_extractor(context: Context, task: TaskConfig, second: bool = False) -> Extractor:
+    """Return the network whose features a task's metrics compare, loaded once per process.
+
+    Args:
+        context: says where its weights lie.
+        task: says which network.
+        second: the second opinion instead.
 
     Raises:
         DMPError: unknown extractor, or its weights cannot be had.
 
     """
-    name = task.evaluation.extractor.name
-    weights = context.layout.extractor(task.data.name) if name == classifier.NAME else None
-    return extract(images, name, weights, context.device)
+    config = task.evaluation.second_opinion if second else task.evaluation.extractor
+    assert config is not None  # callers ask for a second opinion only where there is one
+    weights = None
+    if config.name == classifier.NAME:
+        weights = context.layout.extractor(task.data.name)
+    elif config.weights is not None:
+        weights = context.data / config.weights
+    return _extractor(config.name, weights, context.device)
+
+
+@functools.lru_cache(maxsize=2)
+def _extractor(name: str, weights: Path | None, device: str) -> Extractor:
+    return Extractor(name, weights, device)
 
 
 def new_backbone(context: Context, task: str, config: TaskConfig) -> DiT:

@@ -1,7 +1,6 @@
 """Turning samples, held-out images and gates into numbers."""
 
 import csv
-import hashlib
 import io
 from typing import NamedTuple
 
@@ -14,9 +13,10 @@ from dmp.data.registry import Images
 from dmp.errors import DMPError
 from dmp.files import atomic_path, read_json, write_json, write_text
 from dmp.metrics.denoising import DenoisingLosses, denoising_losses
-from dmp.metrics.features import Features, load_features
+from dmp.metrics.features import load_features
 from dmp.metrics.fidelity import fidelity, frechet_distance
 from dmp.metrics.gate import GateRecord, record_gate
+from dmp.metrics.reference import Reference, load_reference
 from dmp.patching import Patch
 from dmp.stages.common import (
     Context,
@@ -51,7 +51,7 @@ def evaluate_run(context: Context, run: RunConfig, data: TaskData) -> None:
         return
     backbone, attached = load_weights(context, run)
     generated = load_features(layout.samples(*names))
-    reference = load_features(layout.reference(run.task))
+    reference = load_reference(layout.reference(run.task))
     protocol = sampling_protocol(run.config, run.precision, reference)
     last = run.iterations
     rows = [
@@ -115,7 +115,7 @@ def _write(context: Context, run: RunConfig, rows: list[Row]) -> None:
     write_text(layout.metrics(*names), text.getvalue())
 
 
-def sampling_protocol(task: TaskConfig, precision: str, reference: Features) -> dict:
+def sampling_protocol(task: TaskConfig, precision: str, reference: Reference) -> dict:
     """Return all that makes two FIDs comparable; numbers of different protocols never are."""
     return {
         "kind": "samples",
@@ -123,8 +123,10 @@ def sampling_protocol(task: TaskConfig, precision: str, reference: Features) -> 
         "reference": {
             "dataset": task.data.name,
             "split": task.evaluation.reference,
-            "images": len(reference.features),
-            "features_sha256": hashlib.sha256(reference.features.tobytes()).hexdigest(),
+            "file": task.evaluation.reference_file,
+            "images": reference.count,
+            "features": len(reference.features.features),
+            "sha256": reference.identity,
         },
         "sampling": task.sampling.model_dump(mode="json"),
         "schedule": task.diffusion.schedule,

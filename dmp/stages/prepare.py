@@ -1,14 +1,12 @@
 """Before any training: captions, the feature extractor, and what samples are compared with."""
 
-import numpy as np
-
 from dmp.data.captions import encode, save_captions
 from dmp.data.images import load_split
 from dmp.data.registry import dataset_info
 from dmp.errors import DMPError
 from dmp.metrics import classifier
-from dmp.metrics.features import save_features
-from dmp.stages.common import Context, image_features
+from dmp.metrics.reference import gather_reference, save_reference
+from dmp.stages.common import Context, task_extractor
 
 
 def encode_captions(context: Context, task: str) -> None:
@@ -43,6 +41,8 @@ def make_reference(context: Context, task: str) -> None:
     """Extract the features of a task's real images."""
     config = context.plan.scale.tasks[task]
     train, held_out = load_split(config.data)
-    images = (train if config.evaluation.reference == "train" else held_out).images
-    features = image_features(context, config, images)
-    save_features(context.layout.reference(task), features, count=np.array(len(images)))
+    parts = {"train": [train], "held-out": [held_out], "all": [train, held_out]}
+    images = (part.images for part in parts[config.evaluation.reference])
+    extractor = task_extractor(context, config)
+    keep = config.evaluation.reference_features
+    save_reference(context.layout.reference(task), gather_reference(images, extractor, keep))

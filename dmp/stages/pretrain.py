@@ -10,16 +10,17 @@ from dmp.data.registry import dataset_info
 from dmp.data.stream import TrainingStream
 from dmp.files import write_json
 from dmp.metrics.denoising import denoising_losses
-from dmp.metrics.features import load_features
 from dmp.metrics.fidelity import frechet_distance
+from dmp.metrics.reference import load_reference
 from dmp.rng import torch_generator
+from dmp.running.processes import is_main_process
 from dmp.stages.common import (
     Context,
     TaskData,
-    image_features,
     new_backbone,
     new_diffusion,
     task_data,
+    task_extractor,
 )
 from dmp.stages.provenance import write_record
 from dmp.stages.sample import draw
@@ -47,6 +48,7 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     """Train a baseline, check its convergence, and write its averaged (EMA) weights.
 
     The last few averages are sampled with the same noise; their FIDs say whether it still improves.
+    Where several processes train together, the first alone checks and writes.
     """
     # Here, since it brings in scipy.stats, which every run would wait a second for.
     from dmp.statistics.convergence import convergence
@@ -62,13 +64,14 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     ]
     # What the check at the end needs is looked at before the training, which takes much longer.
     data = task_data(context, task, run.config)
-    reference = load_features(context.layout.reference(task))
-    image_features(context, run.config, data.train.images[:1])
+    reference = load_reference(context.layout.reference(task))
+    task_extractor(context, run.config)
     backbone = new_backbone(context, task, run.config)
     backbone.initialize_weights(torch_generator(seed, "backbone initialisation"))
     objective = Objective(backbone, new_diffusion(run.config), None)
     snapshots = directory / "snapshots"
-    drop_foreign_state(directory, identity)
+    if is_main_process():
+        drop_foreign_state(directory, identity)
     fit(
         objective,
         training_stream(run, objective, data),
@@ -83,12 +86,14 @@ def pretrain(context: Context, task: str, seed: int) -> None:
         ),
     )
 
+    if not is_main_process():
+        return
     fids = []
     for step in steps:
         backbone.load_state_dict(load_tensors(snapshots / f"{step}.safetensors")[0])
         title = f"convergence of {task} at iteration {step}"
-        count = config.convergence_samples
-        features = draw(context, run, backbone, data, seed, count, title)[2]
+        numbers = range(config.convergence_samples)
+        features = draw(context, run, backbone, data, seed, numbers, title)[2]
         fids.append(frechet_distance(features, reference))
     verdict = convergence(fids, config.convergence_tolerance)
     losses = denoising_losses(

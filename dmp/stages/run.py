@@ -3,6 +3,7 @@
 import time
 
 from dmp.config import RunConfig
+from dmp.running.processes import is_main_process
 from dmp.stages.common import (
     Context,
     TaskData,
@@ -23,7 +24,8 @@ from dmp.training import DivergedError, Objective, fit
 def train_run(context: Context, run: RunConfig, data: TaskData) -> None:
     """Train what the run's method trains, and write it; the baseline trains nothing.
 
-    Training that does not stay finite is an outcome and not an error: the run says so, and ends.
+    Where several processes train together, the first alone writes. Training that does not stay
+    finite is an outcome and not an error: the run says so, and ends.
     """
     started = time.time()
     names = (run.task, run.variant, run.seed)
@@ -33,7 +35,8 @@ def train_run(context: Context, run: RunConfig, data: TaskData) -> None:
     attached = attach(run, backbone)
     try:
         if run.method != "baseline":
-            drop_foreign_state(directory, run.training_hash)
+            if is_main_process():
+                drop_foreign_state(directory, run.training_hash)
             training = run.config.training
             objective = Objective(backbone, new_diffusion(run.config), attached, training.loss)
             start = None
@@ -55,9 +58,13 @@ def train_run(context: Context, run: RunConfig, data: TaskData) -> None:
                 start=start,
             )
     except DivergedError as error:
+        if not is_main_process():
+            return
         print(error, flush=True)
         write_record(directory, run, context.device, started)
         save_diverged(path, run, error.step)
+        return
+    if not is_main_process():
         return
     write_record(directory, run, context.device, started)
     save_weights(path, run, backbone, attached)

@@ -1,5 +1,6 @@
 """Sampling a trained model, and keeping images and features."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,12 @@ from tqdm import tqdm
 
 from dmp.backbones import DiT
 from dmp.config import RunConfig
+from dmp.errors import DMPError
 from dmp.files import atomic_path
-from dmp.metrics.features import Features, save_features
+from dmp.metrics.features import Features, load_features, save_features
 from dmp.sampling import sample_images, sample_labels
-from dmp.stages.common import Context, TaskData, has_diverged, image_features, load_weights
+from dmp.sampling.shards import Shard
+from dmp.stages.common import Context, TaskData, has_diverged, load_weights, task_extractor
 
 GRID = 8
 
@@ -22,52 +25,123 @@ def draw(
     backbone: DiT,
     data: TaskData,
     seed: int,
-    count: int,
+    numbers: range,
     title: str,
 ) -> tuple[np.ndarray, np.ndarray, Features]:
-    """Return ``count`` samples of a model, uint8 ``(n, C, H, W)``, their labels and features."""
-    labels = sample_labels(count, data.sample_order(backbone.num_classes))
+    """Return a model's samples of these numbers, uint8 ``(n, C, H, W)``, labels and features."""
+    order = data.sample_order(backbone.num_classes)
+    labels = sample_labels(numbers.stop, order)[numbers.start :]
+    size = context.plan.scale.execution.sampling_batch_size
     batches = sample_images(
-        backbone.eval(),
-        run.config,
-        seed,
-        range(count),
-        labels,
-        context.plan.scale.execution.sampling_batch_size,
-        context.device,
-        run.precision,
+        backbone.eval(), run.config, seed, numbers, labels, size, context.device, run.precision
     )
     parts = []
-    with tqdm(total=count, desc=title, unit="sample", mininterval=1) as progress:
+    with tqdm(total=len(numbers), desc=title, unit="sample", mininterval=1) as progress:
         for batch in batches:
             parts.append(batch)
             progress.update(len(batch))
     images = np.concatenate(parts)
-    return images, labels, image_features(context, run.config, images)
+    # In the same batches: a shard's features then have the bits of the whole's.
+    return images, labels, task_extractor(context, run.config)(images, size)
 
 
-def sample_run(context: Context, run: RunConfig, data: TaskData) -> None:
+def sample_run(
+    context: Context, run: RunConfig, data: TaskData, shard: Shard | None = None
+) -> None:
     """Sample a run's model; keep images and features, so that no statistic needs new samples.
 
     Of snapshots only the features are kept. Of a run that has diverged there is nothing to sample.
+    With ``shard``, that part of the samples is written to a file of its own, for
+    :func:`join_shards`.
     """
-    layout, names = context.layout, (run.task, run.variant, run.seed)
-    if has_diverged(layout.weights(*names)):
-        nothing = Features(np.empty((0, 0), np.float32), np.empty((0, 0), np.float32))
-        save_features(layout.samples(*names), nothing)
+    names = (run.task, run.variant, run.seed)
+    if has_diverged(context.layout.weights(*names)):
+        _write(context, run, shard, None, _NOTHING)
         return
+    count = run.config.sampling.samples
+    numbers = range(count)
+    if shard is not None:
+        numbers = shard.numbers(count, context.plan.scale.execution.sampling_batch_size)
     for iteration in [*run.snapshots, None]:
+        if not numbers:
+            _write(context, run, shard, iteration, _NOTHING)
+            continue
         backbone, _ = load_weights(context, run, iteration)
         title = f"sampling {'/'.join(names[:2])}"
         if iteration is not None:
             title += f" at iteration {iteration}"
         images, labels, features = draw(
-            context, run, backbone, data, run.sampling_seed, run.config.sampling.samples, title
+            context, run, backbone, data, run.sampling_seed, numbers, title
         )
-        if iteration is not None:
-            save_features(layout.snapshot_samples(*names, iteration), features)
-    save_features(layout.samples(*names), features, images=images, labels=labels)
-    save_grid(layout.run(*names) / "samples.png", images)
+        arrays = {**features._asdict()}
+        if iteration is None:
+            arrays |= {"images": images, "labels": labels}
+        _write(context, run, shard, iteration, arrays)
+
+
+def join_shards(context: Context, run: RunConfig, of: int) -> None:
+    """Put the parts of a run's samples together: the files are those of an undivided run.
+
+    Raises:
+        DMPError: a part is missing, corrupt, or of another configuration.
+
+    """
+    layout, names = context.layout, (run.task, run.variant, run.seed)
+    diverged = has_diverged(layout.weights(*names))
+    for iteration in [None] if diverged else [*run.snapshots, None]:
+        parts = [
+            _read_shard(layout.shard(*names, number, of, iteration), run)
+            for number in range(1, of + 1)
+        ]
+        # An empty part has no shape that would fit.
+        filled = [part for part in parts if len(part["features"])] or [_NOTHING]
+        arrays = {key: np.concatenate([part[key] for part in filled]) for key in filled[0]}
+        found, expected = len(arrays["features"]), run.config.sampling.samples
+        if not diverged and found != expected:
+            raise DMPError(
+                f"the {of} shards in {layout.shard(*names, 1, of).parent} hold {found} samples, "
+                f"not {expected}: sampling_batch_size has changed between them; sample them again"
+            )
+        _write(context, run, None, iteration, arrays)
+    shutil.rmtree(layout.shard(*names, 1, of).parent)
+
+
+_NOTHING = Features(np.empty((0, 0), np.float32), np.empty((0, 0), np.float32))._asdict()
+
+
+def _write(
+    context: Context,
+    run: RunConfig,
+    shard: Shard | None,
+    iteration: int | None,
+    arrays: dict[str, np.ndarray],
+) -> None:
+    """Write the samples of a run or a snapshot, or a part of them, and a picture of the first."""
+    layout, names = context.layout, (run.task, run.variant, run.seed)
+    features = Features(arrays["features"], arrays["logits"])
+    more = {key: value for key, value in arrays.items() if key not in Features._fields}
+    if shard is not None:
+        more["identity"] = np.array(run.hash)
+        save_features(layout.shard(*names, *shard, iteration), features, **more)
+    elif iteration is not None:
+        save_features(layout.snapshot_samples(*names, iteration), features)
+    else:
+        save_features(layout.samples(*names), features, **more)
+        if "images" in more:
+            save_grid(layout.run(*names) / "samples.png", more["images"])
+
+
+def _read_shard(path: Path, run: RunConfig) -> dict[str, np.ndarray]:
+    load_features(path)  # one clear error if it is missing or corrupt
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+    identity = str(arrays.pop("identity", "unknown"))
+    if identity != run.hash:
+        raise DMPError(
+            f"{path} was sampled under another configuration ({identity}, not {run.hash}); delete "
+            f"it and run again"
+        )
+    return arrays
 
 
 def save_grid(path: Path, images: np.ndarray) -> None:

@@ -1,8 +1,8 @@
 """What the files under ``ablations/`` may say."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from dmp.config import Strict, TaskConfig
 
@@ -136,6 +136,33 @@ class ParameterStudy(Strict):
     notes: list[str] = []
 
 
+Stage = Literal[
+    "extractor", "reference", "captions", "latents", "pretrain", "train", "sample", "merge",
+    "evaluate", "run", "speed",
+]  # fmt: skip
+
+# The stages that several GPUs can share; the others use one, or many jobs.
+TRAINING = ("pretrain", "train")
+
+
+class Resources(Strict):
+    """What one job needs; for a stage, what is left out is as for the others.
+
+    Attributes:
+        gpus: how many; more than 1 only in training.
+        gpu_share: percent of its one GPU that a job may be counted with, in steps of 25.
+        mem_mb: main memory.
+        runtime: minutes. Training is stopped by then, and goes on in the next try; whatever else
+            needs longer gets more with each try.
+
+    """
+
+    gpus: NonNegativeInt | None = None
+    gpu_share: Annotated[int, Field(ge=1, le=100)] | None = None
+    mem_mb: PositiveInt | None = None
+    runtime: PositiveInt | None = None
+
+
 class Execution(Strict):
     """How the workflow runs things; nothing here changes a number beyond float rounding.
 
@@ -147,6 +174,13 @@ class Execution(Strict):
         variants_per_job: for ``batch``; a variant more or less runs its whole batch again.
         threads: CPU threads of a job.
         sampling_batch_size: images sampled at once.
+        sampling_shards: for ``stage``: jobs among which the samples of a run are divided.
+        gpus: GPUs of a training job; every other computing job gets one if this is not 0. With 0,
+            nothing is asked for, and a GPU that is there is used.
+        gpu_share: see :class:`Resources`.
+        mem_mb: see :class:`Resources`.
+        runtime: see :class:`Resources`.
+        stages: what differs for a stage; ``run`` is the one job that does all stages.
 
     """
 
@@ -154,6 +188,34 @@ class Execution(Strict):
     variants_per_job: PositiveInt = 8
     threads: PositiveInt = 1
     sampling_batch_size: PositiveInt = 256
+    sampling_shards: PositiveInt = 1
+    gpus: NonNegativeInt = 0
+    gpu_share: Annotated[int, Field(ge=1, le=100)] = 100
+    mem_mb: PositiveInt = 3000
+    runtime: PositiveInt = 60
+    stages: dict[Stage, Resources] = {}
+
+    @model_validator(mode="after")
+    def _several_gpus_are_for_training(self) -> Self:
+        for stage, resources in self.stages.items():
+            if stage not in TRAINING and (resources.gpus or 0) > 1:
+                raise ValueError(
+                    f"stages.{stage}.gpus = {resources.gpus}: only {' and '.join(TRAINING)} "
+                    f"can use more than one"
+                )
+        return self
+
+    def resources(self, stage: str) -> Resources:
+        """Return what a job of a stage needs, every value given."""
+        own = self.stages.get(stage, Resources()).model_dump(exclude_none=True)
+        gpus = self.gpus if stage in TRAINING else min(self.gpus, 1)
+        return Resources(
+            **{
+                **{"gpus": 0 if stage == "merge" else gpus, "gpu_share": self.gpu_share},
+                **{"mem_mb": self.mem_mb, "runtime": self.runtime},
+                **own,
+            }
+        )
 
 
 class Scale(Strict):

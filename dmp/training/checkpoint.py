@@ -1,28 +1,43 @@
 """The state of an unfinished training, from which it goes on bit-identically."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dmp.errors import DMPError
 from dmp.tensorfile import load_tensors, save_tensors
+from dmp.training.meter import MeterState
+
+
+class Progress(NamedTuple):
+    """How far a training is.
+
+    Attributes:
+        step: iterations done.
+        meter: what the log has not said yet.
+
+    """
+
+    step: int = 0
+    meter: MeterState = MeterState()
 
 
 def save_checkpoint(
     path: Path,
     identity: str,
-    step: int,
+    progress: Progress,
     trainable: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     averaged: dict[str, Tensor] | None,
 ) -> None:
-    """Write weights, optimiser state and EMA weights after ``step`` iterations, atomically.
+    """Write weights, optimiser state, EMA weights and progress, atomically.
 
     Args:
         path: the file.
         identity: hash of the configuration that decides the weights.
-        step: iterations done.
+        progress: how far the training is.
         trainable: the parameters that train, by name.
         optimizer: its state belongs to ``trainable`` in the same order.
         averaged: the averages of ``trainable``, or None.
@@ -33,7 +48,12 @@ def save_checkpoint(
         tensors |= {f"optimizer/{index}/{key}": value for key, value in state.items()}
     if averaged is not None:
         tensors |= {f"ema/{name}": value for name, value in averaged.items()}
-    save_tensors(path, tensors, {"format": "checkpoint", "identity": identity, "step": step})
+    tensors |= {f"meter/{name}": value for name, value in progress.meter.sums.items()}
+    description = {"format": "checkpoint", "identity": identity, "step": progress.step}
+    if progress.meter.steps:
+        # By name in their order: records of the log keep it.
+        description["meter"] = {"steps": progress.meter.steps, "sums": list(progress.meter.sums)}
+    save_tensors(path, tensors, description)
 
 
 def load_checkpoint(
@@ -42,8 +62,8 @@ def load_checkpoint(
     trainable: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     averaged: dict[str, Tensor] | None,
-) -> int:
-    """Restore what :func:`save_checkpoint` wrote; return the number of iterations done.
+) -> Progress:
+    """Restore what :func:`save_checkpoint` wrote; return how far the training was.
 
     Raises:
         DMPError: the file is corrupt, or was written under another configuration.
@@ -55,7 +75,7 @@ def load_checkpoint(
             f"{path} is a checkpoint of another configuration ({description.get('identity')}, not "
             f"{identity}); delete it to train from the start"
         )
-    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}, "ema": {}}
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}, "ema": {}, "meter": {}}
     for name, value in tensors.items():
         kind, rest = name.split("/", 1)
         parts[kind][rest] = value
@@ -71,4 +91,6 @@ def load_checkpoint(
     if averaged is not None:
         for name, value in averaged.items():
             value.copy_(parts["ema"][name])
-    return int(description["step"])
+    meter = description.get("meter", {"steps": 0, "sums": []})
+    sums = {name: parts["meter"][name] for name in meter["sums"]}
+    return Progress(int(description["step"]), MeterState(int(meter["steps"]), sums))

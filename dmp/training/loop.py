@@ -3,26 +3,28 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 
-import psutil
 import torch
-from accelerate import Accelerator
-from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from dmp.bins import bin_label, timestep_bin
 from dmp.config import OptimizerConfig
 from dmp.data.stream import Batch, GlobalBatches, TrainingStream
 from dmp.errors import DMPError
-from dmp.training.checkpoint import load_checkpoint, save_checkpoint
+from dmp.running.limits import check_checkpoint_interval, job_time_limit
+from dmp.running.processes import check_shared
+from dmp.running.signals import PreemptedError, StopRequest, stop_requests
+from dmp.training.average import Average
+from dmp.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from dmp.training.log import RunLog
+from dmp.training.meter import Meter
 from dmp.training.objective import Objective, Terms
 
-BINS = 10
+# Iterations between two looks at whether another process was told to stop.
+AGREE_EVERY = 10
 
 
 class DivergedError(DMPError):
@@ -50,7 +52,10 @@ def fit(
     Afterwards ``objective`` holds the trained parameters, averaged if ``ema_decay`` is given.
 
     Goes on from ``directory/checkpoint.safetensors`` where there is one: a run killed at any
-    moment and started again ends bit-identical, on the CPU, to one that ran through.
+    moment and started again ends bit-identical, on the CPU, to one that ran through. SIGTERM and
+    SIGUSR1 save after the current iteration and end.
+
+    Several processes share each batch and average their gradients; the first writes all files.
 
     Args:
         objective: backbone and patch.
@@ -68,29 +73,37 @@ def fit(
 
     Raises:
         DivergedError: the loss or a weight is not finite.
-        DMPError: the batch cannot be shared among the processes, or a file cannot be read or
-            written.
+        PreemptedError: a signal came; all that was done is saved.
+        DMPError: the batch or the patch's losses cannot be shared among the processes, the job's
+            time limit does not reach a checkpoint, or a file cannot be read or written.
 
     """
-    accelerator = Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
-    processes = accelerator.num_processes
-    if config.batch_size % processes:
-        raise DMPError(
-            f"batch_size = {config.batch_size} cannot be shared by {processes} processes"
-        )
+    accelerator = Accelerator(
+        mixed_precision="bf16" if precision == "bf16" else "no",
+        # Says that processes without a GPU are meant to talk to each other.
+        cpu=not torch.cuda.is_available(),
+        # All buffers are constants, and alike.
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
+    processes, main = accelerator.num_processes, accelerator.is_main_process
+    attached = objective.patch
+    check_shared(config.batch_size, None if attached is None else attached.config, processes)
     objective.to(accelerator.device)
     trainable = objective.trainable()
     optimizer = torch.optim.AdamW(
         objective.groups(config.learning_rate), weight_decay=config.weight_decay, fused=True
     )
-    ema = _Average(trainable, ema_decay)
+    ema = Average(trainable, ema_decay)
     averaged = ema.averages
     checkpoint = directory / "checkpoint.safetensors"
-    first = 0
+    done = Progress()
+    # The main process may have removed the checkpoint of another configuration.
+    accelerator.wait_for_everyone()
     if checkpoint.is_file():
-        first = load_checkpoint(checkpoint, identity, trainable, optimizer, averaged)
+        done = load_checkpoint(checkpoint, identity, trainable, optimizer, averaged)
     elif start is not None:
         load_checkpoint(*start, trainable, optimizer, averaged)
+    first = done.step
     wrapped, optimizer = accelerator.prepare(objective, optimizer)
     loader = DataLoader(
         stream,
@@ -106,18 +119,21 @@ def fit(
         total=config.iterations,
         unit="it",
         mininterval=1,
-        disable=not accelerator.is_main_process,
+        disable=not main,
     )
-    meter = _Meter(stream.num_timesteps)
+    meter = Meter(stream.num_timesteps, accelerator, done.meter)
+    pace = _Pace(config, first)
 
     def snapshot(step: int) -> None:
-        if step in snapshots and on_snapshot is not None and accelerator.is_main_process:
+        if step in snapshots and on_snapshot is not None and main:
             with ema.in_place():
                 on_snapshot(step)
 
     if first == 0:
         snapshot(0)
-    with RunLog(directory / "log.jsonl", first) as log:
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(stop_requests())
+        log = stack.enter_context(RunLog(directory / "log.jsonl", first)) if main else None
         for step, batch in enumerate(progress, start=first + 1):
             batch = Batch(*(part.to(accelerator.device) for part in batch))
             terms: Terms = wrapped(batch)
@@ -137,92 +153,62 @@ def fit(
                         f"{directory / 'log.jsonl'}",
                         step,
                     )
-                if accelerator.is_main_process:
+                if log is not None:
                     log.write(step, values)
                 progress.set_postfix(loss=f"{values['loss']:.4f}")
+            pace.check(step)
             snapshot(step)
             last = step == config.iterations
-            if (last or step % config.checkpoint_every == 0) and accelerator.is_main_process:
-                save_checkpoint(checkpoint, identity, step, trainable, optimizer, averaged)
+            stopping = (last or step % AGREE_EVERY == 0 or processes == 1) and _agreed(
+                stop, accelerator
+            )
+            if last or stopping or step % config.checkpoint_every == 0:
+                state = Progress(step, meter.state())
+                if main:
+                    save_checkpoint(checkpoint, identity, state, trainable, optimizer, averaged)
+            if stopping:
+                # Nobody ends, and thereby the job, before the file is written.
+                accelerator.wait_for_everyone()
+                raise PreemptedError(
+                    f"{directory}: told to stop by {stop.signal or 'another process'}; saved after "
+                    f"iteration {step} of {config.iterations}: run the same command again to go on"
+                )
     ema.keep()
 
 
-class _Average:
-    """Exponential moving average of parameters, from their initial values on; or of nothing.
-
-    The lists are kept: collecting parameters anew costs more than averaging small models does.
-    """
-
-    def __init__(self, parameters: dict[str, nn.Parameter], decay: float | None) -> None:
-        self._current = list(parameters.values())
-        self._averaged = [] if decay is None else [p.detach().clone() for p in self._current]
-        self._step = None if decay is None else get_ema_multi_avg_fn(decay)
-        self.averages = (
-            None if decay is None else dict(zip(parameters, self._averaged, strict=True))
-        )
-
-    def update(self) -> None:
-        if self._step is not None:
-            self._step(self._averaged, self._current, None)
-
-    @torch.no_grad()
-    def keep(self) -> None:
-        """Replace the parameters by their averages."""
-        for parameter, average in zip(self._current, self._averaged, strict=False):
-            parameter.copy_(average)
-
-    @contextlib.contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Replace the parameters by their averages for a while."""
-        current = [p.detach().clone() for p in self._current] if self._averaged else []
-        self.keep()
-        yield
-        with torch.no_grad():
-            for parameter, value in zip(self._current, current, strict=False):
-                parameter.copy_(value)
+def _agreed(stop: StopRequest, accelerator: Accelerator) -> bool:
+    """Return whether any process was told to stop, so that all end after the same iteration."""
+    if accelerator.num_processes == 1:
+        return bool(stop)
+    asked = torch.tensor(float(bool(stop)), device=accelerator.device)
+    return bool(accelerator.reduce(asked, reduction="sum"))
 
 
-class _Meter:
-    """Averages over the iterations since it was last read; sums stay on the device until then."""
+class _Pace:
+    """Compares the speed of the first iterations with the time limit of the job, once."""
 
-    def __init__(self, timesteps: int) -> None:
-        self._timesteps = timesteps
-        self._reset()
+    def __init__(self, config: OptimizerConfig, first: int) -> None:
+        self._limit = job_time_limit()
+        self._config, self._first = config, first
+        self._start = 0.0
 
-    def _reset(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._steps, self._start = 0, time.perf_counter()
+    def check(self, step: int) -> None:
+        """Call after each iteration.
 
-    def _add(self, name: str, value: Tensor) -> None:
-        value = value.detach().double()
-        self._sums[name] = self._sums[name] + value if name in self._sums else value
+        Raises:
+            DMPError: the time limit does not reach a checkpoint.
 
-    def add(self, batch: Batch, terms: Terms) -> None:
-        self._add("loss", terms.total)
-        self._add("loss/mse", terms.mse.mean())
-        self._add("loss/vb", terms.vb.mean())
-        for name, value in terms.gate.items():
-            self._add(name, value)
-        membership = nn.functional.one_hot(
-            timestep_bin(batch.timesteps, BINS, self._timesteps), BINS
-        )
-        self._add("bin losses", terms.mse.double() @ membership.double())
-        self._add("bin counts", membership.sum(dim=0))
-        self._steps += 1
-
-    def read(self) -> dict[str, float]:
-        losses, counts = (self._sums.pop(name).tolist() for name in ("bin losses", "bin counts"))
-        values = {name: float(total) / self._steps for name, total in self._sums.items()}
-        for index, (total, count) in enumerate(zip(losses, counts, strict=True)):
-            if count:
-                values[f"loss_mse/{bin_label(index, BINS, self._timesteps)}"] = total / count
-        values["steps_per_second"] = self._steps / (time.perf_counter() - self._start)
-        values["memory_mb"] = _peak_memory_mb()
-        self._reset()
-        return values
-
-
-def _peak_memory_mb() -> float:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return psutil.Process().memory_info().rss / 2**20
+        """
+        if self._limit is None:
+            return
+        # The first iteration warms up, and says nothing of the others.
+        counted = step - self._first - 1
+        if counted == 0:
+            self._start = time.perf_counter()
+        elif step % self._config.log_every == 0:
+            seconds = time.perf_counter() - self._start
+            remaining = self._config.iterations - self._first
+            check_checkpoint_interval(
+                self._limit, counted, seconds, remaining, self._config.checkpoint_every
+            )
+            self._limit = None

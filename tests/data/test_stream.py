@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dmp.config import DataConfig
+from dmp.data.examples import Pixels
 from dmp.data.images import load_split, to_model, to_pixels
 from dmp.data.registry import DATASETS, Images, dataset, dataset_info
 from dmp.data.stream import GlobalBatches, TrainingStream
@@ -18,7 +19,7 @@ COUNT = 37
 
 def make_stream(seed: int = 0, **options) -> TrainingStream:
     images = np.arange(COUNT * 4, dtype=np.uint8).reshape(COUNT, 1, 2, 2)
-    data = Images(images, np.arange(COUNT) % 10)
+    data = Pixels(Images(images, np.arange(COUNT) % 10))
     captions = 10 * np.arange(3) + np.arange(10)[:, None]
     options = {
         "flip": True,

@@ -10,8 +10,9 @@ from dmp.data.images import load_split, to_model
 from dmp.data.registry import dataset_info
 from dmp.errors import DMPError
 from dmp.metrics import classifier
-from dmp.metrics.features import extract
+from dmp.metrics.features import Extractor, extract
 from dmp.metrics.fidelity import frechet_distance
+from dmp.metrics.reference import gather_reference
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,8 @@ def test_extracted_features_are_the_networks_own_for_any_batch_size(trained):
 
 def test_real_images_are_closer_than_spoiled_ones(trained):
     _, path, train, held_out = trained
-    reference = extract(train.images, classifier.NAME, path, "cpu")
+    extractor = Extractor(classifier.NAME, path, "cpu")
+    reference = gather_reference([train.images], extractor, 100)
     real = extract(held_out.images, classifier.NAME, path, "cpu")
     inverted = extract(255 - held_out.images, classifier.NAME, path, "cpu")
     assert frechet_distance(real, reference) < 0.1 * frechet_distance(inverted, reference)

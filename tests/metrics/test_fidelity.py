@@ -10,6 +10,7 @@ from dmp.config import EvaluationConfig, ExtractorConfig
 from dmp.errors import DMPError
 from dmp.metrics.features import Features, extract, load_features, save_features
 from dmp.metrics.fidelity import fidelity, frechet_distance
+from dmp.metrics.reference import Reference, gather_reference
 
 CONFIG = EvaluationConfig(
     extractor=ExtractorConfig(name="dataset-classifier"), kid_subset_size=100, kid_subsets=5
@@ -22,6 +23,11 @@ def gaussian(seed: int, mean: float = 0.0, scale: float = 1.0, count: int = 300)
     return Features(features, generator.standard_normal((count, 10)).astype(np.float32))
 
 
+def real(seed: int, mean: float = 0.0, scale: float = 1.0, count: int = 300) -> Reference:
+    features = gaussian(seed, mean, scale, count)
+    return gather_reference([features.features], lambda _: features, count)
+
+
 def test_frechet_distance_is_the_matrix_formula():
     a, b = gaussian(0), gaussian(1, mean=0.5, scale=1.5)
     means = [f.features.astype(np.float64).mean(axis=0) for f in (a, b)]
@@ -29,12 +35,13 @@ def test_frechet_distance_is_the_matrix_formula():
     root = linalg.sqrtm(covariances[0] @ covariances[1]).real
     expected = ((means[0] - means[1]) ** 2).sum()
     expected += np.trace(covariances[0] + covariances[1] - 2 * root)
-    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-8)
+    theirs = real(1, mean=0.5, scale=1.5)
+    assert frechet_distance(a, theirs) == pytest.approx(expected, rel=1e-8)
 
 
 def test_equal_sets_are_at_distance_zero_with_full_precision_and_recall():
     a = gaussian(0)
-    values = fidelity(a, a, CONFIG)
+    values = fidelity(a, real(0), CONFIG)
     assert values["fid"] == pytest.approx(0, abs=1e-8)
     assert values["precision"] == values["recall"] == 1
 
@@ -50,7 +57,7 @@ def test_precision_and_recall_are_their_definition():
         return (distance <= radius).any(axis=1).mean()
 
     a, b = ours.features.astype(np.float64), theirs.features.astype(np.float64)
-    values = fidelity(ours, theirs, CONFIG)
+    values = fidelity(ours, real(1, mean=1.0, count=160), CONFIG)
     assert values["precision"] == pytest.approx(coverage(a, b))
     assert values["recall"] == pytest.approx(coverage(b, a))
 
@@ -67,7 +74,7 @@ def test_kid_is_the_unbiased_polynomial_mmd():
     n = len(x)
     within = [(kernel(z, z).sum() - np.trace(kernel(z, z))) / (n * (n - 1)) for z in (x, y)]
     expected = sum(within) - 2 * kernel(x, y).mean()
-    assert fidelity(ours, theirs, config)["kid"] == pytest.approx(expected, rel=1e-6)
+    assert fidelity(ours, real(1, mean=0.3), config)["kid"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_inception_score_of_certain_and_balanced_predictions_is_the_number_of_classes():
@@ -75,14 +82,14 @@ def test_inception_score_of_certain_and_balanced_predictions_is_the_number_of_cl
     logits[np.arange(1000), np.arange(1000) % 10] = 50
     features = gaussian(0, count=1000).features
     one_split = CONFIG.model_copy(update={"splits": 1})
-    score = fidelity(Features(features, logits), gaussian(1), one_split)["inception_score"]
+    score = fidelity(Features(features, logits), real(1), one_split)["inception_score"]
     assert score == pytest.approx(10, rel=1e-4)
 
 
 @given(st.integers(0, 100))
 @settings(max_examples=10, deadline=None)
 def test_order_of_images_does_not_matter(seed):
-    a, b = gaussian(0), gaussian(1, mean=0.5)
+    a, b = gaussian(0), real(1, mean=0.5)
     order = np.random.default_rng(seed).permutation(len(a.features))
     shuffled = Features(a.features[order], a.logits[order])
     assert frechet_distance(shuffled, b) == pytest.approx(frechet_distance(a, b), rel=1e-9)
@@ -90,7 +97,7 @@ def test_order_of_images_does_not_matter(seed):
 
 def test_kid_subset_larger_than_the_set_is_refused():
     with pytest.raises(DMPError, match=r"kid_subset_size = 100 is more than the 50 images"):
-        fidelity(gaussian(0, count=50), gaussian(1), CONFIG)
+        fidelity(gaussian(0, count=50), real(1), CONFIG)
 
 
 def test_unknown_extractor_names_the_nearest():

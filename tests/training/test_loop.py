@@ -10,12 +10,13 @@ from torch import nn
 from dmp.backbones import DiT
 from dmp.config import METHODS as VARIANTS
 from dmp.config import PatchConfig, TrainingConfig
+from dmp.data.examples import Pixels
 from dmp.data.registry import Images
 from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.patching import patch
-from dmp.training import DivergedError, Objective, fit, loop
+from dmp.training import DivergedError, Objective, fit, meter
 
 CONFIG = TrainingConfig(
     iterations=12, batch_size=8, learning_rate=1e-2, log_every=3, checkpoint_every=3
@@ -43,7 +44,7 @@ def make_objective(config: PatchConfig | None, seed: int = 0) -> Objective:
 
 def make_stream() -> TrainingStream:
     images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
-    return TrainingStream(Images(images, np.zeros(40, np.int64)), 0, 1000, flip=False)
+    return TrainingStream(Pixels(Images(images, np.zeros(40, np.int64))), 0, 1000, flip=False)
 
 
 def state(objective: Objective) -> dict[str, torch.Tensor]:
@@ -265,7 +266,7 @@ def test_bin_losses_average_to_the_loss(tmp_path):
     fit(objective, stream, config, tmp_path, "id")
     record = json.loads((tmp_path / "log.jsonl").read_text())
     timesteps = stream.__getitems__(range(24)).timesteps
-    counts = torch.bincount(timesteps * loop.BINS // 1000, minlength=loop.BINS)
+    counts = torch.bincount(timesteps * meter.BINS // 1000, minlength=meter.BINS)
     total = sum(
         record[f"loss_mse/{100 * i}-{100 * i + 99}"] * int(count)
         for i, count in enumerate(counts)

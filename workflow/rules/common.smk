@@ -7,8 +7,10 @@ from snakemake.exceptions import WorkflowError
 
 from dmp.errors import DMPError
 from dmp.layout import Layout
+from dmp.running.launch import training_gpus
 from dmp.studies import load_plan
 from dmp.studies.loading import scale_names
+from dmp.studies.schema import TRAINING
 
 SCALE = str(config.get("scale", "digits"))
 RESULTS = Path(config.get("results", "results"))
@@ -56,6 +58,31 @@ def where(wildcards):
 
 def threads_of(wildcards):
     return plan(wildcards.scale).scale.execution.threads
+
+
+def needs(stage, scale=None):
+    """What a job of a stage asks for: GPUs, memory and minutes, by its scale.
+
+    A training that runs out of time goes on in the next try; anything else gets more.
+    """
+
+    def of(key, wildcards, attempt):
+        name = wildcards.scale if scale is None else scale
+        needed = plan(name).scale.execution.resources(stage)
+        gpus = needed.gpus
+        if stage == "train":
+            run = plan(name).run(wildcards.task, wildcards.variant, int(wildcards.seed))
+            gpus = training_gpus(needed, run.patch)
+        grown = 1 if stage in TRAINING else attempt
+        return {
+            "gpu": gpus,
+            # Percent of one GPU: what jobs on one machine are counted with.
+            "gpu_share": min(gpus, 1) * needed.gpu_share if gpus < 2 else 100 * gpus,
+            "mem_mb": needed.mem_mb * grown,
+            "runtime": needed.runtime * grown,
+        }[key]
+
+    return {key: functools.partial(of, key) for key in ("gpu", "gpu_share", "mem_mb", "runtime")}
 
 
 def extractor_weights(wildcards):
@@ -192,6 +219,22 @@ def scales_that_run(job):
     return [name for name in known_scales() if plan(name).scale.execution.job == job]
 
 
+def sampled_by(shards):
+    """A wildcard's constraint: scales whose runs are sampled in one job, or in several."""
+    names = [
+        name
+        for name in scales_that_run("stage")
+        if (plan(name).scale.execution.sampling_shards > 1) == shards
+    ]
+    return "|".join(names) or "none"
+
+
+def shards_of(wildcards):
+    files, of = layout(wildcards.scale), plan(wildcards.scale).scale.execution.sampling_shards
+    names = (wildcards.task, wildcards.variant, wildcards.seed)
+    return [files.shard(*names, number, of) for number in range(1, of + 1)]
+
+
 def outputs_of(files, task, variant, seed):
     """What a run leaves, whichever job does it."""
     names = (task, variant, seed)
@@ -240,3 +283,5 @@ wildcard_constraints:
     study=r"[\w-]+",
     scope=r"[\w-]+",
     target=r"tables|studies",
+    shard=r"\d+",
+    of=r"\d+",

@@ -118,6 +118,8 @@ rule speed:
     log:
         FILES.root / "logs/speed.log",
     threads: threads_of
+    resources:
+        **needs("speed"),
     params:
         where=where,
         arms=lambda w: plan(w.scale).speed_arms(),

@@ -11,6 +11,8 @@ rule extractor:
     # Baselines wait for this.
     priority: 20
     threads: threads_of
+    resources:
+        **needs("extractor"),
     params:
         where=where,
         config=lambda w: plan(w.scale).extractor_slice(w.dataset),
@@ -30,6 +32,8 @@ rule reference:
     # Baselines wait for this.
     priority: 20
     threads: threads_of
+    resources:
+        **needs("reference"),
     params:
         where=where,
         config=lambda w: plan(w.scale).reference_slice(w.task),
@@ -47,6 +51,8 @@ rule captions:
     # Baselines wait for this.
     priority: 20
     threads: threads_of
+    resources:
+        **needs("captions"),
     params:
         where=where,
         config=lambda w: plan(w.scale).captions_slice(w.task),
@@ -73,10 +79,13 @@ rule pretrain:
     # Baselines are the longest jobs and everything waits for them.
     priority: 10
     threads: threads_of
+    resources:
+        **needs("pretrain"),
     params:
         where=where,
         config=lambda w: plan(w.scale).slice("pretraining", w.task, seed=int(w.seed)),
     message:
         "Training baseline {wildcards.seed} of {wildcards.task}; progress in {log}"
     shell:
-        "dmp pretrain {wildcards.task} --seed {wildcards.seed} {params.where} > {log} 2>&1"
+        # In place of the shell, so that a signal reaches it: it saves and ends.
+        "exec dmp pretrain {wildcards.task} --seed {wildcards.seed} {params.where} > {log} 2>&1"

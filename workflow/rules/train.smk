@@ -1,5 +1,7 @@
 # The runs. At small scales one job does all stages of all seeds of a variant, or of several; at large
 # ones each stage of each run is a job.
+#
+# Training takes the place of its shell (exec), so that a signal reaches it: it saves and ends.
 
 for name in scales_that_run("batch"):
     for number, (task, variants) in enumerate(plan(name).batches()):
@@ -16,6 +18,8 @@ for name in scales_that_run("batch"):
             benchmark:
                 layout(name).root / f"benchmarks/run/{task}/batch{number}.tsv"
             threads: plan(name).scale.execution.threads
+            resources:
+                **needs("run", name),
             params:
                 where=everywhere(name),
                 task=task,
@@ -27,7 +31,7 @@ for name in scales_that_run("batch"):
             message:
                 "{params.task}: {params.variants}, all seeds; progress in {log}"
             shell:
-                "dmp run {params.task} {params.variants:q} {params.seeds} {params.where} > {log} 2>&1"
+                "exec dmp run {params.task} {params.variants:q} {params.seeds} {params.where} > {log} 2>&1"
 
 
 for name in scales_that_run("variant"):
@@ -49,6 +53,8 @@ for name in scales_that_run("variant"):
         wildcard_constraints:
             scale=name,
         threads: threads_of
+        resources:
+            **needs("run"),
         params:
             where=where,
             seeds=" ".join(f"--seed {seed}" for seed in plan(name).seeds),
@@ -56,7 +62,7 @@ for name in scales_that_run("variant"):
         message:
             "{wildcards.task}: {wildcards.variant}, all seeds; progress in {log}"
         shell:
-            "dmp run {wildcards.task} {wildcards.variant:q} {params.seeds} {params.where} > {log} 2>&1"
+            "exec dmp run {wildcards.task} {wildcards.variant:q} {params.seeds} {params.where} > {log} 2>&1"
 
 
 rule train:
@@ -73,13 +79,15 @@ rule train:
     wildcard_constraints:
         scale="|".join(scales_that_run("stage")) or "none",
     threads: threads_of
+    resources:
+        **needs("train"),
     params:
         where=where,
         config=slice_of("training"),
     message:
         "Training {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}; progress in {log}"
     shell:
-        "dmp train {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} {params.where} > {log} 2>&1"
+        "exec dmp train {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} {params.where} > {log} 2>&1"
 
 
 rule sample:
@@ -95,8 +103,10 @@ rule sample:
     benchmark:
         FILES.root / "benchmarks/sample/{task}/{variant}/seed{seed}.tsv"
     wildcard_constraints:
-        scale="|".join(scales_that_run("stage")) or "none",
+        scale=sampled_by(shards=False),
     threads: threads_of
+    resources:
+        **needs("sample"),
     params:
         where=where,
         config=slice_of("run"),
@@ -104,6 +114,54 @@ rule sample:
         "Sampling {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}; progress in {log}"
     shell:
         "dmp sample {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} {params.where} > {log} 2>&1"
+
+
+rule shard:
+    input:
+        extractor_weights,
+        captions_of,
+        baseline=baseline_weights,
+        weights=FILES.weights(*NAMES),
+    output:
+        temp(FILES.shard(*NAMES, "{shard}", "{of}")),
+    log:
+        FILES.root / "logs/sample/{task}/{variant}/seed{seed}-{shard}-of-{of}.log",
+    benchmark:
+        FILES.root / "benchmarks/sample/{task}/{variant}/seed{seed}-{shard}-of-{of}.tsv"
+    wildcard_constraints:
+        scale=sampled_by(shards=True),
+    threads: threads_of
+    resources:
+        **needs("sample"),
+    params:
+        where=where,
+        config=slice_of("run"),
+    message:
+        "Sampling {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}, part {wildcards.shard}; progress in {log}"
+    shell:
+        "dmp sample {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} --shard {wildcards.shard} --of {wildcards.of} {params.where} > {log} 2>&1"
+
+
+rule merge:
+    input:
+        weights=FILES.weights(*NAMES),
+        shards=shards_of,
+    output:
+        samples=FILES.samples(*NAMES),
+    log:
+        FILES.root / "logs/merge/{task}/{variant}/seed{seed}.log",
+    wildcard_constraints:
+        scale=sampled_by(shards=True),
+    resources:
+        **needs("merge"),
+    params:
+        where=where,
+        config=slice_of("run"),
+        of=lambda w: plan(w.scale).scale.execution.sampling_shards,
+    message:
+        "Joining the samples of {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
+    shell:
+        "dmp sample {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} --of {params.of} {params.where} > {log} 2>&1"
 
 
 rule evaluate:
@@ -122,6 +180,8 @@ rule evaluate:
     wildcard_constraints:
         scale="|".join(scales_that_run("stage")) or "none",
     threads: threads_of
+    resources:
+        **needs("evaluate"),
     params:
         where=where,
         config=slice_of("run"),

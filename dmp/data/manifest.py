@@ -1,0 +1,74 @@
+"""What a dataset was found to be: its identity, for everything that is computed from it."""
+
+from pathlib import Path
+
+from dmp.config import SourceConfig, Strict, from_data
+from dmp.errors import DMPError
+from dmp.files import read_json
+
+
+class Manifest(Strict):
+    """The outcome of checking a dataset.
+
+    Attributes:
+        dataset: its name.
+        source: the configuration that it was checked under.
+        images: how many there are.
+        classes: their names in the order of the labels; empty where there are none.
+        content_sha256: SHA-256 over a line ``<sha256 of the file>  <name>`` per image, in the
+            order of the names. This is the dataset's identity.
+        captions_sha256: the same over the captions of each image; None where there are none.
+        modes: images by mode, as Pillow names it.
+        sizes: images by ``<width>x<height>``, of the ten most frequent sizes.
+        distinct_sizes: how many sizes there are.
+        shorter_edge: least and greatest shorter edge, in pixels.
+        enlarged: images with a shorter edge below the resolution, which the crop has to enlarge.
+        captions_per_image: images by the number of their captions.
+        duplicates: images with the same bytes as an earlier one.
+        damaged: findings that have to be mended.
+        notes: findings that do not.
+        findings: the file with all findings, beside the manifest.
+
+    """
+
+    dataset: str
+    source: SourceConfig
+    images: int
+    classes: list[str]
+    content_sha256: str
+    captions_sha256: str | None
+    modes: dict[str, int]
+    sizes: dict[str, int]
+    distinct_sizes: int
+    shorter_edge: tuple[int, int]
+    enlarged: int
+    captions_per_image: dict[str, int]
+    duplicates: int
+    damaged: int
+    notes: int
+    findings: str
+
+
+def load_manifest(path: Path, config: SourceConfig, name: str) -> Manifest:
+    """Read the manifest of a dataset that was found whole.
+
+    Raises:
+        DMPError: the dataset was not checked, not under this configuration, or is damaged.
+
+    """
+    if not path.exists():
+        raise DMPError(f"{path} does not exist: check dataset '{name}' first")
+    manifest = from_data(Manifest, read_json(path), str(path))
+    if manifest.dataset != name:
+        raise DMPError(f"{path} is of dataset '{manifest.dataset}', not of '{name}'")
+    found, wanted = manifest.source.model_dump(), config.model_dump()
+    differing = [key for key in wanted if found[key] != wanted[key]]
+    if differing:
+        changes = ", ".join(f"{key} = {found[key]!r}, now {wanted[key]!r}" for key in differing)
+        raise DMPError(f"{path}: '{name}' was checked under {changes}; check it again")
+    if manifest.damaged:
+        raise DMPError(
+            f"{path}: dataset '{name}' is damaged in {manifest.damaged} places, listed in "
+            f"{path.with_name(manifest.findings)}; mend them and check it again"
+        )
+    return manifest

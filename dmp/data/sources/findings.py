@@ -1,0 +1,45 @@
+"""What is wrong with a file of a dataset: as a row of a report, and as an error."""
+
+from pathlib import PurePath
+from typing import Literal, NamedTuple
+
+from dmp.errors import DMPError
+
+
+class Finding(NamedTuple):
+    """One thing that a user should know about a file.
+
+    Attributes:
+        file: the name within the dataset.
+        severity: ``damage`` has to be mended before anything is computed; a ``note`` does not.
+        problem: what is wrong.
+        remedy: what to do.
+
+    """
+
+    file: str
+    severity: Literal["damage", "note"]
+    problem: str
+    remedy: str
+
+
+class DamagedFileError(DMPError):
+    """A file that cannot be used as it is.
+
+    Attributes:
+        problem: what is wrong.
+        remedy: what to do.
+
+    """
+
+    def __init__(self, where: str | PurePath, problem: str, remedy: str) -> None:
+        super().__init__(f"{where}: {problem}; {remedy}")
+        self.where, self.problem, self.remedy = str(where), problem, remedy
+
+    def __reduce__(self) -> tuple:
+        # An exception is pickled by its message alone, unless it says otherwise.
+        return type(self), (self.where, self.problem, self.remedy)
+
+    def finding(self, file: str) -> Finding:
+        """Return the damage as a row about ``file``."""
+        return Finding(file, "damage", self.problem, self.remedy)

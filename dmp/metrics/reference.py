@@ -1,0 +1,170 @@
+"""What samples are compared with: statistics of all real images, and features of some of them."""
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dmp.errors import DMPError
+from dmp.files import atomic_path
+from dmp.metrics.features import Features, load_features
+
+
+class Reference(NamedTuple):
+    """Real images, as an extractor sees them.
+
+    Attributes:
+        mean: ``(d,)`` float64, over all ``count`` images.
+        covariance: ``(d, d)`` float64, unbiased.
+        count: images behind mean and covariance.
+        features: of the first images: KID, precision and recall compare with these.
+
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    count: int
+    features: Features
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of all that a metric reads."""
+        digest = hashlib.sha256()
+        for array in (self.mean, self.covariance, self.features.features):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+class Moments:
+    """Mean and covariance of rows that come in batches, in float64 and constant memory.
+
+    Batches are merged by the pairwise update of Chan, Golub & LeVeque (1983), which keeps its
+    digits where a sum of squares would lose them.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._mean: np.ndarray | float = 0.0
+        self._scatter: np.ndarray | float = 0.0
+
+    def add(self, rows: np.ndarray) -> None:
+        """Take in ``(n, d)`` rows."""
+        rows = rows.astype(np.float64)
+        mean = rows.mean(axis=0)
+        centred = rows - mean
+        total = self.count + len(rows)
+        apart = mean - self._mean
+        self._scatter = (
+            self._scatter
+            + centred.T @ centred
+            + np.outer(apart, apart) * (self.count * len(rows) / total)
+        )
+        self._mean = self._mean + apart * (len(rows) / total)
+        self.count = total
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and unbiased covariance.
+
+        Raises:
+            DMPError: fewer than two rows.
+
+        """
+        if self.count < 2:
+            raise DMPError(f"{self.count} images have no covariance; at least 2 are needed")
+        return np.asarray(self._mean), np.asarray(self._scatter) / (self.count - 1)
+
+
+def gather_reference(
+    batches: Iterable[np.ndarray], extract: Callable[[np.ndarray], Features], keep: int
+) -> Reference:
+    """Return the reference of images that come in batches, uint8 ``(n, C, H, W)``.
+
+    Memory does not grow with the number of images, but for the ``keep`` whose features are kept.
+    """
+    moments, kept, logits, count = Moments(), [], [], 0
+    for images in batches:
+        found = extract(images)
+        moments.add(found.features)
+        if count < keep:
+            kept.append(found.features[: keep - count])
+            logits.append(found.logits[: keep - count])
+        count += len(images)
+    mean, covariance = moments.result()
+    return Reference(
+        mean, covariance, count, Features(np.concatenate(kept), np.concatenate(logits))
+    )
+
+
+def read_published(path: Path, extract: Callable[[np.ndarray], Features]) -> Reference:
+    """Return the reference of a published .npz as ADM distributes it.
+
+    It holds ``mu`` and ``sigma`` over all images, and in ``arr_0`` some of the images, uint8
+    ``(n, H, W, 3)``.
+
+    Raises:
+        DMPError: the file is missing, corrupt, or lacks one of these.
+
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = {"mu", "sigma", "arr_0"} - set(file.files)
+            if missing:
+                raise DMPError(
+                    f"{path} lacks {', '.join(sorted(missing))}; a reference needs mu and sigma "
+                    f"for FID, and images arr_0 for KID, precision and recall. It has "
+                    f"{', '.join(file.files) or 'nothing'}; ADM's reference batches have all three"
+                )
+            mean, covariance = file["mu"].astype(np.float64), file["sigma"].astype(np.float64)
+            images = file["arr_0"]
+    except FileNotFoundError as error:
+        raise DMPError(
+            f"{path} does not exist; evaluation.reference_file names an ADM reference batch, such "
+            f"as VIRTUAL_imagenet256_labeled.npz of openai/guided-diffusion, below the data folder"
+        ) from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DMPError(f"{path} is truncated or corrupt ({error}); download it again") from error
+    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] != 3:
+        raise DMPError(
+            f"{path}: arr_0 is {images.dtype} {images.shape}; uint8 (n, H, W, 3) is needed"
+        )
+    features = extract(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    width = features.features.shape[1]
+    if mean.shape != (width,) or covariance.shape != (width, width):
+        raise DMPError(
+            f"{path}: mu {mean.shape} and sigma {covariance.shape} are not those of an extractor "
+            f"with {width} features; evaluation.extractor must be the one that made the file"
+        )
+    # The file does not say how many images are behind its statistics.
+    return Reference(mean, covariance, 0, features)
+
+
+def save_reference(path: Path, reference: Reference) -> None:
+    """Write a reference as one .npz, atomically."""
+    with atomic_path(path) as temporary:
+        np.savez(
+            temporary,
+            mean=reference.mean,
+            covariance=reference.covariance,
+            count=np.array(reference.count),
+            features=reference.features.features,
+            logits=reference.features.logits,
+        )
+
+
+def load_reference(path: Path) -> Reference:
+    """Read :func:`save_reference`'s file.
+
+    Raises:
+        DMPError: the file is missing or corrupt.
+
+    """
+    features = load_features(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Reference(file["mean"], file["covariance"], int(file["count"]), features)
+    except KeyError as error:
+        raise DMPError(f"{path} is no reference ({error}); delete it and run again") from error

@@ -1,0 +1,4 @@
+"""Running on shared machines: signals, time limits, several processes, and the lease of a GPU.
+
+Nothing here changes a number; nothing here imports torch before it has to.
+"""

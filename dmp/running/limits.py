@@ -1,0 +1,80 @@
+"""The time limit of the job that this process runs in."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from dmp.errors import DMPError
+
+
+class TimeLimit(NamedTuple):
+    """When a job began and when it is killed, in seconds since the epoch."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long the job may run."""
+        return self.end - self.start
+
+
+def job_time_limit(environment: Mapping[str, str] = os.environ) -> TimeLimit | None:
+    """Return the Slurm job's time limit; None outside of Slurm, or if it has none.
+
+    Newer releases say it in the environment, but not to the steps that Snakemake's executor
+    starts, which drops what it does not know; so the queue is asked.
+    """
+    job = environment.get("SLURM_JOB_ID")
+    if job is None:
+        return None
+    start, end = (environment.get(f"SLURM_JOB_{moment}_TIME") for moment in ("START", "END"))
+    if start is None or end is None:
+        try:
+            answer = subprocess.run(
+                ["squeue", "--noheader", f"--jobs={job}", "--format=%S %e"],
+                env={**environment, "SLURM_TIME_FORMAT": "%s"},
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=20,
+            )
+            start, end = answer.stdout.split()
+        except (OSError, subprocess.SubprocessError, ValueError) as error:
+            print(f"the time limit of job {job} cannot be had: {error}", flush=True)
+            return None
+    try:
+        return TimeLimit(float(start), float(end))
+    except ValueError:  # "N/A" or "Unknown": no limit
+        return None
+
+
+def check_checkpoint_interval(
+    limit: TimeLimit, iterations: int, seconds: float, remaining: int, checkpoint_every: int
+) -> None:
+    """Refuse to train where the whole time limit is shorter than the way to the next checkpoint.
+
+    Such a job saves only if a signal reaches it in time, and otherwise never gets anywhere. The
+    first that can be known is the speed of the first iterations.
+
+    Args:
+        limit: of the job.
+        iterations: that took ``seconds``.
+        seconds: see ``iterations``.
+        remaining: iterations that are left.
+        checkpoint_every: iterations between checkpoints.
+
+    Raises:
+        DMPError: saying what to change.
+
+    """
+    interval = min(checkpoint_every, remaining)
+    needed = interval * seconds / iterations
+    if needed > limit.seconds:
+        raise DMPError(
+            f"at {iterations / seconds:.3g} iterations/s, {interval} iterations to a checkpoint "
+            f"take {needed / 60:.1f} min, but the job's time limit is {limit.seconds / 60:.1f} "
+            f"min: raise `runtime` (execution.stages in the scale, or set-resources in the "
+            f"profile) or lower checkpoint_every = {checkpoint_every}"
+        )

@@ -1,0 +1,152 @@
+"""Before any GPU is asked for: open and hash every image, and say what is missing or damaged."""
+
+import csv
+import hashlib
+import io
+from collections import Counter
+from pathlib import Path
+
+from dmp.config import SourceConfig
+from dmp.data.inspection import Inspected, inspect
+from dmp.data.manifest import Manifest
+from dmp.data.sources import Finding, Source, open_source
+from dmp.errors import DMPError
+from dmp.files import write_json, write_text
+
+FINDINGS = "findings.csv"
+_NAMED = 5  # findings that the error itself names
+_SIZES = 10  # sizes that the manifest counts one by one
+
+
+def check_data(config: SourceConfig, root: Path, name: str, output: Path, workers: int) -> Manifest:
+    """Check a dataset, and write its manifest and, beside it, ``findings.csv``.
+
+    Both are written whether or not there is damage; :func:`dmp.data.manifest.load_manifest` refuses
+    the manifest of a damaged dataset. They do not depend on ``workers``.
+
+    Args:
+        config: format and place, and what is known of the dataset.
+        root: the folder of all data.
+        name: what the dataset is called.
+        output: where the manifest goes (.json).
+        workers: images that are looked at together.
+
+    Raises:
+        DMPError: the dataset is missing, or something in it has to be mended.
+
+    """
+    source = open_source(config, root, name)
+    tally = _Tally(config.resolution)
+    for inspected in inspect(source, workers):
+        tally.add(inspected)
+    findings = [*_of_the_whole(config, source), *source.findings, *tally.findings]
+    manifest = tally.manifest(name, source, findings)
+    _write_findings(output.with_name(FINDINGS), findings)
+    write_json(output, manifest.model_dump(mode="json"))
+    damage = [finding for finding in findings if finding.severity == "damage"]
+    if damage:
+        raise DMPError(_message(name, root / config.path, damage, output.with_name(FINDINGS)))
+    return manifest
+
+
+class _Tally:
+    """Counts and hashes over all images, and a few bytes for each."""
+
+    def __init__(self, resolution: int) -> None:
+        self._resolution = resolution
+        self._content, self._texts = hashlib.sha256(), hashlib.sha256()
+        self._modes, self._sizes, self._captions = Counter(), Counter(), Counter()
+        self._first: dict[bytes, str] = {}
+        self._last_name = ""
+        self._images = self._duplicates = 0
+        self.findings: list[Finding] = []
+
+    def add(self, image: Inspected) -> None:
+        self._images += 1
+        # The format of the program sha256sum; names that are not UTF-8 keep their bytes.
+        for digest, value in (
+            (self._content, image.sha256 or "unreadable"),
+            (self._texts, image.captions_sha256),
+        ):
+            digest.update(f"{value}  {image.name}\n".encode("utf-8", "surrogateescape"))
+        if image.mode:
+            self._modes[image.mode] += 1
+            self._sizes[image.size] += 1
+        self._captions[image.captions] += 1
+        self.findings += image.findings
+        self._compare(image)
+
+    def _compare(self, image: Inspected) -> None:
+        if image.name == self._last_name:
+            remedy = "write the archive again, with each name once"
+            self.findings.append(
+                Finding(image.name, "damage", "two members of the archive have this name", remedy)
+            )
+        self._last_name = image.name
+        if not image.sha256:
+            return
+        first = self._first.setdefault(bytes.fromhex(image.sha256), image.name)
+        if first is not image.name:
+            self._duplicates += 1
+            problem = f"the same bytes as {first}"
+            self.findings.append(Finding(image.name, "note", problem, "nothing; both are used"))
+
+    def manifest(self, name: str, source: Source, findings: list[Finding]) -> Manifest:
+        edges = Counter()
+        for size, count in self._sizes.items():
+            edges[min(size)] += count
+        # By size where counts are equal, so that the order of images does not show.
+        frequent = sorted(self._sizes.items(), key=lambda item: (-item[1], item[0]))[:_SIZES]
+        severities = Counter(finding.severity for finding in findings)
+        return Manifest(
+            dataset=name,
+            source=source.config,
+            images=self._images,
+            classes=list(source.classes),
+            content_sha256=self._content.hexdigest(),
+            captions_sha256=self._texts.hexdigest() if source.captioned else None,
+            modes=dict(self._modes),
+            sizes={f"{width}x{height}": count for (width, height), count in frequent},
+            distinct_sizes=len(self._sizes),
+            shorter_edge=(min(edges, default=0), max(edges, default=0)),
+            enlarged=sum(n for edge, n in edges.items() if edge < self._resolution),
+            captions_per_image={str(n): images for n, images in sorted(self._captions.items())},
+            duplicates=self._duplicates,
+            damaged=severities["damage"],
+            notes=severities["note"],
+            findings=FINDINGS,
+        )
+
+
+def _of_the_whole(config: SourceConfig, source: Source) -> list[Finding]:
+    """Return the findings about the dataset rather than about one of its files."""
+    found = []
+    if config.images is not None and len(source) != config.images:
+        problem = f"{len(source)} images, and there have to be {config.images}"
+        remedy = "complete the download, remove what does not belong, or correct 'images'"
+        found.append(Finding(".", "damage", problem, remedy))
+    classes = max(1, len(source.classes))
+    if classes != config.classes:
+        problem = f"{classes} classes, and there have to be {config.classes}"
+        remedy = "complete the download, remove what does not belong, or correct 'classes'"
+        found.append(Finding(".", "damage", problem, remedy))
+    return found
+
+
+def _write_findings(path: Path, findings: list[Finding]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("file", "severity", "problem", "what to do"))
+    for finding in findings:
+        # Names that are not UTF-8 cannot be written as such.
+        writer.writerow(part.encode("utf-8", "backslashreplace").decode() for part in finding)
+    write_text(path, text.getvalue())
+
+
+def _message(name: str, path: Path, damage: list[Finding], report: Path) -> str:
+    first = "; ".join(
+        f"{path if f.file == '.' else f.file}: {f.problem} ({f.remedy})" for f in damage[:_NAMED]
+    )
+    more = f"; and {len(damage) - _NAMED} more" if len(damage) > _NAMED else ""
+    problems = "1 problem" if len(damage) == 1 else f"{len(damage)} problems"
+    return f"dataset '{name}' in {path} has {problems}, all listed in {report}: {first}{more}"
