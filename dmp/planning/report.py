@@ -128,8 +128,7 @@ def _heading(plan: Plan, every: dict[Key, Job], steps: list[Step], gpu: str, cou
         f"On {count} × {gpu}: {_hours(total(every, every))} GPU-hours "
         f"({origin(total(every, every))}), {number(disk(every, every) / GIGABYTE)} GB of disk, "
         f"{_span(low, high)} of wall time.\n"
-        f"Each job takes one GPU; the longest chain of jobs that wait for one another takes "
-        f"{_span(chain, chain)}."
+        f"The longest chain of jobs that wait for one another takes {_span(chain, chain)}."
     )
 
 
@@ -235,10 +234,11 @@ def _budget(steps: list[Step], every: dict[Key, Job], budget: float | None, coun
 
 def _limits() -> str:
     return (
-        "Not counted: loading of data, starting of jobs, statistics on the CPU, and the launches "
-        "of\nkernels, which small models mostly wait for: for those the computed times are far too "
-        "low.\nWall time is given from max(W / m, C) to W / m + (1 - 1 / m) C, where W is the sum "
-        "of all jobs,\nC the longest chain and m the number of GPUs."
+        "Not counted: loading of data, starting of jobs, statistics on the CPU, and the launches\n"
+        "of kernels, which small models mostly wait for: for those the computed times are far\n"
+        "too low. Wall time is given from max(W / m, C) to W / m + (1 - 1 / m) C, where W is the\n"
+        "sum of all jobs, C the longest chain and m the number of GPUs; those that share a job\n"
+        "are taken to share it evenly."
     )
 
 
@@ -248,6 +248,7 @@ def _jobs_frame(every: dict[Key, Job]) -> pd.DataFrame:
             "stage": job.stage,
             "of": "/".join(key[1:]),
             "gpu_seconds": job.time.seconds,
+            "gpus": job.gpus,
             "measured_seconds": job.time.measured,
             "disk_bytes": job.disk,
             "published": job.published,

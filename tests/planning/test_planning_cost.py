@@ -191,6 +191,8 @@ def test_wall_time_is_between_the_bounds_of_list_scheduling():
     graph = {job.key: job for job in (*chain, *free)}
     assert wall_time(graph, graph, 1) == (12, 12)
     assert wall_time(graph, graph, 2) == (6, 9)
+    shared = graph | {("a",): Job(("a",), Time(4), gpus=4)}
+    assert wall_time(shared, shared, 100)[0] == 3
     assert wall_time(graph, graph, 100) == pytest.approx((6, 0.12 + 0.99 * 6))
 
 
