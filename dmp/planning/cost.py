@@ -46,8 +46,8 @@ class Job:
         gpus: how many share it, each taking its part of the time.
         disk: bytes that stay.
         needs: keys of the jobs that have to be done before.
-        published: the name of the public weights that stand for this baseline, if any.
-        spared: the time of training that they spare.
+        published: the name of the public weights of this baseline, if there are any.
+        spared: the time of training that they spare, where they are imported.
 
     """
 
@@ -65,24 +65,28 @@ class Job:
         return self.key[0]
 
 
-def jobs(plan: Plan, rates: Rates, published: Iterable[Published] = ()) -> dict[Key, Job]:
+def jobs(
+    plan: Plan, rates: Rates, published: Iterable[Published] = (), imported: bool = True
+) -> dict[Key, Job]:
     """Return the jobs of all runs of a plan, each after those that it needs.
 
     Args:
         plan: the scale and its studies.
         rates: how fast the GPU is.
-        published: baselines that are imported and not trained.
+        published: baselines with public weights.
+        imported: whether those are imported, or trained all the same.
 
     Raises:
         DMPError: a dataset on disk whose number of images the scale does not say.
 
     """
     found: dict[Key, Job] = {}
+    public = list(published)
     for name, task in plan.scale.tasks.items():
         for job in _preparation(name, task, rates):
             found[job.key] = job
     for name, seed in plan.baselines():
-        job = _baseline(plan, plan.pretraining(name, seed), rates, list(published))
+        job = _baseline(plan, plan.pretraining(name, seed), rates, public, imported)
         found[job.key] = job
     for run in plan.runs():
         for job in _run(plan, plan.run(*run), rates):
@@ -203,7 +207,9 @@ def _samples(run: RunConfig, g: Geometry, count: int, rates: Rates) -> tuple[Tim
     return time, disk
 
 
-def _baseline(plan: Plan, run: RunConfig, rates: Rates, published: list[Published]) -> Job:
+def _baseline(
+    plan: Plan, run: RunConfig, rates: Rates, published: list[Published], imported: bool
+) -> Job:
     task, g = run.config, geometry(run.config)
     config, weights = task.pretraining, flops.parameters(g) * FLOAT
     key = ("baseline", run.task, str(run.baseline_seed))
@@ -212,14 +218,13 @@ def _baseline(plan: Plan, run: RunConfig, rates: Rates, published: list[Publishe
     training = rates.training(g, None, config.iterations * config.batch_size)
     check, _ = _samples(run, g, config.convergence_samples, rates)
     training += check * config.convergence_checkpoints
-    for each in published:
-        same = each.data == task.data.name and each.label_rows == g.label_rows
-        if same and each.matches(g):
-            # There is one checkpoint, whose trend cannot be looked at.
-            return Job(key, losses, 1, weights, needs, each.name, training)
+    same = (p for p in published if p.data == task.data.name and p.label_rows == g.label_rows)
+    name = next((p.name for p in same if p.matches(g)), "")
+    if name and imported:
+        # There is one checkpoint, whose trend cannot be looked at.
+        return Job(key, losses, 1, weights, needs, name, training)
     # The averaged weights; and the others with the averages and Adam's two moments.
-    gpus = _gpus(plan, "pretrain", run)
-    return Job(key, training + losses, gpus, 5 * weights, needs)
+    return Job(key, training + losses, _gpus(plan, "pretrain", run), 5 * weights, needs, name)
 
 
 def _gpus(plan: Plan, stage: str, run: RunConfig) -> int:

@@ -31,7 +31,7 @@ def plan_scale(
     throughput: Path = THROUGHPUT,
     *,
     compiled: bool = False,
-    import_published: bool = True,
+    import_published: bool = False,
     csv: Path | None = None,
 ) -> str:
     """Return what a scale costs on a kind of GPU, and which tables to make first.
@@ -64,7 +64,7 @@ def plan_scale(
         if (file.gpu, file.precision, file.compiled) == (gpu, plan.scale.precision, compiled)
     }
     rates = Rates(kind, gpus.utilisation, plan.scale.precision, list(used.values()))
-    every = jobs(plan, rates, load_published(throughput) if import_published else ())
+    every = jobs(plan, rates, load_published(throughput), import_published)
     steps = order(plan, every, count, budget)
     if csv is not None:
         write_text(csv, _steps_frame(steps).to_csv(index=False, lineterminator="\n"))
@@ -183,12 +183,17 @@ def _baselines(every: dict[Key, Job]) -> str:
     rows = []
     for key, job in every.items():
         if job.stage == "baseline":
-            how = f"imported: {job.published}; training it would take {_hours(job.spared)} h"
+            how = "trained"
+            if job.published and job.spared.seconds:
+                hours = _hours(job.spared)
+                how = f"imported: {job.published}; training it would take {hours} h"
+            elif job.published:
+                how = f"trained; public weights could be imported: {job.published}"
             rows.append(
                 {
                     "baseline": "/".join(("", *key[1:])).lstrip("/"),
                     "GPU-hours": _hours(job.time),
-                    "weights": how if job.published else "trained",
+                    "weights": how,
                 }
             )
     return _grid(pd.DataFrame(rows))

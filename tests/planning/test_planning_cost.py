@@ -141,12 +141,16 @@ def test_disk_follows_from_shapes(paper, every):
 
 
 def test_published_baseline_is_imported_and_says_what_it_spares(paper, every):
-    trained = jobs(paper, rates())
+    trained = jobs(paper, rates(), load_published(FOLDER), imported=False)
     key = ("baseline", "class-conditional", "0")
     assert "DiT-XL/2" in every[key].published
-    assert not trained[key].published
+    assert trained[key].spared.seconds == 0
     spared = trained[key].time.seconds - every[key].time.seconds
     assert every[key].spared.seconds == pytest.approx(spared)
+    text = plan_scale(paper, "H200", throughput=FOLDER)
+    assert "trained; public weights could be imported: DiT-XL/2 at 256×256" in text
+    text = plan_scale(paper, "H200", throughput=FOLDER, import_published=True)
+    assert "imported: DiT-XL/2 at 256×256" in text
     others = [job for job in every.values() if job.stage == "baseline" and job.key != key]
     assert all(not job.published and job.time.seconds > 0 for job in others)
 
