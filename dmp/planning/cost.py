@@ -11,6 +11,7 @@ from dmp.planning import flops
 from dmp.planning.flops import Geometry, geometry
 from dmp.planning.rates import Rates, Time
 from dmp.planning.throughput import Published
+from dmp.running.launch import training_gpus
 from dmp.studies import Plan
 
 CLASSIFIER = "dataset-classifier"
@@ -37,20 +38,22 @@ NONE = Time()
 
 @dataclass(frozen=True)
 class Job:
-    """One stage of one run, or something that several runs share; it takes one GPU.
+    """One stage of one run, or something that several runs share.
 
     Attributes:
         key: stage and what it is of.
-        time: on the GPU.
+        time: on one GPU.
+        gpus: how many share it, each taking its part of the time.
         disk: bytes that stay.
         needs: keys of the jobs that have to be done before.
-        published: the name of the public weights that stand for this baseline, if any.
-        spared: the time of training that they spare.
+        published: the name of the public weights of this baseline, if there are any.
+        spared: the time of training that they spare, where they are imported.
 
     """
 
     key: Key
     time: Time
+    gpus: int = 1
     disk: int = 0
     needs: tuple[Key, ...] = ()
     published: str = ""
@@ -62,27 +65,31 @@ class Job:
         return self.key[0]
 
 
-def jobs(plan: Plan, rates: Rates, published: Iterable[Published] = ()) -> dict[Key, Job]:
+def jobs(
+    plan: Plan, rates: Rates, published: Iterable[Published] = (), imported: bool = True
+) -> dict[Key, Job]:
     """Return the jobs of all runs of a plan, each after those that it needs.
 
     Args:
         plan: the scale and its studies.
         rates: how fast the GPU is.
-        published: baselines that are imported and not trained.
+        published: baselines with public weights.
+        imported: whether those are imported, or trained all the same.
 
     Raises:
         DMPError: a dataset on disk whose number of images the scale does not say.
 
     """
     found: dict[Key, Job] = {}
+    public = list(published)
     for name, task in plan.scale.tasks.items():
         for job in _preparation(name, task, rates):
             found[job.key] = job
     for name, seed in plan.baselines():
-        job = _baseline(plan.pretraining(name, seed), rates, list(published))
+        job = _baseline(plan, plan.pretraining(name, seed), rates, public, imported)
         found[job.key] = job
     for run in plan.runs():
-        for job in _run(plan.run(*run), rates):
+        for job in _run(plan, plan.run(*run), rates):
             found[job.key] = job
     return found
 
@@ -122,6 +129,13 @@ def _split(task: TaskConfig) -> tuple[int, int]:
     return count - held_out, held_out
 
 
+def _losses(run: RunConfig, g: Geometry, models: int, rates: Rates) -> Time:
+    """Return the time of the denoising losses of held-out, or of as many training, images."""
+    evaluation = run.config.evaluation
+    images = min(*_split(run.config), evaluation.held_out_images)
+    return rates.evaluation(g, run.patch, images * evaluation.timesteps_per_image * models)
+
+
 def _pixels(task: TaskConfig) -> tuple[int, int]:
     """Return height (and width) and channels of an image, not of its latents."""
     pixels = task.data.model_copy(update={"latents": None})
@@ -149,7 +163,7 @@ def _preparation(name: str, task: TaskConfig, rates: Rates) -> Iterable[Job]:
         numbers = 2 * views * latents.channels * shape.size**2
         width = HALF if latents.dtype == "float16" else FLOAT
         time = rates.convolutions(flops.encode(_pixels(task)[0]) * views)
-        yield Job(_latents_key(task), time, numbers * width)
+        yield Job(_latents_key(task), time, disk=numbers * width)
     if task.evaluation.extractor.name == CLASSIFIER:
         size, channels = _pixels(task)
         macs = flops.classifier(size, channels, input_shape(task.data).classes)
@@ -165,10 +179,11 @@ def _preparation(name: str, task: TaskConfig, rates: Rates) -> Iterable[Job]:
             captions = CAPTIONS_PER_IMAGE * count
         macs = flops.text_encoder(task.text.hidden_size, task.text.layers)
         disk = captions * task.text.hidden_size * FLOAT
-        yield Job(("captions", name), rates.text(macs * captions), disk)
-    real = train if task.evaluation.reference == "train" else held_out
-    time, disk = _features(task, real, rates)
-    yield Job(("reference", name), time, disk, tuple(needs))
+        yield Job(("captions", name), rates.text(macs * captions), disk=disk)
+    real = {"train": train, "held-out": held_out, "all": count}[task.evaluation.reference]
+    time, _ = _features(task, 0 if task.evaluation.reference_file else real, rates)
+    _, disk = _features(task, min(real, task.evaluation.reference_features), rates)
+    yield Job(("reference", name), time, disk=disk, needs=tuple(needs))
 
 
 def _prepared(name: str, task: TaskConfig) -> tuple[Key, ...]:
@@ -192,25 +207,32 @@ def _samples(run: RunConfig, g: Geometry, count: int, rates: Rates) -> tuple[Tim
     return time, disk
 
 
-def _baseline(run: RunConfig, rates: Rates, published: list[Published]) -> Job:
+def _baseline(
+    plan: Plan, run: RunConfig, rates: Rates, published: list[Published], imported: bool
+) -> Job:
     task, g = run.config, geometry(run.config)
     config, weights = task.pretraining, flops.parameters(g) * FLOAT
     key = ("baseline", run.task, str(run.baseline_seed))
     needs = _prepared(run.task, task)
-    losses = rates.evaluation(g, None, _split(task)[1] * task.evaluation.timesteps_per_image)
+    losses = _losses(run, g, 1, rates)
     training = rates.training(g, None, config.iterations * config.batch_size)
     check, _ = _samples(run, g, config.convergence_samples, rates)
     training += check * config.convergence_checkpoints
-    for each in published:
-        same = each.data == task.data.name and each.label_rows == g.label_rows
-        if same and each.matches(g):
-            # There is one checkpoint, whose trend cannot be looked at.
-            return Job(key, losses, weights, needs, each.name, training)
+    same = (p for p in published if p.data == task.data.name and p.label_rows == g.label_rows)
+    name = next((p.name for p in same if p.matches(g)), "")
+    if name and imported:
+        # There is one checkpoint, whose trend cannot be looked at.
+        return Job(key, losses, 1, weights, needs, name, training)
     # The averaged weights; and the others with the averages and Adam's two moments.
-    return Job(key, training + losses, 5 * weights, needs)
+    return Job(key, training + losses, _gpus(plan, "pretrain", run), 5 * weights, needs, name)
 
 
-def _run(run: RunConfig, rates: Rates) -> Iterable[Job]:
+def _gpus(plan: Plan, stage: str, run: RunConfig) -> int:
+    # A scale that asks for no GPU uses the one that is there.
+    return max(1, training_gpus(plan.scale.execution.resources(stage), run.patch))
+
+
+def _run(plan: Plan, run: RunConfig, rates: Rates) -> Iterable[Job]:
     task, g = run.config, geometry(run.config)
     train, sample, evaluate = run_keys((run.task, run.variant, run.seed))
     baseline = ("baseline", run.task, str(run.baseline_seed))
@@ -224,16 +246,19 @@ def _run(run: RunConfig, rates: Rates) -> Iterable[Job]:
     time = Time()
     if trains:
         time = rates.training(g, run.patch, steps.iterations * steps.batch_size)
-    yield Job(train, time, copies * trains * FLOAT, (baseline,))
+    gpus = _gpus(plan, "train", run)
+    yield Job(train, time, gpus, copies * trains * FLOAT, (baseline,))
 
     time, disk = _samples(run, g, task.sampling.samples, rates)
     size, channels = _pixels(task)
     # All images of the last iteration are kept, of snapshots the features alone.
     disk = disk * (1 + snapshots) + task.sampling.samples * channels * size**2
-    yield Job(sample, time * (1 + snapshots), disk, (train,))
+    shards = plan.scale.execution.sampling_shards
+    yield Job(sample, time * (1 + snapshots), shards, disk, (train,))
 
-    # The last model is looked at on held-out and on as many training images.
-    passes = _split(task)[1] * task.evaluation.timesteps_per_image * (2 + snapshots)
+    # The last model is looked at on held-out and on training images.
+    time = _losses(run, g, 2 + snapshots, rates)
     if run.patch is not None and run.patch.gate != "none":
-        passes += 2 * task.evaluation.gate_timesteps * GATE_IMAGES
-    yield Job(evaluate, rates.evaluation(g, run.patch, passes), 0, (sample,))
+        passes = 2 * task.evaluation.gate_timesteps * GATE_IMAGES
+        time += rates.evaluation(g, run.patch, passes)
+    yield Job(evaluate, time, needs=(sample,))

@@ -31,7 +31,7 @@ def plan_scale(
     throughput: Path = THROUGHPUT,
     *,
     compiled: bool = False,
-    import_published: bool = True,
+    import_published: bool = False,
     csv: Path | None = None,
 ) -> str:
     """Return what a scale costs on a kind of GPU, and which tables to make first.
@@ -64,7 +64,7 @@ def plan_scale(
         if (file.gpu, file.precision, file.compiled) == (gpu, plan.scale.precision, compiled)
     }
     rates = Rates(kind, gpus.utilisation, plan.scale.precision, list(used.values()))
-    every = jobs(plan, rates, load_published(throughput) if import_published else ())
+    every = jobs(plan, rates, load_published(throughput), import_published)
     steps = order(plan, every, count, budget)
     if csv is not None:
         write_text(csv, _steps_frame(steps).to_csv(index=False, lineterminator="\n"))
@@ -128,8 +128,7 @@ def _heading(plan: Plan, every: dict[Key, Job], steps: list[Step], gpu: str, cou
         f"On {count} × {gpu}: {_hours(total(every, every))} GPU-hours "
         f"({origin(total(every, every))}), {number(disk(every, every) / GIGABYTE)} GB of disk, "
         f"{_span(low, high)} of wall time.\n"
-        f"Each job takes one GPU; the longest chain of jobs that wait for one another takes "
-        f"{_span(chain, chain)}."
+        f"The longest chain of jobs that wait for one another takes {_span(chain, chain)}."
     )
 
 
@@ -184,12 +183,17 @@ def _baselines(every: dict[Key, Job]) -> str:
     rows = []
     for key, job in every.items():
         if job.stage == "baseline":
-            how = f"imported: {job.published}; training it would take {_hours(job.spared)} h"
+            how = "trained"
+            if job.published and job.spared.seconds:
+                hours = _hours(job.spared)
+                how = f"imported: {job.published}; training it would take {hours} h"
+            elif job.published:
+                how = f"trained; public weights could be imported: {job.published}"
             rows.append(
                 {
                     "baseline": "/".join(("", *key[1:])).lstrip("/"),
                     "GPU-hours": _hours(job.time),
-                    "weights": how if job.published else "trained",
+                    "weights": how,
                 }
             )
     return _grid(pd.DataFrame(rows))
@@ -235,10 +239,11 @@ def _budget(steps: list[Step], every: dict[Key, Job], budget: float | None, coun
 
 def _limits() -> str:
     return (
-        "Not counted: loading of data, starting of jobs, statistics on the CPU, and the launches "
-        "of\nkernels, which small models mostly wait for: for those the computed times are far too "
-        "low.\nWall time is given from max(W / m, C) to W / m + (1 - 1 / m) C, where W is the sum "
-        "of all jobs,\nC the longest chain and m the number of GPUs."
+        "Not counted: loading of data, starting of jobs, statistics on the CPU, and the launches\n"
+        "of kernels, which small models mostly wait for: for those the computed times are far\n"
+        "too low. Wall time is given from max(W / m, C) to W / m + (1 - 1 / m) C, where W is the\n"
+        "sum of all jobs, C the longest chain and m the number of GPUs; those that share a job\n"
+        "are taken to share it evenly."
     )
 
 
@@ -248,6 +253,7 @@ def _jobs_frame(every: dict[Key, Job]) -> pd.DataFrame:
             "stage": job.stage,
             "of": "/".join(key[1:]),
             "gpu_seconds": job.time.seconds,
+            "gpus": job.gpus,
             "measured_seconds": job.time.measured,
             "disk_bytes": job.disk,
             "published": job.published,

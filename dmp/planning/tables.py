@@ -7,7 +7,7 @@ from dmp.planning.cost import Job, Key, run_keys
 from dmp.planning.rates import Time
 from dmp.studies import Plan
 
-CLAIMS = "claims"
+CLAIMS = "claims"  # the scope of that name
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,10 @@ def tables(plan: Plan, jobs: dict[Key, Job]) -> list[Table]:
     if plan.claims is not None:
         scopes[CLAIMS] = len(plan.claims.claims)
     for name, rows in scopes.items():
-        runs = _claimed_runs(plan) if name == CLAIMS else plan.runs(name)
+        runs = plan.runs(name)
         keys = [key for run in runs for key in run_keys(run)]
         found.append(Table(name, name in shown, rows, len(runs), closure(keys, jobs)))
     return sorted(found, key=lambda table: table.name)
-
-
-def _claimed_runs(plan: Plan) -> list[tuple[str, str, int]]:
-    """Return the runs that the claims themselves name."""
-    pairs = [] if plan.claims is None else plan.claims.runs()
-    return [(t, v, seed) for t, v in pairs if t in plan.scale.tasks for seed in plan.seeds]
 
 
 def judged(plan: Plan, done: Collection[Key]) -> int:
@@ -123,11 +117,12 @@ def disk(keys: Iterable[Key], jobs: dict[Key, Job]) -> int:
 
 
 def wall_time(keys: Collection[Key], jobs: dict[Key, Job], count: int) -> tuple[float, float]:
-    """Return bounds of the wall time of jobs on ``count`` GPUs, each job on one, in seconds.
+    """Return bounds of the wall time of jobs on ``count`` GPUs, in seconds.
 
-    With W the sum of all jobs and C the longest chain of jobs that wait for one another, no order
-    takes less than ``max(W / m, C)`` on m GPUs, and one that never leaves a GPU idle while a job
-    is ready takes at most ``W / m + (1 - 1 / m) C`` (Graham 1966).
+    A job that k GPUs share counts as k jobs with a k-th of its time. With W the sum of all jobs and
+    C the longest chain of jobs that wait for one another, no order takes less than
+    ``max(W / m, C)`` on m GPUs, and one that never leaves a GPU idle while a job is ready takes at
+    most ``W / m + (1 - 1 / m) C`` (Graham 1966).
     """
     work = total(keys, jobs).seconds
     chain = longest_chain(keys, jobs)
@@ -140,7 +135,7 @@ def longest_chain(keys: Collection[Key], jobs: dict[Key, Job]) -> float:
     # Jobs come after those that they need.
     for key in (key for key in jobs if key in keys):
         before = max((ends[need] for need in jobs[key].needs), default=0.0)
-        ends[key] = before + jobs[key].time.seconds
+        ends[key] = before + jobs[key].time.seconds / jobs[key].gpus
     return max(ends.values(), default=0.0)
 
 
