@@ -95,6 +95,61 @@ def check(scale: Scale = SCALE, ablations: Ablations = ABLATIONS, seeds: Seeds =
 
 
 @app.command()
+def plan(
+    gpu: Annotated[str, typer.Option(help="A kind of GPU in ablations/throughput/gpus.yaml.")],
+    gpus: Annotated[int, typer.Option(help="How many there are.", min=1)] = 1,
+    budget: Annotated[float | None, typer.Option(help="GPU-hours that may be spent.")] = None,
+    compiled: Annotated[bool, typer.Option(help="Count with compiled backbones.")] = False,
+    scale: Scale = "paper",
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+) -> None:
+    """Say what a scale costs, table by table: runs, GPU-hours, disk, wall time."""
+    loaded = _plan(scale, ablations, seeds)
+    from dmp.planning.report import plan_scale
+
+    published = any(t.pretraining.published for t in loaded.scale.tasks.values())
+    print(
+        plan_scale(
+            loaded,
+            gpu,
+            gpus,
+            budget,
+            ablations / "throughput",
+            compiled=compiled,
+            import_published=published,
+            csv=_layout(scale, results).root / "plan.csv",
+        )
+    )
+
+
+@app.command()
+def throughput(
+    gpu: Annotated[str, typer.Option(help="The kind in gpus.yaml; CPU on a CPU.")] = "CPU",
+    task: Annotated[list[str] | None, typer.Option(help="Of which tasks; all if left out.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Of training.", min=1)] = None,
+    compiled: Annotated[bool, typer.Option(help="With torch.compile.")] = False,
+    note: Annotated[str, typer.Option(help="For readers of the file.")] = "",
+    scale: Scale = "paper",
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+    data: Data = DATA,
+) -> None:
+    """Measure how fast a scale's backbones train and sample here, for `dmp plan`."""
+    context = _open(_plan(scale, ablations, seeds), results, "speed", data)
+    from dmp.stages.throughput import measure_throughput
+
+    folder = ablations / "throughput"
+    print(
+        measure_throughput(
+            context, gpu, task, batch_size=batch_size, compiled=compiled, note=note, folder=folder
+        )
+    )
+
+
+@app.command()
 def check_data(
     dataset: Annotated[str, typer.Argument(help="A dataset on disk, such as ffhq.")],
     workers: Annotated[int, typer.Option(help="Images that are looked at together.", min=1)] = 4,
@@ -106,10 +161,10 @@ def check_data(
 ) -> None:
     """Open and hash every image of a dataset, and say what is missing or damaged."""
     plan = _plan(scale, ablations, seeds)
-    config = plan.dataset(dataset)
+    config = plan.source(dataset)
     from dmp.stages.check_data import check_data as stage
 
-    stage(config.source, data, dataset, _layout(scale, results).manifest(dataset), workers)
+    stage(config, data, dataset, _layout(scale, results).manifest(dataset), workers)
 
 
 @app.command()
@@ -127,7 +182,7 @@ def latents(
     if part is not None and part > of:
         raise DMPError(f"--part {part} --of {of}: accepted are 1 to the number of parts")
     plan = _plan(scale, ablations, seeds)
-    plan.dataset(dataset)  # first: a wrong name should not wait for torch
+    plan.encoded(dataset)  # first: a wrong name should not wait for torch
     context = _open(plan, results, "check" if part is None else "latents", data)
     from dmp.stages.prepare import encode_latents, index_latents
 

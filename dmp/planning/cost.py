@@ -83,7 +83,7 @@ def jobs(
     found: dict[Key, Job] = {}
     public = list(published)
     for name, task in plan.scale.tasks.items():
-        for job in _preparation(name, task, rates):
+        for job in _preparation(name, task, rates, plan.scale.execution.latents_jobs):
             found[job.key] = job
     for name, seed in plan.baselines():
         job = _baseline(plan, plan.pretraining(name, seed), rates, public, imported)
@@ -153,7 +153,7 @@ def _features(task: TaskConfig, images: int, rates: Rates) -> tuple[Time, int]:
     return rates.convolutions(macs * images), images * width * FLOAT
 
 
-def _preparation(name: str, task: TaskConfig, rates: Rates) -> Iterable[Job]:
+def _preparation(name: str, task: TaskConfig, rates: Rates, latents_jobs: int) -> Iterable[Job]:
     count, (train, held_out) = images_of(task), _split(task)
     needs: list[Key] = []
     if task.data.latents is not None:
@@ -163,7 +163,7 @@ def _preparation(name: str, task: TaskConfig, rates: Rates) -> Iterable[Job]:
         numbers = 2 * views * latents.channels * shape.size**2
         width = HALF if latents.dtype == "float16" else FLOAT
         time = rates.convolutions(flops.encode(_pixels(task)[0]) * views)
-        yield Job(_latents_key(task), time, disk=numbers * width)
+        yield Job(_latents_key(task), time, latents_jobs, numbers * width)
     if task.evaluation.extractor.name == CLASSIFIER:
         size, channels = _pixels(task)
         macs = flops.classifier(size, channels, input_shape(task.data).classes)
@@ -251,8 +251,9 @@ def _run(plan: Plan, run: RunConfig, rates: Rates) -> Iterable[Job]:
 
     time, disk = _samples(run, g, task.sampling.samples, rates)
     size, channels = _pixels(task)
-    # All images of the last iteration are kept, of snapshots the features alone.
-    disk = disk * (1 + snapshots) + task.sampling.samples * channels * size**2
+    # Some images of the last iteration are kept, of snapshots the features alone.
+    kept = min(task.sampling.samples, plan.scale.execution.kept_samples)
+    disk = disk * (1 + snapshots) + kept * channels * size**2
     shards = plan.scale.execution.sampling_shards
     yield Job(sample, time * (1 + snapshots), shards, disk, (train,))
 

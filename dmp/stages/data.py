@@ -108,25 +108,27 @@ def open_latents(context: Context, data: DataConfig) -> LatentStore:
         DMPError: they have not been computed, or are damaged.
 
     """
-    return LatentStore(context.layout.latents(data.name))
+    assert data.latents is not None  # callers ask for data that has latents
+    return LatentStore(context.layout.latents(data.name), data.latents)
 
 
-def open_checked(context: Context, data: DataConfig) -> tuple[Source, str]:
-    """Open a dataset that has been checked; return it and its identity.
+def open_checked(context: Context, name: str) -> Source:
+    """Open a dataset that has been checked.
 
     Raises:
         DMPError: it has not been checked, is damaged, or has changed since.
 
     """
-    assert data.source is not None  # embedded datasets are not opened
-    manifest = load_manifest(context.layout.manifest(data.name), data.source, data.name)
-    source = open_source(data.source, context.data, data.name)
+    config = context.plan.source(name)
+    path = context.layout.manifest(name)
+    manifest = load_manifest(path, config, name)
+    source = open_source(config, context.data, name)
     if len(source) != manifest.images:
         raise DMPError(
-            f"dataset '{data.name}' had {manifest.images} images when it was checked, and has "
-            f"{len(source)} now; delete {context.layout.manifest(data.name)} and check it again"
+            f"dataset '{name}' had {manifest.images} images when it was checked, and has "
+            f"{len(source)} now; delete {path} and check it again"
         )
-    return source, manifest.content_sha256
+    return source
 
 
 def pixel_batches(source: Source, resolution: int, numbers: np.ndarray) -> Iterator[np.ndarray]:

@@ -1,38 +1,79 @@
 """Before any training: captions, the feature extractor, and what samples are compared with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
 from dmp.config import TaskConfig
 from dmp.data.autoencoder import Autoencoder
-from dmp.data.captions import encode, save_captions
+from dmp.data.captions import Captions, encode, save_captions
 from dmp.data.crop import center_crop
 from dmp.data.images import held_out_split, load_split
 from dmp.data.latents import Pixels as LatentPixels
 from dmp.data.latents import encode_shards, index_shards
 from dmp.data.registry import dataset_info
+from dmp.data.sources import evaluation_captions
+from dmp.data.sources.coco import EVALUATION_SIZE
+from dmp.data.text import TextStore
 from dmp.errors import DMPError
 from dmp.files import write_json
 from dmp.metrics import classifier
 from dmp.metrics.reference import gather_reference, read_published, save_reference
+from dmp.rng import generator
 from dmp.stages.common import Context, open_autoencoder, task_extractor
 from dmp.stages.data import open_checked, pixel_batches
+from dmp.stages.text import encode_text
 
 
 def encode_captions(context: Context, task: str) -> None:
     """Encode the captions of a task, once.
 
     Raises:
-        DMPError: the task is not conditioned on text.
+        DMPError: the task is not conditioned on text, or an image has no caption.
 
     """
     config = context.plan.scale.tasks[task]
-    phrases = dataset_info(config.data.name).phrases
-    if config.text is None or phrases is None:
+    if config.text is None:
         raise DMPError(f"task '{task}' has no captions: its conditioning is {config.conditioning}")
-    save_captions(context.layout.captions(task), encode(phrases(), config.text))
+    if config.data.source is None:
+        phrases = dataset_info(config.data.name).phrases
+        assert phrases is not None  # the plan has checked that
+        captions = encode(phrases(), config.text)
+    else:
+        captions = _captions_on_disk(context, task, config)
+    save_captions(context.layout.captions(task), captions)
+
+
+def _captions_on_disk(context: Context, task: str, config: TaskConfig) -> Captions:
+    """Encode the captions of a dataset's images, and of its split for evaluation."""
+    assert config.text is not None
+    assert config.text.name is not None
+    source = open_checked(context, config.data.name)
+    texts = [source.captions(index) for index in range(len(source))]
+    each = min(map(len, texts))
+    if not each:
+        lacking = source.name(next(i for i, captions in enumerate(texts) if not captions))
+        raise DMPError(f"{lacking} has no caption, and task '{task}' needs one of each image")
+    train, held_out = held_out_split(len(source), config.data.held_out)
+    if config.data.test is None:
+        asked = [_one_of(texts[row], row) for row in held_out.tolist()]
+    else:
+        test = open_checked(context, config.data.test_name)
+        asked = [c.text for c in evaluation_captions(test, min(EVALUATION_SIZE, len(test)))]
+    folder = context.layout.text(task)
+    every = [text for captions in texts for text in captions[:each]]
+    encode_text(folder, [*every, *asked], config.text.name, context.device)
+    store = TextStore(folder, config.text.name)
+    numbers = store.numbers(every).reshape(len(texts), each)
+    # In the store's order; its last caption is the empty one.
+    known = list(dict.fromkeys([*every, *asked]))
+    embeddings = store.pooled(np.arange(len(store)))
+    return Captions(embeddings, numbers[train], numbers[held_out], store.numbers(asked), known)
+
+
+def _one_of(captions: Sequence[str], row: int) -> str:
+    return captions[generator(0, "evaluation caption", row).integers(len(captions))]
 
 
 def train_extractor(context: Context, dataset: str) -> None:
@@ -51,10 +92,10 @@ def train_extractor(context: Context, dataset: str) -> None:
 
 def encode_latents(context: Context, dataset: str, part: int, of: int) -> None:
     """Encode one of ``of`` parts of a dataset's images, numbered from 1."""
-    pixels, autoencoder, layout = *_pixels(context, dataset), context.layout
     workers = context.plan.scale.execution.threads - 1
-    encode_shards(layout.latents(dataset), pixels, autoencoder, part - 1, of, workers)
-    write_json(layout.latents_part(dataset, part, of), {"part": part, "of": of})
+    folder = context.layout.latents(dataset)
+    encode_shards(folder, *_pixels(context, dataset), part - 1, of, workers)
+    write_json(context.layout.latents_part(dataset, part, of), {"part": part, "of": of})
 
 
 def index_latents(context: Context, dataset: str) -> None:
@@ -63,12 +104,11 @@ def index_latents(context: Context, dataset: str) -> None:
 
 
 def _pixels(context: Context, dataset: str) -> tuple[LatentPixels, Autoencoder]:
-    data = context.plan.dataset(dataset)
-    # Plan.dataset has no other datasets.
+    data = context.plan.encoded(dataset)
+    # Plan.encoded has no other datasets.
     assert data.source is not None
     assert data.latents is not None
-    source, _ = open_checked(context, data)
-    pixels = LatentPixels(source, data.source.resolution, center_crop)
+    pixels = LatentPixels(open_checked(context, dataset), data.source.resolution, center_crop)
     return pixels, open_autoencoder(data.latents, context.device)
 
 
@@ -104,9 +144,10 @@ def _real_images(context: Context, config: TaskConfig) -> Iterator[np.ndarray]:
         parts = {"train": [train], "held-out": [held_out], "all": [train, held_out]}
         yield from (part.images for part in parts[which])
         return
-    source, _ = open_checked(context, config.data)
+    source = open_checked(context, config.data.test_name if which == "test" else config.data.name)
     train, held_out = held_out_split(len(source), config.data.held_out)
-    rows = {"train": train, "held-out": held_out, "all": np.concatenate([train, held_out])}[which]
+    both = np.concatenate([train, held_out])
+    rows = {"train": train, "held-out": held_out, "all": both, "test": both}[which]
     title = f"real images of {config.data.name}"
     with tqdm(total=len(rows), desc=title, unit="image", mininterval=1) as progress:
         for batch in pixel_batches(source, config.data.source.resolution, rows):

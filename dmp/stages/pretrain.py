@@ -18,6 +18,7 @@ from dmp.running.processes import is_main_process
 from dmp.stages.common import Context, new_backbone, new_diffusion, task_extractor
 from dmp.stages.data import TaskData, task_data
 from dmp.stages.provenance import write_record
+from dmp.stages.published import import_baseline
 from dmp.stages.sample import draw
 from dmp.tensorfile import load_tensors, read_description, save_tensors
 from dmp.training import Objective, fit
@@ -51,6 +52,9 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     started = time.time()
     run = context.plan.pretraining(task, seed)
     config = run.config.pretraining
+    if config.published is not None:
+        import_baseline(context, task, seed)
+        return
     directory = context.layout.pretrained(task, seed)
     identity = context.plan.slice("pretraining", task, seed=seed)
     steps = [

@@ -26,7 +26,7 @@ from dmp.planning.throughput import (
 )
 from dmp.rng import torch_generator
 from dmp.stages.common import Context
-from dmp.stages.provenance import _commit
+from dmp.stages.provenance import commit_of_code
 from dmp.training import Objective
 
 WARM_UP, REPEATS = 5, 20
@@ -99,7 +99,7 @@ def measure_throughput(
             numbers |= {work: rate, f"{work}_memory": memory}
         sized = {field: getattr(g, field) for field in _SIZES}
         found[model] = Measurement(name=model, **sized, **numbers)
-    commit, dirty = _commit()
+    commit, dirty = commit_of_code()
     file = Throughput(
         gpu=gpu,
         device=_device(context.device),

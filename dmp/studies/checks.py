@@ -75,7 +75,7 @@ def check_datasets(scale: Scale, where: str) -> None:
     first: dict[str, tuple[str, TaskConfig]] = {}
     for name, task in scale.tasks.items():
         other, known = first.setdefault(task.data.name, (name, task))
-        for key in ("source", "latents"):
+        for key in ("source", "test", "latents"):
             if getattr(known.data, key) != getattr(task.data, key):
                 raise DMPError(
                     f"{where}: tasks.{name}.data.{key} is not that of task '{other}', which has a "

@@ -7,6 +7,7 @@ from dmp.claims.schema import Claims, load_claims
 from dmp.config import (
     DataConfig,
     RunConfig,
+    SourceConfig,
     TaskConfig,
     TrainingConfig,
     Variant,
@@ -174,14 +175,23 @@ class Plan:
         run = self.run(task, variant, seed)
         return run.training_hash if stage == "training" else run.hash
 
-    def dataset(self, name: str) -> DataConfig:
+    def sources(self) -> dict[str, SourceConfig]:
+        """Return the datasets that lie on disk, by name; a split for evaluation is one itself."""
+        found = {}
+        for data in (task.data for task in self.scale.tasks.values()):
+            for name, source in ((data.name, data.source), (data.test_name, data.test)):
+                if source is not None:
+                    found[name] = source
+        return found
+
+    def source(self, name: str) -> SourceConfig:
         """Return a dataset that lies on disk.
 
         Raises:
             DMPError: no task of the scale has it.
 
         """
-        found = {t.data.name: t.data for t in self.scale.tasks.values() if t.data.source}
+        found = self.sources()
         if name not in found:
             raise DMPError(
                 f"no task of scale '{self.name}' has a dataset '{name}' on disk: "
@@ -189,14 +199,29 @@ class Plan:
             )
         return found[name]
 
+    def encoded(self, name: str) -> DataConfig:
+        """Return a dataset that has latents.
+
+        Raises:
+            DMPError: no task of the scale has it.
+
+        """
+        found = {t.data.name: t.data for t in self.scale.tasks.values() if t.data.latents}
+        if name not in found:
+            raise DMPError(
+                f"no task of scale '{self.name}' has latents of a dataset '{name}'"
+                + (f": {nearest(name, found)}" if found else "")
+            )
+        return found[name]
+
     def source_slice(self, dataset: str) -> str:
         """Return what the check of a dataset on disk depends on."""
-        return content_hash(self.dataset(dataset).source)
+        return content_hash(self.source(dataset))
 
     def latents_slice(self, dataset: str) -> str:
         """Return what the latents of a dataset depend on."""
-        data = self.dataset(dataset)
-        return content_hash([data.source.model_dump(), data.latents and data.latents.model_dump()])
+        data = self.encoded(dataset)
+        return content_hash([data.source, data.latents])
 
     def extractor_slice(self, dataset: str) -> str:
         """Return what the training of a dataset's own classifier depends on."""

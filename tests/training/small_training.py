@@ -10,6 +10,7 @@ from torch import nn
 from dmp.backbones import DiT
 from dmp.config import METHODS as VARIANTS
 from dmp.config import PatchConfig, TrainingConfig
+from dmp.data.examples import Pixels
 from dmp.data.registry import Images
 from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
@@ -37,7 +38,7 @@ def make_objective(config: PatchConfig | None, seed: int = 0) -> Objective:
 
 def make_stream() -> TrainingStream:
     images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
-    return TrainingStream(Images(images, np.zeros(40, np.int64)), 0, 1000, flip=False)
+    return TrainingStream(Pixels(Images(images, np.zeros(40, np.int64))), 0, 1000, flip=False)
 
 
 def state(objective: Objective) -> dict[str, torch.Tensor]:

@@ -99,23 +99,18 @@ def captions_of(wildcards):
     return [layout(wildcards.scale).captions(wildcards.task)] if text else []
 
 
-def data_on_disk(wildcards, kind):
-    """A task's dataset once checked, or its latents; nothing where it is embedded."""
-    data = plan(wildcards.scale).scale.tasks[wildcards.task].data
-    files = layout(wildcards.scale)
-    if data.source is None:
-        return []
-    return [
-        files.latents(data.name) / "index.json" if kind == "latents" else files.manifest(data.name)
-    ]
-
-
 def latents_of(wildcards):
-    return data_on_disk(wildcards, "latents")
+    data = plan(wildcards.scale).scale.tasks[wildcards.task].data
+    return (
+        [] if data.latents is None else [layout(wildcards.scale).latents(data.name) / "index.json"]
+    )
 
 
-def manifest_of(wildcards):
-    return data_on_disk(wildcards, "manifest")
+def manifests_of(wildcards):
+    """What was found of a task's datasets, where they lie on disk."""
+    data = plan(wildcards.scale).scale.tasks[wildcards.task].data
+    names = [(data.name, data.source), (data.test_name, data.test)]
+    return [layout(wildcards.scale).manifest(name) for name, source in names if source is not None]
 
 
 def latents_parts(wildcards):

@@ -25,7 +25,7 @@ rule extractor:
 rule reference:
     input:
         extractor_weights,
-        manifest_of,
+        manifests_of,
     output:
         FILES.reference("{task}"),
     log:
@@ -46,7 +46,7 @@ rule reference:
 
 rule captions:
     input:
-        manifest_of,
+        manifests_of,
     output:
         FILES.captions("{task}"),
     log:

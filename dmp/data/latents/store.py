@@ -127,18 +127,27 @@ class LatentImages:
     Args:
         store: the latents of all images.
         rows: ``(n,)`` int64, numbers of the images that these are; all of them if left out.
+        labels: ``(n,)`` int64, what the backbone is told of them; their classes if left out.
 
     Attributes:
         shape: (C, h, w).
         labels: ``(n,)`` int64.
+        noisy: True, since each example is drawn from its image's posterior.
 
     """
 
-    def __init__(self, store: LatentStore, rows: np.ndarray | None = None) -> None:
+    noisy = True
+
+    def __init__(
+        self,
+        store: LatentStore,
+        rows: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
+    ) -> None:
         self._store = store
         self._rows = np.arange(len(store)) if rows is None else np.asarray(rows, np.int64)
         self.shape = store.shape
-        self.labels = store.labels[self._rows]
+        self.labels = store.labels[self._rows] if labels is None else labels
 
     def __len__(self) -> int:
         return len(self._rows)
