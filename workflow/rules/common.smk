@@ -63,29 +63,34 @@ def threads_of(wildcards):
     return plan(wildcards.scale).scale.execution.threads
 
 
+@functools.cache
+def needed_by(stage, scale, task=None, variant=None):
+    """What a job of a stage needs; a training that cannot be shared needs one GPU."""
+    needed = plan(scale).scale.execution.resources(stage)
+    if stage != "train":
+        return needed
+    patch = plan(scale).run(task, variant, plan(scale).seeds[0]).patch
+    return needed.model_copy(update={"gpus": training_gpus(needed, patch)})
+
+
 def needs(stage, scale=None):
     """What a job of a stage asks for: GPUs, memory and minutes, by its scale.
 
     A training that runs out of time goes on in the next try; anything else gets more.
     """
 
-    def of(key, wildcards, attempt):
-        name = wildcards.scale if scale is None else scale
-        needed = plan(name).scale.execution.resources(stage)
-        gpus = needed.gpus
-        if stage == "train":
-            run = plan(name).run(wildcards.task, wildcards.variant, int(wildcards.seed))
-            gpus = training_gpus(needed, run.patch)
-        grown = 1 if stage in TRAINING else attempt
-        return {
-            "gpu": gpus,
+    def asked(key, wildcards, attempt):
+        names = (getattr(wildcards, name, None) for name in ("task", "variant"))
+        needed = needed_by(stage, scale or wildcards.scale, *names)
+        if key == "gpu":
+            return needed.gpus
+        if key == "gpu_share":
             # Percent of one GPU: what jobs on one machine are counted with.
-            "gpu_share": min(gpus, 1) * needed.gpu_share if gpus < 2 else 100 * gpus,
-            "mem_mb": needed.mem_mb * grown,
-            "runtime": needed.runtime * grown,
-        }[key]
+            return needed.gpu_share * needed.gpus if needed.gpus < 2 else 100 * needed.gpus
+        return getattr(needed, key) * (1 if stage in TRAINING else attempt)
 
-    return {key: functools.partial(of, key) for key in ("gpu", "gpu_share", "mem_mb", "runtime")}
+    keys = ("gpu", "gpu_share", "mem_mb", "runtime")
+    return {key: functools.partial(asked, key) for key in keys}
 
 
 def extractor_weights(wildcards):
