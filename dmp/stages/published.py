@@ -1,5 +1,6 @@
 """A baseline that others have trained and published, in place of one that is trained here."""
 
+import shutil
 import time
 
 import torch
@@ -51,6 +52,8 @@ def import_baseline(context: Context, task: str, seed: int) -> None:
         context.device,
     )
     directory = context.layout.pretrained(task, seed)
+    # The log of an earlier training would be taken for this one's.
+    shutil.rmtree(directory, ignore_errors=True)
     identity = context.plan.slice("pretraining", task, seed=seed)
     write_record(directory, run, context.device, started)
     write_json(

@@ -1,12 +1,11 @@
 """The stage of latents: jobs, then one index; memory does not grow with the number of images."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from dmp.stages.latents import encode_latents, index_latents
 from PIL import Image
 from tiny_models import write_autoencoder
 
@@ -14,7 +13,6 @@ from dmp.config import LatentsConfig
 from dmp.data.latents import LatentStore
 from dmp.data.sources.base import Source
 from dmp.errors import DMPError
-from dmp.stages.latents import encode_latents, index_latents
 
 EDGE = 16
 

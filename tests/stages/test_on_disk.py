@@ -1,4 +1,4 @@
-"""The paper's path on small data in the real formats: checked, encoded, trained, sampled, judged."""
+"""The paper's path on small data in real formats: checked, encoded, trained, sampled, judged."""
 
 import shutil
 import sys
