@@ -184,12 +184,12 @@ def latents(
     plan = _plan(scale, ablations, seeds)
     plan.encoded(dataset)  # first: a wrong name should not wait for torch
     context = _open(plan, results, "check" if part is None else "latents", data)
-    from dmp.stages.prepare import encode_latents, index_latents
+    from dmp.stages.prepare import encode_part, verify_parts
 
     if part is None:
-        index_latents(context, dataset)
+        verify_parts(context, dataset)
     else:
-        encode_latents(context, dataset, part, of)
+        encode_part(context, dataset, part, of)
 
 
 @app.command()

@@ -1,19 +1,17 @@
 """Before any training: captions, the feature extractor, and what samples are compared with."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from dmp.config import TaskConfig
-from dmp.data.autoencoder import Autoencoder
+from dmp.config import LatentsConfig, TaskConfig
 from dmp.data.captions import Captions, encode, save_captions
 from dmp.data.crop import center_crop
 from dmp.data.images import held_out_split, load_split
-from dmp.data.latents import Pixels as LatentPixels
-from dmp.data.latents import encode_shards, index_shards
 from dmp.data.registry import dataset_info
-from dmp.data.sources import evaluation_captions
+from dmp.data.sources import Source, evaluation_captions
 from dmp.data.sources.coco import EVALUATION_SIZE
 from dmp.data.text import TextStore
 from dmp.errors import DMPError
@@ -21,8 +19,9 @@ from dmp.files import write_json
 from dmp.metrics import classifier
 from dmp.metrics.reference import gather_reference, read_published, save_reference
 from dmp.rng import generator
-from dmp.stages.common import Context, open_autoencoder, task_extractor
+from dmp.stages.common import Context, task_extractor
 from dmp.stages.data import open_checked, pixel_batches
+from dmp.stages.latents import Crop, encode_latents, index_latents
 from dmp.stages.text import encode_text
 
 
@@ -90,26 +89,28 @@ def train_extractor(context: Context, dataset: str) -> None:
     classifier.save_classifier(context.layout.extractor(dataset), model, description)
 
 
-def encode_latents(context: Context, dataset: str, part: int, of: int) -> None:
+def encode_part(context: Context, dataset: str, part: int, of: int) -> None:
     """Encode one of ``of`` parts of a dataset's images, numbered from 1."""
     workers = context.plan.scale.execution.threads - 1
-    folder = context.layout.latents(dataset)
-    encode_shards(folder, *_pixels(context, dataset), part - 1, of, workers)
+    images = _images(context, dataset)
+    encode_latents(*images, context.device, part - 1, of, workers)
     write_json(context.layout.latents_part(dataset, part, of), {"part": part, "of": of})
 
 
-def index_latents(context: Context, dataset: str) -> None:
+def verify_parts(context: Context, dataset: str) -> None:
     """Verify a dataset's latents, and write the index that makes them readable."""
-    index_shards(context.layout.latents(dataset), *_pixels(context, dataset))
+    index_latents(*_images(context, dataset))
 
 
-def _pixels(context: Context, dataset: str) -> tuple[LatentPixels, Autoencoder]:
+def _images(context: Context, dataset: str) -> tuple[Path, Source, int, Crop, LatentsConfig]:
+    """Return where a dataset's latents go, and what they are made of."""
     data = context.plan.encoded(dataset)
     # Plan.encoded has no other datasets.
     assert data.source is not None
     assert data.latents is not None
-    pixels = LatentPixels(open_checked(context, dataset), data.source.resolution, center_crop)
-    return pixels, open_autoencoder(data.latents, context.device)
+    source = open_checked(context, dataset)
+    folder = context.layout.latents(dataset)
+    return folder, source, data.source.resolution, center_crop, data.latents
 
 
 def make_reference(context: Context, task: str) -> None:

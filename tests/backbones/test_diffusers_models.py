@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from tiny_models import MODELS, SD15, T, call, randomise, tiny_dit, tiny_pixart, tiny_unet
+from small_models import MODELS, SD15, T, call, randomise, tiny_dit, tiny_pixart, tiny_unet
 from torch import nn
 
 from dmp.config import PatchConfig

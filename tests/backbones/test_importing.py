@@ -5,8 +5,8 @@ import os
 
 import pytest
 import torch
+from small_models import tiny_dit
 from test_dit import initialised, make_dit, make_inputs, randomised, xl2_checkpoint
-from tiny_models import tiny_dit
 from torch import nn
 
 from dmp.backbones import DiT, dit, load_diffusers_dit, load_public_dit

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny_models import randomise, tiny_pipeline
+from small_models import randomise, tiny_pipeline
 
 from dmp.backbones import load_patch
 from dmp.config import PatchConfig

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from small_models import call, randomise, tiny_pixart, tiny_unet
 from test_diffusers_models import inputs_of
 from timm.layers import resample_abs_pos_embed
-from tiny_models import call, randomise, tiny_pixart, tiny_unet
 
 from dmp.config import PatchConfig
 from dmp.errors import DMPError

@@ -18,7 +18,7 @@ from dmp.files import read_json
 from dmp.stages.check_data import check_data
 from dmp.stages.common import Context, new_backbone, open_autoencoder, pretrained_backbone
 from dmp.stages.data import open_checked, task_data
-from dmp.stages.prepare import encode_captions, encode_latents, index_latents, make_reference
+from dmp.stages.prepare import encode_captions, encode_part, make_reference, verify_parts
 from dmp.stages.pretrain import pretrain
 from dmp.stages.run import complete_run
 from dmp.studies import load_plan
@@ -51,8 +51,8 @@ def prepared(tmp_path_factory) -> Context:
         check_data(source, context.data, name, context.layout.manifest(name), 2)
     for name in ("ffhq", "imagenet", "coco"):
         for part in (1, 2):
-            encode_latents(context, name, part, 2)
-        index_latents(context, name)
+            encode_part(context, name, part, 2)
+        verify_parts(context, name)
     encode_captions(context, "text-conditional")
     return context
 
