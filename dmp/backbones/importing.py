@@ -191,11 +191,12 @@ def _load(model: DiT, tensors: dict[str, Tensor], path: Path) -> None:
         DMPError: naming the file, the key, both shapes, and what the file seems to hold.
 
     """
-    expected = model.state_dict()
-    sizes = f"this file holds {_size(tensors)}, the model is {_size(expected)}"
     for name, value in tensors.items():
         if not isinstance(value, Tensor):
             raise DMPError(f"{path}: '{name}' is a {type(value).__name__}; a tensor is needed")
+    expected = model.state_dict()
+    sizes = f"this file holds {_size(tensors)}, the model is {_size(expected)}"
+    for name, value in tensors.items():
         if name in expected and value.shape != expected[name].shape:
             raise DMPError(
                 f"{path}: '{name}' has shape {tuple(value.shape)}, the model's has "
@@ -220,7 +221,7 @@ def _size(tensors: Mapping[str, Tensor]) -> str:
     try:
         width, channels, patch_size = tensors["x_embedder.proj.weight"].shape[:3]
         labels = len(tensors["y_embedder.embedding_table.weight"])
-    except (KeyError, ValueError, AttributeError):
+    except (KeyError, ValueError):
         return "no DiT with labels"
     found = (re.match(r"blocks\.(\d+)\.", str(name)) for name in tensors)
     depth = 1 + max((int(block[1]) for block in found if block), default=-1)

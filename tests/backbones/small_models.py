@@ -102,7 +102,8 @@ def _vae() -> AutoencoderKL:
 
 def tiny_pipeline(kind: str) -> tuple[DiffusionPipeline, nn.Module, Callable[[], np.ndarray]]:
     """Return a new pipeline, its model, and what samples two images with guidance in two steps."""
-    scheduler, common = DDIMScheduler(), {"num_inference_steps": 2, "output_type": "np"}
+    scheduler = DDIMScheduler(steps_offset=1, clip_sample=False)
+    common = {"num_inference_steps": 2, "output_type": "np"}
     if kind == "dit":
         model = tiny_dit()
         pipe = DiTPipeline(model, _vae(), scheduler)
