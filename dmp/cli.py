@@ -56,14 +56,16 @@ def _plan(scale: str, ablations: Path, seeds: int | None) -> "Plan":
 
 def _open(plan: "Plan", results: Path, stage: str, data: Path) -> "Context":
     """Prepare this process, once it holds the GPU that the stage needs."""
-    from dmp.running.lease import hold_gpus
+    from dmp.running.lease import check_device, hold_gpus
 
     needed = plan.scale.execution.resources(stage)
     if stage not in ("pretrain", "train"):  # these hold theirs already: see _shared
         hold_gpus(needed.gpus, needed.gpu_share)
     from dmp.stages.common import Context
 
-    return Context.open(plan, results, data)
+    context = Context.open(plan, results, data)
+    check_device(needed.gpus, context.device)
+    return context
 
 
 def _shared(plan: "Plan", stage: str, run: "RunConfig", processes: int | None) -> bool:

@@ -171,3 +171,13 @@ def test_nothing_is_leased_where_there_is_nothing_to_choose(tmp_path, gpus, envi
     with leased_gpus(gpus, 100, environment, tmp_path / "locks"):
         assert environment == before
     assert not (tmp_path / "locks").exists()
+
+
+def test_gpu_that_torch_cannot_use_is_an_error_and_no_slow_run(monkeypatch):
+    monkeypatch.setenv(lease.VISIBLE, "GPU-x")
+    with pytest.raises(DMPError, match="but torch cannot use it"):
+        lease.check_device(1, "cpu")
+    lease.check_device(1, "cuda")
+    lease.check_device(0, "cpu")
+    monkeypatch.setenv(lease.VISIBLE, "")
+    lease.check_device(1, "cpu")

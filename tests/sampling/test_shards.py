@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from dmp.errors import DMPError
 from dmp.rng import torch_generator
 from dmp.sampling.shards import Shard
-from dmp.stages.common import Context, new_backbone, save_diverged, task_data
+from dmp.stages.common import Context, new_backbone, save_diverged
+from dmp.stages.data import task_data
 from dmp.stages.prepare import train_extractor
 from dmp.stages.run import train_run
 from dmp.stages.sample import join_shards, sample_run

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import torch
-from small_training import CONFIG, METHODS, make_objective, make_stream
+from small_training import CONFIG, SHARED, make_objective, make_stream
 
 from dmp.running.processes import leave_group
 from dmp.running.signals import PreemptedError
@@ -14,7 +14,7 @@ from dmp.training import Objective, fit
 
 
 def train(directory: Path, method: str, ema_decay: float | None) -> None:
-    objective = make_objective(METHODS[method])
+    objective = make_objective(SHARED[method])
     try:
         fit(
             objective,
@@ -48,7 +48,7 @@ def stop_second_process_once() -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
-    for name in METHODS:
+    for name in SHARED:
         train(folder / name, name, 0.9 if name == "fine-tuning" else None)
     stop_second_process_once()
     for _ in range(2):

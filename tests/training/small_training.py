@@ -26,6 +26,9 @@ METHODS = {
     "dmp": PatchConfig(),
 }
 
+# Its prompts get no gradient.
+SHARED = {**METHODS, "attention-literal": PatchConfig(gate="attention-literal")}
+
 
 def make_objective(config: PatchConfig | None, seed: int = 0) -> Objective:
     backbone = DiT(8, 4, 1, hidden_size=16, depth=2, num_heads=2)
