@@ -40,6 +40,7 @@ class Patch(nn.Module):
         noise: ``(B, L, K)``, standard normal, for a gate with noise; whoever trains sets it before
             each forward pass, so that it can be a function of the example alone. Blocks with fewer
             prompts than others use the first of it.
+        noise_shape: ``(L, K)``, K being the largest of all blocks.
 
     """
 
