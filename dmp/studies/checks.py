@@ -1,6 +1,6 @@
 """What a schema cannot say: does every name exist, and can every cell be built?"""
 
-from dmp.config import TaskConfig, Variant, nearest
+from dmp.config import PatchConfig, TaskConfig, Variant, nearest
 from dmp.data.shape import has_captions, input_shape
 from dmp.errors import DMPError
 from dmp.studies.schema import Comparison, Scale
@@ -99,7 +99,20 @@ def resolve_variant(text: str, task: str, scale: Scale, where: str) -> Variant:
             variant.patch.blocks(scale.tasks[task].backbone.depth)
         except ValueError as error:
             raise DMPError(f"{where}: variant '{text}' of task '{task}': {error}") from error
+        _fits_a_dit(variant.patch, f"{where}: variant '{text}' of task '{task}'")
     return variant
+
+
+def _fits_a_dit(patch: PatchConfig, where: str) -> None:
+    """Refuse what only other backbones know, or what would give a run a second name."""
+    if patch.placement != "transformer-blocks":
+        raise DMPError(
+            f"{where}: placement = {patch.placement} is for U-Nets; a DiT has transformer-blocks"
+        )
+    if patch.resize != "none" and patch.grid == "tokens":
+        raise DMPError(
+            f"{where}: resize = {patch.resize} changes nothing at one resolution; give grid as well"
+        )
 
 
 def resolve_comparisons(

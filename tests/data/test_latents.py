@@ -102,8 +102,9 @@ def test_cache_holds_what_diffusers_encodes_of_image_and_mirror(finished, config
     for mirrored in (False, True):
         oracle = model.encode(to_model(images.flip(-1) if mirrored else images)).latent_dist
         mean, logvar = store.posterior(np.arange(3), np.full(3, mirrored))
-        assert torch.equal(mean, oracle.mean)
-        assert torch.equal(logvar, oracle.logvar)
+        # The number of threads may move the last bits.
+        torch.testing.assert_close(mean, oracle.mean, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(logvar, oracle.logvar, rtol=1e-5, atol=1e-5)
 
 
 def test_rows_come_in_the_order_asked_for_across_shards(finished, config):
