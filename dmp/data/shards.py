@@ -19,7 +19,7 @@ import numpy as np
 from dmp.errors import DMPError
 from dmp.files import atomic_path, read_json, write_json
 
-_CHUNK = 1 << 24  # bytes that verifying holds in memory; a multiple of every item size
+_CHUNK = 1 << 20  # bytes that verifying reads at once; a multiple of every item size
 
 
 class Row(NamedTuple):

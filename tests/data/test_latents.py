@@ -98,7 +98,8 @@ def test_cache_holds_what_diffusers_encodes_of_image_and_mirror(finished, config
     # Frozen as here: torch takes other kernels, which round otherwise, for weights that train.
     model = AutoencoderKL.from_pretrained(config.autoencoder).requires_grad_(False)
     store = LatentStore(finished, config)
-    images = torch.from_numpy(np.stack([PIXELS[i] for i in range(3)]))  # the first batch
+    first = np.ascontiguousarray(np.stack([PIXELS[i] for i in range(3)]))  # the first batch
+    images = torch.from_numpy(first)
     for mirrored in (False, True):
         oracle = model.encode(to_model(images.flip(-1) if mirrored else images)).latent_dist
         mean, logvar = store.posterior(np.arange(3), np.full(3, mirrored))

@@ -1,5 +1,6 @@
 """The stage of latents: jobs, then one index; memory does not grow with the number of images."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 from tiny_models import write_autoencoder
 
 from dmp.config import LatentsConfig
-from dmp.data.latents import LatentStore
+from dmp.data.latents import LatentStore, Pixels, encode_shards, index_shards
 from dmp.data.sources.base import Source
 from dmp.errors import DMPError
 from dmp.stages.latents import encode_latents, index_latents
@@ -18,7 +19,7 @@ EDGE = 16
 
 
 class Grey(Source):
-    """Grey images, each of its own brightness, of any size."""
+    """Grey images, each of its own brightness, of several sizes."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -33,7 +34,7 @@ class Grey(Source):
         raise NotImplementedError
 
     def image(self, index: int) -> Image.Image:
-        return Image.new("RGB", (EDGE + index, EDGE), (index % 256,) * 3)
+        return Image.new("RGB", (64 + index % 5, 64), (index % 256,) * 3)
 
 
 def crop(image: Image.Image, resolution: int) -> np.ndarray:
@@ -69,15 +70,36 @@ def test_input_that_cannot_be_encoded_is_refused(config, tmp_path):
         encode_latents(tmp_path, Grey(5), 20, crop, config, "cpu")
 
 
-def cache_in_a_process(folder: Path, autoencoder: str, count: int) -> int:
-    """Cache ``count`` images in a process of its own and return its peak memory in bytes."""
-    code = (
-        "import resource, sys; from pathlib import Path; import torch; torch.set_num_threads(1)\n"
-        "from test_latents_stage import Grey, crop\n"
-        "from dmp.config import LatentsConfig\n"
-        "from dmp.stages.latents import encode_latents\n"
-        f"config = LatentsConfig(autoencoder={autoencoder!r}, shard_size=64, batch_size=8)\n"
-        f"encode_latents(Path({str(folder)!r}), Grey({count}), 128, crop, config, 'cpu')\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
-    )
-    return code
+def peak_of_caching(folder: Path, config: LatentsConfig, count: int) -> int:
+    """Return the most bytes held at once, NumPy's among them, while ``count`` images are cached."""
+
+    class Shrinking:
+        """Stands for an autoencoder, and allocates through NumPy, which tracemalloc sees."""
+
+        identity = "none"
+
+        def encode(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            small = pixels.numpy()[:, [0, 1, 2, 0], ::8, ::8].astype(np.float32)
+            return torch.from_numpy(small), torch.from_numpy(small.copy())
+
+    autoencoder = Shrinking()
+    autoencoder.config = config
+    pixels = Pixels(Grey(count), 64, crop)
+    tracemalloc.start()
+    try:
+        encode_shards(folder, pixels, autoencoder)
+        index_shards(folder, pixels, autoencoder)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shard_size", [32, 10_000])
+def test_memory_grows_neither_with_the_images_nor_with_a_shard(config, tmp_path, shard_size):
+    config = config.model_copy(update={"shard_size": shard_size, "batch_size": 8})
+    peak_of_caching(tmp_path / "warm", config, 32)  # imports and caches of the libraries
+    small = peak_of_caching(tmp_path / "small", config, 512)  # enough to fill every buffer
+    large = peak_of_caching(tmp_path / "large", config, 1024)
+    cached = sum(path.stat().st_size for path in (tmp_path / "large").glob("latents-*.npy"))
+    assert cached > 1024 * 2000, "what must not be held is large enough to be seen"
+    assert large - small < cached / 8
