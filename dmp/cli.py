@@ -40,7 +40,12 @@ Processes = Annotated[
     typer.Option(help="Processes that share each batch; one per GPU, if left out.", min=1),
 ]
 
+Data = Annotated[
+    Path, typer.Option(envvar="DMP_DATA", help="Folder of all datasets that are not embedded.")
+]
+
 SCALE, RESULTS, ABLATIONS = "digits", Path("results"), Path("ablations")
+DATA = Path("data")
 
 
 def _plan(scale: str, ablations: Path, seeds: int | None) -> "Plan":
@@ -49,16 +54,18 @@ def _plan(scale: str, ablations: Path, seeds: int | None) -> "Plan":
     return load_plan(scale, ablations, seeds)
 
 
-def _open(plan: "Plan", results: Path, stage: str) -> "Context":
+def _open(plan: "Plan", results: Path, stage: str, data: Path) -> "Context":
     """Prepare this process, once it holds the GPU that the stage needs."""
-    from dmp.running.lease import hold_gpus
+    from dmp.running.lease import check_device, hold_gpus
 
     needed = plan.scale.execution.resources(stage)
     if stage not in ("pretrain", "train"):  # these hold theirs already: see _shared
         hold_gpus(needed.gpus, needed.gpu_share)
     from dmp.stages.common import Context
 
-    return Context.open(plan, results)
+    context = Context.open(plan, results, data)
+    check_device(needed.gpus, context.device)
+    return context
 
 
 def _shared(plan: "Plan", stage: str, run: "RunConfig", processes: int | None) -> bool:
@@ -90,15 +97,114 @@ def check(scale: Scale = SCALE, ablations: Ablations = ABLATIONS, seeds: Seeds =
 
 
 @app.command()
+def plan(
+    gpu: Annotated[str, typer.Option(help="A kind of GPU in ablations/throughput/gpus.yaml.")],
+    gpus: Annotated[int, typer.Option(help="How many there are.", min=1)] = 1,
+    budget: Annotated[float | None, typer.Option(help="GPU-hours that may be spent.")] = None,
+    compiled: Annotated[bool, typer.Option(help="Count with compiled backbones.")] = False,
+    scale: Scale = "paper",
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+) -> None:
+    """Say what a scale costs, table by table: runs, GPU-hours, disk, wall time."""
+    loaded = _plan(scale, ablations, seeds)
+    from dmp.planning.report import plan_scale
+
+    published = any(t.pretraining.published for t in loaded.scale.tasks.values())
+    print(
+        plan_scale(
+            loaded,
+            gpu,
+            gpus,
+            budget,
+            ablations / "throughput",
+            compiled=compiled,
+            import_published=published,
+            csv=_layout(scale, results).root / "plan.csv",
+        )
+    )
+
+
+@app.command()
+def throughput(
+    gpu: Annotated[str, typer.Option(help="The kind in gpus.yaml; CPU on a CPU.")] = "CPU",
+    task: Annotated[list[str] | None, typer.Option(help="Of which tasks; all if left out.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Of training.", min=1)] = None,
+    compiled: Annotated[bool, typer.Option(help="With torch.compile.")] = False,
+    note: Annotated[str, typer.Option(help="For readers of the file.")] = "",
+    scale: Scale = "paper",
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+    data: Data = DATA,
+) -> None:
+    """Measure how fast a scale's backbones train and sample here, for `dmp plan`."""
+    context = _open(_plan(scale, ablations, seeds), results, "speed", data)
+    from dmp.stages.throughput import measure_throughput
+
+    folder = ablations / "throughput"
+    print(
+        measure_throughput(
+            context, gpu, task, batch_size=batch_size, compiled=compiled, note=note, folder=folder
+        )
+    )
+
+
+@app.command()
+def check_data(
+    dataset: Annotated[str, typer.Argument(help="A dataset on disk, such as ffhq.")],
+    workers: Annotated[int, typer.Option(help="Images that are looked at together.", min=1)] = 4,
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+    data: Data = DATA,
+) -> None:
+    """Open and hash every image of a dataset, and say what is missing or damaged."""
+    plan = _plan(scale, ablations, seeds)
+    config = plan.source(dataset)
+    from dmp.stages.check_data import check_data as stage
+
+    stage(config, data, dataset, _layout(scale, results).manifest(dataset), workers)
+
+
+@app.command()
+def latents(
+    dataset: Annotated[str, typer.Argument(help="A dataset on disk, such as ffhq.")],
+    part: Annotated[int | None, typer.Option(help="Encode this part alone, from 1.", min=1)] = None,
+    of: Annotated[int, typer.Option(help="How many parts.", min=1)] = 1,
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+    data: Data = DATA,
+) -> None:
+    """Encode a part of a dataset's images; without --part, verify that all are there."""
+    if part is not None and part > of:
+        raise DMPError(f"--part {part} --of {of}: accepted are 1 to the number of parts")
+    plan = _plan(scale, ablations, seeds)
+    plan.encoded(dataset)  # first: a wrong name should not wait for torch
+    context = _open(plan, results, "check" if part is None else "latents", data)
+    from dmp.stages.prepare import encode_part, verify_parts
+
+    if part is None:
+        verify_parts(context, dataset)
+    else:
+        encode_part(context, dataset, part, of)
+
+
+@app.command()
 def extractor(
     dataset: Annotated[str, typer.Argument(help="A dataset, such as digits.")],
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
+    data: Data = DATA,
 ) -> None:
     """Train the classifier whose features stand where Inception's stand at full scale."""
-    context = _open(_plan(scale, ablations, seeds), results, "extractor")
+    context = _open(_plan(scale, ablations, seeds), results, "extractor", data)
     from dmp.stages.prepare import train_extractor
 
     train_extractor(context, dataset)
@@ -111,9 +217,10 @@ def reference(
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
+    data: Data = DATA,
 ) -> None:
     """Extract the features of a task's real images."""
-    context = _open(_plan(scale, ablations, seeds), results, "reference")
+    context = _open(_plan(scale, ablations, seeds), results, "reference", data)
     from dmp.stages.prepare import make_reference
 
     make_reference(context, task)
@@ -126,9 +233,10 @@ def captions(
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
+    data: Data = DATA,
 ) -> None:
     """Encode the captions of a task that is conditioned on text."""
-    context = _open(_plan(scale, ablations, seeds), results, "captions")
+    context = _open(_plan(scale, ablations, seeds), results, "captions", data)
     from dmp.stages.prepare import encode_captions
 
     encode_captions(context, task)
@@ -142,13 +250,14 @@ def pretrain(
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
+    data: Data = DATA,
     processes: Processes = None,
 ) -> None:
     """Train a baseline until it has converged, and check that it has."""
     plan = _plan(scale, ablations, seeds)
     if _shared(plan, "pretrain", plan.pretraining(task, seed), processes):
         return
-    context = _open(plan, results, "pretrain")
+    context = _open(plan, results, "pretrain", data)
     from dmp.stages.pretrain import pretrain as stage
 
     stage(context, task, seed)
@@ -167,11 +276,12 @@ def run(
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
+    data: Data = DATA,
 ) -> None:
     """Train, sample and evaluate variants, for one seed or several, in one process."""
     plan = _plan(scale, ablations, seeds)
     resolved = [plan.run(task, name, each) for name in variant for each in seed]
-    context = _open(plan, results, "run")
+    context = _open(plan, results, "run", data)
     from dmp.stages.run import complete_run
 
     for each in resolved:
@@ -187,6 +297,7 @@ def train(
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
+    data: Data = DATA,
     processes: Processes = None,
 ) -> None:
     """Train one run, without sampling."""
@@ -194,8 +305,8 @@ def train(
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
     if _shared(plan, "train", resolved, processes):
         return
-    context = _open(plan, results, "train")
-    from dmp.stages.common import task_data
+    context = _open(plan, results, "train", data)
+    from dmp.stages.data import task_data
     from dmp.stages.run import train_run
 
     train_run(context, resolved, task_data(context, task, resolved.config))
@@ -210,6 +321,7 @@ def sample(
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
+    data: Data = DATA,
     shard: Annotated[int | None, typer.Option(help="Draw this part alone, from 1.", min=1)] = None,
     of: Annotated[
         int | None, typer.Option(help="How many parts; without --shard, join them.", min=1)
@@ -220,9 +332,9 @@ def sample(
         raise DMPError(f"--shard {shard} --of {of}: accepted are 1 to the number of parts")
     plan = _plan(scale, ablations, seeds)
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
-    context = _open(plan, results, "merge" if of and shard is None else "sample")
+    context = _open(plan, results, "merge" if of and shard is None else "sample", data)
     from dmp.sampling.shards import Shard
-    from dmp.stages.common import task_data
+    from dmp.stages.data import task_data
     from dmp.stages.sample import join_shards, sample_run
 
     if of is not None and shard is None:
@@ -241,12 +353,13 @@ def evaluate(
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
+    data: Data = DATA,
 ) -> None:
     """Compute the metrics of a sampled run."""
     plan = _plan(scale, ablations, seeds)
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
-    context = _open(plan, results, "evaluate")
-    from dmp.stages.common import task_data
+    context = _open(plan, results, "evaluate", data)
+    from dmp.stages.data import task_data
     from dmp.stages.evaluate import evaluate_run
 
     evaluate_run(context, resolved, task_data(context, task, resolved.config))
@@ -289,9 +402,10 @@ def speed(
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
+    data: Data = DATA,
 ) -> None:
     """Time training and sampling of the methods whose speed is claimed to be alike."""
-    context = _open(_plan(scale, ablations, seeds), results, "speed")
+    context = _open(_plan(scale, ablations, seeds), results, "speed", data)
     from dmp.stages.speed import measure_speed
 
     measure_speed(context)

@@ -23,6 +23,26 @@ class Layout:
         """Weights of the dataset's own classifier."""
         return self.root / "extractors" / f"{dataset}.safetensors"
 
+    def manifest(self, dataset: str) -> Path:
+        """What a dataset on disk was found to be."""
+        return self.root / "data" / dataset / "manifest.json"
+
+    def latents(self, dataset: str) -> Path:
+        """Folder of a dataset's latents."""
+        return self.root / "data" / dataset / "latents"
+
+    def latents_part(self, dataset: str, number: int | str, of: int | str) -> Path:
+        """Says that a part of the latents is there."""
+        return self.root / "data" / dataset / f"latents-{number}-of-{of}.json"
+
+    def text(self, task: str) -> Path:
+        """Folder of a task's captions as a pretrained encoder reads them."""
+        return self.root / "captions" / task
+
+    def second_reference(self, task: str) -> Path:
+        """As ``reference``, by the network of the second opinion."""
+        return self.root / "references" / f"{task}-second.npz"
+
     def reference(self, task: str) -> Path:
         """Features of the real images that a task's samples are compared with."""
         return self.root / "references" / f"{task}.npz"

@@ -1,6 +1,8 @@
-"""Diffusion backbones, and what each tells a patch of itself."""
+"""Diffusion backbones, what each tells a patch of itself, and weights from elsewhere."""
 
 from dmp.backbones import adapters  # noqa: F401  registers the patch points
 from dmp.backbones.dit import SIZES, DiT, Size, dit
+from dmp.backbones.importing import load_diffusers_dit, load_public_dit
+from dmp.backbones.pipelines import load_patch
 
-__all__ = ["SIZES", "DiT", "Size", "dit"]
+__all__ = ["SIZES", "DiT", "Size", "dit", "load_diffusers_dit", "load_patch", "load_public_dit"]

@@ -1,17 +1,32 @@
 """What each backbone says of itself, so that a patch can be attached to it."""
 
+from torch import Tensor, nn
+
 from dmp.backbones.dit import DiT
-from dmp.patching.points import PatchPoints, patch_points
+from dmp.patching.points import Block, PatchPoints, patch_points
 
 
 @patch_points.register
 def _(model: DiT) -> PatchPoints:
+    def arguments(x: Tensor, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return x, t
+
+    blocks = [Block(b, model.grid, model.hidden_size, attention=b.attn) for b in model.blocks]
     return PatchPoints(
-        blocks=list(model.blocks),
-        timestep_embedding=model.t_embedder,
-        num_tokens=model.num_tokens,
-        hidden_size=model.hidden_size,
+        placements={"transformer-blocks": blocks},
+        arguments=arguments,
+        embed_timesteps=model.t_embedder,
         condition_size=model.hidden_size,
+        timestep_embedding=model.t_embedder,
         condition_embedding=model.y_embedder,
-        attentions=[block.attn for block in model.blocks],
     )
+
+
+@patch_points.register
+def _(model: nn.Module) -> PatchPoints:
+    """Any other model: diffusers' take seconds to import, which jobs without them are spared."""
+    import dmp.backbones.diffusers_models  # noqa: F401  registers the patch points
+
+    adapter = patch_points.dispatch(type(model))
+    known = adapter is not patch_points.dispatch(nn.Module)
+    return adapter(model) if known else patch_points.dispatch(object)(model)

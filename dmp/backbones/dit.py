@@ -232,9 +232,12 @@ class DiT(nn.Module):
         for layer in (*zeroed, self.final_layer.adaLN_modulation[1], self.final_layer.linear):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+        self.pos_embed.copy_(self.positions())
+
+    def positions(self) -> Tensor:
+        """Return the sines and cosines of row and column: ``(N, D)``."""
         # base_size = grid makes positions whole numbers, as in the released checkpoints.
-        position = get_2d_sincos_pos_embed(self.hidden_size, self.grid, base_size=self.grid)
-        self.pos_embed.copy_(position)
+        return get_2d_sincos_pos_embed(self.hidden_size, self.grid, base_size=self.grid)
 
     def unpatchify(self, patches: Tensor) -> Tensor:
         """Rearrange ``(B, N, P·P·C)`` to ``(B, C, H, W)``."""

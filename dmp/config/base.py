@@ -32,9 +32,11 @@ def nearest(name: str, accepted: Iterable[str]) -> str:
 
 def content_hash(value: Any) -> str:
     """Return the first 12 hex digits of the SHA-256 of ``value`` as canonical JSON."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+    def plain(model: BaseModel) -> Any:
+        return model.model_dump(mode="json")
+
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=plain)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -18,6 +18,8 @@ _NEEDS = {
     "prompts": ("position", ("prepend",)),
     "prepended": ("position", ("prepend",)),
     "masked_start": ("position", ("prepend",)),
+    "grid": ("resize", ("nearest", "bilinear", "bicubic")),
+    "resize": ("position", ("add",)),
 }
 # Options of the gate; without a gate they mean nothing.
 _OF_GATE = (
@@ -58,7 +60,17 @@ class PatchConfig(Strict):
             blocks, each adding its own.
         masked_start: whether attention to prepended prompts is faded in from zero by a learned
             scalar per block, so that they start as a no-op; otherwise zeros dilute attention.
-        depth: how many blocks, counted from the input, get prompts; ``half`` is rounded down.
+        depth: how many blocks, counted in the order of execution, get prompts; ``half`` is rounded
+            down.
+        placement: where prompts enter a U-Net, which the paper does not say; both are inferred.
+            ``transformer-blocks``: each transformer block's tokens, as in other backbones;
+            ``stage-inputs``: the feature maps that enter the down, middle and up stages.
+        grid: edge of the grid that prompts stand on; ``tokens`` is the grid of the block's own
+            tokens. With fewer prompts than tokens, each serves a part of the image.
+        resize: how prompts on one grid are brought to a grid of tokens that is another, because
+            of ``grid`` or because the image's resolution is not that of training: ``nearest`` in
+            blocks of tokens, ``bilinear``, or ``bicubic`` as position embeddings; ``none`` makes
+            another resolution an error.
         condition: the gate sees the timestep embedding, or that plus the condition's.
         gate_timestep: ``true``, or a fixed permutation of the timesteps, in training and sampling
             (``permuted``) or after training only (``permuted-in-sampling``): a control.
@@ -92,6 +104,9 @@ class PatchConfig(Strict):
     prepended: Literal["overwritten", "carried"] = "overwritten"
     masked_start: bool = False
     depth: PositiveInt | Literal["half", "all"] = "all"
+    placement: Literal["transformer-blocks", "stage-inputs"] = "transformer-blocks"
+    grid: PositiveInt | Literal["tokens"] = "tokens"
+    resize: Literal["none", "nearest", "bilinear", "bicubic"] = "none"
     condition: Literal["t", "t+c"] = "t"
     gate_timestep: Literal["true", "permuted", "permuted-in-sampling"] = "true"
     gate_noise: bool = False
@@ -160,6 +175,9 @@ class PatchConfig(Strict):
                                      f"not {getattr(self, other)}")  # fmt: skip
         if self.mixture == "pool" and self.gate != "linear":
             raise ValueError(f"mixture = pool is defined for gate = linear, not {self.gate}")
+        if self.mixture == "pool" and self.resize != "none":
+            raise ValueError("resize has no effect with mixture = pool, where a token mixes all "
+                             "prompts wherever they stand")  # fmt: skip
         if self.gate == "constant" and (self.condition != "t" or self.gate_timestep != "true"):
             raise ValueError("a constant gate sees neither timestep nor condition")
 
@@ -183,11 +201,17 @@ class PatchConfig(Strict):
 
     def count(self, tokens: int) -> int:
         """Return K, how many prompts a block has, for ``tokens`` tokens."""
+        if self.grid != "tokens":
+            return self.grid**2
         if self.prompts == "tokens":
             return tokens
         if isinstance(self.prompts, float):
             return max(1, round(self.prompts * tokens))
         return self.prompts
+
+    def edge(self, grid: int) -> int:
+        """Return the edge of the prompts' grid, for a block with a grid of tokens of this edge."""
+        return grid if self.grid == "tokens" else self.grid
 
     @property
     def starts_as_no_op(self) -> bool:

@@ -25,6 +25,8 @@ class DataConfig(Strict):
         name: a dataset that is embedded, or the name of the one that ``source`` describes.
         held_out: share of images that no training sees.
         source: where the images lie; None for an embedded dataset.
+        test: a split that the dataset has for evaluation, such as val2014 of MS-COCO: samples are
+            drawn for its captions, and may be compared with its images.
         latents: if given, the backbone works on these in place of pixels.
 
     """
@@ -32,14 +34,22 @@ class DataConfig(Strict):
     name: str
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
     source: SourceConfig | None = None
+    test: SourceConfig | None = None
     latents: LatentsConfig | None = None
+
+    @property
+    def test_name(self) -> str:
+        """What the split for evaluation is called, as a dataset."""
+        return f"{self.name}-test"
 
     @model_validator(mode="after")
     def _latents_are_of_a_source(self) -> Self:
-        if self.latents is None:
+        if self.latents is None or self.source is None:
+            if self.latents is not self.source:
+                raise ValueError("source and latents: one needs the other")
+            if self.test is not None:
+                raise ValueError("test: only a dataset with a source has such a split")
             return self
-        if self.source is None:
-            raise ValueError("latents: only the images of a source have latents")
         if self.source.resolution % self.latents.factor:
             raise ValueError(
                 f"source.resolution = {self.source.resolution} is not a multiple of "
@@ -77,6 +87,12 @@ class TextConfig(Strict):
     hidden_size: PositiveInt = 64
     layers: PositiveInt = 2
     heads: PositiveInt = 4
+
+    @model_validator(mode="after")
+    def _pretrained_has_a_name(self) -> Self:
+        if (self.encoder == "clip") != (self.name is not None):
+            raise ValueError("name must be given with encoder = clip, and only then")
+        return self
 
 
 class OptimizerConfig(Strict):
@@ -129,12 +145,29 @@ class TrainingConfig(OptimizerConfig):
         return [step * point for point in range(1, self.curve)]
 
 
+class PublishedConfig(Strict):
+    """Weights that others have trained.
+
+    Attributes:
+        format: ``public``: a .pt file in the layout of the public DiT checkpoints; ``diffusers``: a
+            folder as diffusers saves a DiT or its pipeline.
+        path: below the folder of all data.
+
+    """
+
+    format: Literal["public", "diffusers"]
+    path: str
+
+
 class PretrainingConfig(OptimizerConfig):
     """Training of the baseline itself, and when it counts as converged.
 
     The last ``convergence_checkpoints`` checkpoints of the EMA weights, ``convergence_every``
-    iterations apart, are sampled; see :mod:`dmp.statistics.convergence`.
+    iterations apart, are sampled; see :mod:`dmp.statistics.convergence`. If weights are
+    ``published``, they are taken and nothing is trained.
     """
+
+    published: PublishedConfig | None = None
 
     ema_decay: Probability = 0.9999
     convergence_every: PositiveInt
@@ -190,7 +223,7 @@ class EvaluationConfig(Strict):
 
     extractor: ExtractorConfig
     second_opinion: ExtractorConfig | None = None
-    reference: Literal["train", "held-out", "all"] = "train"
+    reference: Literal["train", "held-out", "all", "test"] = "train"
     reference_file: str | None = None
     reference_features: PositiveInt = 10_000
     held_out_images: PositiveInt = 2_000
@@ -226,6 +259,19 @@ class TaskConfig(Strict):
                 f"text must be given with conditioning = text, and only then; conditioning is "
                 f"{self.conditioning}"
             )
+        if self.text is not None and (self.text.encoder == "clip") != (
+            self.data.source is not None
+        ):
+            raise ValueError(
+                "text.encoder = clip is for captions that lie on disk, built for those of an "
+                "embedded dataset"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _reference_exists(self) -> Self:
+        if self.evaluation.reference == "test" and self.data.test is None:
+            raise ValueError("evaluation.reference = test needs data.test")
         return self
 
     @property

@@ -29,6 +29,7 @@ class Captions(NamedTuple):
         embeddings: ``(n + 1, E)`` float32; the last is that of the empty caption.
         train: ``(classes, k)`` int64, the numbers of each label's captions in training.
         test: ``(classes, m)`` int64, those of the test split, which training never sees.
+        order: ``(k,)`` int64, the numbers of the captions that samples go through in turn.
         texts: the n captions.
 
     """
@@ -36,6 +37,7 @@ class Captions(NamedTuple):
     embeddings: Tensor
     train: np.ndarray
     test: np.ndarray
+    order: np.ndarray
     texts: list[str]
 
 
@@ -56,7 +58,8 @@ def encode(phrases: Phrases, config: TextConfig) -> Captions:
         encoder = _Encoder(texts[: train.size], config)
         encoder.learn(texts[: train.size], np.repeat(np.arange(len(train)), train.shape[1]))
     with torch.no_grad():
-        return Captions(encoder([*texts, ""]), train, test, texts)
+        # By phrasing, so that consecutive samples differ in class.
+        return Captions(encoder([*texts, ""]), train, test, test.T.reshape(-1), texts)
 
 
 class _Encoder(nn.Module):
@@ -122,6 +125,7 @@ def save_captions(path: Path, captions: Captions) -> None:
         "embeddings": captions.embeddings,
         "train": torch.from_numpy(captions.train),
         "test": torch.from_numpy(captions.test),
+        "order": torch.from_numpy(captions.order),
     }
     save_tensors(path, tensors, {"format": _FORMAT, "texts": captions.texts})
 
@@ -140,5 +144,6 @@ def load_captions(path: Path) -> Captions:
         tensors["embeddings"],
         tensors["train"].numpy(),
         tensors["test"].numpy(),
+        tensors["order"].numpy(),
         description["texts"],
     )

@@ -28,7 +28,7 @@ class Examples(Protocol):
         """Return n."""
         ...
 
-    def take(self, rows: np.ndarray, mirrored: np.ndarray, noise: np.ndarray | None) -> Tensor:
+    def take(self, rows: np.ndarray, mirrored: np.ndarray, noise: Tensor | None) -> Tensor:
         """Return examples ``(B, C, H, W)`` float32.
 
         Args:
@@ -53,7 +53,7 @@ class Pixels:
     def __len__(self) -> int:
         return len(self._images)
 
-    def take(self, rows: np.ndarray, mirrored: np.ndarray, noise: np.ndarray | None) -> Tensor:
+    def take(self, rows: np.ndarray, mirrored: np.ndarray, noise: Tensor | None) -> Tensor:
         """Return images; there is nothing to draw."""
         images = self._images[torch.from_numpy(rows)]
         if not mirrored.any():

@@ -1,5 +1,6 @@
 """From a configuration to training and held-out images, and between pixels and model values."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,10 +19,15 @@ def load_split(config: DataConfig) -> tuple[Images, Images]:
 
     """
     images, labels = dataset_info(config.name).load()
-    order = generator(0, "held-out split").permutation(len(images))
-    held_out = round(len(images) * config.held_out)
-    kept, out = order[held_out:], order[:held_out]
+    kept, out = held_out_split(len(images), config.held_out)
     return Images(images[kept], labels[kept]), Images(images[out], labels[out])
+
+
+def held_out_split(count: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of training and of held-out images among ``count``, in random order."""
+    order = generator(0, "held-out split").permutation(count)
+    held_out = round(count * share)
+    return order[held_out:], order[:held_out]
 
 
 def to_model(pixels: Tensor) -> Tensor:

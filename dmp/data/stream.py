@@ -119,7 +119,7 @@ class TrainingStream(Dataset):
 
         rows = np.array([self._order(n // self._count)[n % self._count] for n in numbers])
         mirrored = stack(self._mirror) < 0.5 if self._flip else np.zeros(len(rows), bool)
-        posterior = stack(self._posterior) if self._data.noisy else None
+        posterior = gather(self._posterior) if self._data.noisy else None
         images, labels = self._data.take(rows, mirrored, posterior), self._labels[rows]
         if self._captions is not None:
             column = (gather(self._phrasing) * self._captions.shape[1]).long()

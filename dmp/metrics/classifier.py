@@ -19,6 +19,7 @@ from dmp.rng import generator, torch_generator
 from dmp.tensorfile import load_tensors, save_tensors
 
 NAME = "dataset-classifier"
+RANDOM = "random-network"
 WIDTH = 64
 
 
@@ -45,15 +46,21 @@ class Classifier(nn.Module):
         return features, self.head(features)
 
 
-def train_classifier(train: Images, info: DatasetInfo, epochs: int) -> Classifier:
-    """Train on the training split; the same for every scale, seed and variant."""
-    model = Classifier(info.channels, info.classes)
+def new_classifier(channels: int, classes: int) -> Classifier:
+    """Return a classifier with initial weights, the same ones at each call."""
+    model = Classifier(channels, classes)
     source = torch_generator(0, "classifier initialisation")
     for parameter in model.parameters():
         if parameter.ndim > 1:
             nn.init.kaiming_uniform_(parameter, nonlinearity="relu", generator=source)
         else:
             nn.init.zeros_(parameter)
+    return model
+
+
+def train_classifier(train: Images, info: DatasetInfo, epochs: int) -> Classifier:
+    """Train on the training split; the same for every scale, seed and variant."""
+    model = new_classifier(info.channels, info.classes)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     images, labels = to_model(torch.from_numpy(train.images)), torch.from_numpy(train.labels)
     for epoch in range(epochs):
@@ -125,5 +132,17 @@ class ClassifierFeatures(FeatureExtractorBase):
         return tuple(provided[name] for name in self.features_list)
 
 
-if NAME not in FEATURE_EXTRACTORS_REGISTRY:
-    register_feature_extractor(NAME, ClassifierFeatures)
+class RandomFeatures(ClassifierFeatures):
+    """The untrained classifier, for three channels: tries out a scale that has no other network.
+
+    Its distances say nothing of what people see; a scale that uses it draws no conclusions.
+    """
+
+    def __init__(self, name: str, features_list: list[str], **_: object) -> None:
+        FeatureExtractorBase.__init__(self, name, features_list)
+        self.classifier = new_classifier(3, 10).eval()
+
+
+for _name, _kind in ((NAME, ClassifierFeatures), (RANDOM, RandomFeatures)):
+    if _name not in FEATURE_EXTRACTORS_REGISTRY:
+        register_feature_extractor(_name, _kind)

@@ -59,9 +59,10 @@ def record_gate(
     for step in steps.tolist():
         t = torch.full((len(images),), step, device=device)
         backbone(diffusion.add_noise(images, noise, t), t, labels)
-        found = patch.weights()
-        if found is None:
+        by_block = patch.weights()
+        if not by_block:
             return None
+        found = torch.stack(by_block)
         weights.append(found.float().mean(dim=1).cpu().numpy())
         entropies.append(float(entropy(found.double())))
     return GateRecord(steps, np.stack(weights), np.array(entropies))

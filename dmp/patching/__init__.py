@@ -3,17 +3,19 @@
 Read in this order: :mod:`~dmp.patching.patch` (what happens at each block, Eqs. 4 and 5),
 :mod:`~dmp.patching.gates` and :mod:`~dmp.patching.weights` (the weights),
 :mod:`~dmp.patching.placement` (added or prepended), :mod:`~dmp.patching.losses` (Eqs. 9 and 10),
-:mod:`~dmp.patching.points` (what a backbone has to say of itself).
+:mod:`~dmp.patching.resizing` (another resolution), :mod:`~dmp.patching.points` (what a backbone has
+to say of itself).
 """
 
 from dmp.config.patch import PatchConfig
 from dmp.patching.gates import GATES, Gate, LinearGate, register_gate
 from dmp.patching.losses import entropy, importance_loss, load_loss
 from dmp.patching.patch import Patch, patch
-from dmp.patching.points import PatchPoints, patch_points
+from dmp.patching.points import Block, PatchPoints, patch_points
 
 __all__ = [
     "GATES",
+    "Block",
     "Gate",
     "LinearGate",
     "Patch",

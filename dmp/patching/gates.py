@@ -4,12 +4,13 @@ A new gate is one class here and its name in :class:`dmp.config.PatchConfig`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from dmp.config.patch import PatchConfig
+from dmp.errors import DMPError
 from dmp.patching.points import PatchPoints
 from dmp.patching.weights import Mixed, apply_noise, select, to_weights
 
@@ -33,13 +34,17 @@ class Gate(nn.Module):
         config: the options.
         points: says widths and number of blocks.
         prompts: K, the number of prompts of a block.
-        depth: L, the number of patched blocks.
+        blocks: the indices of the blocks that it serves, which all have K prompts.
 
     """
 
-    def __init__(self, config: PatchConfig, points: PatchPoints, prompts: int, depth: int) -> None:
+    def __init__(
+        self, config: PatchConfig, points: PatchPoints, prompts: int, blocks: Sequence[int]
+    ) -> None:
         super().__init__()
         self.config = config
+        # Where what a block has of its own stands, in a gate that does not serve all blocks.
+        self.row = {block: row for row, block in enumerate(blocks)}
         # Zeros make the first standard deviation softplus(0) + 0.01 = 0.703, as in the released
         # code; it is shared by all blocks.
         self.noise = (
@@ -93,27 +98,29 @@ class LinearGate(Gate):
     With uniform selection it sees t alone, and all blocks get the same weights (Table 4c).
     """
 
-    def __init__(self, config: PatchConfig, points: PatchPoints, prompts: int, depth: int) -> None:
-        super().__init__(config, points, prompts, depth)
+    def __init__(
+        self, config: PatchConfig, points: PatchPoints, prompts: int, blocks: Sequence[int]
+    ) -> None:
+        super().__init__(config, points, prompts, blocks)
         size = points.condition_size
         self.index = config.block_index if config.selection == "distinct" else None
-        self.last = max(1, len(points.blocks) - 1)
+        self.last = max(1, len(points.blocks(config.placement)) - 1)
         more = {"raw": 1, "normalised": 1, "embedded": size}.get(self.index or "", 0)
-        self.embedding = nn.Embedding(depth, size) if self.index == "embedded" else None
-        count = depth if self.index == "own-gate" else 1
+        self.embedding = nn.Embedding(len(blocks), size) if self.index == "embedded" else None
+        count = len(blocks) if self.index == "own-gate" else 1
         layers = [nn.Linear(size + more, prompts) for _ in range(count)]
         self.linear = layers[0] if count == 1 else nn.ModuleList(layers)
 
     def logits(self, condition: Tensor, block: int, prompts: Tensor) -> Tensor:
         """Return ``G([t; i])``."""
         if isinstance(self.linear, nn.ModuleList):
-            return self.linear[block](condition)
+            return self.linear[self.row[block]](condition)
         if self.index in ("raw", "normalised"):
             value = block if self.index == "raw" else block / self.last
             index = condition.new_full((len(condition), 1), value)
             condition = torch.cat([condition, index], dim=1)
         elif self.embedding is not None:
-            index = self.embedding.weight[block].expand(len(condition), -1)
+            index = self.embedding.weight[self.row[block]].expand(len(condition), -1)
             condition = torch.cat([condition, index], dim=1)
         return self.linear(condition)
 
@@ -122,24 +129,29 @@ class LinearGate(Gate):
 class ConstantGate(Gate):
     """Learned, but blind to the timestep: what does the timestep add?"""
 
-    def __init__(self, config: PatchConfig, points: PatchPoints, prompts: int, depth: int) -> None:
-        super().__init__(config, points, prompts, depth)
-        rows = depth if config.selection == "distinct" else 1
+    def __init__(
+        self, config: PatchConfig, points: PatchPoints, prompts: int, blocks: Sequence[int]
+    ) -> None:
+        super().__init__(config, points, prompts, blocks)
+        rows = len(blocks) if config.selection == "distinct" else 1
         self.constant = nn.Parameter(torch.zeros(rows, prompts))
 
     def logits(self, condition: Tensor, block: int, prompts: Tensor) -> Tensor:
         """Return the block's own numbers for each image."""
-        return self.constant[block % len(self.constant)].expand(len(condition), -1)
+        return self.constant[self.row[block] % len(self.constant)].expand(len(condition), -1)
 
 
 @register_gate("attention")
 class AttentionGate(Gate):
     """Prompts as queries, the timestep as the key: a softmax over prompts lets the gate choose."""
 
-    def __init__(self, config: PatchConfig, points: PatchPoints, prompts: int, depth: int) -> None:
-        super().__init__(config, points, prompts, depth)
-        self.query = nn.Linear(points.hidden_size, points.hidden_size)
-        self.key = nn.Linear(points.condition_size, points.hidden_size)
+    def __init__(
+        self, config: PatchConfig, points: PatchPoints, prompts: int, blocks: Sequence[int]
+    ) -> None:
+        super().__init__(config, points, prompts, blocks)
+        width = _width(config, points, blocks)
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(points.condition_size, width)
 
     def logits(self, condition: Tensor, block: int, prompts: Tensor) -> Tensor:
         """Return ``(W_q P) · (W_k t) / √D``."""
@@ -155,9 +167,11 @@ class LiteralAttentionGate(Gate):
     at zero, so that the patched backbone starts out equal to the backbone.
     """
 
-    def __init__(self, config: PatchConfig, points: PatchPoints, prompts: int, depth: int) -> None:
-        super().__init__(config, points, prompts, depth)
-        self.value = nn.Linear(points.condition_size, points.hidden_size)
+    def __init__(
+        self, config: PatchConfig, points: PatchPoints, prompts: int, blocks: Sequence[int]
+    ) -> None:
+        super().__init__(config, points, prompts, blocks)
+        self.value = nn.Linear(points.condition_size, _width(config, points, blocks))
 
     def reset(self, generator: torch.Generator) -> None:
         """Initialise as zero."""
@@ -184,9 +198,11 @@ class ReleasedAttentionGate(AttentionGate):
     each channel: weights ``(B, K, D)`` instead of ``(B, K)``.
     """
 
-    def __init__(self, config: PatchConfig, points: PatchPoints, prompts: int, depth: int) -> None:
-        super().__init__(config, points, prompts, depth)
-        self.value = nn.Linear(points.condition_size, points.hidden_size)
+    def __init__(
+        self, config: PatchConfig, points: PatchPoints, prompts: int, blocks: Sequence[int]
+    ) -> None:
+        super().__init__(config, points, prompts, blocks)
+        self.value = nn.Linear(points.condition_size, _width(config, points, blocks))
 
     def forward(
         self,
@@ -226,9 +242,44 @@ class PooledGate(LinearGate):
         return Mixed(attention @ prompts, weights, weights)
 
 
-def make_gate(config: PatchConfig, points: PatchPoints, prompts: int, depth: int) -> Gate | None:
-    """Return the gate that the options ask for; None for prompt tuning."""
+def _width(config: PatchConfig, points: PatchPoints, blocks: Sequence[int]) -> int:
+    """Return D, for a gate that depends on it."""
+    every = points.blocks(config.placement)
+    widths = sorted({every[block].width for block in blocks})
+    if len(widths) > 1:
+        raise DMPError(
+            f"patch: gate = {config.gate} needs blocks of one width, but blocks "
+            f"{', '.join(map(str, blocks))}, which share a gate, have widths "
+            f"{', '.join(map(str, widths))}; accepted here: linear, constant, none"
+        )
+    return widths[0]
+
+
+def make_gate(
+    config: PatchConfig, points: PatchPoints, prompts: Sequence[int]
+) -> Gate | nn.ModuleDict | None:
+    """Return the gate that the options ask for; None for prompt tuning.
+
+    Args:
+        config: the options.
+        points: the backbone.
+        prompts: K of each patched block.
+
+    Returns:
+        One gate; or, where blocks differ in K, one for each K, shared by the blocks that have it,
+        named by K in the order of execution.
+
+    Raises:
+        DMPError: the gate needs blocks of one width, and they differ.
+
+    """
     if config.gate == "none":
         return None
     kind = PooledGate if config.mixture == "pool" else GATES[config.gate]
-    return kind(config, points, prompts, depth)
+    served: dict[int, list[int]] = {}
+    for block, count in enumerate(prompts):
+        served.setdefault(count, []).append(block)
+    gates = [kind(config, points, count, blocks) for count, blocks in served.items()]
+    if len(gates) == 1:
+        return gates[0]
+    return nn.ModuleDict(zip(map(str, served), gates, strict=True))

@@ -1,8 +1,12 @@
 """Balancing losses on the gate's weights, and the gate's entropy.
 
-All take ``weights: (L, B, K)``: the weight of each of K prompts, in each of L patched blocks, for
-each of B images; or the K logits and their noise, in the same shape.
+:func:`balancing` takes what the gates made of a forward pass; the blocks may differ in K. All
+others take ``weights: (L, B, K)``: the weight of each of K prompts, in each of L patched blocks,
+for each of B images; or the K logits and their noise, in the same shape.
 """
+
+import functools
+import operator
 
 import torch
 from torch import Tensor
@@ -87,21 +91,52 @@ def smooth_load_loss(probability: Tensor) -> Tensor:
 def balancing(mixed: list[Mixed], config: PatchConfig) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the weighted sum of the balancing losses, and all of them by name, for the log.
 
+    Blocks with another K are computed on their own; what the paper sums over blocks is summed
+    over these groups, and what is a mean over blocks is their mean. Weights that the ``summed``
+    form sums over blocks must have the same K: it is summed within each group.
+
     Args:
         mixed: one per patched block.
         config: says which forms and factors.
 
     """
+    groups: dict[int, list[Mixed]] = {}
+    for block in mixed:
+        groups.setdefault(block.soft.shape[1], []).append(block)
+    parts = [_terms(group, config) for group in groups.values()]
+    means = {"gate/entropy", "gate/noise"}
+    if config.importance == "per-block-mean":
+        means |= {"loss/importance", "loss/importance_without_epsilon"}
+    if config.load != "smooth":
+        means.add("loss/load")
+    terms = {}
+    for name in parts[0]:
+        shares = [len(g) / len(mixed) if name in means else 1 for g in groups.values()]
+        values = [share * part[name] for share, part in zip(shares, parts, strict=True)]
+        terms[name] = functools.reduce(operator.add, values)
+    total = terms["loss/importance"].new_zeros(())
+    if config.importance_weight:
+        total = total + config.importance_weight * terms["loss/importance"]
+    if config.load_weight:
+        total = total + config.load_weight * terms["loss/load"]
+    if len(groups) > 1 and config.importance != "summed":
+        for count, group in groups.items():
+            square = torch.stack([b.soft for b in group]).float().mean(dim=-1).square()
+            # How much of the importance loss ε leaves of these blocks: 0.6 % at K = 4096.
+            terms[f"gate/epsilon_scale/{count}"] = (square / (square + EPSILON)).mean()
+    return total, {name: value.detach() for name, value in terms.items()}
+
+
+def _terms(mixed: list[Mixed], config: PatchConfig) -> dict[str, Tensor]:
+    """Return the losses of blocks with the same K."""
     weights = torch.stack([block.soft for block in mixed]).float()
-    importance = importance_loss(weights, config.importance)
-    load = load_loss(weights)
     terms = {
+        "loss/importance": importance_loss(weights, config.importance),
         # What the paper's ε takes away shows in the difference of the two.
-        "loss/importance": importance,
         "loss/importance_without_epsilon": importance_loss(
             weights.detach(), config.importance, RELEASED_EPSILON
         ),
-        "loss/load": load,
+        "loss/load": load_loss(weights),
         "gate/entropy": entropy(torch.stack([block.weights for block in mixed]).float()),
     }
     if config.load != "indicator" and mixed[0].deviation is not None:
@@ -113,18 +148,12 @@ def balancing(mixed: list[Mixed], config: PatchConfig) -> tuple[Tensor, dict[str
             logits, noisy, deviation, top_count(config, weights.shape[-1])
         )
         if config.load == "smooth":
-            load = smooth_load_loss(probability)
+            terms["loss/load"] = smooth_load_loss(probability)
         else:
             # Summed over prompts and images: about B·k always, so that it balances nothing.
-            load = probability.sum(dim=(1, 2)).mean()
-        terms["loss/load"] = load
+            terms["loss/load"] = probability.sum(dim=(1, 2)).mean()
         terms["gate/noise"] = deviation.mean()
-    total = weights.new_zeros(())
-    if config.importance_weight:
-        total = total + config.importance_weight * importance
-    if config.load_weight:
-        total = total + config.load_weight * load
-    return total, {name: value.detach() for name, value in terms.items()}
+    return terms
 
 
 def entropy(weights: Tensor) -> Tensor:

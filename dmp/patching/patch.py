@@ -1,5 +1,8 @@
 """Attaching a mixture of prompts to a frozen backbone."""
 
+import dataclasses
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,122 +28,178 @@ class Patch(nn.Module):
     ``x + P_i`` (Eq. 4). Prompts start at zero, so that the patched backbone starts out equal to
     the backbone, to the last bit (Eq. 6). The options change one thing of this at a time.
 
+    In a U-Net N and D differ between blocks: each block has prompts of its own shape, and blocks
+    with as many prompts share a gate. Feature maps are seen as tokens, row by row.
+
     Attributes:
         config: the options.
-        prompts: ``(L, K, D)``, for the first L blocks; K = N unless they are prepended.
-        gate: the gate, or None for prompt tuning.
+        prompts: ``(L, K, D)``, for the first L blocks; K = N unless they are prepended or stand on
+            a grid of their own. Where blocks differ, a list of ``(K_i, D_i)``.
+        gate: the gate, or gates by K, or None for prompt tuning.
         fade: ``(L,)``, the scalars of a masked start, or None.
         noise: ``(B, L, K)``, standard normal, for a gate with noise; whoever trains sets it before
-            each forward pass, so that it can be a function of the example alone.
+            each forward pass, so that it can be a function of the example alone. Blocks with fewer
+            prompts than others use the first of it.
+        noise_shape: ``(L, K)``, K being the largest of all blocks.
 
     """
 
-    def __init__(self, model: nn.Module, config: PatchConfig, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        config: PatchConfig,
+        seed: int = 0,
+        points: PatchPoints | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
-        points = patch_points(model)
+        self._points = points = points or patch_points(model)
+        every = points.blocks(config.placement)
         try:
-            depth = config.blocks(len(points.blocks))
+            self._blocks = every[: config.blocks(len(every))]
         except ValueError as error:
             raise DMPError(f"patch: {error}") from error
         self._describe = {
-            "blocks": len(points.blocks),
-            "num_tokens": points.num_tokens,
-            "hidden_size": points.hidden_size,
+            "blocks": len(every),
+            "num_tokens": _common([block.num_tokens for block in every]),
+            "hidden_size": _common([block.width for block in every]),
             "condition_size": points.condition_size,
         }
         reference = next(model.parameters())
-        count = config.count(points.num_tokens)
+        depth, counts = len(self._blocks), [config.count(b.num_tokens) for b in self._blocks]
+        shapes = [(k, block.width) for k, block in zip(counts, self._blocks, strict=True)]
         with reference.device:
-            self.prompts = nn.Parameter(torch.zeros(depth, count, points.hidden_size))
+            self.prompts = (
+                nn.Parameter(torch.zeros(depth, *shapes[0]))
+                if len(set(shapes)) == 1
+                else nn.ParameterList(nn.Parameter(torch.zeros(shape)) for shape in shapes)
+            )
             self.fade = nn.Parameter(torch.zeros(depth)) if config.masked_start else None
-            self.gate = make_gate(config, points, count, depth)
+            self.gate = make_gate(config, points, counts)
+        # The gate of each block.
+        several = isinstance(self.gate, nn.ModuleDict)
+        self._gates = [self.gate[str(k)] if several else self.gate for k in counts]
+        self.noise_shape = (depth, max(counts))
         if reference.device.type != "meta":
-            self._initialise(seed, points.num_timesteps)
+            self._initialise(seed, points.num_timesteps, reference.device)
         self.noise: Tensor | None = None
+        self._image_size = (1, 1)
+        self._timesteps: Tensor | None = None
         self._condition: Tensor | None = None
-        self._mixed: list[Mixed] = []
+        self._mixed: dict[int, Mixed] = {}
         self._attach(model, points)
 
     @torch.no_grad()
-    def _initialise(self, seed: int, timesteps: int) -> None:
+    def _initialise(self, seed: int, timesteps: int, device: torch.device) -> None:
         # Drawn on the CPU, so that every device starts from the same numbers.
-        device = self.prompts.device
-        if self.gate is not None:
-            self.gate.to("cpu").reset(torch_generator(seed, "gate initialisation"))
-            self.gate.to(device)
+        for number, gate in enumerate(g for g in dict.fromkeys(self._gates) if g is not None):
+            gate.to("cpu").reset(torch_generator(seed, "gate initialisation", number))
+            gate.to(device)
         if self.config.prompt_init:
             generator = torch_generator(seed, "prompt initialisation")
-            drawn = torch.randn(self.prompts.shape, generator=generator)
-            self.prompts.copy_(drawn * self.config.prompt_init)
+            for prompts in self.prompt_parameters():
+                drawn = torch.randn(prompts.shape, generator=generator)
+                prompts.copy_(drawn * self.config.prompt_init)
         if self.config.gate_timestep != "true":
             order = torch.randperm(timesteps, generator=torch_generator(seed, "permuted timesteps"))
             # Saved with the patch, which does not know its seed when it is loaded.
             self.register_buffer("permutation", order.to(device))
 
     def _attach(self, model: nn.Module, points: PatchPoints) -> None:
-        config = self.config
+        config, blocks = self.config, self._blocks
+        attentions = [block.attention for block in blocks]
         if config.condition == "t+c" and points.condition_embedding is None:
             raise DMPError("patch: condition = t+c, but this backbone has no condition's embedding")
-        if config.masked_start and not points.attentions:
+        if config.masked_start and None in attentions:
             raise DMPError("patch: masked_start needs a backbone that says where its attention is")
+        every = points.blocks(config.placement)
+        alike = len({(block.num_tokens, block.width, block.feature_map) for block in every}) == 1
+        if config.position == "prepend" and (not alike or every[0].feature_map):
+            raise DMPError(
+                "patch: position = prepend needs one sequence of tokens that goes through all "
+                "blocks, which this backbone does not have; accepted: add"
+            )
+        if config.position == "add":
+            handles = attach_added(blocks, self._contribution, config, lambda: self._image_size)
+        else:
+            count, carried = self.noise_shape[1], config.prepended == "carried"
+            handles = attach_prepended(blocks, self._contribution, count, carried)
+        if self.fade is not None:
+            handles += attach_fading(attentions, self.fade, count)
+        handles.append(model.register_forward_pre_hook(self._read_call, with_kwargs=True))
+        if points.timestep_embedding is not None:
+            handles.append(points.timestep_embedding.register_forward_hook(self._read_timestep))
+        if config.condition == "t+c":
+            handles.append(points.condition_embedding.register_forward_hook(self._read_condition))
+        self._handles: list[RemovableHandle] = handles
         self._trainable = [p for p in model.parameters() if p.requires_grad]
         model.requires_grad_(False)
-        self._handles: list[RemovableHandle] = [
-            points.timestep_embedding.register_forward_hook(self._read_timestep)
-        ]
-        if config.condition == "t+c":
-            self._handles.append(
-                points.condition_embedding.register_forward_hook(self._read_condition)
-            )
-        depth, count = self.prompts.shape[:2]
-        blocks = points.blocks[:depth]
-        if config.position == "add":
-            self._handles += attach_added(blocks, self._contribution, points)
-            return
-        carried = config.prepended == "carried"
-        self._handles += attach_prepended(blocks, self._contribution, points, count, carried)
-        if self.fade is not None:
-            self._handles += attach_fading(points.attentions[:depth], self.fade, count)
 
-    def _read_timestep(self, module: nn.Module, inputs: tuple, output: Tensor) -> None:
+    def _read_call(self, _: nn.Module, inputs: tuple, named: dict) -> None:
+        images, timesteps = self._points.arguments(*inputs, **named)
+        if next(self.parameters()).device != images.device:
+            self.to(images.device)  # the model has been moved since it was patched
+        self._image_size = tuple(images.shape[-2:])
+        # Samplers may give one timestep for the whole batch, as a number or a tensor.
+        self._timesteps = torch.as_tensor(timesteps, device=images.device).expand(len(images))
+        self._condition, self._mixed = None, {}
+
+    def _gate_is_misled(self) -> bool:
+        """Whether the gate, and nobody else, is told another time."""
         permuted = self.config.gate_timestep
-        if permuted == "permuted" or (permuted == "permuted-in-sampling" and not self.training):
-            # The gate, and nobody else, is told another time. ``forward``, since a call would
-            # come back here.
-            output = module.forward(self.permutation[inputs[0].long()])
-        self._condition = output
-        self._mixed = []
+        return permuted == "permuted" or (permuted == "permuted-in-sampling" and not self.training)
+
+    def _read_timestep(self, _: nn.Module, __: tuple, output: Tensor) -> None:
+        if not self._gate_is_misled():
+            self._condition = output
 
     def _read_condition(self, _: nn.Module, __: tuple, output: Tensor) -> None:
-        assert self._condition is not None  # the timestep's embedding comes first
-        self._condition = self._condition + output
+        self._condition = self._seen_condition() + output
+
+    def _seen_condition(self) -> Tensor:
+        """Return what the gate sees: the timestep embedding, ``(B, C)``, perhaps with another."""
+        if self._condition is None:
+            assert self._timesteps is not None  # the model's call precedes its blocks'
+            misled = self._gate_is_misled()
+            t = self.permutation[self._timesteps.long()] if misled else self._timesteps
+            self._condition = self._points.embed_timesteps(t)
+        return self._condition
 
     def _contribution(self, tokens: Tensor, index: int) -> Tensor:
+        """Return the weighted prompts of a block, ``(B, K, D)``, or without a gate ``(K, D)``."""
         prompts = self.prompts[index]
         if self.gate is None:
-            return prompts / tokens.shape[1] if self.config.weights == "one-over-n" else prompts
-        assert self._condition is not None  # the timestep's embedding precedes the blocks
+            count = self._blocks[index].num_tokens
+            return prompts / count if self.config.weights == "one-over-n" else prompts
         noise = None
         if self.config.gate_noise and self.training:
             if self.noise is None:
                 raise DMPError("patch: gate_noise is on, but no noise was set before training")
-            noise = self.noise[:, index]
-        mixed = self.gate(tokens, self._condition, index, prompts, noise)
+            noise = self.noise[:, index, : len(prompts)]
+        # The backbone may compute in half precision; the patch does not.
+        tokens, condition = tokens.to(prompts.dtype), self._seen_condition().to(prompts.dtype)
+        mixed = self._gates[index](tokens, condition, index, prompts, noise)
         if mixed.weights is not None:
-            self._mixed.append(mixed)
+            self._mixed[index] = mixed
         return mixed.prompts
 
-    def weights(self) -> Tensor | None:
-        """Return the weights of the prompts in the last forward pass, ``(L, B, K)``, or None."""
-        return torch.stack([block.weights for block in self._mixed]) if self._mixed else None
+    def weights(self) -> list[Tensor]:
+        """Return the weights of each patched block's prompts in the last forward pass.
+
+        Each is ``(B, K_i)``; there are none if the gate has no weights.
+        """
+        return [mixed.weights for mixed in self._mixed.values()]
 
     def balancing(self) -> tuple[Tensor, dict[str, Tensor]] | None:
         """Return the balancing losses of the last forward pass; None if nothing has weights.
 
         See :func:`dmp.patching.losses.balancing`.
         """
-        return balancing(self._mixed, self.config) if self._mixed else None
+        return balancing(list(self._mixed.values()), self.config) if self._mixed else None
+
+    def prompt_parameters(self) -> list[nn.Parameter]:
+        """Return the prompts as a list: one parameter, or one for each block."""
+        return [self.prompts] if isinstance(self.prompts, nn.Parameter) else list(self.prompts)
 
     def gate_parameters(self) -> list[nn.Parameter]:
         """Return the gate's parameters, which may train at a rate of their own."""
@@ -154,15 +213,16 @@ class Patch(nn.Module):
         for parameter in self._trainable:
             parameter.requires_grad_(True)
         self._trainable = []
-        self._condition, self._mixed = None, []
+        self._timesteps, self._condition, self._mixed = None, None, {}
 
     def describe(self) -> dict:
         """Return what is written into a saved patch: options and the backbone's geometry."""
-        return {
+        description = {
             "format": "dmp-patch",
             "config": self.config.model_dump(mode="json"),
             "backbone": self._describe,
         }
+        return description | ({"inferred": self._points.inferred} if self._points.inferred else {})
 
     def save(self, path: str | Path, **notes: str) -> None:
         """Write prompts, gate, configuration and ``notes`` to one safetensors file, atomically.
@@ -174,8 +234,15 @@ class Patch(nn.Module):
         save_tensors(path, self.state_dict(), {**notes, **self.describe()})
 
     @classmethod
-    def load(cls, path: str | Path, model: nn.Module) -> "Patch":
+    def load(cls, path: str | Path, model: nn.Module, resize: str | None = None) -> "Patch":
         """Attach a saved patch to ``model``, ready for sampling.
+
+        Args:
+            path: what :meth:`save` wrote.
+            model: the backbone that it was made for; if the patch may be resized, also one for
+                another resolution.
+            resize: in place of the patch's own option of that name (see
+                :class:`~dmp.config.PatchConfig`).
 
         Raises:
             DMPError: the file is missing, corrupt, not a patch, or made for another backbone.
@@ -184,7 +251,12 @@ class Patch(nn.Module):
         tensors, description = load_tensors(path)
         if not isinstance(description, dict) or description.get("format") != "dmp-patch":
             raise DMPError(f"{path} is not a patch: its header says {description!r:.80}")
-        loaded = cls(model, from_data(PatchConfig, description["config"], f"{path} (header)"))
+        options = description["config"] | ({} if resize is None else {"resize": resize})
+        config = from_data(PatchConfig, options, f"{path} (header)")
+        points = patch_points(model)
+        if config.resize != "none":
+            points = _as_trained(points, config.placement, description["backbone"]["num_tokens"])
+        loaded = cls(model, config, points=points)
         if description["backbone"] != loaded._describe:
             loaded.remove()
             raise DMPError(
@@ -193,6 +265,24 @@ class Patch(nn.Module):
             )
         loaded.load_state_dict(tensors, strict=True)
         return loaded.eval()
+
+
+def _common(values: Sequence[int]) -> int | list[int]:
+    """Return the one value, or all of them where they differ."""
+    return values[0] if len(set(values)) == 1 else list(values)
+
+
+def _as_trained(points: PatchPoints, placement: str, tokens: int | list[int]) -> PatchPoints:
+    """Return the points with the grids of tokens that a patch was trained on."""
+    blocks = points.blocks(placement)
+    counts = tokens if isinstance(tokens, list) else [tokens] * len(blocks)
+    if len(counts) != len(blocks):
+        return points  # another backbone
+    trained = [
+        dataclasses.replace(block, grid=math.isqrt(count))
+        for block, count in zip(blocks, counts, strict=True)
+    ]
+    return dataclasses.replace(points, placements={placement: trained})
 
 
 def patch(model: nn.Module, config: PatchConfig, seed: int = 0) -> Patch:
@@ -207,7 +297,7 @@ def patch(model: nn.Module, config: PatchConfig, seed: int = 0) -> Patch:
         The patch: an ``nn.Module`` whose parameters are all that trains.
 
     Raises:
-        DMPError: no adapter for this backbone, or a depth that it does not have.
+        DMPError: no adapter for this backbone, or a depth or a placement that it does not have.
 
     """
     return Patch(model, config, seed)

@@ -1,12 +1,39 @@
 """What a patch has to know of a backbone; each backbone says it for itself."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from dmp.errors import DMPError
+
+
+@dataclass(frozen=True)
+class Block:
+    """One place where prompts go in: a module, and the shape of its input.
+
+    Attributes:
+        module: its input is its first positional argument, or the one named ``hidden_states``.
+        grid: edge of the square grid of tokens that the backbone was trained on; N = grid².
+        width: D, the width of a token.
+        feature_map: whether the input is a feature map ``(B, D, H, W)``; otherwise it is tokens
+            ``(B, N, D)``, row by row.
+        attention: the block's attention, from tokens ``(B, N, D)`` to the same shape; None if it
+            cannot be reached.
+
+    """
+
+    module: nn.Module
+    grid: int
+    width: int
+    feature_map: bool = False
+    attention: nn.Module | None = None
+
+    @property
+    def num_tokens(self) -> int:
+        """N, the number of tokens."""
+        return self.grid**2
 
 
 @dataclass(frozen=True)
@@ -14,29 +41,46 @@ class PatchPoints:
     """Where prompts go in, and where the gate reads.
 
     Attributes:
-        blocks: modules whose first positional argument is tokens ``(B, N, D)``, in call order.
-        timestep_embedding: module whose output is the timestep embedding ``t: (B, C)``; it is
-            called once per forward pass with the timesteps, before the first block.
+        placements: blocks by the name of their placement, each in the order of execution; all
+            backbones have ``transformer-blocks``, U-Nets ``stage-inputs`` as well.
+        arguments: takes the arguments of the model's ``forward``; returns the images
+            ``(B, channels, H, W)`` and their timesteps, ``(B,)`` or one for all.
+        embed_timesteps: from timesteps ``(B,)`` to the timestep embedding ``t: (B, C)``; used where
+            the gate is to be told another time, and where the model calls no
+            ``timestep_embedding``.
+        condition_size: C, the width of the timestep embedding.
+        timestep_embedding: module whose output is ``t``; called once per forward pass, before the
+            first block. None if the model computes ``t`` inside its blocks.
         condition_embedding: module whose output is the condition's embedding ``c: (B, C)``, called
             once per forward pass, after the timestep's and before the first block; None if there
             is none.
-        attentions: each block's attention, from tokens ``(B, N, D)`` to the same shape; empty if
-            it cannot be reached.
-        num_tokens: N, the length of the token sequence.
-        hidden_size: D, the width of a token.
-        condition_size: C, the width of the timestep embedding.
         num_timesteps: T; timesteps are 0 to T - 1.
+        inferred: what of this the paper does not say; empty if it says all.
 
     """
 
-    blocks: Sequence[nn.Module]
-    timestep_embedding: nn.Module
-    num_tokens: int
-    hidden_size: int
+    placements: Mapping[str, Sequence[Block]]
+    arguments: Callable[..., tuple[Tensor, Tensor | float]]
+    embed_timesteps: Callable[[Tensor], Tensor]
     condition_size: int
+    timestep_embedding: nn.Module | None = None
     condition_embedding: nn.Module | None = None
-    attentions: Sequence[nn.Module] = ()
     num_timesteps: int = 1000
+    inferred: str = ""
+
+    def blocks(self, placement: str) -> Sequence[Block]:
+        """Return the blocks of a placement.
+
+        Raises:
+            DMPError: this backbone does not have it.
+
+        """
+        if not self.placements.get(placement):
+            raise DMPError(
+                f"patch: placement = {placement}, which this backbone does not have; accepted: "
+                f"{', '.join(name for name, blocks in self.placements.items() if blocks)}"
+            )
+        return self.placements[placement]
 
 
 @functools.singledispatch
@@ -47,7 +91,7 @@ def patch_points(model: nn.Module) -> PatchPoints:
         DMPError: nothing is registered for this type.
 
     """
-    known = sorted(t.__name__ for t in patch_points.registry if t is not object)
+    known = sorted(t.__name__ for t in patch_points.registry if t not in (object, nn.Module))
     raise DMPError(
         f"cannot patch a {type(model).__name__}: no adapter says where its blocks and its timestep "
         f"embedding are; known backbones: {', '.join(known) or 'none (import dmp.backbones)'}"

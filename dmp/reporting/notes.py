@@ -21,11 +21,21 @@ def study_notes(
     """
     measured = cells[cells["status"] == OK]
     tested = comparisons[comparisons["status"] == OK]
-    notes = [_not_converged(row) for _, row in unconverged.iterrows()]
+    notes = [_told(row) for _, row in unconverged.iterrows()]
     if len(measured):
         notes += [_unit(measured), *_reading(tested)]
         notes += _protocols(measured)
     return notes
+
+
+def _told(row: pd.Series) -> str:
+    if row["iterations"]:
+        return _not_converged(row)
+    return (
+        f"† Baseline {row['baseline_seed']} of task {row['task']} was not trained here: its "
+        f"weights were published, and count as converged. Their FID is "
+        f"{format_number(row['fid_last'])} on the samples that convergence is judged by elsewhere."
+    )
 
 
 def _not_converged(row: pd.Series) -> str:

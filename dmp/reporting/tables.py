@@ -139,7 +139,10 @@ def _introduction(study: Any, scale: Any, cells: pd.DataFrame) -> list[str]:
 
 
 def _unconverged(cells: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of ``baselines`` that the cells rest on and that have not converged."""
+    """Return the rows of ``baselines`` that the cells rest on and that a reader has to be told of.
+
+    They have not converged, or were not trained here.
+    """
     listed = set(zip(baselines["task"], baselines["baseline_seed"], strict=True))
     measured = cells[cells["status"] == OK]
     used = {
@@ -154,7 +157,8 @@ def _unconverged(cells: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
         )
     pairs = zip(baselines["task"], baselines["baseline_seed"], strict=True)
     rows = baselines[[pair in used for pair in pairs]]
-    return rows[~rows["converged"].astype(bool)].sort_values(["task", "baseline_seed"])
+    told = ~rows["converged"].astype(bool) | (rows["iterations"] == 0)
+    return rows[told].sort_values(["task", "baseline_seed"])
 
 
 def _cell_frame(

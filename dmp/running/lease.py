@@ -132,6 +132,21 @@ def hold_gpus(gpus: int, share: int) -> None:
         _held.enter_context(leased_gpus(gpus, share))
 
 
+def check_device(gpus: int, device: str) -> None:
+    """Refuse to compute on the CPU where a GPU is held, rather than take a thousand times as long.
+
+    Raises:
+        DMPError: torch cannot use the GPU.
+
+    """
+    if gpus and device == "cpu" and os.environ.get(VISIBLE) != "":
+        raise DMPError(
+            f"{socket.gethostname()} has a GPU for this job ({VISIBLE}="
+            f"{os.environ.get(VISIBLE, '')}), but torch cannot use it: is it a build for CPUs, or "
+            f"newer than the driver? To compute on the CPU on purpose, run with {VISIBLE}= (empty)"
+        )
+
+
 def _missing(gpus: int, found: int, slurm: bool) -> str:
     ask = (
         "let the job ask for them (`gpu` under set-resources in the profile, or execution.gpus "

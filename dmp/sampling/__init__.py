@@ -1,9 +1,10 @@
 """Samples whose noise depends on (seed, number of the sample) alone."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dmp.backbones import DiT
 from dmp.config import TaskConfig
@@ -33,6 +34,7 @@ def sample_images(
     batch_size: int,
     device: str,
     precision: str = "fp32",
+    decode: Callable[[Tensor], Tensor] = lambda images: images,
 ) -> Iterator[np.ndarray]:
     """Yield batches of images, uint8 ``(b, C, H, W)``, for samples with these numbers.
 
@@ -48,6 +50,7 @@ def sample_images(
         batch_size: how many at once.
         device: where to compute.
         precision: ``fp32`` or ``bf16`` (autocast).
+        decode: maps what the backbone makes to images in [-1, 1], in float32.
 
     """
     diffusion = Diffusion(task.diffusion.schedule, task.diffusion.timesteps)
@@ -67,4 +70,4 @@ def sample_images(
                 config.clip,
                 device,
             )
-        yield to_pixels(images).cpu().numpy()
+        yield to_pixels(decode(images)).cpu().numpy()

@@ -2,21 +2,19 @@
 
 import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import psutil
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dmp.backbones import DiT
-from dmp.config import RunConfig, TaskConfig
-from dmp.data.captions import Captions, load_captions
-from dmp.data.examples import Examples, Pixels
-from dmp.data.images import load_split
-from dmp.data.registry import Images, dataset_info
+from dmp.config import LatentsConfig, RunConfig, TaskConfig
+from dmp.data.autoencoder import Autoencoder, load_autoencoder
+from dmp.data.captions import load_captions
+from dmp.data.shape import input_shape
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.layout import Layout
@@ -59,53 +57,6 @@ class Context:
         return cls(plan, Layout(results, plan.name), device, data)
 
 
-class TaskData(NamedTuple):
-    """A task's images, with the labels that its backbone is fed, and its captions.
-
-    Attributes:
-        train: training images; where the task has captions, the labels are still classes, since
-            each example takes one of its label's captions.
-        held_out: held-out images; where the task has captions, those of the test split.
-        seen: as many training images as there are held-out ones, labelled as in training.
-        captions: None where the task has none.
-
-    """
-
-    train: Examples
-    held_out: Images
-    seen: Images
-    captions: Captions | None
-
-    def sample_order(self, classes: int) -> np.ndarray:
-        """Return the labels that samples go through in turn: classes, or test captions."""
-        # Captions go by phrasing, so that consecutive samples differ in class.
-        return np.arange(classes) if self.captions is None else self.captions.test.T.reshape(-1)
-
-
-def _captioned(images: Images, numbers: np.ndarray) -> Images:
-    """Give each image one of its label's captions, in turn."""
-    turn = np.arange(len(images.labels)) % numbers.shape[1]
-    return Images(images.images, numbers[images.labels, turn])
-
-
-def task_data(context: "Context", task: str, config: TaskConfig) -> TaskData:
-    """Return a task's data.
-
-    Raises:
-        DMPError: unknown dataset, or its captions have not been encoded.
-
-    """
-    train, held_out = load_split(config.data)
-    if config.conditioning == "none":
-        train, held_out = (Images(part.images, part.labels * 0) for part in (train, held_out))
-    seen = Images(*(array[: len(held_out.labels)] for array in train))
-    if config.conditioning != "text":
-        return TaskData(Pixels(train), held_out, seen, None)
-    captions = load_captions(context.layout.captions(task))
-    held_out, seen = _captioned(held_out, captions.test), _captioned(seen, captions.train)
-    return TaskData(Pixels(train), held_out, seen, captions)
-
-
 def task_extractor(context: Context, task: TaskConfig, second: bool = False) -> Extractor:
     """Return the network whose features a task's metrics compare, loaded once per process.
 
@@ -133,20 +84,46 @@ def _extractor(name: str, weights: Path | None, device: str) -> Extractor:
     return Extractor(name, weights, device)
 
 
+def decoder(context: Context, task: TaskConfig) -> Callable[[Tensor], Tensor]:
+    """Return the map from what a backbone makes to images in [-1, 1]: none, or an autoencoder's.
+
+    Raises:
+        DMPError: the autoencoder cannot be had, or does not fit the configuration.
+
+    """
+    latents = task.data.latents
+    return _unchanged if latents is None else open_autoencoder(latents, context.device).decode
+
+
+def _unchanged(images: Tensor) -> Tensor:
+    return images
+
+
+@functools.lru_cache(maxsize=1)
+def open_autoencoder(config: LatentsConfig, device: str) -> Autoencoder:
+    """Return an autoencoder, loaded once per process.
+
+    Raises:
+        DMPError: it cannot be had, or does not fit the configuration.
+
+    """
+    return load_autoencoder(config, device)
+
+
 def new_backbone(context: Context, task: str, config: TaskConfig) -> DiT:
     """Return a DiT for a task, not yet initialised."""
-    info = dataset_info(config.data.name)
+    shape = input_shape(config.data)
     b = config.backbone
     classes, embeddings = 1, None
     if config.conditioning == "class":
-        classes = info.classes
+        classes = shape.classes
     elif config.conditioning == "text":
         captions = load_captions(context.layout.captions(task))
         classes, embeddings = len(captions.texts), captions.embeddings
     return DiT(
-        input_size=info.image_size,
+        input_size=shape.size,
         patch_size=b.patch_size,
-        in_channels=info.channels,
+        in_channels=shape.channels,
         hidden_size=b.hidden_size,
         depth=b.depth,
         num_heads=b.num_heads,

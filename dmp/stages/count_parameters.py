@@ -26,8 +26,8 @@ def count_parameters(plan: Plan, layout: Layout) -> None:
                     cell.label_dropout,
                 )
                 attached = patch(backbone, PatchConfig())
-            prompts = attached.prompts.numel()
-            gate = sum(p.numel() for p in attached.gate.parameters())
+            prompts = sum(p.numel() for p in attached.prompt_parameters())
+            gate = sum(p.numel() for p in attached.gate_parameters())
             nominal = cell.nominal_millions
             rows.append(
                 {

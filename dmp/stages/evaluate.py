@@ -13,20 +13,20 @@ from dmp.data.registry import Images
 from dmp.errors import DMPError
 from dmp.files import atomic_path, read_json, write_json, write_text
 from dmp.metrics.denoising import DenoisingLosses, denoising_losses
-from dmp.metrics.features import load_features
+from dmp.metrics.features import Features, load_features
 from dmp.metrics.fidelity import fidelity, frechet_distance
 from dmp.metrics.gate import GateRecord, record_gate
 from dmp.metrics.reference import Reference, load_reference
 from dmp.patching import Patch
 from dmp.stages.common import (
     Context,
-    TaskData,
     attach,
     has_diverged,
     load_weights,
     new_diffusion,
     pretrained_backbone,
 )
+from dmp.stages.data import TaskData
 
 COLUMNS = ("metric", "bin", "iteration", "value", "samples", "protocol", "evaluator")
 
@@ -58,6 +58,7 @@ def evaluate_run(context: Context, run: RunConfig, data: TaskData) -> None:
         Row(name, "all", last, value, len(generated.features), protocol)
         for name, value in fidelity(generated, reference, run.config.evaluation).items()
     ]
+    rows += _second_opinion(context, run, protocol)
     losses = _losses(context, run, backbone, data.held_out)
     rows += _denoising_rows(run, last, losses, "held-out images", "denoising")
     seen = _losses(context, run, backbone, data.seen)
@@ -85,6 +86,21 @@ def evaluate_run(context: Context, run: RunConfig, data: TaskData) -> None:
         )
     _write_arrays(context, run, losses, gate)
     _write(context, run, rows)
+
+
+def _second_opinion(context: Context, run: RunConfig, protocol: dict) -> list[Row]:
+    """Return the Fréchet distance by another network, if the scale has one."""
+    config = run.config.evaluation.second_opinion
+    if config is None:
+        return []
+    layout, names = context.layout, (run.task, run.variant, run.seed)
+    reference = load_reference(layout.second_reference(run.task))
+    with np.load(layout.samples(*names), allow_pickle=False) as file:
+        found = Features(file["second"], file["logits"])
+    protocol = protocol | {"evaluator": config.name}
+    protocol["reference"] = _described(run.config, reference) | {"file": None}
+    value = frechet_distance(found, reference)
+    return [Row("second_fd", "all", run.iterations, value, len(found.features), protocol)]
 
 
 def _write_arrays(
@@ -120,15 +136,9 @@ def sampling_protocol(task: TaskConfig, precision: str, reference: Reference) ->
     return {
         "kind": "samples",
         "evaluator": task.evaluation.extractor.name,
-        "reference": {
-            "dataset": task.data.name,
-            "split": task.evaluation.reference,
-            "file": task.evaluation.reference_file,
-            "images": reference.count,
-            "features": len(reference.features.features),
-            "sha256": reference.identity,
-        },
+        "reference": _described(task, reference),
         "sampling": task.sampling.model_dump(mode="json"),
+        "autoencoder": None if task.data.latents is None else task.data.latents.autoencoder,
         "schedule": task.diffusion.schedule,
         "labels": "captions of the test split" if task.text else "balanced",
         "pixels": "round",
@@ -136,6 +146,17 @@ def sampling_protocol(task: TaskConfig, precision: str, reference: Reference) ->
         "kid": [task.evaluation.kid_subset_size, task.evaluation.kid_subsets],
         "neighbours": task.evaluation.neighbours,
         "splits": task.evaluation.splits,
+    }
+
+
+def _described(task: TaskConfig, reference: Reference) -> dict:
+    return {
+        "dataset": task.data.name,
+        "split": task.evaluation.reference,
+        "file": task.evaluation.reference_file,
+        "images": reference.count,
+        "features": len(reference.features.features),
+        "sha256": reference.identity,
     }
 
 

@@ -6,23 +6,19 @@ import time
 from pathlib import Path
 
 from dmp.config import RunConfig
-from dmp.data.registry import dataset_info
+from dmp.data.shape import input_shape
 from dmp.data.stream import TrainingStream
 from dmp.files import write_json
 from dmp.metrics.denoising import denoising_losses
+from dmp.metrics.features import Features
 from dmp.metrics.fidelity import frechet_distance
 from dmp.metrics.reference import load_reference
 from dmp.rng import torch_generator
 from dmp.running.processes import is_main_process
-from dmp.stages.common import (
-    Context,
-    TaskData,
-    new_backbone,
-    new_diffusion,
-    task_data,
-    task_extractor,
-)
+from dmp.stages.common import Context, new_backbone, new_diffusion, task_extractor
+from dmp.stages.data import TaskData, task_data
 from dmp.stages.provenance import write_record
+from dmp.stages.published import import_baseline
 from dmp.stages.sample import draw
 from dmp.tensorfile import load_tensors, read_description, save_tensors
 from dmp.training import Objective, fit
@@ -36,11 +32,11 @@ def training_stream(run: RunConfig, objective: Objective, data: TaskData) -> Tra
         data.train,
         run.seed,
         task.diffusion.timesteps,
-        dataset_info(task.data.name).flip,
+        input_shape(task.data).flip,
         task.label_dropout,
         objective.backbone.null_label if task.label_dropout else None,
         None if data.captions is None else data.captions.train,
-        tuple(attached.prompts.shape[:2]) if noisy else None,
+        attached.noise_shape if noisy else None,
     )
 
 
@@ -56,6 +52,9 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     started = time.time()
     run = context.plan.pretraining(task, seed)
     config = run.config.pretraining
+    if config.published is not None:
+        import_baseline(context, task, seed)
+        return
     directory = context.layout.pretrained(task, seed)
     identity = context.plan.slice("pretraining", task, seed=seed)
     steps = [
@@ -93,7 +92,8 @@ def pretrain(context: Context, task: str, seed: int) -> None:
         backbone.load_state_dict(load_tensors(snapshots / f"{step}.safetensors")[0])
         title = f"convergence of {task} at iteration {step}"
         numbers = range(config.convergence_samples)
-        features = draw(context, run, backbone, data, seed, numbers, title)[2]
+        drawn = draw(context, run, backbone, data, seed, numbers, title)
+        features = Features(drawn["features"], drawn["logits"])
         fids.append(frechet_distance(features, reference))
     verdict = convergence(fids, config.convergence_tolerance)
     losses = denoising_losses(

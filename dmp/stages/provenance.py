@@ -18,7 +18,7 @@ def write_record(directory: Path, run: RunConfig, device: str, started: float) -
     names = ("scale", "task", "variant", "seed", "baseline_seed")
     head = {name: description.pop(name) for name in names}
     write_json(directory / "config.json", {**head, "hash": run.hash, "config": description})
-    commit, dirty = _commit()
+    commit, dirty = commit_of_code()
     packages = ("torch", "diffusers", "timm", "accelerate", "torch-fidelity", "numpy")
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or "cpu"
     write_json(
@@ -40,7 +40,7 @@ def _iso(moment: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
 
 
-def _commit() -> tuple[str, bool]:
+def commit_of_code() -> tuple[str, bool]:
     """Return the commit of the code that runs, and whether files differ from it."""
     here = Path(__file__).parent
     try:

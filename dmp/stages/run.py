@@ -6,14 +6,13 @@ from dmp.config import RunConfig
 from dmp.running.processes import is_main_process
 from dmp.stages.common import (
     Context,
-    TaskData,
     attach,
     new_diffusion,
     pretrained_backbone,
     save_diverged,
     save_weights,
-    task_data,
 )
+from dmp.stages.data import TaskData, task_data
 from dmp.stages.evaluate import evaluate_run
 from dmp.stages.pretrain import drop_foreign_state, training_stream
 from dmp.stages.provenance import write_record

@@ -14,7 +14,8 @@ from dmp.files import atomic_path
 from dmp.metrics.features import Features, load_features, save_features
 from dmp.sampling import sample_images, sample_labels
 from dmp.sampling.shards import Shard
-from dmp.stages.common import Context, TaskData, has_diverged, load_weights, task_extractor
+from dmp.stages.common import Context, decoder, has_diverged, load_weights, task_extractor
+from dmp.stages.data import TaskData
 
 GRID = 8
 
@@ -27,22 +28,46 @@ def draw(
     seed: int,
     numbers: range,
     title: str,
-) -> tuple[np.ndarray, np.ndarray, Features]:
-    """Return a model's samples of these numbers, uint8 ``(n, C, H, W)``, labels and features."""
+) -> dict[str, np.ndarray]:
+    """Return features and logits of a model's samples of these numbers, and some images.
+
+    The images, uint8 ``(n, C, H, W)``, are those of numbers below ``execution.kept_samples``, with
+    their labels. ``second``, ``(n, d)``, are the features of the second opinion, if there is one.
+    """
     order = data.sample_order(backbone.num_classes)
     labels = sample_labels(numbers.stop, order)[numbers.start :]
-    size = context.plan.scale.execution.sampling_batch_size
+    execution = context.plan.scale.execution
+    size = execution.sampling_batch_size
     batches = sample_images(
-        backbone.eval(), run.config, seed, numbers, labels, size, context.device, run.precision
+        backbone.eval(),
+        run.config,
+        seed,
+        numbers,
+        labels,
+        size,
+        context.device,
+        run.precision,
+        decoder(context, run.config),
     )
-    parts = []
+    extractors = {"features": task_extractor(context, run.config)}
+    if run.config.evaluation.second_opinion is not None:
+        extractors["second"] = task_extractor(context, run.config, second=True)
+    kept = max(0, min(numbers.stop, execution.kept_samples) - numbers.start)
+    parts: dict[str, list[np.ndarray]] = {"images": [], "logits": [], **{k: [] for k in extractors}}
+    done = 0
     with tqdm(total=len(numbers), desc=title, unit="sample", mininterval=1) as progress:
         for batch in batches:
-            parts.append(batch)
+            for key, extractor in extractors.items():
+                # In the same batches: a shard's features then have the bits of the whole's.
+                found = extractor(batch, size)
+                parts[key].append(found.features)
+                if key == "features":
+                    parts["logits"].append(found.logits)
+            parts["images"].append(batch[: max(0, kept - done)])
+            done += len(batch)
             progress.update(len(batch))
-    images = np.concatenate(parts)
-    # In the same batches: a shard's features then have the bits of the whole's.
-    return images, labels, task_extractor(context, run.config)(images, size)
+    arrays = {key: np.concatenate(batches) for key, batches in parts.items()}
+    return {**arrays, "labels": labels[:kept]}
 
 
 def sample_run(
@@ -70,12 +95,9 @@ def sample_run(
         title = f"sampling {'/'.join(names[:2])}"
         if iteration is not None:
             title += f" at iteration {iteration}"
-        images, labels, features = draw(
-            context, run, backbone, data, run.sampling_seed, numbers, title
-        )
-        arrays = {**features._asdict()}
-        if iteration is None:
-            arrays |= {"images": images, "labels": labels}
+        arrays = draw(context, run, backbone, data, run.sampling_seed, numbers, title)
+        if iteration is not None:
+            arrays = {key: arrays[key] for key in Features._fields}
         _write(context, run, shard, iteration, arrays)
 
 
@@ -127,7 +149,7 @@ def _write(
         save_features(layout.snapshot_samples(*names, iteration), features)
     else:
         save_features(layout.samples(*names), features, **more)
-        if "images" in more:
+        if len(more.get("images", ())):
             save_grid(layout.run(*names) / "samples.png", more["images"])
 
 

@@ -8,7 +8,8 @@ import torch
 
 from dmp.data.stream import Batch
 from dmp.files import atomic_path
-from dmp.stages.common import Context, attach, new_diffusion, pretrained_backbone, task_data
+from dmp.stages.common import Context, attach, new_diffusion, pretrained_backbone
+from dmp.stages.data import task_data
 from dmp.stages.pretrain import training_stream
 from dmp.training import Objective
 

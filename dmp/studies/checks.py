@@ -1,7 +1,7 @@
 """What a schema cannot say: does every name exist, and can every cell be built?"""
 
-from dmp.config import TaskConfig, Variant, nearest
-from dmp.data.registry import dataset_info
+from dmp.config import PatchConfig, TaskConfig, Variant, nearest
+from dmp.data.shape import has_captions, input_shape
 from dmp.errors import DMPError
 from dmp.studies.schema import Comparison, Scale
 
@@ -14,12 +14,19 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
 
     """
     place = f"{where}: tasks.{name}"
-    info = dataset_info(task.data.name, f"{place}.data.name")
-    size, patch = info.image_size, task.backbone.patch_size
+    shape = input_shape(task.data, f"{place}.data.name")
+    size, patch = shape.size, task.backbone.patch_size
     if size % patch:
+        what = "images" if task.data.latents is None else "latents"
+        unit = "pixel" if task.data.latents is None else "point"
         raise DMPError(
-            f"{place}.backbone.patch_size = {patch} does not divide the {size}-pixel images of "
+            f"{place}.backbone.patch_size = {patch} does not divide the {size}-{unit} {what} of "
             f"'{task.data.name}'"
+        )
+    if task.data.latents is not None and task.sampling.clip:
+        raise DMPError(
+            f"{place}.sampling.clip = true keeps predictions within [-1, 1], where pixels are but "
+            f"latents are not; set clip: false"
         )
     if task.backbone.hidden_size % (4 * task.backbone.num_heads):
         # Heads share the width evenly, and the 2-d position embedding needs quarters of it.
@@ -34,7 +41,7 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
         )
     if task.label_dropout and task.conditioning == "none":
         raise DMPError(f"{place}.label_dropout needs conditioning: class or text, not none")
-    if task.conditioning == "text" and info.phrases is None:
+    if task.conditioning == "text" and not has_captions(task.data):
         raise DMPError(f"{place}.conditioning = text, but '{task.data.name}' has no captions")
     if task.sampling.steps > task.diffusion.timesteps:
         raise DMPError(
@@ -58,6 +65,24 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
         raise DMPError(f"{place}.evaluation.reference = held-out needs data.held_out > 0")
 
 
+def check_datasets(scale: Scale, where: str) -> None:
+    """Check that a name stands for one dataset.
+
+    Raises:
+        DMPError: two tasks describe a dataset of one name differently.
+
+    """
+    first: dict[str, tuple[str, TaskConfig]] = {}
+    for name, task in scale.tasks.items():
+        other, known = first.setdefault(task.data.name, (name, task))
+        for key in ("source", "test", "latents"):
+            if getattr(known.data, key) != getattr(task.data, key):
+                raise DMPError(
+                    f"{where}: tasks.{name}.data.{key} is not that of task '{other}', which has a "
+                    f"dataset of the same name '{task.data.name}'; give one of them another name"
+                )
+
+
 def resolve_variant(text: str, task: str, scale: Scale, where: str) -> Variant:
     """Check that a task and a variant exist and fit together; return the variant.
 
@@ -74,7 +99,20 @@ def resolve_variant(text: str, task: str, scale: Scale, where: str) -> Variant:
             variant.patch.blocks(scale.tasks[task].backbone.depth)
         except ValueError as error:
             raise DMPError(f"{where}: variant '{text}' of task '{task}': {error}") from error
+        _fits_a_dit(variant.patch, f"{where}: variant '{text}' of task '{task}'")
     return variant
+
+
+def _fits_a_dit(patch: PatchConfig, where: str) -> None:
+    """Refuse what only other backbones know, or what would give a run a second name."""
+    if patch.placement != "transformer-blocks":
+        raise DMPError(
+            f"{where}: placement = {patch.placement} is for U-Nets; a DiT has transformer-blocks"
+        )
+    if patch.resize != "none" and patch.grid == "tokens":
+        raise DMPError(
+            f"{where}: resize = {patch.resize} changes nothing at one resolution; give grid as well"
+        )
 
 
 def resolve_comparisons(

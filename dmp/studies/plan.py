@@ -5,7 +5,9 @@ from pathlib import Path
 
 from dmp.claims.schema import Claims, load_claims
 from dmp.config import (
+    DataConfig,
     RunConfig,
+    SourceConfig,
     TaskConfig,
     TrainingConfig,
     Variant,
@@ -13,9 +15,9 @@ from dmp.config import (
     from_data,
     nearest,
 )
-from dmp.data.registry import dataset_info
+from dmp.data.shape import input_shape
 from dmp.errors import DMPError
-from dmp.studies.checks import check_task, resolve_comparisons, resolve_variant
+from dmp.studies.checks import check_datasets, check_task, resolve_comparisons, resolve_variant
 from dmp.studies.loading import load_scale, load_studies
 from dmp.studies.schema import ParameterStudy, Scale, Study
 
@@ -173,6 +175,54 @@ class Plan:
         run = self.run(task, variant, seed)
         return run.training_hash if stage == "training" else run.hash
 
+    def sources(self) -> dict[str, SourceConfig]:
+        """Return the datasets that lie on disk, by name; a split for evaluation is one itself."""
+        found = {}
+        for data in (task.data for task in self.scale.tasks.values()):
+            for name, source in ((data.name, data.source), (data.test_name, data.test)):
+                if source is not None:
+                    found[name] = source
+        return found
+
+    def source(self, name: str) -> SourceConfig:
+        """Return a dataset that lies on disk.
+
+        Raises:
+            DMPError: no task of the scale has it.
+
+        """
+        found = self.sources()
+        if name not in found:
+            raise DMPError(
+                f"no task of scale '{self.name}' has a dataset '{name}' on disk: "
+                f"{nearest(name, found) if found else 'all are embedded'}"
+            )
+        return found[name]
+
+    def encoded(self, name: str) -> DataConfig:
+        """Return a dataset that has latents.
+
+        Raises:
+            DMPError: no task of the scale has it.
+
+        """
+        found = {t.data.name: t.data for t in self.scale.tasks.values() if t.data.latents}
+        if name not in found:
+            raise DMPError(
+                f"no task of scale '{self.name}' has latents of a dataset '{name}'"
+                + (f": {nearest(name, found)}" if found else "")
+            )
+        return found[name]
+
+    def source_slice(self, dataset: str) -> str:
+        """Return what the check of a dataset on disk depends on."""
+        return content_hash(self.source(dataset))
+
+    def latents_slice(self, dataset: str) -> str:
+        """Return what the latents of a dataset depend on."""
+        data = self.encoded(dataset)
+        return content_hash([data.source, data.latents])
+
     def extractor_slice(self, dataset: str) -> str:
         """Return what the training of a dataset's own classifier depends on."""
         tasks = [t for t in self.scale.tasks.values() if t.data.name == dataset]
@@ -186,14 +236,17 @@ class Plan:
             [
                 config.data.model_dump(),
                 config.evaluation.reference,
+                config.evaluation.reference_file,
+                config.evaluation.reference_features,
                 config.evaluation.extractor.model_dump(),
+                config.evaluation.second_opinion and config.evaluation.second_opinion.model_dump(),
             ]
         )
 
     def captions_slice(self, task: str) -> str:
         """Return what the embeddings of a task's captions depend on."""
         config = self.scale.tasks[task]
-        return content_hash([config.data.name, config.text and config.text.model_dump()])
+        return content_hash([config.data.model_dump(), config.text and config.text.model_dump()])
 
     def results_slice(self, scope: str = "") -> str:
         """Return what the set of runs in a table of numbers depends on."""
@@ -233,6 +286,7 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
         loaded = loaded.model_copy(update={"seeds": seeds})
     for name, task in loaded.tasks.items():
         check_task(name, task, str(ablations / "scales" / f"{scale}.yaml"))
+    check_datasets(loaded, str(ablations / "scales" / f"{scale}.yaml"))
     studies, parameter_studies = {}, {}
     for name, study in load_studies(ablations).items():
         if name in SCOPES:
@@ -268,7 +322,7 @@ def _further_training(config: TaskConfig, variant: Variant, where: str) -> Train
     changes = variant.training.model_dump(exclude_none=True)
     factor = changes.pop("learning_rate_factor", 1.0)
     if factor == "one-over-n":
-        tokens = (dataset_info(config.data.name).image_size // config.backbone.patch_size) ** 2
+        tokens = (input_shape(config.data).size // config.backbone.patch_size) ** 2
         factor = 1 / tokens
     scale["learning_rate"] *= factor
     return from_data(TrainingConfig, scale | changes, where)

@@ -137,12 +137,13 @@ class ParameterStudy(Strict):
 
 
 Stage = Literal[
-    "extractor", "reference", "captions", "latents", "pretrain", "train", "sample", "merge",
-    "evaluate", "run", "speed",
+    "check", "extractor", "reference", "captions", "latents", "pretrain", "train", "sample",
+    "merge", "evaluate", "run", "speed",
 ]  # fmt: skip
 
 # The stages that several GPUs can share; the others use one, or many jobs.
 TRAINING = ("pretrain", "train")
+WITHOUT_GPU = ("check", "merge")
 
 
 class Resources(Strict):
@@ -174,6 +175,8 @@ class Execution(Strict):
         variants_per_job: for ``batch``; a variant more or less runs its whole batch again.
         threads: CPU threads of a job.
         sampling_batch_size: images sampled at once.
+        latents_jobs: jobs among which a dataset's latents are divided.
+        kept_samples: images of a run's samples that are kept, beside the features of all.
         sampling_shards: for ``stage``: jobs among which the samples of a run are divided.
         gpus: GPUs of a training job; every other computing job gets one if this is not 0. With 0,
             nothing is asked for, and a GPU that is there is used.
@@ -188,6 +191,8 @@ class Execution(Strict):
     variants_per_job: PositiveInt = 8
     threads: PositiveInt = 1
     sampling_batch_size: PositiveInt = 256
+    latents_jobs: PositiveInt = 1
+    kept_samples: PositiveInt = 10_000
     sampling_shards: PositiveInt = 1
     gpus: NonNegativeInt = 0
     gpu_share: Annotated[int, Field(ge=1, le=100)] = 100
@@ -211,7 +216,7 @@ class Execution(Strict):
         gpus = self.gpus if stage in TRAINING else min(self.gpus, 1)
         return Resources(
             **{
-                **{"gpus": 0 if stage == "merge" else gpus, "gpu_share": self.gpu_share},
+                **{"gpus": 0 if stage in WITHOUT_GPU else gpus, "gpu_share": self.gpu_share},
                 **{"mem_mb": self.mem_mb, "runtime": self.runtime},
                 **own,
             }

@@ -78,15 +78,22 @@ def fit(
             time limit does not reach a checkpoint, or a file cannot be read or written.
 
     """
+    attached = objective.patch
     accelerator = Accelerator(
         mixed_precision="bf16" if precision == "bf16" else "no",
         # Says that processes without a GPU are meant to talk to each other.
         cpu=not torch.cuda.is_available(),
-        # All buffers are constants, and alike.
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        # All buffers are constants, and alike: captions among them, which are large. Newer releases
+        # of torch warn that they call this otherwise, by a name that accelerate does not offer.
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(
+                broadcast_buffers=False,
+                # There are gates that never read the prompts.
+                find_unused_parameters=attached is not None,
+            )
+        ],
     )
     processes, main = accelerator.num_processes, accelerator.is_main_process
-    attached = objective.patch
     check_shared(config.batch_size, None if attached is None else attached.config, processes)
     objective.to(accelerator.device)
     trainable = objective.trainable()

@@ -43,6 +43,8 @@ OPTIONS = {
     "carried": PatchConfig(position="prepend", prompts=3, prepended="carried"),
     "masked": PatchConfig(position="prepend", prompts=3, masked_start=True),
     "prepend plain": PatchConfig(**NO_GATE, weights="one", position="prepend", prompts=3),
+    "grid": PatchConfig(grid=2, resize="nearest"),
+    "smooth grid": PatchConfig(grid=2, resize="bicubic"),
     "released": METHODS["released"],
 }
 
@@ -186,7 +188,7 @@ def test_attention_read_literally_adds_the_value_of_the_timestep_to_every_token(
     condition = model.t_embedder.forward(t) + model.y_embedder(y)
     expected = model.blocks[0].forward(tokens + value, condition) + value
     torch.testing.assert_close(seen[0], expected, rtol=1e-4, atol=1e-4)
-    assert attached.weights() is None
+    assert attached.weights() == []
 
 
 def test_prompts_are_no_part_of_literal_attention():
@@ -199,7 +201,7 @@ def test_prompts_are_no_part_of_literal_attention():
 def test_constant_gate_sees_no_timestep_and_every_other_does():
     for name in ("constant", "attention", "embedded", "own-gate", "pool"):
         _, attached, _ = run(OPTIONS[name])
-        weights = attached.weights()
+        weights = torch.stack(attached.weights())
         same = torch.allclose(weights[:, :1].expand_as(weights), weights)
         assert same == (name == "constant"), name
         assert not torch.allclose(weights[0], weights[1]), name

@@ -247,4 +247,4 @@ def test_a_new_gate_is_one_class_and_its_name(monkeypatch):
     attached = patch(model, PatchConfig.model_construct(**{**dict(PatchConfig()), "gate": "even"}))
     randomise(attached)
     model(*inputs)
-    assert torch.allclose(attached.weights(), torch.tensor(1 / TOKENS))
+    assert torch.allclose(torch.stack(attached.weights()), torch.tensor(1 / TOKENS))

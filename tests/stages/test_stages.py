@@ -17,7 +17,8 @@ from dmp.errors import DMPError
 from dmp.files import read_json, write_json
 from dmp.layout import Layout
 from dmp.stages.collect import collect_baselines, collect_results
-from dmp.stages.common import Context, TaskData, load_weights, pretrained_backbone, task_data
+from dmp.stages.common import Context, load_weights, pretrained_backbone
+from dmp.stages.data import TaskData, task_data
 from dmp.stages.evaluate import evaluate_run
 from dmp.stages.prepare import make_reference, train_extractor
 from dmp.stages.pretrain import pretrain

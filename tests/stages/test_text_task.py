@@ -11,7 +11,8 @@ from harness import ROOT, edit_yaml
 
 from dmp.config import Variant
 from dmp.errors import DMPError
-from dmp.stages.common import Context, task_data
+from dmp.stages.common import Context
+from dmp.stages.data import task_data
 from dmp.stages.prepare import encode_captions, make_reference, train_extractor
 from dmp.stages.pretrain import pretrain
 from dmp.stages.run import complete_run

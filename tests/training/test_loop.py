@@ -2,53 +2,18 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
+from small_training import CONFIG, METHODS, logged, make_objective, make_stream, state
 
-from dmp.backbones import DiT
-from dmp.config import METHODS as VARIANTS
-from dmp.config import PatchConfig, TrainingConfig
-from dmp.data.examples import Pixels
-from dmp.data.registry import Images
-from dmp.data.stream import TrainingStream
-from dmp.diffusion import Diffusion
+from dmp.config import PatchConfig
 from dmp.errors import DMPError
-from dmp.patching import patch
 from dmp.training import DivergedError, Objective, fit, meter
-
-CONFIG = TrainingConfig(
-    iterations=12, batch_size=8, learning_rate=1e-2, log_every=3, checkpoint_every=3
-)
-METHODS = {
-    "fine-tuning": None,
-    "prompt-tuning": VARIANTS["prompt-tuning"],
-    "dmp": PatchConfig(),
-}
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
-
-
-def make_objective(config: PatchConfig | None, seed: int = 0) -> Objective:
-    backbone = DiT(8, 4, 1, hidden_size=16, depth=2, num_heads=2)
-    backbone.initialize_weights(torch.Generator().manual_seed(seed))
-    # A fresh DiT puts out zero whatever its prompts; a converged one does not.
-    nn.init.normal_(backbone.final_layer.linear.weight, std=0.1, generator=torch.Generator())
-    attached = None if config is None else patch(backbone, config, seed)
-    return Objective(backbone, Diffusion("cosine"), attached)
-
-
-def make_stream() -> TrainingStream:
-    images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
-    return TrainingStream(Pixels(Images(images, np.zeros(40, np.int64))), 0, 1000, flip=False)
-
-
-def state(objective: Objective) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in objective.state_dict().items()}
 
 
 class Killed(BaseException):
@@ -82,12 +47,6 @@ def test_killed_run_ends_bit_identical(tmp_path, monkeypatch, method, killed_at)
     for name, value in state(again).items():
         assert torch.equal(value, expected[name]), name
     assert logged(tmp_path / "killed") == logged(tmp_path / "through")
-
-
-def logged(directory) -> list[dict]:
-    lines = (directory / "log.jsonl").read_text().splitlines()
-    timing = ("time", "steps_per_second", "memory_mb")
-    return [{k: v for k, v in json.loads(line).items() if k not in timing} for line in lines]
 
 
 def test_killed_baseline_ends_with_the_same_averaged_weights(tmp_path):

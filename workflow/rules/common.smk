@@ -1,5 +1,6 @@
 # What the rules share: the scale, its plan, and where files lie.
 import functools
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,11 +19,13 @@ ABLATIONS = Path(config.get("ablations", "ablations"))
 
 SEEDS = config.get("seeds")
 
-unknown = set(config) - {"scale", "results", "ablations", "seeds"}
+KEYS = ("scale", "results", "ablations", "seeds", "data")
+unknown = sorted(set(config) - set(KEYS))
 if unknown:
-    raise WorkflowError(
-        f"unknown --config key '{sorted(unknown)[0]}'; accepted: scale, results, ablations, seeds"
-    )
+    raise WorkflowError(f"unknown --config key '{unknown[0]}'; accepted: {', '.join(KEYS)}")
+if "data" in config:
+    # Where datasets lie is no part of what a job is: moving them reruns nothing.
+    os.environ["DMP_DATA"] = str(config["data"])
 if SEEDS is not None and not (isinstance(SEEDS, int) and SEEDS > 0):
     raise WorkflowError(f"--config seeds={SEEDS}: accepted is a positive whole number")
 
@@ -60,29 +63,34 @@ def threads_of(wildcards):
     return plan(wildcards.scale).scale.execution.threads
 
 
+@functools.cache
+def needed_by(stage, scale, task=None, variant=None):
+    """What a job of a stage needs; a training that cannot be shared needs one GPU."""
+    needed = plan(scale).scale.execution.resources(stage)
+    if stage != "train":
+        return needed
+    patch = plan(scale).run(task, variant, plan(scale).seeds[0]).patch
+    return needed.model_copy(update={"gpus": training_gpus(needed, patch)})
+
+
 def needs(stage, scale=None):
     """What a job of a stage asks for: GPUs, memory and minutes, by its scale.
 
     A training that runs out of time goes on in the next try; anything else gets more.
     """
 
-    def of(key, wildcards, attempt):
-        name = wildcards.scale if scale is None else scale
-        needed = plan(name).scale.execution.resources(stage)
-        gpus = needed.gpus
-        if stage == "train":
-            run = plan(name).run(wildcards.task, wildcards.variant, int(wildcards.seed))
-            gpus = training_gpus(needed, run.patch)
-        grown = 1 if stage in TRAINING else attempt
-        return {
-            "gpu": gpus,
+    def asked(key, wildcards, attempt):
+        names = (getattr(wildcards, name, None) for name in ("task", "variant"))
+        needed = needed_by(stage, scale or wildcards.scale, *names)
+        if key == "gpu":
+            return needed.gpus
+        if key == "gpu_share":
             # Percent of one GPU: what jobs on one machine are counted with.
-            "gpu_share": min(gpus, 1) * needed.gpu_share if gpus < 2 else 100 * gpus,
-            "mem_mb": needed.mem_mb * grown,
-            "runtime": needed.runtime * grown,
-        }[key]
+            return needed.gpu_share * needed.gpus if needed.gpus < 2 else 100 * needed.gpus
+        return getattr(needed, key) * (1 if stage in TRAINING else attempt)
 
-    return {key: functools.partial(of, key) for key in ("gpu", "gpu_share", "mem_mb", "runtime")}
+    keys = ("gpu", "gpu_share", "mem_mb", "runtime")
+    return {key: functools.partial(asked, key) for key in keys}
 
 
 def extractor_weights(wildcards):
@@ -94,6 +102,27 @@ def extractor_weights(wildcards):
 def captions_of(wildcards):
     text = plan(wildcards.scale).scale.tasks[wildcards.task].conditioning == "text"
     return [layout(wildcards.scale).captions(wildcards.task)] if text else []
+
+
+def latents_of(wildcards):
+    data = plan(wildcards.scale).scale.tasks[wildcards.task].data
+    return (
+        [] if data.latents is None else [layout(wildcards.scale).latents(data.name) / "index.json"]
+    )
+
+
+def manifests_of(wildcards):
+    """What was found of a task's datasets, where they lie on disk."""
+    data = plan(wildcards.scale).scale.tasks[wildcards.task].data
+    names = [(data.name, data.source), (data.test_name, data.test)]
+    return [layout(wildcards.scale).manifest(name) for name, source in names if source is not None]
+
+
+def latents_parts(wildcards):
+    of = plan(wildcards.scale).scale.execution.latents_jobs
+    return [
+        layout(wildcards.scale).latents_part(wildcards.dataset, n, of) for n in range(1, of + 1)
+    ]
 
 
 def baselines_of(wildcards, seeds):
@@ -203,7 +232,11 @@ def page_inputs(scale, target):
 def speed_inputs(scale):
     tasks = [SimpleNamespace(scale=scale, task=task) for task in plan(scale).speed_arms()]
     seed = plan(scale).seeds[0]
-    return [p for job in tasks for p in [*baselines_of(job, [seed]), *captions_of(job)]]
+    return [
+        p
+        for job in tasks
+        for p in [*baselines_of(job, [seed]), *captions_of(job), *latents_of(job)]
+    ]
 
 
 def known_scales():
@@ -251,7 +284,7 @@ def batch_inputs(scale, task):
     job = SimpleNamespace(scale=scale, task=task)
     reference = layout(scale).reference(task)
     needed = baselines_of(job, plan(scale).seeds)
-    return [reference, *extractor_weights(job), *captions_of(job), *needed]
+    return [reference, *extractor_weights(job), *captions_of(job), *latents_of(job), *needed]
 
 
 def batch_outputs(scale, task, variants):

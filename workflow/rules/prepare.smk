@@ -25,6 +25,7 @@ rule extractor:
 rule reference:
     input:
         extractor_weights,
+        manifests_of,
     output:
         FILES.reference("{task}"),
     log:
@@ -44,6 +45,8 @@ rule reference:
 
 
 rule captions:
+    input:
+        manifests_of,
     output:
         FILES.captions("{task}"),
     log:
@@ -66,6 +69,7 @@ rule pretrain:
     input:
         extractor_weights,
         captions_of,
+        latents_of,
         reference=FILES.reference("{task}"),
     output:
         weights=FILES.pretrained_weights("{task}", "{seed}"),

@@ -42,6 +42,7 @@ for name in scales_that_run("variant"):
         input:
             extractor_weights,
             captions_of,
+            latents_of,
             baselines=lambda w: baselines_of(w, plan(w.scale).seeds),
             reference=FILES.reference("{task}"),
         output:
@@ -68,6 +69,7 @@ for name in scales_that_run("variant"):
 rule train:
     input:
         captions_of,
+        latents_of,
         baseline=baseline_weights,
     output:
         weights=FILES.weights(*NAMES),
@@ -94,6 +96,7 @@ rule sample:
     input:
         extractor_weights,
         captions_of,
+        latents_of,
         baseline=baseline_weights,
         weights=FILES.weights(*NAMES),
     output:
@@ -120,6 +123,7 @@ rule shard:
     input:
         extractor_weights,
         captions_of,
+        latents_of,
         baseline=baseline_weights,
         weights=FILES.weights(*NAMES),
     output:
@@ -167,6 +171,7 @@ rule merge:
 rule evaluate:
     input:
         captions_of,
+        latents_of,
         baseline=baseline_weights,
         weights=FILES.weights(*NAMES),
         samples=FILES.samples(*NAMES),

@@ -51,7 +51,7 @@ class Source(abc.ABC):
         """
 
     def image(self, index: int) -> Image.Image:
-        """Return an image in RGB, at its own size, as it is stored: see :mod:`decoding`.
+        """Return an image in RGB, at its own size; see :mod:`dmp.data.sources.decoding`.
 
         Raises:
             DMPError: it is missing, truncated, corrupt, too small, or of a mode that the dataset

@@ -8,7 +8,7 @@ import io
 from collections.abc import Sequence
 from typing import get_args
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from dmp.config import SourceConfig
 from dmp.data.sources.findings import DamagedFileError
@@ -41,11 +41,14 @@ def decode(data: bytes, where: str, smallest: int) -> Image.Image:
         image.load()
     except (DamagedFileError, MemoryError):
         raise
+    except Image.DecompressionBombError as error:
+        remedy = "make it smaller, or remove it together with its caption or index entry"
+        raise DamagedFileError(where, f"the image is too large ({error})", remedy) from error
+    except UnidentifiedImageError as error:
+        raise DamagedFileError(where, "the file is not an image that is known", _REPLACE) from error
     except Exception as error:  # Pillow's decoders answer bad bytes with almost any exception
-        what = "is truncated or corrupt" if _is_image(data) else "is not an image Pillow can read"
-        # Pillow's message for unknown bytes ends with the address of a buffer.
-        why = f" ({error})" if _is_image(data) else ""
-        raise DamagedFileError(where, f"the file {what}{why}", _REPLACE) from error
+        problem = f"the file is truncated or corrupt ({error})"
+        raise DamagedFileError(where, problem, _REPLACE) from error
     if min(image.size) < smallest:
         width, height = image.size
         raise DamagedFileError(
@@ -91,11 +94,3 @@ def _refuse_depth(image: Image.Image, where: str) -> None:
             f"the image has more than 8 bits per channel (mode {image.mode})",
             "convert the file to 8 bits per channel, since how to scale it is not for us to guess",
         )
-
-
-def _is_image(data: bytes) -> bool:
-    try:
-        Image.open(io.BytesIO(data)).close()
-    except Exception:  # as above
-        return False
-    return True

@@ -1,0 +1,114 @@
+"""What diffusers' models say of themselves, so that a patch can be attached to them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from diffusers import DiTTransformer2DModel, PixArtTransformer2DModel, UNet2DConditionModel
+from torch import Tensor, nn
+
+from dmp.errors import DMPError
+from dmp.patching.points import Block, PatchPoints, patch_points
+
+
+@patch_points.register
+def _(model: DiTTransformer2DModel) -> PatchPoints:
+    def arguments(hidden_states: Tensor, timestep: Any = None, *_: Any, **__: Any) -> tuple:
+        return hidden_states, timestep
+
+    # Each block embeds the timestep by itself, after the prompts have gone in: the gate reads what
+    # the first of them is going to compute.
+    embedder = model.transformer_blocks[0].norm1.emb
+    return PatchPoints(
+        placements={"transformer-blocks": _transformer_blocks(model)},
+        arguments=arguments,
+        embed_timesteps=lambda t: embedder.timestep_embedder(embedder.time_proj(t).to(model.dtype)),
+        condition_size=embedder.timestep_embedder.linear_2.out_features,
+    )
+
+
+@patch_points.register
+def _(model: PixArtTransformer2DModel) -> PatchPoints:
+    def arguments(
+        hidden_states: Tensor, encoder_hidden_states: Any = None, timestep: Any = None,
+        *_: Any, **__: Any,
+    ) -> tuple:  # fmt: skip
+        return hidden_states, timestep
+
+    embedder = model.adaln_single.emb
+    return PatchPoints(
+        placements={"transformer-blocks": _transformer_blocks(model)},
+        arguments=arguments,
+        embed_timesteps=lambda t: embedder.timestep_embedder(embedder.time_proj(t).to(model.dtype)),
+        condition_size=embedder.timestep_embedder.linear_2.out_features,
+        timestep_embedding=embedder.timestep_embedder,
+    )
+
+
+@patch_points.register
+def _(model: UNet2DConditionModel) -> PatchPoints:
+    def arguments(sample: Tensor, timestep: Any, *_: Any, **__: Any) -> tuple:
+        return sample, timestep
+
+    stages = list(_stages(model))
+    blocks = [
+        Block(block, stage.grid, block.dim, attention=block.attn1)
+        for stage in stages
+        for attention in getattr(stage.module, "attentions", None) or ()
+        for block in getattr(attention, "transformer_blocks", ())
+    ]
+    return PatchPoints(
+        placements={"transformer-blocks": blocks, "stage-inputs": stages},
+        arguments=arguments,
+        embed_timesteps=lambda t: model.time_embedding(model.time_proj(t).to(model.dtype)),
+        condition_size=model.time_embedding.linear_2.out_features,
+        timestep_embedding=model.time_embedding,
+        inferred=(
+            "the paper patches Stable Diffusion v1.5 and does not say where: that prompts enter at "
+            "these places, with a grid and a width of their own and a gate for each resolution, "
+            "is inferred"
+        ),
+    )
+
+
+def _transformer_blocks(model: DiTTransformer2DModel | PixArtTransformer2DModel) -> list[Block]:
+    grid = _sample_size(model) // model.config.patch_size
+    width = model.inner_dim
+    return [Block(b, grid, width, attention=b.attn1) for b in model.transformer_blocks]
+
+
+def _stages(model: UNet2DConditionModel) -> Iterator[Block]:
+    """Yield the stages in the order of execution: down, middle, up.
+
+    A stage's input is a feature map. The skip connections that were put aside before it are not
+    part of it: prompts at an up stage are added before the skip connections join.
+    """
+    size, width, sizes = _sample_size(model), model.conv_in.out_channels, []
+    for stage in model.down_blocks:
+        yield Block(stage, size, width, feature_map=True)
+        width = stage.resnets[-1].out_channels
+        sizes.append(size)
+        if stage.downsamplers is not None:
+            size = (size + 1) // 2  # odd sizes are rounded up
+    if model.mid_block is not None:
+        yield Block(model.mid_block, size, width, feature_map=True)
+    for stage in model.up_blocks:
+        yield Block(stage, sizes.pop(), width, feature_map=True)
+        width = stage.resnets[-1].out_channels
+
+
+def _sample_size(model: nn.Module) -> int:
+    """Return the edge of the images that the model was trained on.
+
+    Raises:
+        DMPError: its configuration does not say, or they are not square.
+
+    """
+    size = model.config.sample_size
+    if isinstance(size, list | tuple) and len(set(size)) == 1:
+        size = size[0]
+    if not isinstance(size, int):
+        raise DMPError(
+            f"patch: sample_size = {size} in the configuration of this {type(model).__name__}; "
+            f"prompts need to know the one edge of the square images that it was trained on"
+        )
+    return size

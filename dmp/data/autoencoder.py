@@ -1,0 +1,113 @@
+"""The autoencoder between pixels and latents: diffusers' AutoencoderKL, checked and frozen."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from dmp.config import LatentsConfig
+from dmp.data.images import to_model
+from dmp.data.offline import check_loading, model_identity, pretrained_folder, read_model_config
+from dmp.errors import DMPError
+
+FILES = ("config.json", "diffusion_pytorch_model.safetensors")
+_KEY = "latents.autoencoder"
+
+
+class Autoencoder:
+    """A frozen AutoencoderKL in float32.
+
+    Attributes:
+        identity: SHA-256 over configuration and weights.
+        config: what it was checked against.
+
+    """
+
+    def __init__(self, model: nn.Module, config: LatentsConfig, identity: str) -> None:
+        self.config, self.identity = config, identity
+        self._model = model
+        self._device = next(model.parameters()).device
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the posterior of each image.
+
+        Args:
+            pixels: ``(B, 3, H, W)`` uint8, all encoded at once.
+
+        Returns:
+            mean and log-variance, each ``(B, C, H/f, W/f)`` float32 on the CPU, unscaled; the
+            log-variance is clamped to [-30, 20], as diffusers does before it samples.
+
+        """
+        with _exact():
+            posterior = self._model.encode(to_model(pixels.to(self._device))).latent_dist
+        return posterior.mean.cpu(), posterior.logvar.cpu()
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return images ``(B, 3, H, W)`` float32 in [-1, 1], where the latents lie.
+
+        Args:
+            latents: ``(B, C, h, w)``, scaled as the backbone sees them; decoded by
+                ``config.batch_size`` at a time.
+
+        """
+        return torch.cat(list(self.decode_batches(latents)))
+
+    @torch.no_grad()
+    def decode_batches(self, latents: Tensor) -> Iterator[Tensor]:
+        """Yield what :meth:`decode` returns by batches, for more images than fit into memory."""
+        for batch in latents.split(self.config.batch_size):
+            with _exact():
+                unscaled = batch.to(self._device, torch.float32) / self.config.scaling
+                images = self._model.decode(unscaled).sample
+            yield images.clamp(-1, 1).to(latents.device)
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    """Convolve in float32: what is cached once should not carry the rounding of TF32."""
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    ):
+        yield
+
+
+def load_autoencoder(config: LatentsConfig, device: str = "cpu") -> Autoencoder:
+    """Load an autoencoder by hub name or from a local folder; safetensors only.
+
+    Raises:
+        DMPError: its files cannot be had, are damaged or incomplete, or it has other channels,
+            another factor or another scaling than the configuration says.
+
+    """
+    folder = pretrained_folder(config.autoencoder, FILES, _KEY)
+    described = read_model_config(folder, ["AutoencoderKL"], _KEY)
+    # Here, since diffusers takes seconds that a wrong folder should not wait for.
+    from diffusers import AutoencoderKL
+    from diffusers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        model, info = AutoencoderKL.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
+    except Exception as error:  # the library has a dozen ways to say that a file is damaged
+        raise DMPError(f"{_KEY}: {folder / FILES[1]} cannot be loaded: {error}") from error
+    check_loading(info, folder, _KEY)
+    found = {
+        "channels": model.config.latent_channels,
+        "factor": 2 ** (len(model.config.block_out_channels) - 1),
+        "scaling": model.config.scaling_factor,
+    }
+    for key, value in found.items():
+        if value != getattr(config, key):
+            raise DMPError(
+                f"latents.{key} = {getattr(config, key)}, but the autoencoder "
+                f"'{config.autoencoder}' has {value}; choose another autoencoder, or change "
+                f"latents.{key} and a backbone that fits it"
+            )
+    model = model.float().to(device).requires_grad_(False).eval()
+    return Autoencoder(model, config, model_identity(described, model.state_dict()))

@@ -1,0 +1,168 @@
+"""Read the cache: draw latents from posteriors, by number, straight from memory-mapped shards."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dmp.config import LatentsConfig
+from dmp.data.latents.encode import ARRAY, LABELS
+from dmp.data.shards import open_shards, verify_shards
+from dmp.errors import DMPError
+
+
+class LatentStore:
+    """The posteriors of a source's images and of their mirrors.
+
+    Can be handed to another process, which opens the files for itself.
+
+    Args:
+        folder: of the cache.
+        config: what the backbone expects of its latents.
+
+    Attributes:
+        shape: (C, h, w) of a latent.
+        labels: ``(n,)`` int64, each image's class.
+        identity: of the autoencoder that made them, as :class:`~dmp.data.autoencoder.Autoencoder`
+            has it.
+
+    Raises:
+        DMPError: the cache is not finished, damaged, or was made by another configuration.
+
+    """
+
+    def __init__(self, folder: Path, config: LatentsConfig) -> None:
+        self._folder, self._config = folder, config
+        index, arrays = open_shards(folder)
+        where = folder / "index.json"
+        if index["identity"].get("format") != "latents" or ARRAY not in arrays:
+            raise DMPError(f"{where} is not the index of latents")
+        # One row per posterior: image i is row 2i, its mirror row 2i + 1.
+        self._posteriors = arrays[ARRAY].merged()
+        self.shape = self._posteriors.shape[1:]
+        self.identity: str = index["identity"]["autoencoder"]
+        found = {
+            "autoencoder": index["autoencoder"],
+            "channels": self.shape[0],
+            "factor": index["identity"]["resolution"] // self.shape[1],
+            "dtype": index["identity"]["dtype"],
+        }
+        for key, value in found.items():
+            if value != getattr(config, key):
+                raise DMPError(
+                    f"latents.{key} = {getattr(config, key)!r}, but {where} was made with "
+                    f"{value!r}; encode the images again, into another folder"
+                )
+        self.labels = _read_labels(folder / LABELS, index["labels"], len(self))
+
+    def __len__(self) -> int:
+        return len(self._posteriors) // 2
+
+    def __reduce__(self) -> tuple:
+        return LatentStore, (self._folder, self._config)
+
+    def verify(self) -> None:
+        """Read all shards from end to end and compare them with their hashes.
+
+        Raises:
+            DMPError: a shard is damaged.
+
+        """
+        verify_shards(self._folder)
+
+    def posterior(self, rows: np.ndarray, mirrored: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance of images, or of their mirrors.
+
+        Args:
+            rows: ``(B,)`` int64, numbers of images.
+            mirrored: ``(B,)`` bool.
+
+        Returns:
+            two tensors ``(B, C, h, w)`` of the cache's dtype, unscaled; the log-variance lies in
+            [-30, 20], where diffusers clamps it.
+
+        """
+        taken = self._posteriors.take(2 * np.asarray(rows, np.int64) + np.asarray(mirrored, bool))
+        mean, logvar = torch.from_numpy(taken).unbind(1)
+        return mean, logvar
+
+    def draw(self, rows: np.ndarray, mirrored: np.ndarray, noise: Tensor) -> Tensor:
+        """Return latents drawn from posteriors, scaled: ``s · (mean + exp(logvar / 2) · noise)``.
+
+        Args:
+            rows: ``(B,)`` int64, numbers of images.
+            mirrored: ``(B,)`` bool.
+            noise: ``(B, C, h, w)`` float32, standard normal.
+
+        Returns:
+            ``(B, C, h, w)`` float32.
+
+        """
+        mean, logvar = self.posterior(rows, mirrored)
+        deviation = logvar.float().mul_(0.5).exp_()
+        return deviation.mul_(noise).add_(mean).mul_(self._config.scaling)
+
+    def mean(self, rows: np.ndarray, mirrored: np.ndarray) -> Tensor:
+        """Return the posteriors' means, scaled; arguments and result as :meth:`draw`."""
+        return self.posterior(rows, mirrored)[0].float().mul_(self._config.scaling)
+
+
+def _read_labels(path: Path, expected: str, count: int) -> np.ndarray:
+    try:
+        labels = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DMPError(
+            f"{path} is missing, truncated or corrupt ({error}); index the latents again"
+        ) from error
+    if len(labels) != count or hashlib.sha256(labels.tobytes()).hexdigest() != expected:
+        raise DMPError(f"{path} does not match its hash in index.json; index the latents again")
+    return labels
+
+
+class LatentImages:
+    """Some images of a store, as a stream of training examples needs them.
+
+    Args:
+        store: the latents of all images.
+        rows: ``(n,)`` int64, numbers of the images that these are; all of them if left out.
+        labels: ``(n,)`` int64, what the backbone is told of them; their classes if left out.
+
+    Attributes:
+        shape: (C, h, w).
+        labels: ``(n,)`` int64.
+        noisy: True, since each example is drawn from its image's posterior.
+
+    """
+
+    noisy = True
+
+    def __init__(
+        self,
+        store: LatentStore,
+        rows: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
+    ) -> None:
+        self._store = store
+        self._rows = np.arange(len(store)) if rows is None else np.asarray(rows, np.int64)
+        self.shape = store.shape
+        self.labels = store.labels[self._rows] if labels is None else labels
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self, rows: np.ndarray, mirrored: np.ndarray, noise: Tensor | None) -> Tensor:
+        """Return latents ``(B, C, h, w)`` float32, scaled.
+
+        Args:
+            rows: ``(B,)`` int64, places among these images.
+            mirrored: ``(B,)`` bool.
+            noise: ``(B, C, h, w)`` float32, standard normal, by which each posterior is drawn;
+                None gives its mean, which is what is evaluated on held-out images.
+
+        """
+        chosen = self._rows[np.asarray(rows, np.int64)]
+        if noise is None:
+            return self._store.mean(chosen, mirrored)
+        return self._store.draw(chosen, mirrored, noise)

@@ -1,0 +1,138 @@
+"""A task's images as its backbone is fed them, whether they are embedded or lie on disk."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from dmp.config import DataConfig, TaskConfig
+from dmp.data.captions import Captions, load_captions
+from dmp.data.crop import center_crop
+from dmp.data.examples import Examples, Pixels
+from dmp.data.images import held_out_split, load_split
+from dmp.data.latents import LatentImages, LatentStore
+from dmp.data.manifest import load_manifest
+from dmp.data.registry import Images
+from dmp.data.sources import Source, open_source
+from dmp.errors import DMPError
+from dmp.stages.common import Context
+
+READ = 64  # images that are read from disk at once
+
+
+class TaskData(NamedTuple):
+    """A task's images, with the labels that its backbone is fed, and its captions.
+
+    Attributes:
+        train: training images; where the task has captions, the labels are rows of
+            ``captions.train``, since each example takes one of its row's captions.
+        held_out: held-out images; where the task has captions, those of the test split.
+        seen: as many training images as there are held-out ones, labelled as in training.
+        captions: None where the task has none.
+
+    """
+
+    train: Examples
+    held_out: Images
+    seen: Images
+    captions: Captions | None
+
+    def sample_order(self, classes: int) -> np.ndarray:
+        """Return the labels that samples go through in turn: classes, or captions."""
+        return np.arange(classes) if self.captions is None else self.captions.order
+
+
+def task_data(context: Context, task: str, config: TaskConfig) -> TaskData:
+    """Return a task's data.
+
+    Raises:
+        DMPError: unknown dataset, or its captions or latents have not been computed.
+
+    """
+    captions = None
+    if config.conditioning == "text":
+        captions = load_captions(context.layout.captions(task))
+    if config.data.source is None:
+        return _embedded(config, captions)
+    return _on_disk(context, config, captions)
+
+
+def _embedded(config: TaskConfig, captions: Captions | None) -> TaskData:
+    train, held_out = load_split(config.data)
+    if config.conditioning == "none":
+        train, held_out = (Images(part.images, part.labels * 0) for part in (train, held_out))
+    held_out = _first(held_out, config.evaluation.held_out_images)
+    seen = _first(train, len(held_out.labels))
+    if captions is not None:
+        held_out, seen = _captioned(held_out, captions.test), _captioned(seen, captions.train)
+    return TaskData(Pixels(train), held_out, seen, captions)
+
+
+def _on_disk(context: Context, config: TaskConfig, captions: Captions | None) -> TaskData:
+    store = open_latents(context, config.data)
+    kept, out = held_out_split(len(store), config.data.held_out)
+    count = min(len(out), len(kept), config.evaluation.held_out_images)
+
+    def labelled(rows: np.ndarray) -> np.ndarray:
+        if config.conditioning == "class":
+            return store.labels[rows]
+        # Each image has captions of its own: its row among those of its split.
+        return np.arange(len(rows)) if captions is not None else np.zeros(len(rows), np.int64)
+
+    def few(rows: np.ndarray) -> Images:
+        examples = LatentImages(store, rows, labelled(rows))
+        numbers = np.arange(len(rows))
+        latents = examples.take(numbers, np.zeros(len(rows), bool), None)
+        return Images(latents.numpy(), examples.labels)
+
+    held_out, seen = few(out[:count]), few(kept[:count])
+    if captions is not None:
+        held_out, seen = _captioned(held_out, captions.test), _captioned(seen, captions.train)
+    return TaskData(LatentImages(store, kept, labelled(kept)), held_out, seen, captions)
+
+
+def _first(images: Images, count: int) -> Images:
+    return Images(images.images[:count], images.labels[:count])
+
+
+def _captioned(images: Images, numbers: np.ndarray) -> Images:
+    """Give each image one of its row's captions, in turn."""
+    turn = np.arange(len(images.labels)) % numbers.shape[1]
+    return Images(images.images, numbers[images.labels, turn])
+
+
+def open_latents(context: Context, data: DataConfig) -> LatentStore:
+    """Open the latents of a dataset.
+
+    Raises:
+        DMPError: they have not been computed, or are damaged.
+
+    """
+    assert data.latents is not None  # callers ask for data that has latents
+    return LatentStore(context.layout.latents(data.name), data.latents)
+
+
+def open_checked(context: Context, name: str) -> Source:
+    """Open a dataset that has been checked.
+
+    Raises:
+        DMPError: it has not been checked, is damaged, or has changed since.
+
+    """
+    config = context.plan.source(name)
+    path = context.layout.manifest(name)
+    manifest = load_manifest(path, config, name)
+    source = open_source(config, context.data, name)
+    if len(source) != manifest.images:
+        raise DMPError(
+            f"dataset '{name}' had {manifest.images} images when it was checked, and has "
+            f"{len(source)} now; delete {path} and check it again"
+        )
+    return source
+
+
+def pixel_batches(source: Source, resolution: int, numbers: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield images in batches, uint8 ``(n, 3, resolution, resolution)``, cut as for training."""
+    for start in range(0, len(numbers), READ):
+        part = numbers[start : start + READ]
+        yield np.stack([center_crop(source.image(int(n)), resolution) for n in part])

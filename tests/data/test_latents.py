@@ -1,0 +1,310 @@
+"""The cache of latents: exact, resumable, verified, and drawn from at load time."""
+
+import hashlib
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_models import write_autoencoder
+
+from dmp.config import LatentsConfig
+from dmp.data.autoencoder import load_autoencoder
+from dmp.data.images import to_model
+from dmp.data.latents import LatentImages, LatentStore, Pixels, encode_shards, index_shards
+from dmp.data.noise import standard_normal
+from dmp.data.sources.base import Source
+from dmp.errors import DMPError
+from dmp.rng import torch_generator
+
+EDGE = 32  # pixels, that is 4 latents
+COUNT = 11  # three shards of four images, the last of them with three
+
+
+class FakeSource(Source):
+    """Random images from a fixed seed."""
+
+    def __init__(self, count: int = COUNT, broken: int | None = None) -> None:
+        self.count, self.broken = count, broken
+
+    def __len__(self) -> int:
+        return self.count
+
+    def name(self, index: int) -> str:
+        return f"{index:05d}.png"
+
+    def read(self, index: int) -> bytes:
+        raise NotImplementedError
+
+    def image(self, index: int) -> Image.Image:
+        if index == self.broken:
+            raise DMPError(f"{self.name(index)} is truncated")
+        pixels = np.random.default_rng(index).integers(0, 256, (EDGE, EDGE, 3), np.uint8)
+        return Image.fromarray(pixels)
+
+    def label(self, index: int) -> int:
+        return index % 3
+
+
+def as_array(image: Image.Image, resolution: int) -> np.ndarray:
+    assert image.size == (resolution, resolution)
+    return np.asarray(image).transpose(2, 0, 1)
+
+
+PIXELS = Pixels(FakeSource(), EDGE, as_array)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = write_autoencoder(tmp_path_factory.mktemp("autoencoder") / "tiny")
+    return LatentsConfig(autoencoder=str(folder), dtype="float32", shard_size=4, batch_size=3)
+
+
+@pytest.fixture(scope="module")
+def autoencoder(config):
+    return load_autoencoder(config)
+
+
+@pytest.fixture(scope="module")
+def finished(autoencoder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("latents")
+    encode_shards(folder, PIXELS, autoencoder)
+    index_shards(folder, PIXELS, autoencoder)
+    return folder
+
+
+@pytest.fixture
+def cache(finished, tmp_path):
+    """A finished cache that a test may damage."""
+    return shutil.copytree(finished, tmp_path / "latents")
+
+
+def contents(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@torch.no_grad()
+def test_cache_holds_what_diffusers_encodes_of_image_and_mirror(finished, config):
+    from diffusers import AutoencoderKL
+
+    # Frozen as here: torch takes other kernels, which round otherwise, for weights that train.
+    model = AutoencoderKL.from_pretrained(config.autoencoder).requires_grad_(False)
+    store = LatentStore(finished, config)
+    first = np.ascontiguousarray(np.stack([PIXELS[i] for i in range(3)]))  # the first batch
+    images = torch.from_numpy(first)
+    for mirrored in (False, True):
+        oracle = model.encode(to_model(images.flip(-1) if mirrored else images)).latent_dist
+        mean, logvar = store.posterior(np.arange(3), np.full(3, mirrored))
+        # The number of threads may move the last bits.
+        torch.testing.assert_close(mean, oracle.mean, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(logvar, oracle.logvar, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_come_in_the_order_asked_for_across_shards(finished, config):
+    store = LatentStore(finished, config)
+    rows, mirrored = np.array([10, 0, 5, 5, 3]), np.array([True, False, True, False, False])
+    together, _ = store.posterior(rows, mirrored)
+    for place, (row, mirror) in enumerate(zip(rows, mirrored, strict=True)):
+        alone, _ = store.posterior(np.array([row]), np.array([mirror]))
+        assert torch.equal(together[place], alone[0])
+    assert len({t.numpy().tobytes() for t in together}) == len(rows)
+    for outside in (-1, COUNT):
+        with pytest.raises(IndexError):
+            store.posterior(np.array([outside]), np.array([False]))
+
+
+def test_draws_have_the_moments_of_the_posterior(finished, config):
+    store = LatentStore(finished, config)
+    draws = 20_000
+    noise = standard_normal(0, "posterior", range(draws), store.shape)
+    drawn = store.draw(np.full(draws, 7), np.full(draws, True), noise) / config.scaling
+    mean, logvar = (part[0] for part in store.posterior(np.array([7]), np.array([True])))
+    deviation = (logvar / 2).exp()
+    # Six standard errors for each of 64 values: a false alarm once in ten million runs.
+    assert ((drawn.mean(0) - mean).abs() < 6 * deviation / draws**0.5).all()
+    assert ((drawn.var(0) / deviation**2 - 1).abs() < 6 * (2 / draws) ** 0.5).all()
+
+
+def test_a_draw_is_the_formula(finished, config):
+    store = LatentStore(finished, config)
+    rows, mirrored = np.arange(COUNT), np.arange(COUNT) % 2 == 0
+    noise = standard_normal(1, "posterior", range(COUNT), store.shape)
+    mean, logvar = (part.double() for part in store.posterior(rows, mirrored))
+    expected = config.scaling * (mean + (logvar / 2).exp() * noise.double())
+    torch.testing.assert_close(store.draw(rows, mirrored, noise).double(), expected)
+    torch.testing.assert_close(store.mean(rows, mirrored).double(), config.scaling * mean)
+
+
+def test_noise_is_a_function_of_the_number_alone():
+    together = standard_normal(3, "posterior", [8, 2, 8], (4, 4, 4))
+    for row, number in zip(together, (8, 2, 8), strict=True):
+        alone = torch.randn(4, 4, 4, generator=torch_generator(3, "posterior", number))
+        assert torch.equal(row, alone)
+
+
+def test_half_precision_halves_the_cache_and_moves_latents_by_its_rounding(
+    finished, config, tmp_path
+):
+    half = config.model_copy(update={"dtype": "float16"})
+    autoencoder = load_autoencoder(half)
+    encode_shards(tmp_path, PIXELS, autoencoder)
+    index_shards(tmp_path, PIXELS, autoencoder)
+    rows, mirrored = np.arange(COUNT), np.zeros(COUNT, bool)
+    exact = LatentStore(finished, config).mean(rows, mirrored)
+    rounded = LatentStore(tmp_path, half).mean(rows, mirrored)
+    torch.testing.assert_close(rounded, exact, rtol=2**-10, atol=1e-6)
+    assert not torch.equal(rounded, exact)
+
+
+def test_images_are_some_rows_of_the_store_with_their_labels(finished, config):
+    store = LatentStore(finished, config)
+    some = LatentImages(store, np.array([9, 1, 4]))
+    assert (len(some), some.shape) == (3, (4, EDGE // 8, EDGE // 8))
+    assert some.labels.tolist() == [0, 1, 1]
+    mirrored, noise = np.array([False, True]), torch.randn(2, *some.shape)
+    drawn = some.take(np.array([2, 0]), mirrored, noise)
+    assert torch.equal(drawn, store.draw(np.array([4, 9]), mirrored, noise))
+    mean = some.take(np.array([2, 0]), mirrored, None)
+    assert torch.equal(mean, store.mean(np.array([4, 9]), mirrored))
+    assert len(LatentImages(store)) == COUNT
+
+
+def test_a_store_goes_to_another_process_as_its_path(finished, config):
+    store = LatentStore(finished, config)
+    pickled = pickle.dumps(LatentImages(store))
+    assert len(pickled) < 4000
+    rows, mirrored = np.arange(COUNT), np.ones(COUNT, bool)
+    assert torch.equal(pickle.loads(pickled).take(rows, mirrored, None), store.mean(rows, mirrored))
+
+
+def test_jobs_and_workers_change_no_byte(finished, autoencoder, tmp_path):
+    for job in (1, 0):
+        encode_shards(tmp_path, PIXELS, autoencoder, job=job, jobs=2, workers=job)
+    index_shards(tmp_path, PIXELS, autoencoder)
+    assert contents(tmp_path) == contents(finished)
+
+
+def test_a_killed_job_is_resumed_where_it_stopped(finished, autoencoder, cache):
+    # What a kill leaves: no index, a shard without its record, and a temporary file.
+    (cache / "index.json").unlink()
+    (cache / "shard-00001.json").unlink()
+    (cache / "latents-00001.npy").write_bytes(b"of an earlier life")
+    leftover = cache / ".latents-00002.1.tmp.npy"
+    leftover.write_bytes(b"half a shard")
+    kept = (cache / "latents-00000.npy").stat().st_mtime_ns
+    encode_shards(cache, PIXELS, autoencoder)
+    index_shards(cache, PIXELS, autoencoder)
+    assert (cache / "latents-00000.npy").stat().st_mtime_ns == kept
+    leftover.unlink()
+    assert contents(cache) == contents(finished)
+
+
+def test_index_names_content_and_labels(finished, autoencoder):
+    index = json.loads((finished / "index.json").read_text())
+    assert index["identity"]["autoencoder"] == autoencoder.identity
+    for number, record in enumerate(index["shards"]):
+        content = (finished / f"latents-{number:05d}.npy").read_bytes()
+        assert record["sha256"]["latents"] == hashlib.sha256(content).hexdigest()
+    pixels = b"".join(PIXELS[i].tobytes() for i in range(8, 11))
+    assert index["shards"][2]["pixels"] == hashlib.sha256(pixels).hexdigest()
+
+
+def flip_a_bit(path, offset: int = -5) -> None:
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_changed_bit_is_found(autoencoder, config, cache):
+    flip_a_bit(cache / "latents-00001.npy")
+    for check in (
+        LatentStore(cache, config).verify,
+        lambda: index_shards(cache, PIXELS, autoencoder),
+    ):
+        with pytest.raises(DMPError, match=r"latents-00001\.npy is corrupt.*hash"):
+            check()
+    assert not (cache / "index.json").exists(), "a damaged cache must not count as finished"
+
+
+def test_a_truncated_shard_is_refused_and_encoded_again(finished, autoencoder, config, cache):
+    path = cache / "latents-00001.npy"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DMPError, match=r"latents-00001\.npy is missing, truncated or corrupt"):
+        LatentStore(cache, config)
+    with pytest.raises(DMPError, match=r"latents-00001\.npy is truncated.*bytes"):
+        index_shards(cache, PIXELS, autoencoder)
+    encode_shards(cache, PIXELS, autoencoder)
+    index_shards(cache, PIXELS, autoencoder)
+    assert contents(cache) == contents(finished)
+
+
+def test_a_missing_shard_is_named(autoencoder, cache):
+    (cache / "shard-00002.json").unlink()
+    with pytest.raises(DMPError, match=r"shard-00002\.json does not exist: shard 3 of 3"):
+        index_shards(cache, PIXELS, autoencoder)
+
+
+def test_values_that_are_not_finite_are_refused(autoencoder, tmp_path):
+    class Overflowing:
+        config, identity = autoencoder.config, autoencoder.identity
+
+        def encode(self, pixels):
+            mean, logvar = autoencoder.encode(pixels)
+            return mean.fill_(float("inf")), logvar
+
+    encode_shards(tmp_path, PIXELS, Overflowing())
+    with pytest.raises(DMPError, match="not finite"):
+        index_shards(tmp_path, PIXELS, Overflowing())
+
+
+def test_shards_of_another_autoencoder_are_refused(config, cache, tmp_path):
+    other = write_autoencoder(tmp_path / "other", seed=1)
+    autoencoder = load_autoencoder(config.model_copy(update={"autoencoder": str(other)}))
+    for stage in (encode_shards, index_shards):
+        with pytest.raises(DMPError, match=r"shard-00000\.json.*identity\.autoencoder"):
+            stage(cache, PIXELS, autoencoder)
+
+
+def test_other_images_are_refused(autoencoder, cache):
+    with pytest.raises(DMPError, match=r"shard-00002\.json.*count = 3, here 4"):
+        encode_shards(cache, Pixels(FakeSource(12), EDGE, as_array), autoencoder)
+
+    class Renamed(FakeSource):
+        def name(self, index):
+            return f"other/{index}.png"
+
+    with pytest.raises(DMPError, match=r"shard-00000\.json.*inputs"):
+        encode_shards(cache, Pixels(Renamed(), EDGE, as_array), autoencoder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("autoencoder", "another/name"), ("channels", 8), ("factor", 4), ("dtype", "float16")],
+)
+def test_a_store_of_another_configuration_is_refused(finished, config, key, value):
+    with pytest.raises(DMPError, match=rf"latents\.{key} = '?{value}.*index\.json"):
+        LatentStore(finished, config.model_copy(update={key: value}))
+
+
+def test_damaged_labels_are_refused(config, cache):
+    flip_a_bit(cache / "labels.npy")
+    with pytest.raises(DMPError, match=r"labels\.npy does not match its hash"):
+        LatentStore(cache, config)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_image_is_one_sentence_even_from_a_worker(autoencoder, tmp_path, workers):
+    pixels = Pixels(FakeSource(broken=5), EDGE, as_array)
+    with pytest.raises(DMPError) as caught:
+        encode_shards(tmp_path, pixels, autoencoder, workers=workers)
+    assert str(caught.value) == "00005.png is truncated"
+    assert not list(tmp_path.glob("*00001*")), "of the shard that failed nothing is left"
+    assert (tmp_path / "shard-00000.json").is_file()

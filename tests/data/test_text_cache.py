@@ -1,0 +1,166 @@
+"""The cache of captions: what transformers computes, once per caption, numbered and verified."""
+
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_models import write_clip
+
+from dmp.data.text import TextStore, encode_captions, index_captions, load_text_encoder
+from dmp.errors import DMPError
+from dmp.stages.text import encode_text
+
+# "a cat" twice, and one that is longer than CLIP reads: every letter is a token here.
+TEXTS = ["a cat", "a dog on a boat", "a cat", "x" * 100, "ein Kätzchen", "two birds"]
+DISTINCT = ["a cat", "a dog on a boat", "x" * 100, "ein Kätzchen", "two birds", ""]
+HOW = {"dtype": "float32", "shard_size": 4}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    torch.set_num_threads(1)
+    return write_clip(tmp_path_factory.mktemp("clip") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def encoder(folder):
+    return load_text_encoder(str(folder))
+
+
+@pytest.fixture(scope="module")
+def finished(encoder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("captions")
+    encode_captions(folder, TEXTS, encoder, batch_size=3, **HOW)
+    index_captions(folder, TEXTS, encoder, **HOW)
+    return folder
+
+
+@pytest.fixture
+def cache(finished, tmp_path):
+    """A finished cache that a test may damage."""
+    return shutil.copytree(finished, tmp_path / "captions")
+
+
+def contents(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@torch.no_grad()
+def test_cache_holds_what_transformers_computes(finished, folder):
+    from transformers import AutoTokenizer, CLIPTextModel
+
+    model, tokenizer = CLIPTextModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    store = TextStore(finished)
+    for texts in (DISTINCT[:3], DISTINCT[4:]):  # the batches that shards of four were cut into
+        tokens = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
+        oracle = model(input_ids=tokens["input_ids"])
+        numbers = store.numbers(texts)
+        assert torch.equal(store.sequence(numbers), oracle.last_hidden_state)
+        assert torch.equal(store.pooled(numbers), oracle.pooler_output)
+
+
+def test_each_caption_is_encoded_once_and_the_empty_one_is_last(finished):
+    store = TextStore(finished)
+    assert len(store) == len(DISTINCT)
+    assert store.numbers(TEXTS).tolist() == [0, 1, 0, 2, 3, 4]
+    assert store.numbers([""]).tolist() == [store.null] == [5]
+    assert store.sequence(np.array([0])).shape == (1, 77, store.width)
+    with pytest.raises(DMPError, match="does not hold the caption 'a fish'"):
+        store.numbers(["a fish"])
+
+
+def test_captions_that_were_cut_are_counted(finished):
+    assert json.loads((finished / "index.json").read_text())["truncated"] == 1
+    assert TextStore(finished).truncated == 1
+
+
+def test_captions_of_just_the_full_length_are_not_counted_as_cut(encoder):
+    assert encoder.too_long(["x" * 75, "x" * 76]) == 1
+
+
+def test_a_killed_job_is_resumed_where_it_stopped(finished, encoder, cache):
+    (cache / "index.json").unlink()
+    (cache / "shard-00000.json").unlink()
+    (cache / "pooled-00000.npy").unlink()
+    kept = (cache / "sequence-00001.npy").stat().st_mtime_ns
+    encode_captions(cache, TEXTS, encoder, batch_size=3, **HOW)
+    index_captions(cache, TEXTS, encoder, **HOW)
+    assert contents(cache) == contents(finished)
+    assert (cache / "sequence-00001.npy").stat().st_mtime_ns == kept
+
+
+def test_jobs_change_no_byte(finished, encoder, tmp_path):
+    for job in (1, 0):
+        encode_captions(tmp_path, TEXTS, encoder, batch_size=3, job=job, jobs=2, **HOW)
+    index_captions(tmp_path, TEXTS, encoder, **HOW)
+    assert contents(tmp_path) == contents(finished)
+
+
+@pytest.mark.parametrize("name", ["pooled-00001.npy", "sequence-00000.npy"])
+def test_a_changed_bit_is_found(cache, name):
+    content = bytearray((cache / name).read_bytes())
+    content[-3] ^= 1
+    (cache / name).write_bytes(content)
+    with pytest.raises(DMPError, match=rf"{name} is corrupt"):
+        TextStore(cache).verify()
+
+
+def test_damaged_hashes_are_refused(cache):
+    np.save(cache / "captions.npy", np.zeros((6, 32), np.uint8))
+    with pytest.raises(DMPError, match=r"captions\.npy does not match its hash"):
+        TextStore(cache)
+
+
+def test_other_captions_and_other_encoders_are_refused(encoder, cache, tmp_path):
+    with pytest.raises(DMPError, match=r"shard-00000\.json.*inputs"):
+        encode_captions(cache, ["a horse", *TEXTS[1:]], encoder, **HOW)
+    other = load_text_encoder(str(write_clip(tmp_path / "other", seed=1)))
+    with pytest.raises(DMPError, match=r"shard-00000\.json.*identity\.encoder"):
+        encode_captions(cache, TEXTS, other, **HOW)
+    with pytest.raises(DMPError, match=r"text\.encoder = 'another/clip'"):
+        TextStore(cache, "another/clip")
+
+
+def test_a_store_goes_to_another_process_as_its_path(finished):
+    again = pickle.loads(pickle.dumps(TextStore(finished)))
+    assert torch.equal(again.pooled(np.arange(6)), TextStore(finished).pooled(np.arange(6)))
+
+
+def test_weights_that_are_not_in_the_file_are_never_random(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    weights = load_file(copy / "model.safetensors")
+    del weights[sorted(name for name in weights if "final_layer_norm.bias" in name)[0]]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(DMPError, match="are missing"):
+        load_text_encoder(str(copy))
+
+
+def test_a_folder_that_lacks_files_and_a_model_of_another_kind_are_refused(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    with pytest.raises(DMPError, match="describes a model of kind t5, not clip_text_model"):
+        load_text_encoder(str(copy))
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(DMPError, match=r"lacks tokenizer\.json; needed are config\.json, model"):
+        load_text_encoder(str(copy))
+
+
+def test_offline_error_names_files_and_repository(monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(DMPError) as caught:
+        load_text_encoder("openai/clip-vit-large-patch14")
+    for part in ("text.encoder", "tokenizer.json", "https://huggingface.co/openai/clip-vit-large"):
+        assert part in str(caught.value)
+
+
+def test_stage_encodes_captions_and_leaves_no_shard_open(folder, tmp_path):
+    encode_text(tmp_path, ["a cat", "one cat", "a dog", "a cat"], str(folder), "cpu")
+    store = TextStore(tmp_path, str(folder))
+    assert store.numbers(["a cat", "one cat", "a dog", ""]).tolist() == [0, 1, 2, 3]

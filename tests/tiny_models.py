@@ -1,0 +1,55 @@
+"""Tiny pretrained models in the folder formats of diffusers and transformers, for the tests.
+
+Weights are drawn from a fixed seed: the same folder holds the same bytes every time.
+"""
+
+from pathlib import Path
+
+import torch
+
+
+def write_autoencoder(
+    folder: Path, *, channels: int = 4, levels: int = 4, scaling: float = 0.18215, seed: int = 0
+) -> Path:
+    """Write an AutoencoderKL whose factor is ``2 ** (levels - 1)``; about 40 thousand weights."""
+    from diffusers import AutoencoderKL
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * levels,
+            up_block_types=("UpDecoderBlock2D",) * levels,
+            block_out_channels=(8,) * levels,
+            layers_per_block=1,
+            latent_channels=channels,
+            norm_num_groups=4,
+            scaling_factor=scaling,
+        )
+    model.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def write_clip(folder: Path, *, width: int = 32, seed: int = 0) -> Path:
+    """Write a CLIPTextModel and its CLIPTokenizer, in which every letter is a token."""
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    letters = sorted(ByteLevel.alphabet())
+    pieces = [*letters, *(f"{letter}</w>" for letter in letters)]
+    pieces += ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77).save_pretrained(folder)
+    config = CLIPTextConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        bos_token_id=vocabulary["<|startoftext|>"],
+        eos_token_id=vocabulary["<|endoftext|>"],
+        pad_token_id=vocabulary["<|endoftext|>"],
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        CLIPTextModel(config).save_pretrained(folder)
+    return folder

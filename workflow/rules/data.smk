@@ -1,0 +1,62 @@
+# Datasets that lie on disk: checked file by file before any GPU is asked for, then their latents.
+
+
+rule check_data:
+    output:
+        FILES.manifest("{dataset}"),
+    log:
+        FILES.root / "logs/data/{dataset}.log",
+    # Everything waits for this.
+    priority: 30
+    threads: threads_of
+    resources:
+        **needs("check"),
+    params:
+        where=where,
+        config=lambda w: plan(w.scale).source_slice(w.dataset),
+    message:
+        "Opening and hashing every image of {wildcards.dataset}; progress in {log}"
+    shell:
+        "dmp check-data {wildcards.dataset} {params.where} > {log} 2>&1"
+
+
+rule latents_part:
+    input:
+        FILES.manifest("{dataset}"),
+    output:
+        FILES.latents_part("{dataset}", "{shard}", "{of}"),
+    log:
+        FILES.root / "logs/latents/{dataset}-{shard}-of-{of}.log",
+    benchmark:
+        FILES.root / "benchmarks/latents/{dataset}-{shard}-of-{of}.tsv"
+    priority: 20
+    threads: threads_of
+    resources:
+        **needs("latents"),
+    params:
+        where=where,
+        config=lambda w: plan(w.scale).latents_slice(w.dataset),
+    message:
+        "Latents of {wildcards.dataset}, part {wildcards.shard} of {wildcards.of}; progress in {log}"
+    shell:
+        "dmp latents {wildcards.dataset} --part {wildcards.shard} --of {wildcards.of} {params.where} > {log} 2>&1"
+
+
+rule latents:
+    input:
+        FILES.manifest("{dataset}"),
+        latents_parts,
+    output:
+        FILES.latents("{dataset}") / "index.json",
+    log:
+        FILES.root / "logs/latents/{dataset}.log",
+    priority: 20
+    resources:
+        **needs("check"),
+    params:
+        where=where,
+        config=lambda w: plan(w.scale).latents_slice(w.dataset),
+    message:
+        "Verifying the latents of {wildcards.dataset}"
+    shell:
+        "dmp latents {wildcards.dataset} {params.where} > {log} 2>&1"
