@@ -31,8 +31,11 @@ Storage = Annotated[
         help="URL of a database that all workers reach; default: a journal beside the results.",
     ),
 ]
+Data = Annotated[
+    Path, typer.Option(envvar="DMP_DATA", help="Folder of all datasets that are not embedded.")
+]
 
-SCALE, RESULTS, ABLATIONS = "digits", Path("results"), Path("ablations")
+SCALE, RESULTS, ABLATIONS, DATA = "digits", Path("results"), Path("ablations"), Path("data")
 
 
 class _Place(NamedTuple):
@@ -78,15 +81,17 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def _context(plan: "Plan", results: Path) -> "Context":
+def _context(plan: "Plan", results: Path, data: Path) -> "Context":
     """Prepare this process, once it holds the GPU that a run needs."""
-    from dmp.running.lease import hold_gpus
+    from dmp.running.lease import check_device, hold_gpus
 
     needed = plan.scale.execution.resources("run")
     hold_gpus(needed.gpus, needed.gpu_share)
     from dmp.stages.common import Context
 
-    return Context.open(plan, results)
+    context = Context.open(plan, results, data)
+    check_device(needed.gpus, context.device)
+    return context
 
 
 @app.command()
@@ -112,12 +117,13 @@ def work(
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
+    data: Data = DATA,
 ) -> None:
     """Run trials until none is left; any number of workers share a sweep."""
     place = _place(name, scale, results, ablations)
     _quiet()
     search = place.search(storage)
-    context = _context(place.plan, results)
+    context = _context(place.plan, results, data)
     from dmp.stages.sweep import make_objective
 
     ended = search.work(make_objective(context, place.sweep))
@@ -137,6 +143,7 @@ def confirm(
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
+    data: Data = DATA,
 ) -> None:
     """Run the best points, and the base, with seeds that the search has not seen."""
     place = _place(name, scale, results, ablations)
@@ -146,7 +153,7 @@ def confirm(
     study = place.study(storage)
     points = point or range(place.sweep.confirmation.points + 1)
     variants = {each: point_variant(place.sweep, study, each) for each in points}
-    context = _context(place.plan, results)
+    context = _context(place.plan, results, data)
     from dmp.stages.sweep import confirm_variant
 
     for each, variant in variants.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from dmp.config import TaskConfig
-from dmp.data.registry import dataset_info
+from dmp.data.shape import input_shape
 from dmp.errors import DMPError
 from dmp.rng import generator
 from dmp.studies import Plan
@@ -74,7 +74,7 @@ def _among(value: Value, accepted: list[Value]) -> bool:
 
 def task_sizes(task: TaskConfig) -> dict[str, int]:
     """Return the sizes of a task that bounds may be given as."""
-    side = dataset_info(task.data.name).image_size // task.backbone.patch_size
+    side = input_shape(task.data).size // task.backbone.patch_size
     return {"tokens": side**2, "side": side, "blocks": task.backbone.depth}
 
 

@@ -8,6 +8,7 @@ from dmp.config import METHODS, PatchConfig, Variant
 from dmp.config.variant import TrainingOptions
 from dmp.errors import DMPError
 from dmp.studies import load_plan
+from dmp.studies.loading import scale_names
 from dmp.sweeps.loading import (
     fresh_seeds,
     load_space,
@@ -48,7 +49,7 @@ def load(tmp_path, plan, **changes):
     return sweep, load_space(tmp_path, sweep, plan)
 
 
-@pytest.mark.parametrize("scale", ["smoke", "digits", "mnist"])
+@pytest.mark.parametrize("scale", scale_names(ROOT / "ablations"))
 @pytest.mark.parametrize("name", sweep_names(ROOT / "ablations"))
 def test_every_sweep_of_the_project_can_be_run_at_every_scale(name, scale):
     plan = load_plan(scale, ROOT / "ablations")

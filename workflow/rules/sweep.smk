@@ -35,7 +35,7 @@ def sweep_inputs(seeds):
         job = SimpleNamespace(scale=scale, task=sweep.task)
         needed = baselines_of(job, seeds(sweep, plan(scale)))
         reference = layout(scale).reference(sweep.task)
-        return [reference, *extractor_weights(job), *captions_of(job), *needed]
+        return [reference, *extractor_weights(job), *captions_of(job), *latents_of(job), *needed]
 
     return inputs
 
