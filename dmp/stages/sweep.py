@@ -10,7 +10,8 @@ from filelock import FileLock
 from dmp.config import RunConfig
 from dmp.files import write_text
 from dmp.metrics.denoising import denoising_losses
-from dmp.stages.common import Context, attach, new_backbone, new_diffusion, task_data
+from dmp.stages.common import Context, attach, new_backbone, new_diffusion
+from dmp.stages.data import task_data
 from dmp.stages.run import complete_run
 from dmp.sweeps.cached import is_computed, read_values
 from dmp.sweeps.files import CONFIRMED_COLUMNS, SweepFiles
