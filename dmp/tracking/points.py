@@ -1,22 +1,30 @@
 """Metric histories from the files of a run; values reach MLflow as they stand in the files."""
 
+import contextlib
 import csv
 import json
 import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dmp.errors import DMPError
 from dmp.files import read_json
 from dmp.tracking.record import Point, check_name
 
 
-def read_log(path: Path) -> list[Point]:
+def read_log(path: Path, most: int | None = None) -> list[Point]:
     """Read ``log.jsonl``: the history of every name but ``step`` and ``time``.
 
     A last line without its line end is what a killed writer leaves; if it is not valid JSON it is
     dropped, as a resumed run drops it. NaN and infinities are values like any other. A missing
     file is an empty history, since the baseline trains nothing.
+
+    Args:
+        path: the file.
+        most: if given, keep no more than so many records, at least 2 of them: evenly spaced, the
+            first and the last among them. Nothing is averaged.
 
     Raises:
         DMPError: any other line is not a JSON object with ``step``, ``time`` and numbers.
@@ -29,22 +37,24 @@ def read_log(path: Path) -> list[Point]:
     except OSError as error:
         raise DMPError(f"cannot read {path}: {error.strerror or error}") from error
     *complete, rest = lines
-    points: list[Point] = []
-    known: set[str] = set()
+    records = []
     for number, line in enumerate(complete, 1):
         try:
-            record = json.loads(line)
+            records.append((number, json.loads(line)))
         except ValueError as error:
             raise DMPError(
                 f"{path}, line {number} is not JSON ({error}); delete the run's folder and run it "
                 f"again, or remove the line"
             ) from error
+    with contextlib.suppress(ValueError):
+        records.append((len(lines), json.loads(rest)))
+    if most is not None and len(records) > most:
+        records = [records[i] for i in np.linspace(0, len(records) - 1, most).round().astype(int)]
+    points: list[Point] = []
+    known: set[str] = set()
+    for number, record in records:
         points += _log_points(record, f"{path}, line {number}", known)
-    try:
-        record = json.loads(rest)
-    except ValueError:
-        return points
-    return points + _log_points(record, f"{path}, line {len(lines)}", known)
+    return points
 
 
 def _log_points(record: Any, where: str, known: set[str]) -> list[Point]:
