@@ -22,6 +22,7 @@ _TABLES = {
     "metrics": _HISTORY,
     "latest_metrics": dict.fromkeys(_HISTORY, 0) | {"key": 1, "run_uuid": 2},
     "params": {"key": 1, "value": 0, "run_uuid": 2},
+    "tags": {"key": 1, "value": 0, "run_uuid": 2},
 }
 _POINT = "(run_uuid, key, value, is_nan, timestamp, step) VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -36,14 +37,21 @@ def is_known(path: Path) -> bool:
     return True
 
 
-def insert(path: Path, run_id: str, points: Iterable[Point], params: Mapping[str, str]) -> None:
-    """Write all histories and parameters of a run that has none yet, or nothing.
+def insert(
+    path: Path,
+    run_id: str,
+    points: Iterable[Point],
+    params: Mapping[str, str],
+    tags: Mapping[str, str],
+) -> None:
+    """Write all histories and parameters of a run that has none yet, and tags; or nothing.
 
     Args:
         path: of a SQLite store with tables that are known; its lock is held.
         run_id: a run that MLflow has created.
         points: the histories; names have been checked.
         params: name to value, checked and cut to length.
+        tags: name to value, none of which the run has.
 
     Raises:
         sqlite3.Error: the store cannot be written.
@@ -61,15 +69,17 @@ def insert(path: Path, run_id: str, points: Iterable[Point], params: Mapping[str
         # The same point twice is one point.
         connection.executemany(f"INSERT OR IGNORE INTO metrics {_POINT}", rows)
         connection.executemany(f"INSERT INTO latest_metrics {_POINT}", latest.values())
-        connection.executemany(
-            "INSERT INTO params (run_uuid, key, value) VALUES (?, ?, ?)",
-            [(run_id, name, value) for name, value in params.items()],
-        )
+        for table, texts in (("params", params), ("tags", tags)):
+            connection.executemany(
+                f"INSERT INTO {table} (run_uuid, key, value) VALUES (?, ?, ?)",
+                [(run_id, name, value) for name, value in texts.items()],
+            )
 
 
 def _stored(value: float) -> tuple[float, bool]:
     """Return the number that MLflow's SQL stores keep, and whether it stands for NaN."""
+    if math.isfinite(value):
+        return value, False
     if math.isnan(value):
         return 0.0, True
-    largest = sys.float_info.max
-    return min(max(value, -largest), largest), False
+    return math.copysign(sys.float_info.max, value), False

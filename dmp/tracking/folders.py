@@ -13,8 +13,8 @@ from dmp.tracking.heatmap import gate_picture
 from dmp.tracking.points import Point, read_convergence, read_log, read_metrics
 from dmp.tracking.record import DatasetUse, Record, digest_files, flatten
 
-# MLflow draws no more than 320 points of a history; the log itself is among the artifacts.
-MAX_RECORDS = 200
+# Enough for a curve; the whole log is among the artifacts.
+MAX_RECORDS = 100
 
 _ARTIFACTS = (
     "config.json",

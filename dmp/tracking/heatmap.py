@@ -60,15 +60,14 @@ def _draw(values: np.ndarray, timesteps: np.ndarray, blocks: int) -> bytes:
         blocks, float(timesteps[0]), float(timesteps[-1])
     )
     picture = frame.copy()
-    # Averages where there are more prompts than pixels, repeats where there are fewer.
-    fitted = Image.fromarray(values.astype(np.float32)).resize(
-        (width, height), Image.Resampling.BOX
-    )
-    picture[top : top + height, left : left + width] = colours(np.asarray(fitted))
+    # Mixed colours where there are more prompts than pixels, blocks of one where there are fewer.
+    cells = Image.fromarray(np.ascontiguousarray(colours(values)[..., :3]))
+    fitted = np.asarray(cells.resize((width, height), Image.Resampling.BOX))
+    picture[top : top + height, left : left + width] = fitted
     for block in range(1, blocks):
         picture[top + round(block * height / blocks), left : left + width] = 255
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="png")
+    Image.fromarray(picture).save(buffer, format="png", compress_level=1)
     return buffer.getvalue()
 
 
@@ -77,8 +76,8 @@ def _frame(blocks: int, first: float, last: float) -> tuple[np.ndarray, tuple, C
     """Draw axes and colour bar, which takes a tenth of a second, once for all gates of a kind.
 
     Returns:
-        ``(H, W, 4)`` uint8; top, left, height and width of the empty axes in pixels; and the
-        function from values to colours, uint8.
+        ``(H, W, 3)`` uint8; top, left, height and width of the empty axes in pixels; and the
+        function from values to colours, uint8 with alpha.
 
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -100,7 +99,7 @@ def _frame(blocks: int, first: float, last: float) -> tuple[np.ndarray, tuple, C
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    frame = np.asarray(canvas.buffer_rgba()).copy()
+    frame = np.asarray(canvas.buffer_rgba())[..., :3].copy()
     box = axes.get_window_extent()
     place = (
         round(frame.shape[0] - box.y1),

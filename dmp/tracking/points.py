@@ -1,6 +1,5 @@
 """Metric histories from the files of a run; values reach MLflow as they stand in the files."""
 
-import contextlib
 import csv
 import json
 import math
@@ -23,11 +22,11 @@ def read_log(path: Path, most: int | None = None) -> list[Point]:
 
     Args:
         path: the file.
-        most: if given, keep no more than so many records, at least 2 of them: evenly spaced, the
+        most: if given, read no more than so many records, at least 2 of them: evenly spaced, the
             first and the last among them. Nothing is averaged.
 
     Raises:
-        DMPError: any other line is not a JSON object with ``step``, ``time`` and numbers.
+        DMPError: another line that is read is no JSON object with ``step``, ``time`` and numbers.
 
     """
     try:
@@ -36,24 +35,26 @@ def read_log(path: Path, most: int | None = None) -> list[Point]:
         return []
     except OSError as error:
         raise DMPError(f"cannot read {path}: {error.strerror or error}") from error
-    *complete, rest = lines
-    records = []
-    for number, line in enumerate(complete, 1):
-        try:
-            records.append((number, json.loads(line)))
-        except ValueError as error:
-            raise DMPError(
-                f"{path}, line {number} is not JSON ({error}); delete the run's folder and run it "
-                f"again, or remove the line"
-            ) from error
-    with contextlib.suppress(ValueError):
-        records.append((len(lines), json.loads(rest)))
-    if most is not None and len(records) > most:
-        records = [records[i] for i in np.linspace(0, len(records) - 1, most).round().astype(int)]
+    *_, rest = lines
+    try:
+        json.loads(rest)
+    except ValueError:
+        lines.pop()
+    numbers = range(len(lines))
+    if most is not None and len(lines) > most:
+        numbers = np.linspace(0, len(lines) - 1, most).round().astype(int).tolist()
     points: list[Point] = []
     known: set[str] = set()
-    for number, record in records:
-        points += _log_points(record, f"{path}, line {number}", known)
+    for number in numbers:
+        where = f"{path}, line {number + 1}"
+        try:
+            record = json.loads(lines[number])
+        except ValueError as error:
+            raise DMPError(
+                f"{where} is not JSON ({error}); delete the run's folder and run it again, or "
+                f"remove the line"
+            ) from error
+        points += _log_points(record, where, known)
     return points
 
 
@@ -69,7 +70,7 @@ def _log_points(record: Any, where: str, known: set[str]) -> list[Point]:
     time_ms = round(time * 1000)
     points = []
     for name, value in record.items():
-        if not _is_number(value):
+        if type(value) is not float and not _is_number(value):
             raise DMPError(f"{where}: {name} = {value!r}; a number is needed")
         if name not in known:
             check_name(name, where)

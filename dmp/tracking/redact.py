@@ -1,8 +1,9 @@
 """Keeping credentials out of whatever a person or a log file gets to see."""
 
+import contextlib
 import os
 import re
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 HIDDEN = "***"
 # What MLflow and the clients of its artifact stores are given secrets by.
@@ -18,7 +19,7 @@ _VARIABLES = (
 )
 _SECRET_KEY = re.compile(r"pass|pwd|token|secret|key|sig", re.IGNORECASE)
 # user:password@ of any address, also of one that is not the store's, such as a proxy.
-_LOGIN = re.compile(r"(?<=//)[^/@\s]*:[^/@\s]*@|(?<![\w/])[^\s/:@]+:[^\s/@]+@(?=[\w.-]+(:\d|/|$))")
+_LOGIN = re.compile(r"[^\s/:@'\"]*:[^\s/@]+@")
 
 
 def redact(text: str, uri: str = "") -> str:
@@ -31,15 +32,13 @@ def redact(text: str, uri: str = "") -> str:
 
     """
     found = {os.environ.get(name, "") for name in _VARIABLES}
-    # A user may have typed anything: a part that cannot be taken apart is hidden by its pattern.
-    try:
+    # A user may have typed anything: what cannot be taken apart is hidden by its pattern.
+    with contextlib.suppress(ValueError):
         parts = urlsplit(uri)
+        pairs = [pair.partition("=") for pair in parts.query.split("&")]
+        found |= {value for name, _, value in pairs if _SECRET_KEY.search(name)}
         found.add(parts.password or "")
-        queries = parse_qsl(parts.query)
-    except ValueError:
-        queries = []
-    found |= {value for name, value in queries if _SECRET_KEY.search(name)}
-    found |= {unquote(secret) for secret in found}
+    found |= {unquote_plus(secret) for secret in found} | {unquote(secret) for secret in found}
     # The longest first, lest a part of it be hidden and the rest stay; and no common short word.
     for secret in sorted(filter(None, found), key=len, reverse=True):
         if len(secret) > 2:

@@ -103,11 +103,12 @@ class Store:
             for run in old:
                 self.delete(run)
             run_id = self.create(record.name, record.tags, record.start_ms, parent)
-            self._log(run_id, points, record.params)
             if record.dataset is not None:
                 self._log_dataset(run_id, record.dataset)
             self.attach(run_id, folder)
-        self.complete(run_id, record.digest, record.end_ms)
+        self._end(run_id, record.end_ms)
+        # Last: MLflow reads all values of a run at each of the steps above.
+        self._log(run_id, points, record.params, record.digest)
         return run_id
 
     def create(
@@ -133,19 +134,25 @@ class Store:
 
     def complete(self, run_id: str, digest: str, end_ms: int) -> None:
         """End a run, and mark it with the digest of all that it was made from."""
+        self._end(run_id, end_ms)
+        self._tag(run_id, _DIGEST_TAG, digest)
+
+    def _end(self, run_id: str, end_ms: int) -> None:
         self._in_time()
         self.client.set_terminated(run_id, "FINISHED", end_ms)
-        self._tag(run_id, _DIGEST_TAG, digest)
 
     def _tag(self, run_id: str, key: str, value: str) -> None:
         self._in_time()
         self.client.set_tag(run_id, key, value, synchronous=True)
 
-    def _log(self, run_id: str, points: Sequence[Point], params: Mapping[str, str]) -> None:
+    def _log(
+        self, run_id: str, points: Sequence[Point], params: Mapping[str, str], digest: str
+    ) -> None:
+        """Write histories and parameters, then the digest."""
         from mlflow.entities import Metric, Param
 
         if self.database is not None:
-            bulk.insert(self.database, run_id, points, params)
+            bulk.insert(self.database, run_id, points, params, {_DIGEST_TAG: digest})
             return
         metrics = [Metric(*point) for point in points]
         # The sizes that MLflow's API takes in one request.
@@ -156,6 +163,7 @@ class Store:
         for start in range(0, len(given), 100):
             self._in_time()
             self.client.log_batch(run_id, params=given[start : start + 100], synchronous=True)
+        self._tag(run_id, _DIGEST_TAG, digest)
 
     def _log_dataset(self, run_id: str, use: DatasetUse) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag

@@ -5,79 +5,28 @@ import re
 import shutil
 import socket
 import sqlite3
-import subprocess
 import sys
 import threading
-from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl
 
 import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import ViewType
+from tracking_helpers import (
+    artifact_folder,
+    by_name,
+    history,
+    make_parent,
+    make_run,
+    only_run,
+    runs_of,
+    write_log,
+)
 
 import dmp.tracking.store
 from dmp.errors import DMPError
 from dmp.tracking import IngestReport, Parent, bulk, ingest
 from dmp.tracking.parent import describe
-
-FRESH_PROCESS = """
-import sys
-from pathlib import Path
-from dmp.tracking import ingest
-folders = sorted(Path(sys.argv[1]).iterdir())
-report = ingest(folders, sys.argv[2], "digits")
-from mlflow.telemetry import get_telemetry_client
-print(report.created, report.updated, report.unchanged)
-print("torch" in sys.modules, get_telemetry_client())
-"""
-
-
-def make_run(folder, seed=0, records=((10, 0.5), (20, 0.25)), settings=None):
-    folder.mkdir(parents=True)
-    config = {"scale": "digits", "task": "class", "variant": "dmp,depth=1", "seed": seed}
-    config |= {"baseline_seed": 0, "hash": "92b52ff7055d", "config": settings or {"method": "dmp"}}
-    (folder / "config.json").write_text(json.dumps(config))
-    provenance = {"commit": "1f7137f", "dirty": False, "versions": {}, "device": "cpu"}
-    provenance |= {"started": "2026-01-31T12:00:00Z", "finished": "2026-01-31T12:00:01Z"}
-    (folder / "provenance.json").write_text(json.dumps(provenance))
-    write_log(folder, records)
-    (folder / "metrics.csv").write_text(
-        "metric,bin,iteration,value\nfid,all,30,20.5\nfid,0-99,30,1e-300\n"
-    )
-    (folder / "samples.png").write_bytes(b"\x89PNG")
-    return folder
-
-
-def write_log(folder, records):
-    lines = [{"step": step, "time": 1000.5 + step, "loss": loss} for step, loss in records]
-    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-@pytest.fixture(scope="session")
-def fresh(tmp_path_factory):
-    """Two processes that found no store and were started at once, and what they left."""
-    root = tmp_path_factory.mktemp("fresh")
-    for seed in range(3):
-        make_run(root / "runs" / f"seed{seed}", seed)
-    uri = f"sqlite:///{root / 'new folder' / 'mlflow.db'}"
-    command = [sys.executable, "-c", FRESH_PROCESS, str(root / "runs"), uri]
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    return root / "new folder" / "mlflow.db", [process.communicate() for process in processes]
-
-
-@pytest.fixture(scope="session")
-def empty_store(fresh, tmp_path_factory):
-    """A store without experiments of ours: creating one takes seconds, copying it does not."""
-    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    shutil.copy(fresh[0], path)
-    client = MlflowClient(f"sqlite:///{path}")
-    experiment = client.get_experiment_by_name("digits")
-    client.rename_experiment(experiment.experiment_id, "not ours")
-    return path
 
 
 @pytest.fixture
@@ -94,48 +43,6 @@ def killed_while_created(tmp_path, monkeypatch):
         patch.setattr("mlflow.store.db.utils._upgrade_db", killed)
         ingest([], f"sqlite:///{path}", "digits")
     return path
-
-
-@pytest.fixture
-def store(empty_store, tmp_path):
-    path = tmp_path / "results" / "mlflow.db"
-    path.parent.mkdir()
-    shutil.copy(empty_store, path)
-    return path
-
-
-@pytest.fixture
-def uri(store):
-    return f"sqlite:///{store}"
-
-
-@pytest.fixture
-def client(uri):
-    return MlflowClient(uri)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return make_run(tmp_path / "runs" / "seed0")
-
-
-def runs_of(client, view=ViewType.ACTIVE_ONLY):
-    experiment = client.get_experiment_by_name("digits")
-    return client.search_runs([experiment.experiment_id], run_view_type=view)
-
-
-def only_run(client):
-    (run,) = runs_of(client)
-    return run
-
-
-def history(client, run, name):
-    points = client.get_metric_history(run.info.run_id, name)
-    return sorted((point.step, point.value) for point in points)
-
-
-def artifact_folder(run):
-    return Path(unquote(urlsplit(run.info.artifact_uri).path))
 
 
 def test_two_first_ingests_at_once_share_the_work_and_one_store(fresh):
@@ -251,7 +158,7 @@ def test_changed_folder_replaces_its_run_and_no_other(uri, client, folder, tmp_p
     assert history(client, after[name], "loss") == [(10, 0.75)]
 
 
-STEPS = ["create_run", "insert", "log_artifacts", "set_terminated", "set_tag"]
+STEPS = ["create_run", "log_artifacts", "set_terminated", "insert"]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -276,7 +183,7 @@ def test_ingest_killed_at_any_step_is_made_good_by_the_next(
     report = ingest([folder], uri, "digits")
 
     # Only with its last step done is a run complete.
-    complete = (step, moment) == ("set_tag", "after")
+    complete = (step, moment) == ("insert", "after")
     assert report.unchanged == complete
     run = only_run(client)
     assert run.info.status == "FINISHED"
@@ -354,19 +261,6 @@ def test_results_that_were_moved_are_refused(uri, folder, tmp_path):
         ingest([folder], uri, "digits", tmp_path / "new")
 
 
-def make_parent(tmp_path, **changes):
-    (tmp_path / "table2.md").write_text("old")
-    values = {"title": "Table 2", "artifacts": {"tables/table2.md": tmp_path / "table2.md"}}
-    values["comparisons"] = [
-        ("dmp − other", [f"class/dmp,depth=1/seed00{seed}" for seed in (0, 1)])
-    ]
-    return Parent("table2", tags={"study": "table2"}, **(values | changes))
-
-
-def by_name(client):
-    return {run.info.run_name: run for run in runs_of(client)}
-
-
 def test_study_is_the_parent_of_its_runs_and_follows_its_tables(uri, client, folder, tmp_path):
     parent = make_parent(tmp_path)
     folders = [folder, make_run(tmp_path / "runs" / "seed1", seed=1)]
@@ -418,7 +312,7 @@ def test_links_that_do_not_fit_are_counted():
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("step", [*STEPS, "delete_run"])
+@pytest.mark.parametrize("step", [*STEPS, "delete_run", "set_tag"])
 def test_study_killed_at_any_step_is_made_good_by_the_next(
     uri, client, folder, tmp_path, monkeypatch, step, moment
 ):
