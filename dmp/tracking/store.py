@@ -349,7 +349,9 @@ def _silence() -> Iterator[None]:
 def _experiment_id(client: "MlflowClient", name: str, location: str | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
-        return client.create_experiment(name, artifact_location=location)
+        # Else MLflow's pages ask what the experiment is for, and may show traces in place of runs.
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        return client.create_experiment(name, artifact_location=location, tags=kind)
     if location and found.artifact_location.rstrip("/") != location:
         raise DMPError(
             f"experiment '{name}' keeps its artifacts in {found.artifact_location}, not in "
