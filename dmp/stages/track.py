@@ -1,32 +1,155 @@
 """Handing all runs, baselines and tables of a scale to MLflow; no torch."""
 
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
 from dmp.files import write_json
 from dmp.layout import Layout
 from dmp.studies import Plan
-from dmp.tracking import ingest, tables
+from dmp.tracking import FoldersError, IngestReport, Parent, ingest
+from dmp.tracking.folders import run_name
+
+# A server that answers, but too slowly, must not hold up a workflow for ever.
+GIVE_UP_AFTER_S = 1800.0
+
+_SUFFIXES = (".md", ".csv", ".html")
 
 
-def track(plan: Plan, layout: Layout, target: str, uri: str = "") -> str:
-    """Bring the scale's MLflow experiment up to date; return one line that says what changed.
+@dataclass(frozen=True)
+class _Experiment:
+    """An experiment of MLflow: the tags of the run of each folder, and the run above them."""
+
+    name: str
+    folders: Mapping[Path, Mapping[str, str]] = field(default_factory=dict)
+    parent: Parent | None = None
+
+
+def track(
+    plan: Plan,
+    layout: Layout,
+    target: str,
+    uri: str = "",
+    give_up_after: float = GIVE_UP_AFTER_S,
+) -> str:
+    """Bring the scale's MLflow experiments up to date; return one line that says what changed.
+
+    Each study of the target is an experiment ``<scale>/<study>``, with a run for the study and, as
+    its children, those of its cells; ``<scale>/baselines`` has the baselines' own training, and
+    ``<scale>/claims`` the verdicts and the runs that they alone need. A run of several studies
+    stands in the experiment of each, so that each can be compared as it is.
 
     Args:
         plan: says which runs there are.
         layout: where they are.
         target: ``tables`` or ``studies``: whose runs.
         uri: address of a server, or empty for the SQLite store under ``results/``.
+        give_up_after: seconds; what is there by then stays, and the next call goes on from there.
 
     Raises:
-        DMPError: a run cannot be read, or the store cannot be used.
+        FoldersError: some runs cannot be read; all others have been handed over.
+        DMPError: the store cannot be used, or not in time.
 
     """
     uri = uri or f"sqlite:///{layout.tracking_store.resolve()}"
-    folders = [layout.run(*run) for run in plan.runs(target)]
-    folders += [layout.pretrained(*baseline) for baseline in plan.baselines(target)]
-    runs = ingest(folders, uri, plan.name)
-    tables(layout.tables, uri, plan.name)
+    deadline = time.monotonic() + give_up_after
+    report, failure, handed = IngestReport(0, 0, 0), None, 0
+    for each in _experiments(plan, layout, target):
+        folders = list(each.folders)
+        handed += len(folders)
+        try:
+            report += ingest(
+                folders,
+                uri,
+                f"{plan.name}/{each.name}",
+                parent=each.parent,
+                tags=each.folders.__getitem__,
+                deadline=deadline,
+            )
+        except FoldersError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
     # Without what changed this time: a receipt should not differ when nothing does.
-    write_json(layout.tracking_receipt(target), {"experiment": plan.name, "runs": len(folders)})
+    write_json(layout.tracking_receipt(target), {"experiment": plan.name, "runs": handed})
+    how = "" if report.in_bulk else ", value by value: some thousand a second"
     return (
-        f"MLflow experiment '{plan.name}': {runs.created} runs added, {runs.updated} replaced, "
-        f"{runs.unchanged} unchanged"
+        f"MLflow experiments '{plan.name}/...': {report.created} runs added, {report.updated} "
+        f"replaced, {report.unchanged} unchanged{how}"
     )
+
+
+def _experiments(plan: Plan, layout: Layout, target: str) -> Iterator[_Experiment]:
+    rest = plan.runs(target)
+    claims = _claims_by_variant(plan)
+
+    def folders(runs: list[tuple[str, str, int]], study: str) -> dict[Path, dict[str, str]]:
+        return {
+            layout.run(*run): {
+                "scale": plan.name,
+                "study": study,
+                # An empty tag cannot be told from a missing one in MLflow's lists.
+                **({"claims": " ".join(found)} if (found := claims.get(run[:2])) else {}),
+            }
+            for run in runs
+        }
+
+    for name in plan.targeted(target):
+        study = {**plan.studies, **plan.parameter_studies}[name]
+        runs = plan.runs(name) if name in plan.studies else []
+        rest = [run for run in rest if run not in set(runs)]
+        labels = {(c.task, c.variant): c.label for c in getattr(study, "cells", ()) if runs}
+        comparisons = [
+            (
+                f"{labels[c.task, c.variant]} − {labels[c.task, c.against]}, {c.task}",
+                [run_name(c.task, v, s) for v in (c.variant, c.against) for s in plan.seeds],
+            )
+            for c in getattr(study, "comparisons", ())
+            if c.task in plan.scale.tasks
+        ]
+        parent = Parent(
+            name,
+            study.title,
+            _tables(layout, name),
+            {"scale": plan.name, "study": name},
+            comparisons,
+        )
+        yield _Experiment(name, folders(runs, name), parent)
+    if rest:
+        artifacts = _existing({p.name: p for p in map(layout.claims.with_suffix, _SUFFIXES)})
+        tags = {"scale": plan.name, "study": "claims"}
+        parent = Parent("claims", "The paper's claims", artifacts, tags)
+        yield _Experiment("claims", folders(rest, "claims"), parent)
+    yield _Experiment(
+        "baselines",
+        {
+            layout.pretrained(*baseline): {"scale": plan.name, "study": "baselines"}
+            for baseline in plan.baselines(target)
+        },
+    )
+
+
+def _tables(layout: Layout, study: str) -> dict[str, Path]:
+    """Return a study's tables and figures, as far as they have been rendered."""
+    names = [f"{study}{suffix}" for suffix in _SUFFIXES] + [f"{study}-comparisons.csv"]
+    found = {name: layout.tables / name for name in names}
+    figures = layout.figures(study)
+    if figures.is_dir():
+        found |= {f"figures/{path.name}": path for path in sorted(figures.glob("*.png"))}
+    return _existing(found)
+
+
+def _existing(artifacts: dict[str, Path]) -> dict[str, Path]:
+    return {name: path for name, path in artifacts.items() if path.is_file()}
+
+
+def _claims_by_variant(plan: Plan) -> dict[tuple[str, str], list[str]]:
+    """Return the ids of the claims that each (task, variant) is evidence for."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for claim, _, piece in [] if plan.claims is None else plan.claims.pieces():
+        for run in piece.runs():
+            ids = found.setdefault(run, [])
+            if claim.id not in ids:
+                ids.append(claim.id)
+    return found

@@ -5,6 +5,7 @@ the same folders again changes nothing. MLflow is imported when it is used, sinc
 seconds.
 """
 
-from dmp.tracking.ingest import IngestReport, ingest, tables
+from dmp.tracking.ingest import FoldersError, IngestReport, ingest
+from dmp.tracking.parent import Parent
 
-__all__ = ["IngestReport", "ingest", "tables"]
+__all__ = ["FoldersError", "IngestReport", "Parent", "ingest"]

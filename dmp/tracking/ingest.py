@@ -1,18 +1,25 @@
 """Bring an MLflow experiment up to date with folders, any number of times."""
 
+import math
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmp.errors import DMPError
-from dmp.tracking.folders import run_record, tables_record
-from dmp.tracking.record import Record
-from dmp.tracking.store import Store, open_store
+from dmp.tracking.folders import run_record
+from dmp.tracking.parent import Parent, describe
+from dmp.tracking.record import Record, digest_files
+from dmp.tracking.store import Store, open_store, staged
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+
+class FoldersError(DMPError):
+    """Some folders could not be read; all others have been brought up to date."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +30,33 @@ class IngestReport:
         created: runs that MLflow did not have.
         updated: runs that were replaced, since their folder changed or the last ingest was killed.
         unchanged: runs that were left alone.
+        in_bulk: whether histories go into the store's tables at once; else through MLflow's own
+            interface, as with every server.
 
     """
 
     created: int
     updated: int
     unchanged: int
+    in_bulk: bool = True
+
+    def __add__(self, other: "IngestReport") -> "IngestReport":
+        return IngestReport(
+            self.created + other.created,
+            self.updated + other.updated,
+            self.unchanged + other.unchanged,
+            self.in_bulk and other.in_bulk,
+        )
 
 
 def ingest(
-    folders: Sequence[Path], uri: str, experiment: str, artifact_root: Path | None = None
+    folders: Sequence[Path],
+    uri: str,
+    experiment: str,
+    artifact_root: Path | None = None,
+    parent: Parent | None = None,
+    tags: Callable[[Path], Mapping[str, str]] = lambda folder: {},
+    deadline: float = math.inf,
 ) -> IngestReport:
     """Bring an experiment up to date with folders of runs that have ended.
 
@@ -46,62 +70,80 @@ def ingest(
         folders: of runs and of baselines' own training.
         uri: ``sqlite:///path/mlflow.db`` or the address of a server. Of several ingests into one
             SQLite store all but one wait; a server should be fed by one at a time.
-        experiment: name of the experiment: the scale.
+        experiment: name of the experiment: the scale and the study.
         artifact_root: folder for artifacts; None means ``mlartifacts`` beside a SQLite store, and a
             server's own choice.
+        parent: the run of the study, which all others become children of.
+        tags: returns further tags of a folder's run.
+        deadline: when to give up, on the clock of ``time.monotonic``.
 
     Raises:
-        DMPError: the store cannot be used; or some folders cannot be read, or hold the same run:
-            raised when all others have been brought up to date.
+        FoldersError: some folders cannot be read, or hold the same run: raised when all others
+            have been brought up to date.
+        DMPError: the store cannot be used, or not in time.
 
     """
-    return _update_all(folders, run_record, uri, experiment, artifact_root)
-
-
-def tables(
-    folder: Path, uri: str, experiment: str, artifact_root: Path | None = None
-) -> IngestReport:
-    """Bring the run ``tables`` up to date with a folder of rendered tables (Markdown and CSV).
-
-    Arguments, repetition and errors are those of :func:`ingest`.
-    """
-    return _update_all([folder], tables_record, uri, experiment, artifact_root)
-
-
-def _update_all(
-    folders: Sequence[Path],
-    read: Callable[[Path], Record],
-    uri: str,
-    experiment: str,
-    artifact_root: Path | None,
-) -> IngestReport:
     counts: Counter[str] = Counter()
     failures: list[DMPError] = []
     owners: dict[str, Path] = {}
-    with open_store(uri, experiment, artifact_root) as store:
+    ids: dict[str, str] = {}
+    with open_store(uri, experiment, artifact_root, deadline) as store:
         live = store.live_runs()
+        parent_id = None if parent is None else _ensure(store, parent, live.get(parent.name, []))
         for folder in map(Path, folders):
             try:
-                record = read(folder)
+                record = run_record(folder, tags(folder))
                 owner = owners.setdefault(record.name, folder)
                 if owner is not folder:
                     raise DMPError(f"{folder} and {owner} both hold the run {record.name}")
-                counts[_update(store, record, live.get(record.name, []))] += 1
+                what, run_id = _update(store, record, live.get(record.name, []), parent_id)
             except DMPError as error:
                 failures.append(error)
+                continue
+            counts[what] += 1
+            ids[record.name] = run_id
+        if parent is not None:
+            _finish(store, parent, parent_id, live.get(parent.name, []), ids)
+        in_bulk = store.database is not None
     if failures:
         more = f" ({len(failures) - 1} more folders failed likewise)" if failures[1:] else ""
-        raise DMPError(f"{failures[0]}{more}") from failures[0]
-    return IngestReport(counts["created"], counts["updated"], counts["unchanged"])
+        raise FoldersError(f"{failures[0]}{more}") from failures[0]
+    return IngestReport(counts["created"], counts["updated"], counts["unchanged"], in_bulk)
 
 
-def _update(store: Store, record: Record, live: "Sequence[Run]") -> str:
-    """Leave exactly one run of a record, and return which count it belongs to."""
+def _update(
+    store: Store, record: Record, live: "Sequence[Run]", parent_id: str | None
+) -> tuple[str, str]:
+    """Leave exactly one run of a record; return which count it belongs to, and its id."""
     complete = [run for run in live if store.digest(run) == record.digest]
     if complete:
         for run in live:
             if run is not complete[0]:
                 store.delete(run)
-        return "unchanged"
-    store.replace(live, record)
-    return "updated" if live else "created"
+        store.adopt(complete[0], parent_id)
+        return "unchanged", complete[0].info.run_id
+    run_id = store.replace(live, record, parent_id)
+    return ("updated" if live else "created"), run_id
+
+
+def _ensure(store: Store, parent: Parent, live: "Sequence[Run]") -> str:
+    """Return the id of a parent, which is never replaced: its children and links name it."""
+    for run in live[1:]:
+        store.delete(run)
+    if live:
+        return live[0].info.run_id
+    return store.create(parent.name, parent.tags, round(time.time() * 1000))
+
+
+def _finish(
+    store: Store, parent: Parent, run_id: str, live: "Sequence[Run]", ids: Mapping[str, str]
+) -> None:
+    """Bring a parent's tables, tags and description up to date."""
+    tags = {**parent.tags, "mlflow.note.content": describe(parent, store.experiment_id, ids)}
+    digest = digest_files(list(parent.artifacts.values()), *tags, *tags.values())
+    if live and store.digest(live[0]) == digest:
+        return
+    with staged(parent.artifacts) as folder:
+        store.attach(run_id, folder)
+    store.describe(run_id, tags)
+    store.complete(run_id, digest, round(time.time() * 1000))

@@ -6,20 +6,27 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dmp.errors import DMPError
 from dmp.files import read_json
 from dmp.tracking.record import Point, check_name
 
 
-def read_log(path: Path) -> list[Point]:
+def read_log(path: Path, most: int | None = None) -> list[Point]:
     """Read ``log.jsonl``: the history of every name but ``step`` and ``time``.
 
     A last line without its line end is what a killed writer leaves; if it is not valid JSON it is
     dropped, as a resumed run drops it. NaN and infinities are values like any other. A missing
     file is an empty history, since the baseline trains nothing.
 
+    Args:
+        path: the file.
+        most: if given, read no more than so many records, at least 2 of them: evenly spaced, the
+            first and the last among them. Nothing is averaged.
+
     Raises:
-        DMPError: any other line is not a JSON object with ``step``, ``time`` and numbers.
+        DMPError: another line that is read is no JSON object with ``step``, ``time`` and numbers.
 
     """
     try:
@@ -28,23 +35,27 @@ def read_log(path: Path) -> list[Point]:
         return []
     except OSError as error:
         raise DMPError(f"cannot read {path}: {error.strerror or error}") from error
-    *complete, rest = lines
+    *_, rest = lines
+    try:
+        json.loads(rest)
+    except ValueError:
+        lines.pop()
+    numbers = range(len(lines))
+    if most is not None and len(lines) > most:
+        numbers = np.linspace(0, len(lines) - 1, most).round().astype(int).tolist()
     points: list[Point] = []
     known: set[str] = set()
-    for number, line in enumerate(complete, 1):
+    for number in numbers:
+        where = f"{path}, line {number + 1}"
         try:
-            record = json.loads(line)
+            record = json.loads(lines[number])
         except ValueError as error:
             raise DMPError(
-                f"{path}, line {number} is not JSON ({error}); delete the run's folder and run it "
-                f"again, or remove the line"
+                f"{where} is not JSON ({error}); delete the run's folder and run it again, or "
+                f"remove the line"
             ) from error
-        points += _log_points(record, f"{path}, line {number}", known)
-    try:
-        record = json.loads(rest)
-    except ValueError:
-        return points
-    return points + _log_points(record, f"{path}, line {len(lines)}", known)
+        points += _log_points(record, where, known)
+    return points
 
 
 def _log_points(record: Any, where: str, known: set[str]) -> list[Point]:
@@ -59,7 +70,7 @@ def _log_points(record: Any, where: str, known: set[str]) -> list[Point]:
     time_ms = round(time * 1000)
     points = []
     for name, value in record.items():
-        if not _is_number(value):
+        if type(value) is not float and not _is_number(value):
             raise DMPError(f"{where}: {name} = {value!r}; a number is needed")
         if name not in known:
             check_name(name, where)

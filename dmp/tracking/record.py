@@ -4,7 +4,7 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ MAX_PARAM_LENGTH = 6000
 _NAME = re.compile(r"[\w./: -]+")
 
 # Part of every digest: raise it when the same files should look different in MLflow.
-_MAPPING_VERSION = "1"
+_MAPPING_VERSION = "2"
 
 
 class Point(NamedTuple):
@@ -30,18 +30,37 @@ class Point(NamedTuple):
     step: int
 
 
+class DatasetUse(NamedTuple):
+    """The data that a run was trained on, as MLflow lists it.
+
+    Attributes:
+        name: the dataset's name.
+        digest: see :func:`dmp.tracking.folders.run_record`.
+        source: JSON of the configuration that leads to the images.
+        profile: JSON of what is known of them.
+
+    """
+
+    name: str
+    digest: str
+    source: str
+    profile: str
+
+
 @dataclass(frozen=True)
 class Record:
     """One folder as one MLflow run.
 
     Attributes:
         name: unique within an experiment; the run's name.
-        digest: of the content of the files that the record was made from.
+        digest: of the content of the files that the record was made from, and of the tags.
         tags: MLflow tags.
         params: MLflow parameters.
         read_points: reads the metric histories. A function, since they are the bulk of a folder
             and most folders of a repeated ingest are unchanged.
-        artifacts: files to keep with the run.
+        artifacts: path among the run's artifacts to the file to keep there.
+        made: path among the artifacts to a function that makes its content; None leaves it out.
+        dataset: what it was trained on.
         start_ms: milliseconds since the Unix epoch.
         end_ms: milliseconds since the Unix epoch.
 
@@ -49,16 +68,18 @@ class Record:
 
     name: str
     digest: str
-    tags: dict[str, str]
-    params: dict[str, str]
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
     read_points: Callable[[], list[Point]]
-    artifacts: Sequence[Path]
+    artifacts: Mapping[str, Path]
+    made: Mapping[str, Callable[[], bytes | None]]
+    dataset: DatasetUse | None
     start_ms: int
     end_ms: int
 
 
-def digest_files(paths: Sequence[Path]) -> str:
-    """Return the SHA-256 (64 hexadecimal digits) of the files' names and contents, in order.
+def digest_files(paths: Sequence[Path], *texts: str) -> str:
+    """Return the SHA-256 (64 hexadecimal digits) of files' names and contents, and of texts.
 
     Raises:
         DMPError: a file cannot be read.
@@ -72,6 +93,8 @@ def digest_files(paths: Sequence[Path]) -> str:
         except OSError as error:
             raise DMPError(f"cannot read {path}: {error.strerror or error}") from error
         digest.update(f"\n{path.name} {content}".encode())
+    for text in texts:
+        digest.update(f"\n{len(text)} {text}".encode())
     return digest.hexdigest()
 
 

@@ -1,16 +1,21 @@
+import io
+import itertools
 import json
 import os
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import _validate_metric
+from PIL import Image
+from safetensors.numpy import save_file
 
 from dmp.errors import DMPError
-from dmp.tracking.folders import run_record, tables_record
+from dmp.tracking.folders import MAX_RECORDS, run_record
 from dmp.tracking.record import MAX_PARAM_LENGTH, check_name, flatten
 
 CONFIG = {
@@ -42,7 +47,12 @@ def folder(tmp_path):
     (folder / "log.jsonl").write_text('{"step": 40, "time": 1.0, "loss": 0.5}\n')
     (folder / "metrics.csv").write_text("metric,bin,iteration,value\nfid,all,30,20.5\n")
     (folder / "samples.png").write_bytes(b"png")
-    (folder / "weights.safetensors").write_bytes(b"weights")
+    save_file(
+        {"prompts": np.zeros((2, 4, 3), np.float32)},
+        folder / "weights.safetensors",
+        {"dmp": '{"sha256": "ab"}'},
+    )
+    np.savez(folder / "gate.npz", timesteps=[0, 9], weights=np.full((2, 1, 4), 0.25))
     return folder
 
 
@@ -53,14 +63,15 @@ def rewrite(path, **changes):
 def test_run_is_described_by_its_configuration_and_provenance(folder):
     record = run_record(folder)
 
-    assert record.name == "class/dmp,depth=1/seed2"
+    assert record.name == "class/dmp,depth=1/seed002"
     assert record.tags == {
         "task": "class",
         "variant": "dmp,depth=1",
-        "seed": "2",
-        "baseline_seed": "0",
+        "seed": "002",
+        "baseline_seed": "000",
         "commit": "1f7137f",
         "config_hash": "92b52ff7055d",
+        "mlflow.source.git.commit": "1f7137f",
     }
     assert record.params == {
         "method": "dmp",
@@ -84,10 +95,82 @@ def test_final_metrics_stand_at_the_last_step_and_the_end_time(folder):
     ]
 
 
-def test_small_files_are_artifacts_and_weights_are_not(folder):
-    names = {path.name for path in run_record(folder).artifacts}
+def test_patch_is_kept_with_its_header_and_other_weights_are_not(folder):
+    record = run_record(folder)
+    small = {"config.json", "provenance.json", "metrics.csv", "samples.png", "log.jsonl"}
+    assert set(record.artifacts) == small | {"patch/weights.safetensors"}
+    assert json.loads(record.made["patch/header.json"]()) == {
+        "metadata": {"dmp": {"sha256": "ab"}},
+        "tensors": {"prompts": {"dtype": "F32", "shape": [2, 4, 3]}},
+    }
 
-    assert names == {"config.json", "provenance.json", "metrics.csv", "samples.png"}
+    rewrite(folder / "config.json", config={"method": "fine-tuning", "patch": None})
+    record = run_record(folder)
+    assert set(record.artifacts) == small
+    assert set(record.made) == {"gate.png"}
+
+
+def test_corrupt_patch_is_named(folder):
+    (folder / "weights.safetensors").write_bytes(b"weights")
+
+    with pytest.raises(DMPError, match=r"weights\.safetensors is truncated or corrupt"):
+        run_record(folder).made["patch/header.json"]()
+
+
+def test_gate_is_drawn_block_above_block(folder):
+    # One of two prompts has all weight: the first in the first block, the second in the last.
+    weights = np.zeros((3, 2, 2))
+    weights[:, 0, 0] = weights[:, 1, 1] = 1
+    np.savez(folder / "gate.npz", timesteps=[0, 500, 999], weights=weights)
+
+    picture = Image.open(io.BytesIO(run_record(folder).made["gate.png"]()))
+    column = np.asarray(picture.convert("RGB"))[:, 200].astype(int)
+    # Yellow has more red than blue, dark blue less.
+    shades = (column[:, 0] - column[:, 2])[48:310:75]
+    assert list(np.sign(shades)) == [1, -1, -1, 1]
+
+
+def test_run_without_gate_has_no_picture_and_a_broken_one_is_named(folder):
+    np.savez(folder / "gate.npz")
+    assert run_record(folder).made["gate.png"]() is None
+
+    np.savez(folder / "gate.npz", timesteps=[0], weights=np.ones((2, 1, 4)))
+    with pytest.raises(DMPError, match=r"gate\.npz: weights \(2, 1, 4\) do not fit"):
+        run_record(folder).made["gate.png"]()
+
+    (folder / "gate.npz").write_bytes(b"PK")
+    with pytest.raises(DMPError, match=r"gate\.npz is not a readable"):
+        run_record(folder).made["gate.png"]()
+
+
+def test_dataset_has_the_hash_of_what_the_metrics_compared_with(folder):
+    data = {"name": "digits", "held_out": 0.2}
+    rewrite(folder / "config.json", config={"method": "dmp", "config": {"data": data}})
+    before = run_record(folder).dataset
+    reference = {"sha256": "ab" * 32, "images": 1438}
+    protocols = {"1a": {"kind": "denoising"}, "2b": {"kind": "samples", "reference": reference}}
+    (folder / "protocols.json").write_text(json.dumps(protocols))
+    after = run_record(folder).dataset
+
+    assert (before.name, after.name) == ("digits", "digits")
+    assert before.digest.startswith("config-")
+    assert after.digest == "ab" * 18
+    assert json.loads(after.source) == data
+    assert json.loads(after.profile) == reference
+
+
+def test_long_log_is_thinned_and_kept_whole_as_a_file(folder):
+    lines = [json.dumps({"step": step, "time": 1.0, "loss": 1 / step}) for step in range(1, 2002)]
+    (folder / "log.jsonl").write_text("\n".join(lines) + "\n")
+
+    record = run_record(folder)
+    points = [point for point in record.read_points() if point.name == "loss"]
+    steps = [point.step for point in points]
+
+    assert (len(points), steps[0], steps[-1]) == (MAX_RECORDS, 1, 2001)
+    assert {after - before for before, after in itertools.pairwise(steps)} == {20, 21}
+    assert all(point.value == 1 / point.step for point in points)
+    assert record.artifacts["log.jsonl"] == folder / "log.jsonl"
 
 
 @pytest.fixture
@@ -131,11 +214,22 @@ def test_digest_follows_which_files_there_are(folder):
     assert run_record(folder).digest != before
 
 
-def test_digest_does_not_follow_weights(folder):
+def test_digest_follows_the_weights_of_a_patch_only(folder):
+    weights = folder / "weights.safetensors"
     before = run_record(folder).digest
-    (folder / "weights.safetensors").write_bytes(b"others")
+    weights.write_bytes(weights.read_bytes() + b" ")
+    assert run_record(folder).digest != before
 
+    rewrite(folder / "config.json", config={"method": "fine-tuning"})
+    before = run_record(folder).digest
+    weights.write_bytes(b"others")
     assert run_record(folder).digest == before
+
+
+def test_digest_follows_the_tags(folder):
+    digests = {run_record(folder, {"claims": ids}).digest for ids in ("C01", "C01 C02")}
+
+    assert len(digests) == 2
 
 
 @pytest.mark.parametrize(
@@ -222,19 +316,3 @@ def test_accepted_names_are_those_that_mlflow_accepts(name):
         accepted = False
 
     assert accepted == expected
-
-
-def test_tables_are_markdown_and_csv(tmp_path):
-    for name in ("table2.md", "table2.csv", "table2.tex", "table1.md"):
-        (tmp_path / name).write_text(name)
-
-    record = tables_record(tmp_path)
-
-    assert record.name == "tables"
-    assert {path.name for path in record.artifacts} == {"table2.md", "table2.csv", "table1.md"}
-    assert record.read_points() == []
-
-
-def test_folder_without_tables_is_named(tmp_path):
-    with pytest.raises(DMPError, match=f"{tmp_path} holds no table"):
-        tables_record(tmp_path)

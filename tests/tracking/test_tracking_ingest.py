@@ -1,81 +1,32 @@
 import json
 import logging
 import math
+import re
 import shutil
 import socket
 import sqlite3
-import subprocess
 import sys
 import threading
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl
 
 import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import ViewType
+from tracking_helpers import (
+    artifact_folder,
+    by_name,
+    history,
+    make_parent,
+    make_run,
+    only_run,
+    runs_of,
+    write_log,
+)
 
 import dmp.tracking.store
 from dmp.errors import DMPError
-from dmp.tracking import IngestReport, ingest, tables
-
-FRESH_PROCESS = """
-import sys
-from pathlib import Path
-from dmp.tracking import ingest
-folders = sorted(Path(sys.argv[1]).iterdir())
-report = ingest(folders, sys.argv[2], "digits")
-from mlflow.telemetry import get_telemetry_client
-print(report.created, report.updated, report.unchanged)
-print("torch" in sys.modules, get_telemetry_client())
-"""
-
-
-def make_run(folder, seed=0, records=((10, 0.5), (20, 0.25)), settings=None):
-    folder.mkdir(parents=True)
-    config = {"scale": "digits", "task": "class", "variant": "dmp,depth=1", "seed": seed}
-    config |= {"baseline_seed": 0, "hash": "92b52ff7055d", "config": settings or {"method": "dmp"}}
-    (folder / "config.json").write_text(json.dumps(config))
-    provenance = {"commit": "1f7137f", "dirty": False, "versions": {}, "device": "cpu"}
-    provenance |= {"started": "2026-01-31T12:00:00Z", "finished": "2026-01-31T12:00:01Z"}
-    (folder / "provenance.json").write_text(json.dumps(provenance))
-    write_log(folder, records)
-    (folder / "metrics.csv").write_text(
-        "metric,bin,iteration,value\nfid,all,30,20.5\nfid,0-99,30,1e-300\n"
-    )
-    (folder / "samples.png").write_bytes(b"\x89PNG")
-    return folder
-
-
-def write_log(folder, records):
-    lines = [{"step": step, "time": 1000.5 + step, "loss": loss} for step, loss in records]
-    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-@pytest.fixture(scope="session")
-def fresh(tmp_path_factory):
-    """Two processes that found no store and were started at once, and what they left."""
-    root = tmp_path_factory.mktemp("fresh")
-    for seed in range(3):
-        make_run(root / "runs" / f"seed{seed}", seed)
-    uri = f"sqlite:///{root / 'new folder' / 'mlflow.db'}"
-    command = [sys.executable, "-c", FRESH_PROCESS, str(root / "runs"), uri]
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    return root / "new folder" / "mlflow.db", [process.communicate() for process in processes]
-
-
-@pytest.fixture(scope="session")
-def empty_store(fresh, tmp_path_factory):
-    """A store without experiments of ours: creating one takes seconds, copying it does not."""
-    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    shutil.copy(fresh[0], path)
-    client = MlflowClient(f"sqlite:///{path}")
-    experiment = client.get_experiment_by_name("digits")
-    client.rename_experiment(experiment.experiment_id, "not ours")
-    return path
+from dmp.tracking import IngestReport, Parent, bulk, ingest
+from dmp.tracking.parent import describe
 
 
 @pytest.fixture
@@ -92,48 +43,6 @@ def killed_while_created(tmp_path, monkeypatch):
         patch.setattr("mlflow.store.db.utils._upgrade_db", killed)
         ingest([], f"sqlite:///{path}", "digits")
     return path
-
-
-@pytest.fixture
-def store(empty_store, tmp_path):
-    path = tmp_path / "results" / "mlflow.db"
-    path.parent.mkdir()
-    shutil.copy(empty_store, path)
-    return path
-
-
-@pytest.fixture
-def uri(store):
-    return f"sqlite:///{store}"
-
-
-@pytest.fixture
-def client(uri):
-    return MlflowClient(uri)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return make_run(tmp_path / "runs" / "seed0")
-
-
-def runs_of(client, view=ViewType.ACTIVE_ONLY):
-    experiment = client.get_experiment_by_name("digits")
-    return client.search_runs([experiment.experiment_id], run_view_type=view)
-
-
-def only_run(client):
-    (run,) = runs_of(client)
-    return run
-
-
-def history(client, run, name):
-    points = client.get_metric_history(run.info.run_id, name)
-    return sorted((point.step, point.value) for point in points)
-
-
-def artifact_folder(run):
-    return Path(unquote(urlsplit(run.info.artifact_uri).path))
 
 
 def test_two_first_ingests_at_once_share_the_work_and_one_store(fresh):
@@ -170,18 +79,23 @@ def test_run_carries_name_tags_parameters_and_times(uri, client, folder):
     ingest([folder], uri, "digits")
 
     run = only_run(client)
-    assert run.info.run_name == "class/dmp,depth=1/seed0"
+    assert run.info.run_name == "class/dmp,depth=1/seed000"
     assert run.info.status == "FINISHED"
     assert (run.info.start_time, run.info.end_time) == (1769860800000, 1769860801000)
     assert run.data.params == {"method": "dmp"}
-    expected = {"task": "class", "variant": "dmp,depth=1", "seed": "0", "baseline_seed": "0"}
-    expected |= {"commit": "1f7137f", "config_hash": "92b52ff7055d"}
+    expected = {"task": "class", "variant": "dmp,depth=1", "seed": "000"}
+    expected |= {"baseline_seed": "000", "commit": "1f7137f", "config_hash": "92b52ff7055d"}
     assert expected.items() <= run.data.tags.items()
     assert len(run.data.tags["dmp.folder_digest"]) == 64
     assert run.data.metrics == {"loss": 0.25, "final/fid": 20.5, "final/fid/0-99": 1e-300}
 
 
-def test_histories_and_parameters_of_any_length_arrive_whole(uri, client, tmp_path):
+@pytest.mark.parametrize("in_bulk", [True, False])
+def test_histories_and_parameters_of_any_length_arrive_whole(
+    uri, client, tmp_path, monkeypatch, in_bulk
+):
+    monkeypatch.setattr(bulk, "is_known", lambda path: in_bulk)
+    monkeypatch.setattr("dmp.tracking.folders.MAX_RECORDS", 10_000)
     # More than one request of MLflow's (1,000 metrics, 100 parameters) of each kind.
     records = [(step, 1 / (step + 3)) for step in range(2345)]
     settings = {f"key{i}": {"a": i, "b": "x" * 10_000} for i in range(75)}
@@ -217,7 +131,7 @@ def test_artifacts_lie_beside_the_store_byte_for_byte(uri, client, store, folder
     run = only_run(client)
     kept = artifact_folder(run)
     assert kept.is_relative_to(store.parent / "mlartifacts" / "digits")
-    names = {"config.json", "provenance.json", "metrics.csv", "samples.png"}
+    names = {"config.json", "provenance.json", "metrics.csv", "samples.png", "log.jsonl"}
     assert {path.name: path.read_bytes() for path in kept.iterdir()} == {
         name: (folder / name).read_bytes() for name in names
     }
@@ -238,13 +152,13 @@ def test_changed_folder_replaces_its_run_and_no_other(uri, client, folder, tmp_p
     assert ingest([folder, other], uri, "digits") == IngestReport(0, 1, 1)
 
     after = {run.info.run_name: run for run in runs_of(client)}
-    name, other_name = "class/dmp,depth=1/seed0", "class/dmp,depth=1/seed1"
+    name, other_name = "class/dmp,depth=1/seed000", "class/dmp,depth=1/seed001"
     assert len(runs_of(client)) == 2
     assert after[other_name].info.run_id == before[other_name]
     assert history(client, after[name], "loss") == [(10, 0.75)]
 
 
-STEPS = ["create_run", "log_batch", "log_artifact", "set_terminated", "set_tag"]
+STEPS = ["create_run", "log_artifacts", "set_terminated", "insert"]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -254,7 +168,8 @@ def test_ingest_killed_at_any_step_is_made_good_by_the_next(
 ):
     ingest([folder], uri, "digits")
     write_log(folder, [(10, 0.75)])
-    original = getattr(MlflowClient, step)
+    owner = bulk if step == "insert" else MlflowClient
+    original = getattr(owner, step)
 
     def killed(*args, **kwargs):
         if moment == "after":
@@ -262,18 +177,18 @@ def test_ingest_killed_at_any_step_is_made_good_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MlflowClient, step, killed)
+        patch.setattr(owner, step, killed)
         ingest([folder], uri, "digits")
     assert len(runs_of(client)) <= 1
     report = ingest([folder], uri, "digits")
 
     # Only with its last step done is a run complete.
-    complete = (step, moment) == ("set_tag", "after")
+    complete = (step, moment) == ("insert", "after")
     assert report.unchanged == complete
     run = only_run(client)
     assert run.info.status == "FINISHED"
     assert history(client, run, "loss") == [(10, 0.75)]
-    assert len(list(artifact_folder(run).iterdir())) == 4
+    assert len(list(artifact_folder(run).iterdir())) == 5
 
 
 def test_second_run_of_a_folder_is_removed(uri, client, folder):
@@ -289,7 +204,7 @@ def test_second_run_of_a_folder_is_removed(uri, client, folder):
 def test_runs_of_other_programs_and_other_folders_stay(uri, client, folder, tmp_path):
     ingest([make_run(tmp_path / "runs" / "seed1", seed=1)], uri, "digits")
     experiment_id = only_run(client).info.experiment_id
-    client.create_run(experiment_id, run_name="class/dmp,depth=1/seed0")
+    client.create_run(experiment_id, run_name="class/dmp,depth=1/seed000")
 
     ingest([folder], uri, "digits")
 
@@ -326,8 +241,8 @@ def test_folder_that_cannot_be_read_does_not_hold_up_others(uri, client, folder,
     assert str(folder) in str(error.value)
     # The run that stood there before still stands.
     assert sorted(run.info.run_name for run in runs_of(client)) == [
-        "class/dmp,depth=1/seed0",
-        "class/dmp,depth=1/seed1",
+        "class/dmp,depth=1/seed000",
+        "class/dmp,depth=1/seed001",
     ]
 
 
@@ -346,19 +261,135 @@ def test_results_that_were_moved_are_refused(uri, folder, tmp_path):
         ingest([folder], uri, "digits", tmp_path / "new")
 
 
-def test_tables_are_one_run_that_follows_its_folder(uri, client, tmp_path):
-    folder = tmp_path / "tables"
-    folder.mkdir()
-    (folder / "table2.md").write_text("old")
+def test_study_is_the_parent_of_its_runs_and_follows_its_tables(uri, client, folder, tmp_path):
+    parent = make_parent(tmp_path)
+    folders = [folder, make_run(tmp_path / "runs" / "seed1", seed=1)]
+    assert ingest(folders, uri, "digits", parent=parent) == IngestReport(2, 0, 0)
+    first = by_name(client)
+    study = first.pop("table2")
+    assert {run.data.tags["mlflow.parentRunId"] for run in first.values()} == {study.info.run_id}
+    assert "mlflow.parentRunId" not in study.data.tags
+    assert study.data.tags["study"] == "table2"
+    assert (artifact_folder(study) / "tables/table2.md").read_text() == "old"
 
-    assert tables(folder, uri, "digits") == IngestReport(1, 0, 0)
-    assert tables(folder, uri, "digits") == IngestReport(0, 0, 1)
-    (folder / "table2.md").write_text("new")
-    assert tables(folder, uri, "digits") == IngestReport(0, 1, 0)
+    (tmp_path / "table2.md").write_text("new")
+    assert ingest(folders, uri, "digits", parent=parent) == IngestReport(0, 0, 2)
+    again = by_name(client)
+    # Its children and its links name it: it is never replaced.
+    assert again["table2"].info.run_id == study.info.run_id
+    assert (artifact_folder(study) / "tables/table2.md").read_text() == "new"
+    unchanged = again["table2"].to_dictionary()
+    ingest(folders, uri, "digits", parent=parent)
+    assert by_name(client)["table2"].to_dictionary() == unchanged
 
-    run = only_run(client)
-    assert run.info.run_name == "tables"
-    assert (artifact_folder(run) / "table2.md").read_text() == "new"
+
+def test_study_links_to_the_comparison_of_its_runs(uri, client, folder, tmp_path):
+    parent = make_parent(tmp_path)
+    ingest([folder], uri, "digits", parent=parent)
+    assert "compare-runs" not in by_name(client)["table2"].data.tags["mlflow.note.content"]
+
+    folders = [folder, make_run(tmp_path / "runs" / "seed1", seed=1)]
+    ingest(folders, uri, "digits", parent=parent)
+    runs = by_name(client)
+    note = runs["table2"].data.tags["mlflow.note.content"]
+    (link,) = re.findall(r"^- \[dmp − other\]\(#/compare-runs\?(.*)\)$", note, re.MULTILINE)
+    query = {key: json.loads(value) for key, value in parse_qsl(link)}
+    assert query["runs"] == [runs[f"class/dmp,depth=1/seed00{seed}"].info.run_id for seed in (0, 1)]
+    assert query["experiments"] == [runs["table2"].info.experiment_id]
+
+
+def test_links_that_do_not_fit_are_counted():
+    names = [f"run{number}" for number in range(10)]
+    ids = {name: name[-1] * 32 for name in names}
+    parent = Parent("table2", "Table 2", comparisons=[(f"pair {i}", names) for i in range(60)])
+
+    note = describe(parent, "3", ids)
+    shown, (more,) = note.count("compare-runs"), re.findall(r"(\d+) more", note)
+
+    assert shown + int(more) == 60
+    assert shown > 10
+    assert len(note) <= 8000
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", [*STEPS, "delete_run", "set_tag"])
+def test_study_killed_at_any_step_is_made_good_by_the_next(
+    uri, client, folder, tmp_path, monkeypatch, step, moment
+):
+    parent = make_parent(tmp_path, comparisons=[("one", ["class/dmp,depth=1/seed000"])])
+    ingest([folder], uri, "digits")
+    write_log(folder, [(10, 0.75)])
+    owner = bulk if step == "insert" else MlflowClient
+    original = getattr(owner, step)
+
+    def killed(*args, **kwargs):
+        if moment == "after":
+            original(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(owner, step, killed)
+        ingest([folder], uri, "digits", parent=parent)
+    ingest([folder], uri, "digits", parent=parent)
+
+    runs = by_name(client)
+    assert len(runs_of(client)) == 2
+    study, run = runs["table2"], runs["class/dmp,depth=1/seed000"]
+    assert run.data.tags["mlflow.parentRunId"] == study.info.run_id
+    assert run.info.run_id in study.data.tags["mlflow.note.content"]
+    assert (artifact_folder(study) / "tables/table2.md").is_file()
+    assert {study.info.status, run.info.status} == {"FINISHED"}
+
+
+def test_runs_that_were_there_before_their_study_become_its_children(uri, client, folder, tmp_path):
+    ingest([folder], uri, "digits")
+    report = ingest([folder], uri, "digits", parent=make_parent(tmp_path))
+
+    assert report == IngestReport(0, 0, 1)
+    runs = by_name(client)
+    parents = {run.data.tags.get("mlflow.parentRunId") for run in runs.values()}
+    assert parents == {None, runs["table2"].info.run_id}
+
+
+def rows(path, table):
+    with sqlite3.connect(path) as connection:
+        columns = "key, value, timestamp, step, is_nan" if "metrics" in table else "key, value"
+        return sorted(connection.execute(f"SELECT {columns} FROM {table}"))
+
+
+def test_bulk_rows_are_those_that_mlflow_writes(store, uri, tmp_path, monkeypatch):
+    values = (0.5, math.nan, math.inf, -math.inf, 0.25)
+    # A step that comes twice, a point that comes twice, and a history that goes back.
+    records = [*enumerate(values), (2, 0.1), (2, 0.1), (1, 7.0), (9, math.nan), (3, 4.0)]
+    settings = {f"key{i}": i for i in range(150)}
+    folder = make_run(tmp_path / "odd", records=records, settings=settings)
+    slow = tmp_path / "slow" / "mlflow.db"
+    slow.parent.mkdir()
+    shutil.copy(store, slow)
+
+    assert ingest([folder], uri, "digits").in_bulk
+    monkeypatch.setattr(bulk, "is_known", lambda path: False)
+    assert not ingest([folder], f"sqlite:///{slow}", "digits").in_bulk
+
+    for table in ("metrics", "latest_metrics", "params"):
+        assert rows(store, table) == rows(slow, table)
+        assert rows(store, table)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE metrics ADD COLUMN colour TEXT",
+        "ALTER TABLE latest_metrics RENAME COLUMN is_nan TO nan",
+        "DROP TABLE params",
+    ],
+)
+def test_tables_that_are_not_the_known_ones_are_not_written_to(store, change):
+    assert bulk.is_known(store)
+    with sqlite3.connect(store) as connection:
+        connection.execute(change)
+
+    assert not bulk.is_known(store)
 
 
 def test_ingests_at_once_take_turns(uri, client, folder, tmp_path):
@@ -426,7 +457,7 @@ def test_server_that_is_down_is_an_error_that_hides_the_password(folder, monkeyp
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-        with pytest.raises(DMPError, match=r"MLflow at http://127.*refused\)") as error:
+        with pytest.raises(DMPError, match=r"MLflow at http://\*\*\*@127.*refused\)") as error:
             ingest([folder], f"http://user:secret@127.0.0.1:{port}", "digits")
 
     assert "secret" not in str(error.value)

@@ -1,0 +1,80 @@
+"""The numbers of runs and of baselines, read from their folders; no torch."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from dmp.errors import DMPError
+from dmp.files import read_json
+from dmp.layout import Layout
+from dmp.studies import Plan
+
+
+def gather_results(
+    plan: Plan, layout: Layout, runs: Sequence[tuple[str, str, int]]
+) -> pd.DataFrame:
+    """Return one row per number, in a fixed order, with what it came from.
+
+    Values stay text: reading and writing floats could change their last digit.
+
+    Args:
+        plan: says how each run is configured.
+        layout: where they are.
+        runs: (task, variant, seed) of each, at least one.
+
+    Raises:
+        DMPError: a run is missing, or its folder holds another configuration.
+
+    """
+    parts = []
+    for task, variant, seed in runs:
+        path = layout.metrics(task, variant, seed)
+        if not path.is_file():
+            raise DMPError(f"{path} does not exist: the run {task}/{variant}/seed{seed} is missing")
+        metrics = pd.read_csv(path, dtype=str)
+        config = read_json(path.parent / "config.json")
+        expected = plan.run(task, variant, seed).hash
+        if config["hash"] != expected:
+            raise DMPError(
+                f"{path} belongs to another configuration ({config['hash']}, not {expected}); "
+                f"run the workflow again"
+            )
+        provenance = read_json(path.parent / "provenance.json")
+        head = {"task": task, "variant": variant, "seed": seed}
+        head["baseline_seed"] = config["baseline_seed"]
+        for position, (name, value) in enumerate(head.items()):
+            metrics.insert(position, name, value)
+        metrics["commit"] = provenance["commit"] + ("-dirty" if provenance["dirty"] else "")
+        metrics["config"] = config["hash"]
+        parts.append(metrics)
+    return pd.concat(parts, ignore_index=True)
+
+
+def gather_baselines(layout: Layout, baselines: Sequence[tuple[str, int]]) -> pd.DataFrame:
+    """Return the convergence of each baseline.
+
+    Args:
+        layout: where they are.
+        baselines: (task, seed) of each.
+
+    Raises:
+        DMPError: a baseline is missing.
+
+    """
+    rows = []
+    for task, seed in baselines:
+        verdict = read_json(layout.convergence(task, seed))
+        provenance = read_json(layout.pretrained(task, seed) / "provenance.json")
+        rows.append(
+            {
+                "task": task,
+                "baseline_seed": seed,
+                "converged": verdict["converged"],
+                "fid_last": verdict["fids"][-1],
+                "relative_change": verdict["relative_change"],
+                "p_value": verdict["p_value"],
+                "iterations": verdict["iterations"][-1],
+                "commit": provenance["commit"],
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,56 @@
+"""The run that stands for a study: its tables, and links to what it compares."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+# MLflow cuts a tag's value at 8,000 characters.
+_MAX_DESCRIPTION = 7800
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A study as an MLflow run, the parent of the runs of its cells.
+
+    Attributes:
+        name: unique within the experiment: the study's id.
+        title: first line of the description.
+        artifacts: path among the run's artifacts to the file to keep there.
+        tags: MLflow tags.
+        comparisons: what to call each, and the names of the runs that it compares.
+
+    """
+
+    name: str
+    title: str
+    artifacts: Mapping[str, Path] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    comparisons: Sequence[tuple[str, Sequence[str]]] = ()
+
+
+def describe(parent: Parent, experiment_id: str, ids: Mapping[str, str]) -> str:
+    """Return a parent's description in Markdown: each comparison is a link to MLflow's own page.
+
+    Args:
+        parent: the study.
+        experiment_id: of the experiment that the runs are in.
+        ids: the runs' ids, by name; a comparison with a run that is not there has no link.
+
+    """
+    text = f"**{parent.title}**\n\n"
+    entries = []
+    for label, names in parent.comparisons:
+        if all(name in ids for name in names):
+            runs = json.dumps([ids[name] for name in names], separators=(",", ":"))
+            where = f"runs={quote(runs, safe=',')}&experiments={quote(json.dumps([experiment_id]))}"
+            entries.append(f"- [{label}](#/compare-runs?{where})\n")
+    if entries:
+        text += "Compare, all seeds:\n\n"
+    for number, entry in enumerate(entries):
+        left = len(entries) - number
+        if len(text) + len(entry) > _MAX_DESCRIPTION:
+            return text + f"\n{left} more: tick their runs, or use `dmp compare`.\n"
+        text += entry
+    return text

@@ -1,0 +1,206 @@
+"""MLflow behind an address: up, down, hung, slow and full; and what nobody may get to see."""
+
+import json
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import mlflow.server
+import mlflow.server.handlers
+import pytest
+from mlflow import MlflowClient
+from tracking_helpers import by_name, history, make_parent, make_run, runs_of
+from werkzeug.serving import make_server
+
+from dmp.errors import DMPError
+from dmp.tracking import IngestReport, ingest
+from dmp.tracking.redact import redact
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+
+
+@pytest.fixture
+def server(store, tmp_path, monkeypatch):
+    """MLflow's own server on a free port, in a thread, since starting a process takes long."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    monkeypatch.setenv("_MLFLOW_SERVER_FILE_STORE", f"sqlite:///{store}")
+    monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", "mlflow-artifacts:/")
+    monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", str(tmp_path / "artifacts"))
+    monkeypatch.setenv("_MLFLOW_SERVER_SERVE_ARTIFACTS", "true")
+    monkeypatch.setattr(mlflow.server.handlers, "_tracking_store", None)
+    monkeypatch.setattr(mlflow.server.handlers, "_artifact_repo", None)
+    running = make_server("127.0.0.1", 0, mlflow.server.app, threaded=True)
+    thread = threading.Thread(target=running.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{running.server_port}"
+    running.shutdown()
+    thread.join()
+
+
+@pytest.fixture
+def answering():
+    """Start a server that answers every request alike, and return its address."""
+    started = []
+
+    def start(status, body, delay=0.0):
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self):
+                time.sleep(delay)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST = answer  # noqa: N815  so they are called
+
+            def log_message(self, *args):
+                pass
+
+        running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=running.serve_forever).start()
+        started.append(running)
+        return f"127.0.0.1:{running.server_port}"
+
+    yield start
+    for running in started:
+        running.shutdown()
+        running.server_close()
+
+
+def test_server_gets_what_the_sqlite_store_gets(server, folder, tmp_path):
+    records = [(step, 1 / (step + 1)) for step in range(60)]
+    other = make_run(tmp_path / "runs" / "seed1", seed=1, records=records)
+    parent = make_parent(tmp_path)
+
+    report = ingest([folder, other], server, "digits", parent=parent)
+    assert report == IngestReport(2, 0, 0, in_bulk=False)
+    assert ingest([folder, other], server, "digits", parent=parent).unchanged == 2
+
+    client = MlflowClient(server)
+    runs = by_name(client)
+    run = runs["class/dmp,depth=1/seed001"]
+    assert history(client, run, "loss") == records
+    assert run.data.tags["mlflow.parentRunId"] == runs["table2"].info.run_id
+    names = {entry.path for entry in client.list_artifacts(run.info.run_id)}
+    assert {"config.json", "log.jsonl", "samples.png"} <= names
+    assert run.info.artifact_uri.startswith("mlflow-artifacts:")
+
+
+def test_what_a_server_missed_comes_over_later_once_and_in_order(
+    server,
+    folder,
+    tmp_path,
+    monkeypatch,
+):
+    folders = [folder, *(make_run(tmp_path / f"runs/seed{seed}", seed=seed) for seed in (1, 2))]
+    original, calls = MlflowClient.log_batch, []
+
+    def fails(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 3:
+            raise ConnectionError("the server has gone away")
+        return original(*args, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(DMPError, match=r"gone away.*is kept"):
+        patch.setattr(MlflowClient, "log_batch", fails)
+        ingest(folders, server, "digits")
+    report = ingest(folders, server, "digits")
+
+    assert (report.created, report.updated, report.unchanged) == (1, 1, 1)
+    client = MlflowClient(server)
+    # The youngest comes first in MLflow's lists.
+    ordered = [run.info.run_name for run in reversed(runs_of(client))]
+    assert sorted(ordered) == [f"class/dmp,depth=1/seed00{seed}" for seed in range(3)]
+    assert len(by_name(client)) == 3
+    for run in runs_of(client):
+        assert history(client, run, "loss") == [(10, 0.5), (20, 0.25)]
+
+
+def test_server_that_never_answers_is_given_up(folder):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(DMPError, match=f"MLflow at http://{address} did not take the runs"):
+            ingest([folder], f"http://{address}", "digits")
+
+
+@pytest.mark.parametrize(("status", "said"), [(500, "500"), (507, "507"), (401, "401")])
+def test_server_that_refuses_is_an_error_that_says_so(folder, answering, status, said):
+    address = answering(status, b"no space is left, said user:secret@host")
+
+    with pytest.raises(DMPError, match=f"did not take the runs .*{said}") as error:
+        ingest([folder], f"http://me:s3cr%40t@{address}", "digits")
+
+    for secret in ("secret", "s3cr"):
+        assert secret not in str(error.value)
+
+
+def test_server_that_is_too_slow_is_given_up_between_requests(folder, answering):
+    experiment = {
+        "experiment": {"experiment_id": "1", "name": "digits", "lifecycle_stage": "active"}
+    }
+    address = answering(200, json.dumps(experiment).encode())
+
+    with pytest.raises(DMPError, match=r"it answers too slowly.*run the same command again"):
+        ingest([folder], f"http://{address}", "digits", deadline=time.monotonic())
+
+
+SECRET = "s3cret value"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://user:s3cret%20value@host:5000/mlflow",
+        "postgresql://user:s3cret%20value@host/db",
+        "mysql+pymysql://host/db?user=me&password=s3cret%20value",
+        "user:s3cret%20value@host:5000",
+    ],
+)
+def test_credentials_of_an_address_are_hidden(uri):
+    shown = redact(f"cannot reach {uri} with {SECRET if '?' in uri or '//' in uri else ''}", uri)
+
+    assert "s3cret" not in shown
+    assert "host" in shown
+
+
+@pytest.mark.parametrize(
+    "name", ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY"]
+)
+def test_credentials_of_the_environment_are_hidden(monkeypatch, name):
+    monkeypatch.setenv(name, SECRET)
+
+    assert redact(f"401 for {SECRET}, proxy http://me:pw@proxy:80", "http://host") == (
+        "401 for ***, proxy http://***@proxy:80"
+    )
+
+
+def test_text_without_credentials_stays_as_it_is():
+    text = "MLflow at http://localhost:5000 did not answer at 12:30:01, see a@b"
+
+    assert redact(text, "http://localhost:5000") == text
+
+
+def test_address_without_scheme_is_refused_without_its_password(folder):
+    with pytest.raises(DMPError, match="is no tracking URI") as error:
+        ingest([folder], "user:s3cret@host:5000", "digits")
+
+    assert "s3cret" not in str(error.value)
+
+
+def test_credentials_reach_no_file(store, folder, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "somebody")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "s3cret-value")
+    ingest([folder], f"sqlite:///{store}", "digits")
+
+    root = Path(store).parent
+    files = [path for path in root.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert all(b"s3cret-value" not in path.read_bytes() for path in files)

@@ -1,0 +1,132 @@
+"""``dmp track``: which experiments, parents and tags a scale's runs get."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from harness import ROOT, edit_yaml, make_tiny
+from mlflow import MlflowClient
+from tracking_helpers import make_run
+
+from dmp.errors import DMPError
+from dmp.files import read_json, write_json
+from dmp.layout import Layout
+from dmp.stages.track import track
+from dmp.studies import Plan, load_plan
+
+TASK = "unconditional"
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory) -> Plan:
+    """One task, two seeds, and two studies that share a cell."""
+    folder = tmp_path_factory.mktemp("track")
+    ablations = make_tiny(Path(shutil.copytree(ROOT / "ablations", folder / "ablations")))
+    edit_yaml(ablations / "scales/smoke.yaml", lambda d: d.update(seeds=2))
+    shutil.copy(ablations / "studies/table2.yaml", ablations / "studies/table9.yaml")
+
+    def other(data: dict) -> None:
+        data["cells"][0]["variant"] = "prompt-tuning"
+        data["comparisons"] = [{"variant": "dmp", "against": "prompt-tuning"}]
+
+    edit_yaml(ablations / "studies/table9.yaml", other)
+    return load_plan("smoke", ablations)
+
+
+@pytest.fixture
+def layout(plan, store) -> Layout:
+    """The files of a finished scale, beside an MLflow store that is created already."""
+    layout = Layout(store.parent, "smoke")
+    for task, variant, seed in plan.runs("tables"):
+        folder = make_run(layout.run(task, variant, seed), seed)
+        changes = {"task": task, "variant": variant}
+        write_json(folder / "config.json", read_json(folder / "config.json") | changes)
+    for task, seed in plan.baselines("tables"):
+        folder = make_run(layout.pretrained(task, seed), seed)
+        changes = {"task": task, "variant": "pretraining"}
+        write_json(folder / "config.json", read_json(folder / "config.json") | changes)
+    layout.tables.mkdir()
+    for name in ("table1", "table2", "table9"):
+        (layout.tables / f"{name}.md").write_text(name)
+    layout.figures("table2").mkdir(parents=True)
+    (layout.figures("table2") / "denoising.png").write_bytes(b"png")
+    return layout
+
+
+@pytest.fixture
+def runs(client):
+    """Return the runs of an experiment by their names."""
+
+    def find(experiment: str) -> dict:
+        found = client.get_experiment_by_name(experiment)
+        return {run.info.run_name: run for run in client.search_runs([found.experiment_id])}
+
+    return find
+
+
+def artifacts(client: MlflowClient, run, path=None) -> set[str]:
+    return {entry.path for entry in client.list_artifacts(run.info.run_id, path)}
+
+
+def test_each_study_is_an_experiment_that_is_complete(plan, layout, client, runs):
+    said = track(plan, layout, "tables")
+
+    assert said == "MLflow experiments 'smoke/...': 9 runs added, 0 replaced, 0 unchanged"
+    for study, other in (("table2", "baseline"), ("table9", "prompt-tuning")):
+        found = runs(f"smoke/{study}")
+        parent = found.pop(study)
+        cells = {f"{TASK}/{v}/seed00{seed}" for v in ("dmp", other) for seed in (0, 1)}
+        assert set(found) == cells
+        for run in found.values():
+            assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+            assert (run.data.tags["scale"], run.data.tags["study"]) == ("smoke", study)
+        link = f"[dmp − {other}, {TASK}](#/compare-runs?runs="
+        note = parent.data.tags["mlflow.note.content"]
+        assert link in note
+        assert all(run.info.run_id in note for run in found.values())
+        assert f"{study}.md" in artifacts(client, parent)
+    assert artifacts(client, runs("smoke/table2")["table2"], "figures") == {"figures/denoising.png"}
+
+
+def test_counts_of_parameters_and_baselines_have_experiments_of_their_own(plan, layout, runs):
+    track(plan, layout, "tables")
+
+    assert set(runs("smoke/table1")) == {"table1"}
+    assert set(runs("smoke/baselines")) == {f"{TASK}/pretraining/seed000"}
+
+
+def test_runs_are_tagged_with_the_claims_that_they_are_evidence_for(plan, layout, runs):
+    track(plan, layout, "tables")
+
+    expected = {
+        claim.id for claim, _, piece in plan.claims.pieces() if (TASK, "dmp") in piece.runs()
+    }
+    assert expected
+    tags = runs("smoke/table2")[f"{TASK}/dmp/seed000"].data.tags
+    assert set(tags["claims"].split()) == expected
+
+
+def test_second_time_nothing_changes(plan, layout):
+    track(plan, layout, "tables")
+    receipt = layout.tracking_receipt("tables").read_bytes()
+
+    assert track(plan, layout, "tables").endswith("0 runs added, 0 replaced, 9 unchanged")
+    assert layout.tracking_receipt("tables").read_bytes() == receipt
+
+
+def test_broken_run_holds_up_no_other_study_and_leaves_no_receipt(plan, layout, runs):
+    (layout.run(TASK, "baseline", 0) / "log.jsonl").write_text("{\n")
+
+    with pytest.raises(DMPError, match=r"log\.jsonl, line 1 is not JSON"):
+        track(plan, layout, "tables")
+
+    assert not layout.tracking_receipt("tables").exists()
+    assert len(runs("smoke/table2")) == 4
+    assert len(runs("smoke/table9")) == 5
+
+
+def test_too_little_time_is_an_error_and_what_is_there_stays(plan, layout):
+    with pytest.raises(DMPError, match="it answers too slowly"):
+        track(plan, layout, "tables", give_up_after=0)
+
+    assert track(plan, layout, "tables").endswith("9 runs added, 0 replaced, 0 unchanged")
