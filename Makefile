@@ -4,6 +4,8 @@
 PYTHON ?= python3
 SCALE ?= digits
 CORES ?= all
+# Processes that run the tests; a file of tests stays in one.
+TESTERS ?= 2
 # How many seeds, in place of the scale's own number.
 SEEDS ?=
 VENV := .venv
@@ -15,7 +17,7 @@ OPTIONS := --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS))
 # Table 2 is made first: it can be read while the rest is still running.
 FIRST := --prioritize results/$(SCALE)/tables/table2.md
 
-.PHONY: help setup tables studies report verify rebuild rebuild-pages rebuild-claims smoke test lint bench mlflow unlock lock clean
+.PHONY: help setup tables studies report verify rebuild rebuild-pages rebuild-claims smoke sweep dashboard test lint bench mlflow unlock lock clean
 
 help:
 	@echo "make tables   the paper's tables, figures and claims on embedded data: results/digits"
@@ -23,6 +25,8 @@ help:
 	@echo "make report   one HTML page with all tables, figures, claims, times and provenance"
 	@echo "make verify   does this run agree with the committed reference results?"
 	@echo "make rebuild  tables, figures and claims anew from existing runs, in seconds"
+	@echo "make sweep    Optuna searches over the method's options: results/digits/sweeps"
+	@echo "make dashboard  look at one in Optuna's dashboard: SWEEP=prompt-count make dashboard"
 	@echo "make smoke    every cell of every table, far too small for conclusions: results/smoke"
 	@echo "make test     the tests, among them the whole workflow at smoke scale"
 	@echo "make mlflow   look at all runs in MLflow: http://127.0.0.1:5000"
@@ -66,12 +70,21 @@ rebuild: $(READY)
 rebuild-pages rebuild-claims: rebuild-%:
 	$(RUN) dmp $* $(OPTIONS)
 
+sweep: $(READY)
+	$(SNAKEMAKE) $(CONFIG) -- sweep
+	@echo "open results/$(SCALE)/sweeps"
+
+# A journal is one file for each sweep; SWEEP names it.
+SWEEP ?= prompt-count
+dashboard: $(READY)
+	$(RUN) optuna-dashboard --host 127.0.0.1 --port 8080 results/$(SCALE)/sweeps/$(SWEEP)/journal.log
+
 smoke: $(READY)
 	$(SNAKEMAKE) smoke
 	@echo "open results/smoke/tables/table2.md"
 
 test: $(READY)
-	$(RUN) pytest
+	$(RUN) pytest -n $(TESTERS) --dist loadfile
 
 lint: $(READY)
 	$(RUN) ruff check .

@@ -21,11 +21,13 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/compare.smk"
+include: "workflow/rules/sweep.smk"
 
 
 localrules:
     tables,
     studies,
+    sweep,
     smoke,
     mlflow,
 
@@ -43,6 +45,13 @@ rule studies:
         studies_of(SCALE),
     message:
         "All studies of scale {SCALE} are in results/{SCALE}/tables and results/{SCALE}/figures"
+
+
+rule sweep:
+    input:
+        sweeps_of(SCALE),
+    message:
+        "All sweeps of scale {SCALE} are in results/{SCALE}/sweeps"
 
 
 rule smoke:

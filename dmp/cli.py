@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dmp.errors import DMPError
+from dmp.sweeps import cli as sweep
 
 if TYPE_CHECKING:
     from dmp.config import RunConfig
@@ -474,6 +475,23 @@ def verify(
 
 
 @app.command()
+def compare(
+    run: Annotated[
+        list[str], typer.Argument(help="task/variant for all seeds, or task/variant/seed0; two+.")
+    ],
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+) -> None:
+    """Compare the first variant with each other one, with the statistics of the tables."""
+    plan = _plan(scale, ablations, seeds)
+    from dmp.stages.compare import compare as stage
+
+    print(stage(plan, _layout(scale, results), run))
+
+
+@app.command()
 def track(
     target: Annotated[str, typer.Argument(help="Whose runs: tables or studies.")] = "tables",
     scale: Scale = SCALE,
@@ -489,6 +507,9 @@ def track(
     from dmp.stages.track import track as stage
 
     print(stage(plan, _layout(scale, results), target, uri))
+
+
+app.add_typer(sweep.app, name="sweep")
 
 
 def main() -> None:
