@@ -18,9 +18,10 @@ from dmp.stages.pretrain import drop_foreign_state, training_stream
 from dmp.stages.provenance import write_record
 from dmp.stages.sample import sample_run
 from dmp.training import DivergedError, Objective, fit
+from dmp.training.watch import Watch
 
 
-def train_run(context: Context, run: RunConfig, data: TaskData) -> None:
+def train_run(context: Context, run: RunConfig, data: TaskData, watch: Watch | None = None) -> None:
     """Train what the run's method trains, and write it; the baseline trains nothing.
 
     Where several processes train together, the first alone writes. Training that does not stay
@@ -38,6 +39,17 @@ def train_run(context: Context, run: RunConfig, data: TaskData) -> None:
                 drop_foreign_state(directory, run.training_hash)
             training = run.config.training
             objective = Objective(backbone, new_diffusion(run.config), attached, training.loss)
+            watched = () if watch is None else watch.steps
+
+            def on_snapshot(step: int) -> None:
+                if step in run.snapshots:
+                    path = context.layout.snapshot(*names, step)
+                    save_weights(path, run, backbone, attached)
+                if watch is not None and step in watched:
+                    objective.eval()
+                    watch.look(step, backbone)
+                    objective.train()
+
             start = None
             if run.method == "continued":
                 identity = context.plan.slice("pretraining", run.task, seed=run.baseline_seed)
@@ -50,10 +62,8 @@ def train_run(context: Context, run: RunConfig, data: TaskData) -> None:
                 run.training_hash,
                 run.precision,
                 training.ema_decay,
-                snapshots=run.snapshots,
-                on_snapshot=lambda step: save_weights(
-                    context.layout.snapshot(*names, step), run, backbone, attached
-                ),
+                snapshots={*run.snapshots, *watched},
+                on_snapshot=on_snapshot,
                 start=start,
             )
     except DivergedError as error:
@@ -69,10 +79,10 @@ def train_run(context: Context, run: RunConfig, data: TaskData) -> None:
     save_weights(path, run, backbone, attached)
 
 
-def complete_run(context: Context, run: RunConfig) -> None:
+def complete_run(context: Context, run: RunConfig, watch: Watch | None = None) -> None:
     """Train, sample and evaluate one run."""
     data = task_data(context, run.task, run.config)
-    train_run(context, run, data)
+    train_run(context, run, data, watch)
     sample_run(context, run, data)
     evaluate_run(context, run, data)
     # Only now: a kill while sampling must not cost the training.

@@ -17,8 +17,10 @@ from dmp.stages.pretrain import pretrain
 from dmp.stages.run import complete_run
 from dmp.stages.sweep import added_parameters, confirm_variant, make_objective
 from dmp.studies import load_plan
+from dmp.sweeps.cached import read_values
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.loading import fresh_seeds, load_space, load_sweep, study_name
+from dmp.sweeps.outcome import PrunedError
 from dmp.sweeps.report import write_report
 from dmp.sweeps.storage import load_study, open_storage
 from dmp.sweeps.trials import point_variant
@@ -127,3 +129,34 @@ def test_added_parameters_are_those_of_the_saved_patch(place, variant):
     gate = 0 if run.method == "prompt-tuning" else 33 * prompts + prompts
     assert added_parameters(context, run) == blocks * prompts * 32 + gate
     assert np.isfinite(added_parameters(context, run))
+
+
+def test_watched_run_ends_as_any_other_and_a_pruned_one_goes_on_later(place):
+    context, ablations = place
+    data = yaml.safe_load((ablations / "sweeps/tiny.yaml").read_text())
+    data |= {"objectives": ["denoising_mse"], "pruning": {"at": [0.3, 0.7], "startup": 1}}
+    (ablations / "sweeps/pruned.yaml").write_text(yaml.safe_dump(data))
+    objective = make_objective(context, load_sweep(ablations, "pruned"))
+    # Options of which the patch knows whether it is trained or looked at.
+    variant = "dmp,gate_noise=true,prompt_init=0.02"
+    run = context.plan.run("unconditional", variant, 0)
+    folder = context.layout.run("unconditional", run.variant, 0)
+    complete_run(context, run)
+    plain = {name: (folder / name).read_bytes() for name in ("weights.safetensors", "metrics.csv")}
+    shutil.rmtree(folder)
+
+    def prune(iteration, loss):
+        assert iteration == 3
+        raise PrunedError
+
+    with pytest.raises(PrunedError):
+        objective(variant, prune)
+    assert not (folder / "metrics.csv").exists()
+    seen = {}
+    objective(variant, lambda iteration, loss: seen.update({iteration: loss}))
+    assert sorted(seen) == [3, 7]
+    assert {name: (folder / name).read_bytes() for name in plain} == plain
+    # The loss on the way is what a run of so many iterations ends with.
+    shorter = context.plan.run("unconditional", f"{variant},iterations=7", 0)
+    complete_run(context, shorter)
+    assert seen[7] == read_values(context.layout, shorter)["denoising_mse"]

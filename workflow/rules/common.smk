@@ -1,6 +1,7 @@
 # What the rules share: the scale, its plan, and where files lie.
 import functools
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +24,8 @@ KEYS = ("scale", "results", "ablations", "seeds", "data")
 unknown = sorted(set(config) - set(KEYS))
 if unknown:
     raise WorkflowError(f"unknown --config key '{unknown[0]}'; accepted: {', '.join(KEYS)}")
+# Rules call `dmp` of the environment that snakemake itself is of, activated or not.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 if "data" in config:
     # Where datasets lie is no part of what a job is: moving them reruns nothing.
     os.environ["DMP_DATA"] = str(config["data"])
