@@ -24,7 +24,7 @@ _NEEDS = {
 # Options of the gate; without a gate they mean nothing.
 _OF_GATE = (
     "selection", "type", "mixture", "condition", "gate_timestep", "gate_noise", "gate_init",
-    "gate_learning_rate_factor", "importance", "load",
+    "gate_learning_rate_factor", "gate_temperature", "importance", "load",
 )  # fmt: skip
 
 
@@ -43,6 +43,8 @@ class PatchConfig(Strict):
             ``none`` is naive prompt tuning (Eq. 4).
         weights: from the gate's outputs to weights: ``softmax`` (mean 1/K), ``n-softmax`` (K times
             it, mean 1), ``sigmoid``; without a gate ``one`` or ``one-over-n``, both fixed.
+        gate_temperature: the gate's outputs are divided by it before they become weights: below 1
+            the gate chooses more sharply (our own option).
         selection: ``distinct`` gives each block weights of its own; ``uniform`` gives all the
             same (Table 4c).
         block_index: how the block enters a linear gate: ``raw`` as the number i, ``normalised`` to
@@ -92,6 +94,7 @@ class PatchConfig(Strict):
         "linear", "attention", "attention-literal", "attention-released", "constant", "none"
     ] = "linear"
     weights: Literal["softmax", "n-softmax", "sigmoid", "one", "one-over-n"] = "softmax"
+    gate_temperature: PositiveFloat = 1.0
     selection: Literal["distinct", "uniform"] = "distinct"
     block_index: Literal["raw", "normalised", "embedded", "own-gate"] = "raw"
     type: Literal["soft", "hard"] = "soft"
@@ -168,7 +171,7 @@ class PatchConfig(Strict):
             name = "mixture = pool" if self.mixture == "pool" else f"gate = {self.gate}"
             for other, default in (
                 ("type", "soft"), ("position", "add"), ("weights", "softmax"),
-                ("gate_noise", False),
+                ("gate_noise", False), ("gate_temperature", 1.0),
             ):  # fmt: skip
                 if getattr(self, other) != default:
                     raise ValueError(f"{name} is defined for {other} = {default}, "

@@ -51,7 +51,11 @@ def apply_noise(
 
 
 def to_weights(logits: Tensor, config: PatchConfig) -> Tensor:
-    """Return weights ``(B, K)``: softmax (sum 1), K times it (mean 1), or sigmoid."""
+    """Return weights ``(B, K)``: softmax (sum 1), K times it (mean 1), or sigmoid.
+
+    Logits are divided by the gate's temperature.
+    """
+    logits = logits / config.gate_temperature
     if config.weights == "sigmoid":
         return logits.sigmoid()
     weights = logits.softmax(dim=1)

@@ -428,3 +428,14 @@ def test_epsilon_of_the_paper_takes_away_two_fifths_at_256_prompts():
 def test_options_that_contradict_each_other_are_refused(options, message):
     with pytest.raises(ValidationError, match=message):
         PatchConfig(**options)
+
+
+def test_a_low_temperature_makes_the_gate_choose_and_one_changes_no_bit():
+    logits = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
+    plain = to_weights(logits, PatchConfig())
+    assert torch.equal(plain, logits.softmax(dim=1))
+    cold = to_weights(logits, PatchConfig(gate_temperature=1e-3))
+    assert torch.equal(cold.argmax(dim=1), logits.argmax(dim=1))
+    assert (cold.max(dim=1).values > 0.99).all()
+    hot = to_weights(logits, PatchConfig(gate_temperature=1e6))
+    torch.testing.assert_close(hot, torch.full((5, 7), 1 / 7), atol=1e-5, rtol=0)
