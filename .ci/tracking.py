@@ -7,6 +7,7 @@ handed to an empty SQLite store or to ``uri``; once logged every 20 steps, as at
 and once at every step. CPU seconds stand beside wall-clock ones, for machines that are busy.
 """
 
+import functools
 import json
 import random
 import sys
@@ -20,7 +21,7 @@ from safetensors.numpy import save_file
 
 from dmp.stages.common import Context, new_backbone, new_diffusion, task_data
 from dmp.stages.pretrain import training_stream
-from dmp.studies import load_plan
+from dmp.studies import Plan, load_plan
 from dmp.tracking import Parent, ingest
 from dmp.tracking.folders import MAX_RECORDS
 from dmp.training.log import RunLog
@@ -33,11 +34,16 @@ NAMES += [f"loss_mse/{100 * i}-{100 * i + 99}" for i in range(10)] + ["steps_per
 NAMES += ["loss/importance_without_epsilon", "learning_rate"]
 
 
+@functools.cache
+def _plan() -> Plan:
+    return load_plan("digits")
+
+
 def make_run(folder: Path, seed: int, log_every: int) -> Path:
     """Write a folder as a run of DMP leaves it: log, metrics, patch, gate, samples, records."""
     folder.mkdir(parents=True)
     draw = random.Random(seed)
-    run = load_plan("digits").run("unconditional", "dmp", seed)
+    run = _plan().run("unconditional", "dmp", seed)
     settings = run.model_dump(mode="json")
     head = {name: settings.pop(name) for name in ("scale", "task", "variant", "seed")}
     head |= {"baseline_seed": settings.pop("baseline_seed"), "hash": run.hash, "config": settings}
@@ -94,7 +100,7 @@ def overhead(steps: int = 100) -> None:
     """Print the log's share of real training of the digits backbone, one thread, in CPU seconds."""
     import torch
 
-    plan = load_plan("digits")
+    plan = _plan()
     run = plan.pretraining("unconditional", 0)
     config = run.config.pretraining.model_copy(
         update={"iterations": steps, "log_every": 1, "checkpoint_every": steps}
