@@ -21,6 +21,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/compare.smk"
+include: "workflow/rules/common_sweep.smk"
 include: "workflow/rules/sweep.smk"
 
 

@@ -25,10 +25,12 @@ unknown = sorted(set(config) - set(KEYS))
 if unknown:
     raise WorkflowError(f"unknown --config key '{unknown[0]}'; accepted: {', '.join(KEYS)}")
 # Rules call `dmp` of the environment that snakemake itself is of, activated or not.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+)
 if "data" in config:
     # Where datasets lie is no part of what a job is: moving them reruns nothing.
-    os.environ["DMP_DATA"] = str(config["data"])
+    os.environ.update(DMP_DATA=str(config["data"]))
 if SEEDS is not None and not (isinstance(SEEDS, int) and SEEDS > 0):
     raise WorkflowError(f"--config seeds={SEEDS}: accepted is a positive whole number")
 

@@ -1,0 +1,56 @@
+# What the rules of sweeps share.
+from dmp.sweeps.files import PLOTS, SweepFiles
+from dmp.sweeps.loading import (
+    fresh_seeds,
+    load_sweep,
+    page_slice,
+    search_seeds,
+    sweep_names,
+    sweep_slice,
+)
+
+# The same files with wildcards.
+SWEEP = SweepFiles(FILES, "{sweep}")
+
+
+@functools.cache
+def sweep_of(name):
+    try:
+        return load_sweep(ABLATIONS, name)
+    except DMPError as error:
+        raise WorkflowError(f"error: {error}") from None
+
+
+def sweep_params(of):
+    """What a job of a sweep depends on; it runs again when that changes, and only then."""
+    return lambda w: of(sweep_of(w.sweep), plan(w.scale))
+
+
+def sweep_inputs(seeds):
+    """What the runs of some seeds of a sweep rest on."""
+
+    def inputs(wildcards):
+        scale, sweep = wildcards.scale, sweep_of(wildcards.sweep)
+        job = SimpleNamespace(scale=scale, task=sweep.task)
+        needed = baselines_of(job, seeds(sweep, plan(scale)))
+        reference = layout(scale).reference(sweep.task)
+        return [reference, *extractor_weights(job), *captions_of(job), *latents_of(job), *needed]
+
+    return inputs
+
+
+def workers_of(wildcards):
+    count = sweep_of(wildcards.sweep).workers
+    return expand(str(SWEEP.receipt("{worker}")), worker=range(count), allow_missing=True)
+
+
+def confirmations_of(wildcards):
+    count = sweep_of(wildcards.sweep).confirmation.points
+    return expand(str(SWEEP.confirmation("{point}")), point=range(count + 1), allow_missing=True)
+
+
+def sweeps_of(scale):
+    """The pages of all sweeps that are run at a scale."""
+    names = [n for n in sweep_names(ABLATIONS) if scale in (sweep_of(n).scales or [scale])]
+    run = [n for n in names if sweep_of(n).task in plan(scale).scale.tasks]
+    return [str(SweepFiles(layout(scale), name).pages()[0]) for name in run]
