@@ -10,7 +10,7 @@ from harness import ROOT, edit_yaml, make_tiny, run_command
 
 RULES = "".join(
     f'include: "{ROOT}/workflow/rules/{name}.smk"\n'
-    for name in ("common", "prepare", "train", "compare", "sweep")
+    for name in ("common", "prepare", "train", "compare", "common_sweep", "sweep")
 )
 SNAKEFILE = f"{RULES}\nrule sweep:\n    default_target: True\n    input: sweeps_of(SCALE)\n"
 SWEEP = {
