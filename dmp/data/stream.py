@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dmp.data.examples import Examples
+from dmp.data.noise import standard_normal
 from dmp.rng import generator
 
 # Examples share a generator in blocks of this many, since making one costs more than its draws.
@@ -93,9 +94,7 @@ class TrainingStream(Dataset):
         )
         self._drop = blocks("label dropout", lambda g: g.random(BLOCK))
         self._mirror = blocks("flip", lambda g: g.random(BLOCK))
-        self._posterior = blocks(
-            "posterior", lambda g: g.standard_normal((BLOCK, *shape), dtype=np.float32)
-        )
+        self._seed, self._shape = seed, shape
         self._captions = None if captions is None else torch.from_numpy(captions)
         self._phrasing = blocks("caption", lambda g: g.random(BLOCK))
         self._gate_noise = None
@@ -119,14 +118,21 @@ class TrainingStream(Dataset):
 
         rows = np.array([self._order(n // self._count)[n % self._count] for n in numbers])
         mirrored = stack(self._mirror) < 0.5 if self._flip else np.zeros(len(rows), bool)
-        posterior = gather(self._posterior) if self._data.noisy else None
+        if self._data.noisy:
+            # Latents are large: torch draws as much three times as fast as NumPy does.
+            posterior, noise = (
+                standard_normal(self._seed, purpose, numbers, self._shape)
+                for purpose in ("posterior", "noise")
+            )
+        else:
+            posterior, noise = None, gather(self._noise)
         images, labels = self._data.take(rows, mirrored, posterior), self._labels[rows]
         if self._captions is not None:
             column = (gather(self._phrasing) * self._captions.shape[1]).long()
             labels = self._captions[labels, column]
         if self._label_dropout:
             labels = labels.masked_fill(gather(self._drop) < self._label_dropout, self._null_label)
-        batch = Batch(images, labels, gather(self._timesteps), gather(self._noise))
+        batch = Batch(images, labels, gather(self._timesteps), noise)
         if self._gate_noise is not None:
             batch = batch._replace(gate_noise=gather(self._gate_noise))
         return batch

@@ -143,3 +143,36 @@ def test_a_new_dataset_is_one_function(monkeypatch):
 
     train, held_out = load_split(DataConfig(name="squares", held_out=0.3))
     assert (len(train.images), len(held_out.images)) == (7, 3)
+
+
+class Drawn:
+    """Examples that are nothing but their draw, as latents are drawn from their posteriors."""
+
+    noisy, shape, labels = True, (2, 4, 4), np.zeros(9, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows, mirrored, noise):
+        return noise + torch.from_numpy(rows)[:, None, None, None]
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=8, unique=True))
+@settings(max_examples=20, deadline=None)
+def test_a_drawn_example_depends_on_its_number_alone_and_not_on_the_diffusions_noise(numbers):
+    stream = TrainingStream(Drawn(), 0, 1000, flip=True)
+    together = stream.__getitems__(numbers)
+    for place, number in enumerate(numbers):
+        alone = stream[number]
+        assert torch.equal(together.images[place], alone.images[0])
+        assert torch.equal(together.noise[place], alone.noise[0])
+    assert not torch.equal(together.images.frac(), together.noise.frac())
+
+
+def test_draws_of_an_example_are_standard_normal_and_new_in_each_epoch():
+    stream = TrainingStream(Drawn(), 0, 1000, flip=False)
+    batch = stream.__getitems__(range(4500))
+    draws = batch.images - batch.images.mean(dim=(1, 2, 3), keepdim=True).round()
+    assert abs(float(batch.noise.mean())) < 0.02
+    assert float(batch.noise.std()) == pytest.approx(1, abs=0.02)
+    assert len(torch.unique(draws[:, 0, 0, 0])) == len(draws)
