@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from dmp.stages.common import Context, new_backbone, new_diffusion, task_data
+from dmp.stages.common import Context, new_backbone, new_diffusion
+from dmp.stages.data import task_data
 from dmp.stages.pretrain import training_stream
 from dmp.studies import Plan, load_plan
 from dmp.tracking import Parent, ingest
