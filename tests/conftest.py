@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 from harness import ROOT, make_tiny
+from hypothesis import HealthCheck, settings
+
+# Tests say what is right, not how fast: machines that run them may be busy.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture

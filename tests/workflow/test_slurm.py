@@ -111,7 +111,7 @@ def test_signal_before_the_time_limit_saves_and_the_retry_goes_on(tmp_path):
 
     def longer(scale: dict) -> None:
         # Long enough to be stopped, and no checkpoint before the end but the signal's.
-        scale["defaults"]["pretraining"].update(iterations=4000, checkpoint_every=4000)
+        scale["defaults"]["pretraining"].update(iterations=800, checkpoint_every=800)
         scale.update(seeds=1)
 
     edit_yaml(ablations / "scales/smoke.yaml", longer)

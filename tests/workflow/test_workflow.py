@@ -107,8 +107,8 @@ def test_report_holds_tables_figures_and_verdicts_with_captions(finished, tmp_pa
 def test_mlflow_holds_every_run(finished):
     with sqlite3.connect(finished[0] / "mlflow.db") as store:
         names = {name for (name,) in store.execute("select name from runs")}
-    assert {f"unconditional/dmp/seed{seed}" for seed in (0, 1)} <= names
-    assert "unconditional/pretraining/seed0" in names
+    assert {f"unconditional/dmp/seed{seed:03d}" for seed in (0, 1)} <= names
+    assert "unconditional/pretraining/seed000" in names
 
 
 def test_second_run_does_nothing_and_says_so(finished):
