@@ -153,6 +153,24 @@ def throughput(
 
 
 @app.command()
+def download(scale: Scale = "paper", ablations: Ablations = ABLATIONS, data: Data = DATA) -> None:
+    """Download a scale's pretrained models, and say what else it needs; exit status 1 if it lacks.
+
+    Datasets are not downloaded: their licences have to be accepted by a person.
+    """
+    plan = _plan(scale, ablations, None)
+    from dmp.stages.download import download as stage
+
+    needs = stage(plan, data)
+    for need in needs:
+        print(f"{need.name}: {need.missing and 'MISSING, '}{need.place}")
+        if need.missing:
+            print(f"    {need.missing}")
+    if any(need.missing for need in needs):
+        raise typer.Exit(1)
+
+
+@app.command()
 def check_data(
     dataset: Annotated[str, typer.Argument(help="A dataset on disk, such as ffhq.")],
     workers: Annotated[int, typer.Option(help="Images that are looked at together.", min=1)] = 4,
