@@ -39,6 +39,7 @@ class LatentStore:
         where = folder / "index.json"
         if index["identity"].get("format") != "latents" or ARRAY not in arrays:
             raise DMPError(f"{where} is not the index of latents")
+        self._scratch = torch.empty(0)
         # One row per posterior: image i is row 2i, its mirror row 2i + 1.
         self._posteriors = arrays[ARRAY].merged()
         self.shape = self._posteriors.shape[1:]
@@ -101,8 +102,11 @@ class LatentStore:
 
         """
         mean, logvar = self.posterior(rows, mirrored)
-        deviation = logvar.float().mul_(0.5).exp_()
-        return deviation.mul_(noise).add_(mean).mul_(self._config.scaling)
+        # Fresh memory costs more than the arithmetic does: one array of it is enough.
+        if len(self._scratch) < len(mean):
+            self._scratch = torch.empty(len(mean), *self.shape)
+        deviation = self._scratch[: len(mean)].copy_(logvar).mul_(0.5).exp_()
+        return torch.mul(deviation, noise).add_(mean).mul_(self._config.scaling)
 
     def mean(self, rows: np.ndarray, mirrored: np.ndarray) -> Tensor:
         """Return the posteriors' means, scaled; arguments and result as :meth:`draw`."""
