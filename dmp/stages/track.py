@@ -105,7 +105,12 @@ def _experiments(plan: Plan, layout: Layout, target: str) -> Iterator[_Experimen
                 f"{labels[c.task, c.variant]} − {labels[c.task, c.against]}, {c.task}",
                 [run_name(c.task, v, s) for v in (c.variant, c.against) for s in plan.seeds],
             )
-            for c in getattr(study, "comparisons", ())
+            # MLflow shows the first lines alone: methods against each other come before those
+            # against the baseline, which every study has.
+            for c in sorted(
+                getattr(study, "comparisons", ()),
+                key=lambda c: ("baseline" in (c.variant, c.against), c.task != "unconditional"),
+            )
             if c.task in plan.scale.tasks
         ]
         parent = Parent(

@@ -47,7 +47,7 @@ def describe(parent: Parent, experiment_id: str, ids: Mapping[str, str]) -> str:
             where = f"runs={quote(runs, safe=',')}&experiments={quote(json.dumps([experiment_id]))}"
             entries.append(f"- [{label}](#/compare-runs?{where})\n")
     if entries:
-        text += "Compare, all seeds:\n\n"
+        text = f"**{parent.title}**; compare, all seeds:\n\n"
     for number, entry in enumerate(entries):
         left = len(entries) - number
         if len(text) + len(entry) > _MAX_DESCRIPTION:
