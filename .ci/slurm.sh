@@ -80,7 +80,8 @@ start() {
         # Only a munged that was started here is stopped by `down`.
         cp /run/munge/munged.pid "$state/munged.pid"
     fi
-    running slurmctld >/dev/null || slurmctld
+    # Jobs that an earlier Slurm left behind are of no use, and can keep the node from coming up.
+    running slurmctld >/dev/null || slurmctld -c
     running slurmd >/dev/null || slurmd -N c1
 }
 
