@@ -55,10 +55,12 @@ def make_tiny(ablations: Path) -> Path:
 def run_command(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     """Run a command of this environment, with one thread, and return what it said."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # MLflow's server, which other tests run in this process, leaves its address behind.
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "_MLFLOW_"))}
     return subprocess.run(
         arguments,
         cwd=cwd,
-        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"},
+        env={**inherited, "PATH": path, "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
