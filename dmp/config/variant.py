@@ -16,20 +16,23 @@ class TrainingOptions(Strict):
 
     Attributes:
         iterations: of further training.
+        iterations_factor: of the scale's iterations; the product is rounded.
         batch_size: global.
         learning_rate: of all that trains.
         learning_rate_factor: of the scale's learning rate; ``one-over-n`` divides it by the number
             of tokens.
-        ema_decay: average what trains, and evaluate the average.
+        ema_decay: average what trains, and evaluate the average; ``baseline`` averages over as
+            long a time as the baseline's own training did.
         loss: ``hybrid`` or ``simple``; see :class:`dmp.config.TrainingConfig`.
 
     """
 
     iterations: PositiveInt | None = None
+    iterations_factor: PositiveFloat | None = None
     batch_size: PositiveInt | None = None
     learning_rate: PositiveFloat | None = None
     learning_rate_factor: PositiveFloat | Literal["one-over-n"] | None = None
-    ema_decay: Probability | None = None
+    ema_decay: Probability | Literal["baseline"] | None = None
     loss: Literal["hybrid", "simple"] | None = None
 
 
@@ -130,10 +133,9 @@ class Variant:
                 (SamplingOptions, sampling_keys),
             )
         )
-        if training.learning_rate is not None and training.learning_rate_factor is not None:
-            raise DMPError(
-                f"{where}: '{text}' gives learning_rate and learning_rate_factor; give one"
-            )
+        for name in ("iterations", "learning_rate"):
+            if None not in (getattr(training, name), getattr(training, f"{name}_factor")):
+                raise DMPError(f"{where}: '{text}' gives {name} and {name}_factor; give one")
         return cls(method, patch, training, sampling)
 
     def differences(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from dmp.layout import Layout
 from dmp.metrics import classifier
 from dmp.metrics.features import Extractor
 from dmp.patching import Patch, patch
+from dmp.running.memory import keep_freed_memory
 from dmp.running.processes import local_process, process_count
 from dmp.studies import Plan
 from dmp.tensorfile import load_tensors, read_description, save_tensors
@@ -48,6 +49,9 @@ class Context:
         """Prepare this process: threads, determinism, device."""
         torch.set_num_threads(max(1, plan.scale.execution.threads // process_count()))
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # Nothing here reads memory that nothing was written to; to fill it all takes time.
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        keep_freed_memory()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         if device == "cuda":
             torch.cuda.set_device(local_process())

@@ -325,6 +325,9 @@ def _further_training(config: TaskConfig, variant: Variant, where: str) -> Train
         tokens = (input_shape(config.data).size // config.backbone.patch_size) ** 2
         factor = 1 / tokens
     scale["learning_rate"] *= factor
+    scale["iterations"] = max(1, round(scale["iterations"] * changes.pop("iterations_factor", 1)))
+    if changes.get("ema_decay") == "baseline":
+        changes["ema_decay"] = config.pretraining.ema_decay
     return from_data(TrainingConfig, scale | changes, where)
 
 

@@ -22,6 +22,8 @@ def test_method_alone_is_its_own_name(method):
         "prompt-tuning,learning_rate_factor=one-over-n",
         "baseline,sampling_seed=1000",
         "fine-tuning,ema_decay=0.998",
+        "fine-tuning,ema_decay=baseline",
+        "dmp,iterations_factor=0.5",
         "released",
     ],
 )
@@ -66,6 +68,8 @@ def test_order_of_options_does_not_matter(options):
         ("continued,learning_rate=1", r"unknown option 'learning_rate' of 'continued'"),
         ("dmp,type=hard,hard_gradient=no", r"'hard_gradient' = 'no': Input should be 'straight"),
         ("dmp,hard_weights=one-over-k", r"hard_weights = one-over-k has no effect with type = so"),
+        ("dmp,iterations=9,iterations_factor=2", r"gives iterations and iterations_factor"),
+        ("dmp,ema_decay=baselin", r"ema_decay"),
         ("dmp,learning_rate=1,learning_rate_factor=2", r"gives learning_rate and learning_rate_f"),
         ("dmp,learning_rate_factor=1/16", r"learning_rate_factor.* = '1/16'"),
         ("fine-tuning,gate=linear", r"unknown option 'gate' of 'fine-tuning'"),

@@ -84,6 +84,18 @@ def test_learning_rate_is_divided_by_the_number_of_tokens(ablations):
     assert tenth == pytest.approx(plain / 10)
 
 
+def test_sizes_of_further_training_are_given_relative_to_the_scale(ablations):
+    """So that one study fits every scale."""
+    for scale in ("digits", "paper"):
+        plan = load_plan(scale, ablations)
+        plain = plan.run("unconditional", "dmp", 0).config
+        half = plan.run("unconditional", "dmp,iterations_factor=0.5", 0).config.training
+        averaged = plan.run("unconditional", "dmp,ema_decay=baseline", 0).config.training
+        assert half.iterations * 2 == plain.training.iterations
+        assert averaged.ema_decay == plain.pretraining.ema_decay is not None
+        assert plain.training.ema_decay is None
+
+
 def test_continued_training_is_the_baselines_own(ablations):
     run = load_plan("digits", ablations).run("class-conditional", "continued", 0)
     for name in ("batch_size", "learning_rate", "ema_decay"):
@@ -113,8 +125,8 @@ def test_every_disagreement_of_priority_a_is_an_option_of_the_discrepancies(abla
         "dmp,gate_noise=true,load=smooth", "dmp,gate_noise=true,load=probability,type=hard",
         "dmp,importance=summed", "dmp,importance=batch", "dmp,importance=per-block-mean",
         "dmp,load_weight=0", "dmp,importance_weight=0", "dmp,gate=attention-literal",
-        "dmp,gate=attention-released", "dmp,ema_decay=0.998", "fine-tuning,ema_decay=0.998",
-        "dmp,position=prepend", "dmp,iterations=150", "released",
+        "dmp,gate=attention-released", "dmp,ema_decay=baseline", "fine-tuning,ema_decay=baseline",
+        "dmp,position=prepend", "dmp,iterations_factor=0.5", "released",
     }  # fmt: skip
 
 
