@@ -11,12 +11,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dmp.errors import DMPError
+from dmp.options import (
+    ABLATIONS,
+    DATA,
+    RESULTS,
+    SCALE,
+    Ablations,
+    Data,
+    Processes,
+    Results,
+    Scale,
+    Seed,
+    Seeds,
+    Task,
+    Variant,
+    open_context,
+)
 from dmp.sweeps import cli as sweep
 
 if TYPE_CHECKING:
     from dmp.config import RunConfig
     from dmp.layout import Layout
-    from dmp.stages.common import Context
     from dmp.studies import Plan
 
 app = typer.Typer(
@@ -27,46 +42,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Scale = Annotated[str, typer.Option(help="A file in ablations/scales, without .yaml.")]
-Results = Annotated[Path, typer.Option(help="Folder for all outputs.")]
-Ablations = Annotated[Path, typer.Option(help="Folder with scales/ and studies/.")]
-Task = Annotated[str, typer.Argument(help="A task of the scale, such as unconditional.")]
-Variant = Annotated[str, typer.Argument(help="method,key=value,... such as dmp,depth=1.")]
-Seed = Annotated[int, typer.Option(help="Decides data order, noise and initial gate.", min=0)]
-Seeds = Annotated[
-    int | None, typer.Option(help="How many seeds, in place of the scale's own number.", min=1)
-]
-Processes = Annotated[
-    int | None,
-    typer.Option(help="Processes that share each batch; one per GPU, if left out.", min=1),
-]
-
-Data = Annotated[
-    Path, typer.Option(envvar="DMP_DATA", help="Folder of all datasets that are not embedded.")
-]
-
-SCALE, RESULTS, ABLATIONS = "digits", Path("results"), Path("ablations")
-DATA = Path("data")
-
 
 def _plan(scale: str, ablations: Path, seeds: int | None) -> "Plan":
     from dmp.studies import load_plan
 
     return load_plan(scale, ablations, seeds)
-
-
-def _open(plan: "Plan", results: Path, stage: str, data: Path) -> "Context":
-    """Prepare this process, once it holds the GPU that the stage needs."""
-    from dmp.running.lease import check_device, hold_gpus
-
-    needed = plan.scale.execution.resources(stage)
-    if stage not in ("pretrain", "train"):  # these hold theirs already: see _shared
-        hold_gpus(needed.gpus, needed.gpu_share)
-    from dmp.stages.common import Context
-
-    context = Context.open(plan, results, data)
-    check_device(needed.gpus, context.device)
-    return context
 
 
 def _shared(plan: "Plan", stage: str, run: "RunConfig", processes: int | None) -> bool:
@@ -141,7 +121,7 @@ def throughput(
     data: Data = DATA,
 ) -> None:
     """Measure how fast a scale's backbones train and sample here, for `dmp plan`."""
-    context = _open(_plan(scale, ablations, seeds), results, "speed", data)
+    context = open_context(_plan(scale, ablations, seeds), results, "speed", data)
     from dmp.stages.throughput import measure_throughput
 
     folder = ablations / "throughput"
@@ -204,7 +184,7 @@ def latents(
         raise DMPError(f"--part {part} --of {of}: accepted are 1 to the number of parts")
     plan = _plan(scale, ablations, seeds)
     plan.encoded(dataset)  # first: a wrong name should not wait for torch
-    context = _open(plan, results, "check" if part is None else "latents", data)
+    context = open_context(plan, results, "check" if part is None else "latents", data)
     from dmp.stages.prepare import encode_part, verify_parts
 
     if part is None:
@@ -223,7 +203,7 @@ def extractor(
     data: Data = DATA,
 ) -> None:
     """Train the classifier whose features stand where Inception's stand at full scale."""
-    context = _open(_plan(scale, ablations, seeds), results, "extractor", data)
+    context = open_context(_plan(scale, ablations, seeds), results, "extractor", data)
     from dmp.stages.prepare import train_extractor
 
     train_extractor(context, dataset)
@@ -239,7 +219,7 @@ def reference(
     data: Data = DATA,
 ) -> None:
     """Extract the features of a task's real images."""
-    context = _open(_plan(scale, ablations, seeds), results, "reference", data)
+    context = open_context(_plan(scale, ablations, seeds), results, "reference", data)
     from dmp.stages.prepare import make_reference
 
     make_reference(context, task)
@@ -255,7 +235,7 @@ def captions(
     data: Data = DATA,
 ) -> None:
     """Encode the captions of a task that is conditioned on text."""
-    context = _open(_plan(scale, ablations, seeds), results, "captions", data)
+    context = open_context(_plan(scale, ablations, seeds), results, "captions", data)
     from dmp.stages.prepare import encode_captions
 
     encode_captions(context, task)
@@ -276,7 +256,7 @@ def pretrain(
     plan = _plan(scale, ablations, seeds)
     if _shared(plan, "pretrain", plan.pretraining(task, seed), processes):
         return
-    context = _open(plan, results, "pretrain", data)
+    context = open_context(plan, results, "pretrain", data)
     from dmp.stages.pretrain import pretrain as stage
 
     stage(context, task, seed)
@@ -300,7 +280,7 @@ def run(
     """Train, sample and evaluate variants, for one seed or several, in one process."""
     plan = _plan(scale, ablations, seeds)
     resolved = [plan.run(task, name, each) for name in variant for each in seed]
-    context = _open(plan, results, "run", data)
+    context = open_context(plan, results, "run", data)
     from dmp.stages.run import complete_run
 
     for each in resolved:
@@ -324,7 +304,7 @@ def train(
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
     if _shared(plan, "train", resolved, processes):
         return
-    context = _open(plan, results, "train", data)
+    context = open_context(plan, results, "train", data)
     from dmp.stages.data import task_data
     from dmp.stages.run import train_run
 
@@ -351,7 +331,7 @@ def sample(
         raise DMPError(f"--shard {shard} --of {of}: accepted are 1 to the number of parts")
     plan = _plan(scale, ablations, seeds)
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
-    context = _open(plan, results, "merge" if of and shard is None else "sample", data)
+    context = open_context(plan, results, "merge" if of and shard is None else "sample", data)
     from dmp.sampling.shards import Shard
     from dmp.stages.data import task_data
     from dmp.stages.sample import join_shards, sample_run
@@ -377,7 +357,7 @@ def evaluate(
     """Compute the metrics of a sampled run."""
     plan = _plan(scale, ablations, seeds)
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
-    context = _open(plan, results, "evaluate", data)
+    context = open_context(plan, results, "evaluate", data)
     from dmp.stages.data import task_data
     from dmp.stages.evaluate import evaluate_run
 
@@ -424,7 +404,7 @@ def speed(
     data: Data = DATA,
 ) -> None:
     """Time training and sampling of the methods whose speed is claimed to be alike."""
-    context = _open(_plan(scale, ablations, seeds), results, "speed", data)
+    context = open_context(_plan(scale, ablations, seeds), results, "speed", data)
     from dmp.stages.speed import measure_speed
 
     measure_speed(context)

@@ -302,7 +302,7 @@ class ShardedArray:
 def open_shards(folder: Path) -> tuple[dict[str, Any], dict[str, ShardedArray]]:
     """Return a finished cache's index, and its arrays by name.
 
-    Lengths are checked here, hashes when the index was written and by :func:`verify_shards`.
+    Lengths are checked here; hashes were when the index was written.
 
     Raises:
         DMPError: the cache is not finished, or a shard is missing or truncated.
@@ -331,19 +331,6 @@ def open_shards(folder: Path) -> tuple[dict[str, Any], dict[str, ShardedArray]]:
             maps.append(values)
         arrays[name] = ShardedArray(maps, shards.size, shards.count)
     return index, arrays
-
-
-def verify_shards(folder: Path) -> None:
-    """Read a finished cache from end to end and compare it with the hashes in its index.
-
-    Raises:
-        DMPError: a shard is missing, damaged, or not finite.
-
-    """
-    index = read_json(folder / "index.json")
-    shards = _described(folder, index)
-    for number, record in enumerate(index["shards"]):
-        shards._verify(number, record)
 
 
 def _described(folder: Path, index: Mapping[str, Any]) -> Shards:

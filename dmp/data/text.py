@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from dmp.data.offline import check_loading, model_identity, pretrained_folder, read_model_config
-from dmp.data.shards import Row, Shards, open_shards, verify_shards
+from dmp.data.shards import Row, Shards, open_shards
 from dmp.errors import DMPError
 from dmp.files import atomic_path
 
@@ -247,15 +247,6 @@ class TextStore:
 
     def __reduce__(self) -> tuple:
         return TextStore, (self._folder, self._encoder)
-
-    def verify(self) -> None:
-        """Read all shards from end to end and compare them with their hashes.
-
-        Raises:
-            DMPError: a shard is damaged.
-
-        """
-        verify_shards(self._folder)
 
     def numbers(self, texts: Iterable[str]) -> np.ndarray:
         """Return the numbers of captions: ``(n,)`` int64.

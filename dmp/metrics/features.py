@@ -87,18 +87,6 @@ class Extractor:
         return Features(features, logits[0] if logits else nothing)
 
 
-def extract(
-    images: np.ndarray, name: str, weights: Path | None, device: str, batch_size: int = 256
-) -> Features:
-    """Return the features of uint8 images ``(n, C, H, W)`` by a network that is used once.
-
-    Raises:
-        DMPError: as :class:`Extractor`.
-
-    """
-    return Extractor(name, weights, device)(images, batch_size)
-
-
 def save_features(path: Path, features: Features, **more: np.ndarray) -> None:
     """Write features, and what else belongs to them, as one .npz, atomically."""
     with atomic_path(path) as temporary:

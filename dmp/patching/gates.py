@@ -3,6 +3,7 @@
 A new gate is one class here and its name in :class:`dmp.config.PatchConfig`.
 """
 
+import abc
 import math
 from collections.abc import Callable, Sequence
 
@@ -27,7 +28,7 @@ def register_gate(name: str) -> Callable[[type["Gate"]], type["Gate"]]:
     return register
 
 
-class Gate(nn.Module):
+class Gate(nn.Module, abc.ABC):
     """What all gates share; a gate has to say :meth:`logits`.
 
     Args:
@@ -62,9 +63,9 @@ class Gate(nn.Module):
             elif isinstance(layer, nn.Embedding):
                 nn.init.normal_(layer.weight, std=self.config.gate_init, generator=generator)
 
+    @abc.abstractmethod
     def logits(self, condition: Tensor, block: int, prompts: Tensor) -> Tensor:
         """Map ``condition: (B, C)`` and a block's ``prompts: (K, D)`` to ``(B, K)``."""
-        raise NotImplementedError
 
     def forward(
         self,

@@ -122,19 +122,18 @@ def make_reference(context: Context, task: str) -> None:
 
     """
     config = context.plan.scale.tasks[task]
-    networks = {context.layout.reference(task): False}
+    keep = config.evaluation.reference_features
     if config.evaluation.second_opinion is not None:
-        # First, since the other file says that this is done.
-        networks = {context.layout.second_reference(task): True, **networks}
-    for path, second in networks.items():
-        extractor = task_extractor(context, config, second)
-        if config.evaluation.reference_file is None or second:
-            keep = config.evaluation.reference_features
-            reference = gather_reference(_real_images(context, config), extractor, keep)
-        else:
-            published = context.data / config.evaluation.reference_file
-            reference = read_published(published, extractor)
-        save_reference(path, reference)
+        # First, since the other file says that all is done.
+        second = task_extractor(context, config, second=True)
+        reference = gather_reference(_real_images(context, config), second, keep)
+        save_reference(context.layout.second_reference(task), reference)
+    extractor = task_extractor(context, config)
+    if config.evaluation.reference_file is None:
+        reference = gather_reference(_real_images(context, config), extractor, keep)
+    else:
+        reference = read_published(context.data / config.evaluation.reference_file, extractor)
+    save_reference(context.layout.reference(task), reference)
 
 
 def _real_images(context: Context, config: TaskConfig) -> Iterator[np.ndarray]:

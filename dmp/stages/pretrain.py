@@ -8,18 +8,13 @@ from pathlib import Path
 from dmp.config import RunConfig
 from dmp.data.shape import input_shape
 from dmp.data.stream import TrainingStream
-from dmp.files import write_json
-from dmp.metrics.denoising import denoising_losses
-from dmp.metrics.features import Features
-from dmp.metrics.fidelity import frechet_distance
 from dmp.metrics.reference import load_reference
 from dmp.rng import torch_generator
 from dmp.running.processes import is_main_process
+from dmp.stages.baseline import baseline_fid, write_baseline
 from dmp.stages.common import Context, new_backbone, new_diffusion, task_extractor
 from dmp.stages.data import TaskData, task_data
-from dmp.stages.provenance import write_record
 from dmp.stages.published import import_baseline
-from dmp.stages.sample import draw
 from dmp.tensorfile import load_tensors, read_description, save_tensors
 from dmp.training import Objective, fit
 
@@ -63,7 +58,7 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     ]
     # What the check at the end needs is looked at before the training, which takes much longer.
     data = task_data(context, task, run.config)
-    reference = load_reference(context.layout.reference(task))
+    load_reference(context.layout.reference(task))
     task_extractor(context, run.config)
     backbone = new_backbone(context, task, run.config)
     backbone.initialize_weights(torch_generator(seed, "backbone initialisation"))
@@ -91,37 +86,11 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     for step in steps:
         backbone.load_state_dict(load_tensors(snapshots / f"{step}.safetensors")[0])
         title = f"convergence of {task} at iteration {step}"
-        numbers = range(config.convergence_samples)
-        drawn = draw(context, run, backbone, data, seed, numbers, title)
-        features = Features(drawn["features"], drawn["logits"])
-        fids.append(frechet_distance(features, reference))
-    verdict = convergence(fids, config.convergence_tolerance)
-    losses = denoising_losses(
-        backbone,
-        new_diffusion(run.config),
-        data.held_out,
-        run.config.evaluation.timesteps_per_image,
-        context.device,
-    )
-
-    write_record(directory, run, context.device, started)
-    write_json(
-        context.layout.convergence(task, seed),
-        {
-            **dataclasses.asdict(verdict),
-            "iterations": steps,
-            "fids": fids,
-            "samples": config.convergence_samples,
-            "tolerance": config.convergence_tolerance,
-            "denoising_mse": float(losses.mse.mean()),
-        },
-    )
-    save_tensors(
-        context.layout.pretrained_weights(task, seed),
-        # The last snapshot is the last iteration's average.
-        backbone.state_dict(),
-        {"format": "weights", "identity": identity},
-    )
+        fids.append(baseline_fid(context, run, backbone, data, title))
+    verdict = dataclasses.asdict(convergence(fids, config.convergence_tolerance))
+    # The last snapshot is the last iteration's average.
+    found = {**verdict, "iterations": steps, "fids": fids}
+    write_baseline(context, run, backbone, data, started, found)
     # The unaveraged weights and the optimiser: from here the baseline itself can train on.
     (directory / "checkpoint.safetensors").replace(context.layout.pretrained_state(task, seed))
     shutil.rmtree(snapshots)

@@ -6,16 +6,10 @@ import time
 import torch
 
 from dmp.backbones import DiT, load_diffusers_dit, load_public_dit
-from dmp.files import write_json
-from dmp.metrics.denoising import denoising_losses
-from dmp.metrics.features import Features
-from dmp.metrics.fidelity import frechet_distance
-from dmp.metrics.reference import load_reference
+from dmp.config import RunConfig
+from dmp.stages.baseline import baseline_fid, write_baseline
 from dmp.stages.common import Context, new_backbone, new_diffusion
 from dmp.stages.data import task_data
-from dmp.stages.provenance import write_record
-from dmp.stages.sample import draw
-from dmp.tensorfile import save_tensors
 from dmp.training import Objective
 from dmp.training.checkpoint import Progress, save_checkpoint
 
@@ -40,47 +34,29 @@ def import_baseline(context: Context, task: str, seed: int) -> None:
     load(path, backbone)
     backbone.to(context.device).eval()
     data = task_data(context, task, run.config)
-    numbers = range(config.convergence_samples)
-    drawn = draw(context, run, backbone, data, seed, numbers, f"published baseline of {task}")
-    reference = load_reference(context.layout.reference(task))
-    fid = frechet_distance(Features(drawn["features"], drawn["logits"]), reference)
-    losses = denoising_losses(
-        backbone,
-        new_diffusion(run.config),
-        data.held_out,
-        run.config.evaluation.timesteps_per_image,
-        context.device,
-    )
+    fid = baseline_fid(context, run, backbone, data, f"published baseline of {task}")
     directory = context.layout.pretrained(task, seed)
     # The log of an earlier training would be taken for this one's.
     shutil.rmtree(directory, ignore_errors=True)
-    identity = context.plan.slice("pretraining", task, seed=seed)
-    write_record(directory, run, context.device, started)
-    write_json(
-        context.layout.convergence(task, seed),
-        {
-            **{"tau": 0.0, "p_value": 1.0, "relative_change": 0.0, "converged": True},
-            "published": config.published.path,
-            "iterations": [0],
-            "fids": [fid],
-            "samples": config.convergence_samples,
-            "tolerance": config.convergence_tolerance,
-            "denoising_mse": float(losses.mse.mean()),
-        },
-    )
-    _save_state(context, backbone, task, seed, identity)
-    description = {"format": "weights", "identity": identity}
-    save_tensors(context.layout.pretrained_weights(task, seed), backbone.state_dict(), description)
+    found = {
+        **{"tau": 0.0, "p_value": 1.0, "relative_change": 0.0, "converged": True},
+        "published": config.published.path,
+        "iterations": [0],
+        "fids": [fid],
+    }
+    _save_state(context, run, backbone)
+    write_baseline(context, run, backbone, data, started, found)
 
 
-def _save_state(context: Context, backbone: DiT, task: str, seed: int, identity: str) -> None:
+def _save_state(context: Context, run: RunConfig, backbone: DiT) -> None:
     """Write the state from which the baseline's own training would go on."""
-    config = context.plan.scale.tasks[task].pretraining
-    objective = Objective(backbone, new_diffusion(context.plan.scale.tasks[task]), None)
+    config = run.config.pretraining
+    objective = Objective(backbone, new_diffusion(run.config), None)
     trainable = objective.trainable()
     optimizer = torch.optim.AdamW(
         objective.groups(config.learning_rate), weight_decay=config.weight_decay
     )
     averaged = {name: parameter.detach().clone() for name, parameter in trainable.items()}
-    path = context.layout.pretrained_state(task, seed)
+    path = context.layout.pretrained_state(run.task, run.seed)
+    identity = context.plan.slice("pretraining", run.task, seed=run.seed)
     save_checkpoint(path, identity, Progress(), trainable, optimizer, averaged)

@@ -46,8 +46,13 @@ def _merge(base: Any, change: Any) -> Any:
     return change
 
 
-def _named(data: Any, key: str, path: Path) -> Any:
-    """Add what the name of the file says."""
+def named(data: Any, key: str, path: Path) -> Any:
+    """Return what a file says, and under ``key`` the name of the file.
+
+    Raises:
+        DMPError: the file gives that key itself.
+
+    """
     if not isinstance(data, dict):
         return data
     if key in data:
@@ -55,9 +60,28 @@ def _named(data: Any, key: str, path: Path) -> Any:
     return {key: path.stem, **data}
 
 
+def file_names(ablations: Path, folder: str) -> list[str]:
+    """Return the names of all YAML files in a folder of ``ablations``."""
+    return sorted(path.stem for path in (ablations / folder).glob("*.yaml"))
+
+
+def find_file(ablations: Path, folder: str, name: str) -> Path:
+    """Return the path of ``<folder>/<name>.yaml``; what it is called is ``folder`` without its s.
+
+    Raises:
+        DMPError: there is none.
+
+    """
+    path = ablations / folder / f"{name}.yaml"
+    if not path.is_file():
+        known = nearest(name, file_names(ablations, folder))
+        raise DMPError(f"unknown {folder.removesuffix('s')} '{name}' (no {path}): {known}")
+    return path
+
+
 def scale_names(ablations: Path) -> list[str]:
     """Return the names of all scales."""
-    return sorted(path.stem for path in (ablations / "scales").glob("*.yaml"))
+    return file_names(ablations, "scales")
 
 
 def load_scale(ablations: Path, name: str) -> Scale:
@@ -67,16 +91,12 @@ def load_scale(ablations: Path, name: str) -> Scale:
         DMPError: no such scale, or the file is not valid.
 
     """
-    path = ablations / "scales" / f"{name}.yaml"
-    if not path.is_file():
-        raise DMPError(
-            f"unknown scale '{name}' (no {path}): {nearest(name, scale_names(ablations))}"
-        )
+    path = find_file(ablations, "scales", name)
     data = read_yaml(path)
     if isinstance(data, dict) and isinstance(data.get("tasks"), dict):
         defaults = data.pop("defaults", {})
         data["tasks"] = {k: _merge(defaults, task) for k, task in data["tasks"].items()}
-    return from_data(Scale, _named(data, "name", path), str(path))
+    return from_data(Scale, named(data, "name", path), str(path))
 
 
 def load_studies(ablations: Path) -> dict[str, Study | ParameterStudy]:
@@ -94,5 +114,5 @@ def load_studies(ablations: Path) -> dict[str, Study | ParameterStudy]:
         data = read_yaml(path)
         kind = data.get("kind", "runs") if isinstance(data, dict) else "runs"
         model = ParameterStudy if kind == "parameters" else Study
-        studies[path.stem] = from_data(model, _named(data, "id", path), str(path))
+        studies[path.stem] = from_data(model, named(data, "id", path), str(path))
     return studies

@@ -5,10 +5,21 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from dmp.options import (
+    ABLATIONS,
+    DATA,
+    RESULTS,
+    SCALE,
+    Ablations,
+    Data,
+    Results,
+    Scale,
+    open_context,
+)
+
 if TYPE_CHECKING:
     import optuna
 
-    from dmp.stages.common import Context
     from dmp.studies import Plan
     from dmp.sweeps.files import SweepFiles
     from dmp.sweeps.schema import Sweep
@@ -17,9 +28,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Search over the method's options.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="A file in ablations/sweeps, without .yaml.")]
-Scale = Annotated[str, typer.Option(help="A file in ablations/scales, without .yaml.")]
-Results = Annotated[Path, typer.Option(help="Folder for all outputs.")]
-Ablations = Annotated[Path, typer.Option(help="Folder with scales/, studies/ and sweeps/.")]
 Seeds = Annotated[
     int | None, typer.Option(help="For the studies alone; a sweep says its own seeds.", min=1)
 ]
@@ -31,11 +39,6 @@ Storage = Annotated[
         help="URL of a database that all workers reach; default: a journal beside the results.",
     ),
 ]
-Data = Annotated[
-    Path, typer.Option(envvar="DMP_DATA", help="Folder of all datasets that are not embedded.")
-]
-
-SCALE, RESULTS, ABLATIONS, DATA = "digits", Path("results"), Path("ablations"), Path("data")
 
 
 class _Place(NamedTuple):
@@ -81,19 +84,6 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def _context(plan: "Plan", results: Path, data: Path) -> "Context":
-    """Prepare this process, once it holds the GPU that a run needs."""
-    from dmp.running.lease import check_device, hold_gpus
-
-    needed = plan.scale.execution.resources("run")
-    hold_gpus(needed.gpus, needed.gpu_share)
-    from dmp.stages.common import Context
-
-    context = Context.open(plan, results, data)
-    check_device(needed.gpus, context.device)
-    return context
-
-
 @app.command()
 def check(scale: Scale = SCALE, ablations: Ablations = ABLATIONS, seeds: Seeds = None) -> None:
     """Read every sweep, and check every condition and combination at a scale."""
@@ -123,7 +113,7 @@ def work(
     place = _place(name, scale, results, ablations)
     _quiet()
     search = place.search(storage)
-    context = _context(place.plan, results, data)
+    context = open_context(place.plan, results, "run", data)
     from dmp.stages.sweep import make_objective
 
     ended = search.work(make_objective(context, place.sweep))
@@ -153,7 +143,7 @@ def confirm(
     study = place.study(storage)
     points = point or range(place.sweep.confirmation.points + 1)
     variants = {each: point_variant(place.sweep, study, each) for each in points}
-    context = _context(place.plan, results, data)
+    context = open_context(place.plan, results, "run", data)
     from dmp.stages.sweep import confirm_variant
 
     for each, variant in variants.items():

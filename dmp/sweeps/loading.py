@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
-from dmp.config import content_hash, from_data, nearest
-from dmp.errors import DMPError
+from dmp.config import content_hash, from_data
 from dmp.studies import Plan
-from dmp.studies.loading import read_yaml
+from dmp.studies.loading import file_names, find_file, named, read_yaml
 from dmp.sweeps.schema import Sweep
 from dmp.sweeps.space import Space, make_space
 
 
 def sweep_names(ablations: Path) -> list[str]:
     """Return the names of all sweeps."""
-    return sorted(path.stem for path in (ablations / "sweeps").glob("*.yaml"))
+    return file_names(ablations, "sweeps")
 
 
 def load_sweep(ablations: Path, name: str) -> Sweep:
@@ -22,17 +21,8 @@ def load_sweep(ablations: Path, name: str) -> Sweep:
         DMPError: no such sweep, or the file is not valid.
 
     """
-    path = ablations / "sweeps" / f"{name}.yaml"
-    if not path.is_file():
-        raise DMPError(
-            f"unknown sweep '{name}' (no {path}): {nearest(name, sweep_names(ablations))}"
-        )
-    data = read_yaml(path)
-    if isinstance(data, dict):
-        if "id" in data:
-            raise DMPError(f"{path}: 'id' is the name of the file and is not given in it")
-        data = {"id": path.stem, **data}
-    return from_data(Sweep, data, str(path))
+    path = find_file(ablations, "sweeps", name)
+    return from_data(Sweep, named(read_yaml(path), "id", path), str(path))
 
 
 def load_space(ablations: Path, sweep: Sweep, plan: Plan) -> Space:

@@ -101,12 +101,12 @@ def test_jobs_change_no_byte(finished, encoder, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["pooled-00001.npy", "sequence-00000.npy"])
-def test_a_changed_bit_is_found(cache, name):
+def test_a_changed_bit_is_found(encoder, cache, name):
     content = bytearray((cache / name).read_bytes())
     content[-3] ^= 1
     (cache / name).write_bytes(content)
     with pytest.raises(DMPError, match=rf"{name} is corrupt"):
-        TextStore(cache).verify()
+        index_captions(cache, TEXTS, encoder, **HOW)
 
 
 def test_damaged_hashes_are_refused(cache):

@@ -10,7 +10,7 @@ from dmp.data.images import load_split, to_model
 from dmp.data.registry import dataset_info
 from dmp.errors import DMPError
 from dmp.metrics import classifier
-from dmp.metrics.features import Extractor, extract
+from dmp.metrics.features import Extractor
 from dmp.metrics.fidelity import frechet_distance
 from dmp.metrics.reference import gather_reference
 
@@ -45,8 +45,9 @@ def test_extracted_features_are_the_networks_own_for_any_batch_size(trained):
     model, path, _, held_out = trained
     with torch.no_grad():
         features, logits = model(to_model(torch.from_numpy(held_out.images)))
+    extractor = Extractor(classifier.NAME, path, "cpu")
     for batch_size in (7, 500):
-        out = extract(held_out.images, classifier.NAME, path, "cpu", batch_size)
+        out = extractor(held_out.images, batch_size)
         np.testing.assert_allclose(out.features, features.numpy(), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(out.logits, logits.numpy(), rtol=1e-4, atol=1e-5)
 
@@ -55,12 +56,10 @@ def test_real_images_are_closer_than_spoiled_ones(trained):
     _, path, train, held_out = trained
     extractor = Extractor(classifier.NAME, path, "cpu")
     reference = gather_reference([train.images], extractor, 100)
-    real = extract(held_out.images, classifier.NAME, path, "cpu")
-    inverted = extract(255 - held_out.images, classifier.NAME, path, "cpu")
+    real, inverted = extractor(held_out.images), extractor(255 - held_out.images)
     assert frechet_distance(real, reference) < 0.1 * frechet_distance(inverted, reference)
 
 
 def test_missing_weights_are_named(tmp_path):
     with pytest.raises(DMPError, match=r"digits.safetensors does not exist"):
-        images = np.zeros((2, 1, 8, 8), np.uint8)
-        extract(images, classifier.NAME, tmp_path / "digits.safetensors", "cpu")
+        Extractor(classifier.NAME, tmp_path / "digits.safetensors", "cpu")

@@ -8,7 +8,7 @@ from scipy import linalg
 
 from dmp.config import EvaluationConfig, ExtractorConfig
 from dmp.errors import DMPError
-from dmp.metrics.features import Features, extract, load_features, save_features
+from dmp.metrics.features import Extractor, Features, load_features, save_features
 from dmp.metrics.fidelity import fidelity, frechet_distance
 from dmp.metrics.reference import Reference, gather_reference
 
@@ -102,7 +102,7 @@ def test_kid_subset_larger_than_the_set_is_refused():
 
 def test_unknown_extractor_names_the_nearest():
     with pytest.raises(DMPError, match=r"unknown feature extractor 'inception-v3'.*did you mean"):
-        extract(np.zeros((2, 1, 8, 8), np.uint8), "inception-v3", None, "cpu")
+        Extractor("inception-v3", None, "cpu")
 
 
 def test_features_survive_their_file_and_a_truncated_file_is_named(tmp_path):

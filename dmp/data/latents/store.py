@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dmp.config import LatentsConfig
 from dmp.data.latents.encode import ARRAY, LABELS
-from dmp.data.shards import open_shards, verify_shards
+from dmp.data.shards import open_shards
 from dmp.errors import DMPError
 
 
@@ -63,15 +63,6 @@ class LatentStore:
 
     def __reduce__(self) -> tuple:
         return LatentStore, (self._folder, self._config)
-
-    def verify(self) -> None:
-        """Read all shards from end to end and compare them with their hashes.
-
-        Raises:
-            DMPError: a shard is damaged.
-
-        """
-        verify_shards(self._folder)
 
     def posterior(self, rows: np.ndarray, mirrored: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of images, or of their mirrors.
