@@ -100,12 +100,12 @@ def test_continued_training_is_the_baselines_own(ablations):
     run = load_plan("digits", ablations).run("class-conditional", "continued", 0)
     for name in ("batch_size", "learning_rate", "ema_decay"):
         assert getattr(run.config.training, name) == getattr(run.config.pretraining, name)
-    assert run.config.training.iterations == 300
+    assert run.config.training.iterations == 200
 
 
 def test_snapshots_are_those_of_the_curve_and_the_start_where_it_differs(ablations):
     plan = load_plan("digits", ablations)
-    assert plan.run("unconditional-large", "dmp", 0).snapshots == [60, 120, 180, 240]
+    assert plan.run("unconditional-large", "dmp", 0).snapshots == [40, 80, 120, 160]
     assert plan.run("unconditional-large", "baseline", 0).snapshots == []
     assert plan.run("unconditional", "dmp", 0).snapshots == []
     assert plan.run("unconditional", "dmp,position=prepend", 0).snapshots == [0]
@@ -263,7 +263,7 @@ SCALE, STUDY = "scales/digits.yaml", "studies/table3.yaml"
         (
             "scales/digits.yaml",
             lambda d: d["defaults"]["training"].update(curve=7),
-            r"curve = 7 does not divide iterations = 300",
+            r"curve = 7 does not divide iterations = 200",
         ),
         (
             STUDY,
