@@ -6,11 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.datasets import load_digits
 
 from dmp.config import DataConfig
 from dmp.data.examples import Pixels
 from dmp.data.images import load_split, to_model, to_pixels
-from dmp.data.registry import DATASETS, Images, dataset, dataset_info
+from dmp.data.registry import DATASETS, Images, dataset, dataset_info, digits
 from dmp.data.stream import GlobalBatches, TrainingStream
 from dmp.errors import DMPError
 
@@ -106,9 +107,13 @@ def test_seeds_differ():
     assert not torch.equal(first.images, second.images)
 
 
-def test_digits_are_scikit_learns_and_split_without_overlap():
-    from sklearn.datasets import load_digits
+def test_digits_are_scikit_learns():
+    theirs, ours = load_digits(), digits()
+    assert np.array_equal(ours.images[:, 0], np.rint(theirs.images * 255 / 16))
+    assert np.array_equal(ours.labels, theirs.target)
 
+
+def test_digits_are_split_without_overlap():
     train, held_out = load_split(DataConfig(name="digits", held_out=0.2))
     assert (len(train.images), len(held_out.images)) == (1438, 359)
     rows = np.concatenate([train.images, held_out.images]).reshape(1797, -1)
