@@ -42,7 +42,8 @@ class DownloadConfig(Strict):
         files: patterns of the hub's files that are needed; all of them, if left out.
         archives: in place of ``hub``: files to be fetched and unpacked.
         licence: a short name of the terms that have to be accepted; None where none have to be.
-        terms: where they are read and accepted; on the hub, the dataset's page.
+        terms: where they are read, and accepted if they have to be; on the hub, if it is left out,
+            the dataset's page.
 
     """
 
@@ -103,6 +104,19 @@ class SourceConfig(Strict):
     convert: list[Literal["L", "LA", "RGBA", "P", "CMYK"]] = []
     smallest: PositiveInt = 64
     download: DownloadConfig | None = Field(default=None, exclude=True)
+
+    @model_validator(mode="after")
+    def _archives_give_it(self) -> Self:
+        given = [archive.gives for archive in self.download.archives] if self.download else []
+        above = [
+            str(path) for path in (PurePosixPath(self.path), *PurePosixPath(self.path).parents)
+        ]
+        if given and not set(given) & set(above):
+            raise ValueError(
+                f"path = {self.path!r} lies in nothing that download.archives gives: "
+                f"{', '.join(given)}"
+            )
+        return self
 
 
 class LatentsConfig(Strict):

@@ -60,7 +60,7 @@ def download(
         if licence not in licences:
             hint = nearest(licence, licences) if licences else "none has to be accepted here"
             raise DMPError(
-                f"--accept-licence {licence}: no dataset of '{plan.name}' has it: {hint}"
+                f"--accept-licence '{licence}': no dataset of scale '{plan.name}' has it: {hint}"
             )
     needs = [_model(*model) for model in _models(plan)]
     for name, source in sources.items():
@@ -102,7 +102,9 @@ def _dataset(plan: Plan, name: str, data: Path, wanted: bool, accepted: Collecti
             f"'{licence}'`. That fetches {needed}"
         )
     if not wanted:
-        return f"`{command}` fetches {needed}"
+        page = source.download.page
+        terms = f"; its terms of use are at {page}" if page else ""
+        return f"`{command}` fetches {needed}{terms}"
     try:
         fetch(name, source, data)
     except DMPError as error:

@@ -371,6 +371,7 @@ ARCHIVE = {"url": "http://a.org/b.zip", "gives": "c/d", "size": 1}
     ("download", "message"),
     [
         ({}, "either 'hub' or 'archives'"),
+        ({"archives": [ARCHIVE]}, "path = 'x' lies in nothing that download.archives gives: c/d"),
         ({"hub": "a/b", "archives": [ARCHIVE]}, "either 'hub' or 'archives'"),
         ({"hub": "https://huggingface.co/a/b"}, "'download.hub' = 'https://huggingface.co/a/b'"),
         ({"archives": [ARCHIVE], "files": ["x"]}, "'files' and 'revision' belong to 'hub'"),

@@ -43,7 +43,7 @@ def test_labels_are_those_of_the_rows_and_named_as_the_table_says(tmp_path):
     # Named by their numbers where the table has no notes, and not read where they are not wanted.
     for file in (tmp_path / "set/data").iterdir():
         table = parquet.read_table(file).replace_schema_metadata()
-        parquet.write_table(table, file)
+        parquet.write_table(table.set_column(1, "label", table["label"].cast("uint8")), file)
     assert opened(tmp_path, classes=3).classes == ["0", "1", "2"]
     unlabelled = opened(tmp_path)
     assert (list(unlabelled.classes), unlabelled.label(5)) == ([], 0)
@@ -174,6 +174,8 @@ def test_a_damaged_row_group_is_named_by_its_rows(tmp_path):
         ({"image": IMAGE}, {"classes": 2}, "needed for the labels is 'label'"),
         ({"image": IMAGE, "label": pa.string()}, {"classes": 2}, "'label' is of type string"),
         ({"image": IMAGE}, {"captions": "text"}, "needed for captions is 'text'"),
+        ({"image": IMAGE, "text": IMAGE}, {"captions": "text"}, "of which 2 hold images"),
+        ({"image": IMAGE, "id": pa.int8()}, {"captions": "id"}, "'id' is of type int8; needed are"),
     ],
 )
 def test_a_table_with_other_columns_is_refused(tmp_path, columns, options, message):

@@ -66,6 +66,7 @@ def test_published_weights_of_the_paper_are_asked_for(monkeypatch, tmp_path):
 # Datasets that can be fetched
 
 ARCHIVE = {"url": "http://a.org/train2014.zip", "gives": "coco/train2014", "size": 2 * 10**9}
+COCO = {"archives": [ARCHIVE], "terms": "http://a.org/terms"}
 HUB = {"hub": "owner/name", "files": ["data/*"], "licence": "Terms"}
 
 
@@ -74,7 +75,7 @@ def fetchable(ablations, tmp_path, monkeypatch):
     """A plan in which MS-COCO is at an address and ImageNet on the hub, and what was fetched."""
 
     def change(scale: dict) -> None:
-        scale["tasks"]["text-conditional"]["data"]["source"]["download"] = {"archives": [ARCHIVE]}
+        scale["tasks"]["text-conditional"]["data"]["source"]["download"] = COCO
         scale["tasks"]["class-conditional"]["data"]["source"]["download"] = HUB
 
     edit_yaml(ablations / "scales/paper-smoke.yaml", change)
@@ -94,7 +95,7 @@ def test_a_dataset_is_fetched_only_if_it_is_asked_for(fetchable):
     needs = missing(plan, data)
     assert needs["dataset coco"] == (
         "`dmp download coco --scale paper-smoke` fetches http://a.org/train2014.zip (2.0 GB), "
-        f"unpacked to {data}/coco/train2014"
+        f"unpacked to {data}/coco/train2014; its terms of use are at http://a.org/terms"
     )
     assert fetched == []
     assert missing(plan, data, ["coco"])["dataset coco"] == ""

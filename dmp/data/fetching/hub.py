@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dmp.config import DownloadConfig
-from dmp.data.fetching.disk import ensure_space, is_of_disk
+from dmp.data.fetching.disk import disk_error, ensure_space, is_of_disk
 from dmp.errors import DMPError
 
 LOGIN = "log in with `hf auth login` or set HF_TOKEN"
@@ -51,7 +51,7 @@ def fetch_snapshot(name: str, download: DownloadConfig, target: Path) -> None:
     except DMPError:
         raise
     except Exception as error:  # the client's own, and those of the HTTP client beneath it
-        raise _problem(name, download, error) from error
+        raise _problem(name, download, part, list(_chain(error))) from error
     absent = sorted({file.filename for file in files} & set(checked.missing_paths))
     damaged = sorted(mismatch["path"] for mismatch in checked.mismatches)
     for file in damaged:
@@ -66,13 +66,16 @@ def fetch_snapshot(name: str, download: DownloadConfig, target: Path) -> None:
     part.rename(target)
 
 
-def _problem(name: str, download: DownloadConfig, error: Exception) -> Exception:
-    """Return the error that a user reads; a failed write as it is."""
+def _problem(
+    name: str, download: DownloadConfig, part: Path, chain: list[BaseException]
+) -> DMPError:
+    """Return the sentence that a user reads of an error and its causes."""
     from huggingface_hub import errors
 
     where = f"dataset '{name}': https://huggingface.co/datasets/{download.hub}"
-    chain = list(_chain(error))
     for cause in chain:
+        if isinstance(cause, OSError) and is_of_disk(cause):
+            return disk_error(name, part, cause)
         if isinstance(cause, errors.GatedRepoError):
             return DMPError(
                 f"{where} is gated, and this account has no access: accept the terms at "
@@ -94,9 +97,6 @@ def _problem(name: str, download: DownloadConfig, error: Exception) -> Exception
                 f"repositories (https://huggingface.co/settings/tokens), and {LOGIN} anew",
             }.get(status, "try later: what has arrived is kept")
             return DMPError(f"{where} was refused with HTTP status {status}; {remedy}")
-    for cause in chain:
-        if isinstance(cause, OSError) and is_of_disk(cause):
-            return cause
     reason = (str(chain[-1]).strip().splitlines() or [type(chain[-1]).__name__])[0]
     return DMPError(
         f"{where} cannot be fetched ({reason}); see to that, and run the same command again: "

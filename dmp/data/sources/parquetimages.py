@@ -200,10 +200,10 @@ def _open(path: Path, config: SourceConfig) -> _Table:
             labels, captions = np.empty(0, np.int64), []
             if config.classes > 1:
                 _check_labels(arrow, schema, path)
-                column = file.read([LABEL])[LABEL].fill_null(-1)
-                labels = column.to_numpy().astype(np.int64)
+                column = file.read([LABEL])[LABEL].cast(arrow.int64())
+                labels = column.fill_null(-1).to_numpy()
             if config.captions is not None:
-                _check_column(schema, config.captions, "captions", path)
+                _check_captions(arrow, schema, config.captions, path)
                 captions = _texts(file.read([config.captions])[config.captions].to_pylist())
     except (arrow.ArrowException, OSError) as error:
         raise DamagedFileError(
@@ -236,6 +236,16 @@ def _check_labels(arrow: Any, schema: Any, path: Path) -> None:
     kind = schema.field(LABEL).type
     if not arrow.types.is_integer(kind):
         raise DMPError(f"{path}: column '{LABEL}' is of type {kind}; needed are integers")
+
+
+def _check_captions(arrow: Any, schema: Any, name: str, path: Path) -> None:
+    _check_column(schema, name, "captions", path)
+    kind = schema.field(name).type
+    text = kind.value_type if arrow.types.is_list(kind) else kind
+    if not (arrow.types.is_string(text) or arrow.types.is_large_string(text)):
+        raise DMPError(
+            f"{path}: column '{name}' is of type {kind}; needed are texts or lists of them"
+        )
 
 
 def _check_column(schema: Any, name: str, what: str, path: Path) -> None:
