@@ -133,15 +133,27 @@ def throughput(
 
 
 @app.command()
-def download(scale: Scale = "paper", ablations: Ablations = ABLATIONS, data: Data = DATA) -> None:
-    """Download a scale's pretrained models, and say what else it needs; exit status 1 if it lacks.
+def download(
+    dataset: Annotated[
+        list[str] | None, typer.Argument(help="Datasets to fetch as well, such as coco.")
+    ] = None,
+    accept_licence: Annotated[
+        list[str] | None,
+        typer.Option(help="You have accepted this licence of a dataset; may be repeated."),
+    ] = None,
+    scale: Scale = "paper",
+    ablations: Ablations = ABLATIONS,
+    data: Data = DATA,
+) -> None:
+    """Fetch a scale's pretrained models, and say what else it needs; exit status 1 if it lacks.
 
-    Datasets are not downloaded: their licences have to be accepted by a person.
+    A dataset is fetched only if it is named, and if its owners let it be fetched without a person;
+    where a licence has to be accepted, the answer says which, and where.
     """
     plan = _plan(scale, ablations, None)
     from dmp.stages.download import download as stage
 
-    needs = stage(plan, data)
+    needs = stage(plan, data, dataset or [], accept_licence or [])
     for need in needs:
         print(f"{need.name}: {need.missing and 'MISSING, '}{need.place}")
         if need.missing:

@@ -195,3 +195,44 @@ def write_parquet(
                 (folder / f"{key}.jpg").write_bytes(_bytes(number, size, ".jpg"))
         parquet.write_table(pa.Table.from_pylist(rows), path / f"{shard:05d}.parquet")
     return path
+
+
+def write_parquet_images(
+    path: Path,
+    numbers: list[int],
+    size: int = 64,
+    classes: int | None = None,
+    shard_size: int = 3,
+    group_size: int = 2,
+) -> Path:
+    """Write ``data/train-00000-of-0000N.parquet`` with images in them, as on the hub.
+
+    With ``classes``, the column ``label`` says which digit is shown, and the notes of the library
+    `datasets` name the first ``classes`` digits; without, the column ``text`` has captions.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    (path / "data").mkdir(parents=True, exist_ok=True)
+    schema = pa.schema({"image": pa.struct({"bytes": pa.binary(), "path": pa.string()})})
+    if classes is None:
+        schema = schema.append(pa.field("text", pa.string()))
+    else:
+        label = {"_type": "ClassLabel", "names": [f"the digit {n}" for n in range(classes)]}
+        features = {"image": {"_type": "Image"}, "label": label}
+        notes = {"huggingface": json.dumps({"info": {"features": features}})}
+        schema = schema.append(pa.field("label", pa.int64())).with_metadata(notes)
+    starts = range(0, len(numbers), shard_size)
+    for shard, first in enumerate(starts):
+        rows = [
+            {
+                "image": {"bytes": _bytes(number, size, ".JPEG"), "path": f"{number}.JPEG"},
+                "label": digit(number),
+                "text": caption(number),
+            }
+            for number in numbers[first : first + shard_size]
+        ]
+        name = f"train-{shard:05d}-of-{len(starts):05d}.parquet"
+        table = pa.Table.from_pylist(rows, schema=schema)
+        parquet.write_table(table, path / "data" / name, row_group_size=group_size)
+    return path

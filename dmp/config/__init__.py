@@ -1,7 +1,7 @@
 """What a run is, as validated data; importable without torch, so that planning stays fast."""
 
 from dmp.config.base import Strict, content_hash, from_data, nearest
-from dmp.config.data import LatentsConfig, SourceConfig
+from dmp.config.data import ArchiveConfig, DownloadConfig, LatentsConfig, SourceConfig
 from dmp.config.patch import PatchConfig
 from dmp.config.run import (
     BackboneConfig,
@@ -21,9 +21,11 @@ from dmp.config.variant import METHODS, Variant
 
 __all__ = [
     "METHODS",
+    "ArchiveConfig",
     "BackboneConfig",
     "DataConfig",
     "DiffusionConfig",
+    "DownloadConfig",
     "EvaluationConfig",
     "ExtractorConfig",
     "LatentsConfig",

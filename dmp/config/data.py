@@ -1,10 +1,73 @@
 """Where real images come from, and the latents that a backbone is trained on in their place."""
 
-from typing import Annotated, Literal
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from dmp.config.base import Strict
+
+
+class ArchiveConfig(Strict):
+    """A zip that its owner serves at a plain address.
+
+    Attributes:
+        url: where it is.
+        gives: what of it is needed, as a path below the folder of all data; its last part is a
+            folder or file at the top of the archive.
+        size: bytes of the archive.
+        sha256: of the archive; None where nobody published it.
+
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://[^/]+/(.+/)?[^/]+\.zip$")]
+    gives: str
+    size: PositiveInt
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+    @model_validator(mode="after")
+    def _stays_below_the_folder_of_all_data(self) -> Self:
+        path = PurePosixPath(self.gives)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise ValueError(f"gives = {self.gives!r}: a path below the folder of all data")
+        return self
+
+
+class DownloadConfig(Strict):
+    """Where a dataset can be fetched without a person, once its licence has been accepted by one.
+
+    Attributes:
+        hub: a dataset on the Hugging Face hub, ``owner/name``; its files go to the source's path.
+        revision: of the hub's dataset: a branch, tag or commit.
+        files: patterns of the hub's files that are needed; all of them, if left out.
+        archives: in place of ``hub``: files to be fetched and unpacked.
+        licence: a short name of the terms that have to be accepted; None where none have to be.
+        terms: where they are read, and accepted if they have to be; on the hub, if it is left out,
+            the dataset's page.
+
+    """
+
+    hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    revision: str = "main"
+    files: list[str] = []
+    archives: list[ArchiveConfig] = []
+    licence: str | None = None
+    terms: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.hub is None) == (not self.archives):
+            raise ValueError("either 'hub' or 'archives' says where the dataset is")
+        if self.hub is None and {"files", "revision"} & self.model_fields_set:
+            raise ValueError("'files' and 'revision' belong to 'hub'")
+        if self.licence is not None and self.page is None:
+            raise ValueError("'licence' needs 'terms', the address where it is accepted")
+        return self
+
+    @property
+    def page(self) -> str | None:
+        """Where the terms are read and accepted."""
+        return self.terms or (self.hub and f"https://huggingface.co/datasets/{self.hub}")
 
 
 class SourceConfig(Strict):
@@ -14,9 +77,11 @@ class SourceConfig(Strict):
         format: ``folder``: a folder or a zip of images, at any depth (FFHQ); ``classes``: one
             folder per class; ``tars``: one tar per class, or one tar of such tars (ImageNet);
             ``coco``: a folder of images and a ``captions_*.json``; ``webdataset``: tar shards of
-            images and captions; ``parquet``: a table of file names and captions beside images.
+            images and captions; ``parquet``: a table of file names and captions beside images;
+            ``parquet-images``: tables with the images in them, as on the Hugging Face hub.
         path: folder or file, below the folder of all data (``--data``).
-        captions: for ``coco`` and ``parquet``: the file with the captions, below ``path``'s folder.
+        captions: for ``coco`` and ``parquet``: the file with the captions, below ``path``'s folder;
+            for ``parquet-images``: the column with them.
         resolution: edge in pixels after centre crop and resize.
         classes: number of classes; 1 where there are none.
         flip: whether a mirrored image is still a member of the dataset.
@@ -24,10 +89,12 @@ class SourceConfig(Strict):
         convert: modes other than RGB, as Pillow names them, that are converted to RGB because the
             dataset is known to contain them; any other mode is an error.
         smallest: images with a shorter edge are refused.
+        download: how ``dmp download`` fetches it; None if a person has to. Where images come from
+            is no part of what they are: it is left out of manifests and hashes.
 
     """
 
-    format: Literal["folder", "classes", "tars", "coco", "webdataset", "parquet"]
+    format: Literal["folder", "classes", "tars", "coco", "webdataset", "parquet", "parquet-images"]
     path: str
     captions: str | None = None
     resolution: PositiveInt = 256
@@ -36,6 +103,20 @@ class SourceConfig(Strict):
     images: NonNegativeInt | None = None
     convert: list[Literal["L", "LA", "RGBA", "P", "CMYK"]] = []
     smallest: PositiveInt = 64
+    download: DownloadConfig | None = Field(default=None, exclude=True)
+
+    @model_validator(mode="after")
+    def _archives_give_it(self) -> Self:
+        given = [archive.gives for archive in self.download.archives] if self.download else []
+        above = [
+            str(path) for path in (PurePosixPath(self.path), *PurePosixPath(self.path).parents)
+        ]
+        if given and not set(given) & set(above):
+            raise ValueError(
+                f"path = {self.path!r} lies in nothing that download.archives gives: "
+                f"{', '.join(given)}"
+            )
+        return self
 
 
 class LatentsConfig(Strict):

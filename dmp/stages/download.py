@@ -1,12 +1,16 @@
-"""What a scale needs from elsewhere: models are downloaded, of datasets it is said where they are.
+"""What a scale needs from elsewhere: models are fetched, and those datasets that are asked for.
 
 Compute nodes often have no network: this runs on a node that has one, before anything else.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmp.config import SourceConfig, nearest
 from dmp.data import autoencoder, text
+from dmp.data.fetching import fetch, is_there, origins
+from dmp.data.fetching.hub import LOGIN
 from dmp.data.offline import pretrained_folder
 from dmp.data.sources.opening import FORMATS
 from dmp.errors import DMPError
@@ -29,23 +33,41 @@ class Need:
     missing: str = ""
 
 
-def download(plan: Plan, data: Path) -> list[Need]:
-    """Download the pretrained models of a scale, and look for what else it needs.
+def download(
+    plan: Plan, data: Path, datasets: Collection[str] = (), accepted: Collection[str] = ()
+) -> list[Need]:
+    """Fetch the pretrained models of a scale and some of its datasets, and look for what it needs.
 
-    Models come from the Hugging Face hub through its own library, into its own cache. Datasets and
-    published weights are not downloaded: their terms have to be accepted by a person.
+    Models come from the Hugging Face hub through its own library, into its own cache. A dataset is
+    fetched if it is asked for, the scale says from where, and its licence is accepted. Published
+    weights are not fetched.
 
     Args:
         plan: the scale.
         data: the folder of all datasets.
+        datasets: names of those to be fetched.
+        accepted: licences that a person has accepted.
+
+    Raises:
+        DMPError: a name in ``datasets`` or ``accepted`` is none of the scale's.
 
     """
+    sources = plan.sources()
+    for name in datasets:
+        plan.source(name)
+    licences = {s.download.licence for s in sources.values() if s.download and s.download.licence}
+    for licence in accepted:
+        if licence not in licences:
+            hint = nearest(licence, licences) if licences else "none has to be accepted here"
+            raise DMPError(
+                f"--accept-licence '{licence}': no dataset of scale '{plan.name}' has it: {hint}"
+            )
     needs = [_model(*model) for model in _models(plan)]
-    for name, source in plan.sources().items():
-        path = data / source.path
-        kind = FORMATS[source.format]
-        missing = "" if path.exists() else f"{kind.expected} is needed. {kind.origin}"
-        needs.append(Need(f"dataset {name}", str(path), missing))
+    for name, source in sources.items():
+        missing = ""
+        if not is_there(source, data):
+            missing = _dataset(plan, name, data, name in datasets, accepted)
+        needs.append(Need(f"dataset {name}", str(data / source.path), missing))
     for name, task in plan.scale.tasks.items():
         files = {
             "published weights": task.pretraining.published and task.pretraining.published.path,
@@ -57,6 +79,42 @@ def download(plan: Plan, data: Path) -> list[Need]:
                 missing = "" if (data / file).exists() else "put it there; it is not downloaded"
                 needs.append(Need(f"{kind} of {name}", str(data / file), missing))
     return needs
+
+
+def _dataset(plan: Plan, name: str, data: Path, wanted: bool, accepted: Collection[str]) -> str:
+    """Fetch a dataset that is not there, and return why it still is not; empty if it now is."""
+    source = plan.source(name)
+    if source.download is None:
+        return _by_hand(source)
+    needed = "; ".join(origins(source, data))
+    from huggingface_hub import is_offline_mode
+
+    if is_offline_mode():
+        return f"offline, since HF_HUB_OFFLINE is set: nothing is fetched. Needed: {needed}"
+    licence = source.download.licence
+    unaccepted = licence is not None and licence not in accepted
+    command = f"dmp download {name} --scale {plan.name}"
+    if unaccepted:
+        login = f", {LOGIN} of the account that accepted them" if source.download.hub else ""
+        return (
+            f"its licence '{licence}' has to be accepted by a person: read and accept the terms "
+            f"at {source.download.page}{login}, and say so with `{command} --accept-licence "
+            f"'{licence}'`. That fetches {needed}"
+        )
+    if not wanted:
+        page = source.download.page
+        terms = f"; its terms of use are at {page}" if page else ""
+        return f"`{command}` fetches {needed}{terms}"
+    try:
+        fetch(name, source, data)
+    except DMPError as error:
+        return str(error)
+    return ""
+
+
+def _by_hand(source: SourceConfig) -> str:
+    kind = FORMATS[source.format]
+    return f"{kind.expected} is needed. {kind.origin}"
 
 
 def _models(plan: Plan) -> list[tuple[str, str, tuple[str, ...], str]]:

@@ -15,6 +15,7 @@ import real_formats as real
 
 from dmp.config import SourceConfig
 from dmp.data.sources import evaluation_captions, open_source
+from dmp.data.sources.opening import FORMATS
 from dmp.errors import DMPError
 
 COCO = {"path": "coco/train2014", "captions": "annotations/captions_train2014.json"}
@@ -32,6 +33,7 @@ def root(tmp_path_factory):
     real.write_coco(root / "coco", 5)
     real.write_webdataset(root / "webdataset", 5)
     real.write_parquet(root / "parquet", 6, failed=1)
+    real.write_parquet_images(root / "parquet-images", list(range(5)))
     return root
 
 
@@ -49,6 +51,7 @@ ALL = {
     "coco": COCO,
     "webdataset": {},
     "parquet": {},
+    "parquet-images": {"captions": "text"},
 }
 
 
@@ -146,9 +149,9 @@ def test_coco_images_are_also_read_from_the_zip_as_distributed(root, tmp_path):
     assert [source.captions(i) for i in range(5)] == [folder.captions(i) for i in range(5)]
 
 
-@pytest.mark.parametrize("kind", ["webdataset", "parquet"])
+@pytest.mark.parametrize("kind", ["webdataset", "parquet", "parquet-images"])
 def test_laion_has_one_caption_for_each_image(root, kind):
-    source = opened(root, kind)
+    source = opened(root, kind, **ALL[kind])
     assert [source.captions(i) for i in range(5)] == [[real.caption(i)] for i in range(5)]
 
 
@@ -215,7 +218,7 @@ def test_datasets_are_opened_without_importing_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize("kind", ["folder", "classes", "tars", "coco", "webdataset", "parquet"])
+@pytest.mark.parametrize("kind", FORMATS)
 def test_a_missing_dataset_is_described_with_its_origin(tmp_path, kind):
     origin = {
         "folder": r"NVlabs/ffhq-dataset \(licence CC BY-NC-SA",
@@ -224,11 +227,17 @@ def test_a_missing_dataset_is_described_with_its_origin(tmp_path, kind):
         "coco": r"https://cocodataset.org.*train2014.zip.*annotations_trainval2014.zip",
         "webdataset": r"terms of the \(gated\) dataset have to be accepted; img2dataset",
         "parquet": r"terms of the \(gated\) dataset have to be accepted; img2dataset",
+        "parquet-images": r"https://huggingface.co/datasets/ILSVRC/imagenet-1k, .* be accepted",
     }[kind]
     with pytest.raises(DMPError, match=rf"dataset 'tested': .*does not exist.*{origin}") as error:
         opened(tmp_path, kind, path="absent")
     assert str(tmp_path / "absent") in str(error.value)
     assert "Nothing is downloaded" in str(error.value)
+
+
+def test_a_missing_dataset_that_can_be_fetched_names_the_command(tmp_path):
+    with pytest.raises(DMPError, match=r"itself\. `dmp download tested` fetches it\."):
+        opened(tmp_path, "parquet-images", path="absent", download={"hub": "owner/name"})
 
 
 @pytest.mark.parametrize("kind", ["folder", "classes", "tars", "webdataset"])
@@ -246,6 +255,7 @@ def test_an_empty_folder_is_the_same_error(tmp_path, kind):
         ("classes", "train.zip", "train.zip: is not a folder"),
         ("tars", "train.tar.gz", "train.tar.gz: is not a .tar; decompress it"),
         ("parquet", "table.parquet", "table.parquet is not a folder"),
+        ("parquet-images", "table.csv", "table.csv: is not a .parquet"),
     ],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path, kind, file, problem):

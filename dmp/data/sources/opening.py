@@ -13,6 +13,7 @@ from dmp.data.sources.base import Source
 from dmp.data.sources.coco import CocoCaptions
 from dmp.data.sources.folder import ClassFolders, open_folder
 from dmp.data.sources.parquet import ParquetCaptions
+from dmp.data.sources.parquetimages import ParquetImages
 from dmp.data.sources.tars import ClassTars
 from dmp.data.sources.webdataset import WebDataset
 from dmp.errors import DMPError
@@ -72,6 +73,12 @@ FORMATS: Mapping[str, Format] = {
         "a folder of images with .parquet tables of their names and captions",
         f"{_LAION} --output_format files",
     ),
+    "parquet-images": Format(
+        ParquetImages,
+        "a .parquet table with the images in it, or a folder of such tables of one split",
+        "ImageNet on the Hugging Face hub: https://huggingface.co/datasets/ILSVRC/imagenet-1k, "
+        "where the terms of the (gated) dataset have to be accepted",
+    ),
 }
 
 
@@ -106,8 +113,9 @@ def open_source(config: SourceConfig, root: Path, name: str) -> Source:
 
 def _lacking(name: str, config: SourceConfig, problem: str, root: Path) -> DMPError:
     kind = FORMATS[config.format]
+    origin = f"`dmp download {name}` fetches it" if config.download else kind.origin
     return DMPError(
         f"dataset '{name}': {problem}. Format '{config.format}' expects {kind.expected}, at "
         f"'{config.path}' below the folder of all data, {root} (--data). Nothing is downloaded by "
-        f"itself. {kind.origin}."
+        f"itself. {origin}."
     )

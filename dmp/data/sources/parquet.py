@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import NamedTuple
 
 from dmp.config import SourceConfig
@@ -76,16 +77,28 @@ def _rows(table: Path, path: Path) -> Iterator[_Row]:
         yield _Row(stem.as_posix(), caption or "", outcome == "success")
 
 
-def _columns(table: Path) -> dict[str, list]:
+def load_pyarrow(table: Path) -> ModuleType:
+    """Return pyarrow, for a table that is about to be read.
+
+    Raises:
+        DMPError: it is not installed.
+
+    """
     try:
-        from pyarrow import ArrowException, parquet
+        import pyarrow.parquet
     except ImportError as error:
         raise DMPError(f"{table} needs pyarrow to be read: pip install pyarrow") from error
+    return pyarrow
+
+
+def _columns(table: Path) -> dict[str, list]:
+    arrow = load_pyarrow(table)
+    parquet = arrow.parquet
     try:
         names = parquet.read_schema(table).names
         wanted = [name for name in ("file_name", "key", "status", *CAPTIONS) if name in names]
         columns = parquet.read_table(table, columns=wanted).to_pydict()
-    except (ArrowException, OSError) as error:
+    except (arrow.ArrowException, OSError) as error:
         what = f"cannot be read as parquet ({error})"
         raise DamagedFileError(table, what, "copy or download it again") from error
     if not {"file_name", "key"} & set(wanted) or not set(CAPTIONS) & set(wanted):
