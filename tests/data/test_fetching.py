@@ -69,6 +69,7 @@ def listening():
         server.shutdown()
         thread.join()
         server.server_close()
+        huggingface_hub.close_session()
 
 
 @pytest.fixture
