@@ -69,6 +69,7 @@ def listening():
         server.shutdown()
         thread.join()
         server.server_close()
+        huggingface_hub.close_session()
 
 
 @pytest.fixture
@@ -345,7 +346,7 @@ def test_a_snapshot_of_nothing_and_one_too_large_are_refused(hub, tmp_path):
     hub.size = 10**18
     assert "2000000000.0 GB are needed" in refused(None, tmp_path, ON_HUB)
     hub.names = []
-    assert f"no file of {PAGE} fits data/train-*" in refused(None, tmp_path, ON_HUB)
+    assert f"{PAGE} has no file that fits data/train-*" in refused(None, tmp_path, ON_HUB)
     assert [dry for _, dry, _ in hub.asked] == [True, True]
 
 

@@ -26,6 +26,7 @@ def fetch_snapshot(name: str, download: DownloadConfig, target: Path) -> None:
         return
     from huggingface_hub import HfApi, snapshot_download
 
+    where = f"dataset '{name}': https://huggingface.co/datasets/{download.hub}"
     part = target.with_name(f".{target.name}.part")
     part.mkdir(parents=True, exist_ok=True)
     wanted = {
@@ -38,8 +39,8 @@ def fetch_snapshot(name: str, download: DownloadConfig, target: Path) -> None:
         files = snapshot_download(download.hub, revision=download.revision, dry_run=True, **wanted)
         if not files:
             raise DMPError(
-                f"dataset '{name}': no file of {download.page} fits {', '.join(download.files)}; "
-                "correct 'files' in the dataset's download"
+                f"{where} has no file that fits {', '.join(download.files)}; correct 'files' in "
+                "the dataset's download"
             )
         ensure_space(name, part, sum(f.file_size or 0 for f in files if f.will_download))
         # From here on one commit, whatever its owner does meanwhile.
@@ -51,31 +52,30 @@ def fetch_snapshot(name: str, download: DownloadConfig, target: Path) -> None:
     except DMPError:
         raise
     except Exception as error:  # the client's own, and those of the HTTP client beneath it
-        raise _problem(name, download, part, list(_chain(error))) from error
+        chain = list(_chain(error))
+        full = next((c for c in chain if isinstance(c, OSError) and is_of_disk(c)), None)
+        if full is not None:
+            raise disk_error(name, part, full) from error
+        raise _problem(where, download, chain) from error
     absent = sorted({file.filename for file in files} & set(checked.missing_paths))
     damaged = sorted(mismatch["path"] for mismatch in checked.mismatches)
     for file in damaged:
         (part / file).unlink()
     if absent or damaged:
         raise DMPError(
-            f"dataset '{name}': of {download.page}, {len(absent)} files did not arrive and "
-            f"{len(damaged)} do not have the hub's checksum, the first is "
-            f"{[*absent, *damaged][0]}; run the same command again: it fetches those alone"
+            f"{where}: {len(absent)} files did not arrive and {len(damaged)} do not have the "
+            f"hub's checksum, the first is {[*absent, *damaged][0]}; run the same command again: "
+            "it fetches those alone"
         )
     shutil.rmtree(part / ".cache", ignore_errors=True)  # the client's notes
     part.rename(target)
 
 
-def _problem(
-    name: str, download: DownloadConfig, part: Path, chain: list[BaseException]
-) -> DMPError:
+def _problem(where: str, download: DownloadConfig, chain: list[BaseException]) -> DMPError:
     """Return the sentence that a user reads of an error and its causes."""
     from huggingface_hub import errors
 
-    where = f"dataset '{name}': https://huggingface.co/datasets/{download.hub}"
     for cause in chain:
-        if isinstance(cause, OSError) and is_of_disk(cause):
-            return disk_error(name, part, cause)
         if isinstance(cause, errors.GatedRepoError):
             return DMPError(
                 f"{where} is gated, and this account has no access: accept the terms at "

@@ -1,0 +1,132 @@
+"""The hub's own client, against a small hub on this machine: what it does is what is relied on."""
+
+import hashlib
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import huggingface_hub
+import pytest
+
+from dmp.config import SourceConfig
+from dmp.data.fetching import fetch, is_there
+from dmp.errors import DMPError
+
+COMMIT = "c0ffee" * 6 + "0123"
+FILES = {
+    f"data/{split}-{n}.parquet": f"{split} {n}".encode()
+    for split in ("train", "test")
+    for n in (0, 1)
+}
+API, FILE = "/api/datasets/owner/name", f"/datasets/owner/name/resolve/{COMMIT}/"
+SOURCE = SourceConfig(
+    format="parquet-images",
+    path="set",
+    download={"hub": "owner/name", "revision": "v1", "files": ["data/train-*"]},
+)
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Lists a dataset and serves its files, unless they are gated or gone."""
+
+    def do_HEAD(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == f"{API}/revision/v1":
+            self._send(json.dumps({"id": "owner/name", "sha": COMMIT}).encode())
+        elif path == f"{API}/tree/{COMMIT}":
+            self._send(json.dumps([self._entry(name) for name in FILES]).encode())
+        elif path.startswith(FILE) and self.server.error is None:
+            name = path[len(FILE) :]
+            if self.command == "GET":
+                self.server.served.append(name)
+            tag = hashlib.sha256(FILES[name]).hexdigest()
+            self._send(self.server.files[name], {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT})
+        else:
+            status, code = self.server.error or (404, "RepoNotFound")
+            self.send_response(status)
+            self.send_header("X-Error-Code", code)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+
+    def _entry(self, name: str) -> dict:
+        size, sha256 = len(FILES[name]), hashlib.sha256(FILES[name]).hexdigest()
+        lfs = {"oid": sha256, "size": size, "pointerSize": 1}
+        return {"type": "file", "path": name, "size": size, "oid": "0" * 40, "lfs": lfs}
+
+    def _send(self, data: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(200)
+        for key, value in (headers or {}).items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data)
+
+    def log_message(self, *arguments) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A hub with ``files``; ``served`` are those that were sent, ``error`` is its answer if any."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server.files, server.served, server.error = dict(FILES), [], None
+    url = f"http://127.0.0.1:{server.server_port}"
+    constants = "huggingface_hub.constants"
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(f"{constants}.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(f"{constants}.ENDPOINT", url)
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(f"{constants}.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(f"{constants}.HF_HUB_CACHE", str(tmp_path / "cache"))
+    huggingface_hub.close_session()
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    huggingface_hub.close_session()
+
+
+def test_the_files_that_are_asked_for_arrive(hub, tmp_path):
+    fetch("tested", SOURCE, tmp_path)
+    found = {p.relative_to(tmp_path / "set").as_posix() for p in (tmp_path / "set").rglob("*.*")}
+    assert found == {"data/train-0.parquet", "data/train-1.parquet"}
+    assert all((tmp_path / "set" / name).read_bytes() == FILES[name] for name in found)
+    assert sorted(hub.served) == sorted(found)
+
+
+def test_a_damaged_file_is_fetched_again_alone(hub, tmp_path):
+    hub.files["data/train-1.parquet"] = b"TRAIN 1"
+    with pytest.raises(DMPError, match=r"1 do not have the hub's checksum, the first is data/tr"):
+        fetch("tested", SOURCE, tmp_path)
+    assert not is_there(SOURCE, tmp_path)
+    hub.files, hub.served = dict(FILES), []
+    fetch("tested", SOURCE, tmp_path)
+    assert hub.served == ["data/train-1.parquet"]
+    assert (tmp_path / "set/data/train-1.parquet").read_bytes() == b"train 1"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ((401, "GatedRepo"), "is gated, and this account has no access: accept the terms at"),
+        ((403, "GatedRepo"), "is gated, and this account has no access: accept the terms at"),
+        ((404, "RevisionNotFound"), "has no revision 'v1'"),
+        ((404, "RepoNotFound"), "does not exist or is not public"),
+        ((403, ""), "was refused with HTTP status 403; the token may not read it"),
+    ],
+)
+def test_a_refusal_is_told_from_others_by_the_client(hub, tmp_path, error, message):
+    """Also while a part has arrived, which the client would take for the dataset."""
+    hub.error = error
+    (tmp_path / ".set.part/data").mkdir(parents=True)
+    (tmp_path / ".set.part/data/train-0.parquet").write_bytes(b"half")
+    with pytest.raises(DMPError) as raised:
+        fetch("tested", SOURCE, tmp_path)
+    assert message in str(raised.value)
+    assert not is_there(SOURCE, tmp_path)
