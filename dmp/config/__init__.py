@@ -1,16 +1,17 @@
 """What a run is, as validated data; importable without torch, so that planning stays fast."""
 
+from dmp.config.backbone import BackboneConfig, UNetConfig
 from dmp.config.base import Strict, content_hash, from_data, nearest
 from dmp.config.data import LatentsConfig, SourceConfig
 from dmp.config.patch import PatchConfig
 from dmp.config.run import (
-    BackboneConfig,
     DataConfig,
     DiffusionConfig,
     EvaluationConfig,
     ExtractorConfig,
     OptimizerConfig,
     PretrainingConfig,
+    PublishedConfig,
     RunConfig,
     SamplingConfig,
     TaskConfig,
@@ -30,6 +31,7 @@ __all__ = [
     "OptimizerConfig",
     "PatchConfig",
     "PretrainingConfig",
+    "PublishedConfig",
     "RunConfig",
     "SamplingConfig",
     "SourceConfig",
@@ -37,6 +39,7 @@ __all__ = [
     "TaskConfig",
     "TextConfig",
     "TrainingConfig",
+    "UNetConfig",
     "Variant",
     "content_hash",
     "from_data",

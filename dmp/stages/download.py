@@ -6,6 +6,7 @@ Compute nodes often have no network: this runs on a node that has one, before an
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmp.config import TaskConfig
 from dmp.data import autoencoder, text
 from dmp.data.offline import pretrained_folder
 from dmp.data.sources.opening import FORMATS
@@ -40,7 +41,7 @@ def download(plan: Plan, data: Path) -> list[Need]:
         data: the folder of all datasets.
 
     """
-    needs = [_model(*model) for model in _models(plan)]
+    needs = [_model(*model) for model in _models(plan)] + _unets(plan, data)
     for name, source in plan.sources().items():
         path = data / source.path
         kind = FORMATS[source.format]
@@ -48,7 +49,7 @@ def download(plan: Plan, data: Path) -> list[Need]:
         needs.append(Need(f"dataset {name}", str(path), missing))
     for name, task in plan.scale.tasks.items():
         files = {
-            "published weights": task.pretraining.published and task.pretraining.published.path,
+            "published weights": _published_file(task),
             "reference": task.evaluation.reference_file,
             "extractor": task.evaluation.extractor.weights,
         }
@@ -56,6 +57,31 @@ def download(plan: Plan, data: Path) -> list[Need]:
             if file:
                 missing = "" if (data / file).exists() else "put it there; it is not downloaded"
                 needs.append(Need(f"{kind} of {name}", str(data / file), missing))
+    return needs
+
+
+def _published_file(task: TaskConfig) -> str | None:
+    published = task.pretraining.published
+    return None if published is None or published.format == "diffusers-unet" else published.path
+
+
+def _unets(plan: Plan, data: Path) -> list[Need]:
+    names = {
+        task.pretraining.published.path
+        for task in plan.scale.tasks.values()
+        if task.pretraining.published and task.pretraining.published.format == "diffusers-unet"
+    }
+    if not names:
+        return []
+    # Here, since diffusers' models take seconds to import, which scales without them are spared.
+    from dmp.backbones.unet import unet_folder
+
+    needs = []
+    for name in sorted(names):
+        try:
+            needs.append(Need("U-Net", str(unet_folder(name, data))))
+        except DMPError as error:
+            needs.append(Need("U-Net", name, str(error)))
     return needs
 
 
