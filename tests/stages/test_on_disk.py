@@ -294,9 +294,9 @@ def test_samples_of_a_patch_at_its_start_are_those_of_the_baseline(unet):
 
 def test_tables_of_a_unet_say_what_is_inferred_and_what_it_lacks(unet):
     for variant in ("baseline", "dmp"):
-        for seed in unet.plan.seeds:
-            complete_run(unet, unet.plan.run(UNET, variant, seed))
-    text = compare(unet.plan, unet.layout, [f"{UNET}/dmp", f"{UNET}/baseline"])
+        if not unet.layout.metrics(UNET, variant, 0).is_file():
+            complete_run(unet, unet.plan.run(UNET, variant, 0))
+    text = compare(unet.plan, unet.layout, [f"{UNET}/dmp/seed0", f"{UNET}/baseline/seed0"])
     assert "inferred here: the input of each transformer block" in text
     assert "replicates none of the paper's numbers" in text
     assert "Denoising VB" not in text
