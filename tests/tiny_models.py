@@ -29,6 +29,66 @@ def write_autoencoder(
     return folder
 
 
+def write_unet(
+    folder: Path,
+    *,
+    size: int = 8,
+    channels: int = 4,
+    widths: tuple[int, ...] = (8, 16),
+    text_width: int = 32,
+    seed: int = 0,
+) -> Path:
+    """Write a UNet2DConditionModel of the kind of Stable Diffusion's; 60 thousand weights.
+
+    The first stage alone attends: four transformer blocks, one of them in the middle.
+    """
+    from diffusers import UNet2DConditionModel
+
+    plain = len(widths) - 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = UNet2DConditionModel(
+            sample_size=size,
+            in_channels=channels,
+            out_channels=channels,
+            block_out_channels=widths,
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D",) + ("DownBlock2D",) * plain,
+            up_block_types=("UpBlock2D",) * plain + ("CrossAttnUpBlock2D",),
+            cross_attention_dim=text_width,
+            attention_head_dim=2,
+            norm_num_groups=4,
+        )
+    model.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+class CaptionStates:
+    """Five captions and the empty one, as the cache on disk has them."""
+
+    def __init__(self, width: int = 32) -> None:
+        self.width, self.null = width, 5
+        self.states = torch.randn(6, 77, width, generator=torch.Generator().manual_seed(1))
+
+    def sequence(self, numbers) -> torch.Tensor:
+        return self.states[torch.from_numpy(numbers)]
+
+
+def build_unet(**changes):
+    """Build our U-Net of the sizes of :func:`write_unet`, with captions in memory."""
+    from dmp.backbones.unet import UNet
+    from dmp.config import UNetConfig
+
+    sizes = {
+        "block_out_channels": (8, 16), "layers_per_block": 1, "attention_stages": 1,
+        "attention_head_dim": 2, "cross_attention_dim": 32, "norm_num_groups": 4,
+    }  # fmt: skip
+    config = UNetConfig(kind="unet", **sizes | changes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return UNet(config, 8, 4, CaptionStates(config.cross_attention_dim)).eval()
+
+
 def write_clip(folder: Path, *, width: int = 32, seed: int = 0) -> Path:
     """Write a CLIPTextModel and its CLIPTokenizer, in which every letter is a token."""
     from tokenizers.pre_tokenizers import ByteLevel

@@ -1,8 +1,18 @@
 """Diffusion backbones, what each tells a patch of itself, and weights from elsewhere."""
 
 from dmp.backbones import adapters  # noqa: F401  registers the patch points
+from dmp.backbones.base import Backbone
 from dmp.backbones.dit import SIZES, DiT, Size, dit
 from dmp.backbones.importing import load_diffusers_dit, load_public_dit
 from dmp.backbones.pipelines import load_patch
 
-__all__ = ["SIZES", "DiT", "Size", "dit", "load_diffusers_dit", "load_patch", "load_public_dit"]
+__all__ = [
+    "SIZES",
+    "Backbone",
+    "DiT",
+    "Size",
+    "dit",
+    "load_diffusers_dit",
+    "load_patch",
+    "load_public_dit",
+]

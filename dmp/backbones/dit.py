@@ -12,6 +12,7 @@ from timm.layers import Mlp, PatchEmbed
 from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
+from dmp.backbones.base import Backbone
 from dmp.config import nearest
 from dmp.errors import DMPError
 
@@ -128,7 +129,7 @@ class FinalLayer(nn.Module):
         return self.linear(modulate(self.norm_final(tokens), shift, scale))
 
 
-class DiT(nn.Module):
+class DiT(Backbone):
     """Predicts noise and, by default, a diagonal variance from a noisy image.
 
     Args:

@@ -1,16 +1,17 @@
 """What a run is, as validated data; importable without torch, so that planning stays fast."""
 
+from dmp.config.backbone import BackboneConfig, UNetConfig
 from dmp.config.base import Strict, content_hash, from_data, nearest
 from dmp.config.data import ArchiveConfig, DownloadConfig, LatentsConfig, SourceConfig
 from dmp.config.patch import PatchConfig
 from dmp.config.run import (
-    BackboneConfig,
     DataConfig,
     DiffusionConfig,
     EvaluationConfig,
     ExtractorConfig,
     OptimizerConfig,
     PretrainingConfig,
+    PublishedConfig,
     RunConfig,
     SamplingConfig,
     TaskConfig,
@@ -32,6 +33,7 @@ __all__ = [
     "OptimizerConfig",
     "PatchConfig",
     "PretrainingConfig",
+    "PublishedConfig",
     "RunConfig",
     "SamplingConfig",
     "SourceConfig",
@@ -39,6 +41,7 @@ __all__ = [
     "TaskConfig",
     "TextConfig",
     "TrainingConfig",
+    "UNetConfig",
     "Variant",
     "content_hash",
     "from_data",

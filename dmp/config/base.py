@@ -50,7 +50,7 @@ def _fields_at(model: Any, location: tuple) -> set[str]:
                 field = candidate.model_fields.get(part) if isinstance(part, str) else None
                 if field is not None:
                     found.append(field.annotation)
-                elif candidate.__name__ == part:
+                elif candidate.__name__ == part or _has_tag(candidate, part):
                     # pydantic names the member of a union in the location.
                     found.append(candidate)
         unwrapped: list[Any] = []
@@ -68,6 +68,12 @@ def _fields_at(model: Any, location: tuple) -> set[str]:
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             names |= set(candidate.model_fields)
     return names
+
+
+def _has_tag(model: type[BaseModel], part: Any) -> bool:
+    """Return whether a union tells its member ``model`` by the value ``part`` of a field."""
+    kinds = (field.annotation for field in model.model_fields.values())
+    return any(typing.get_origin(k) is typing.Literal and part in typing.get_args(k) for k in kinds)
 
 
 def from_data(model: type[Model], data: Any, where: str) -> Model:

@@ -1,16 +1,19 @@
 """A task of the paper bound to data, backbone and sizes, and a run: one variant of it, one seed."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    Discriminator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Tag,
     model_validator,
 )
 
+from dmp.config.backbone import BackboneConfig, UNetConfig
 from dmp.config.base import Strict, content_hash
 from dmp.config.data import LatentsConfig, SourceConfig
 from dmp.config.patch import PatchConfig
@@ -58,24 +61,17 @@ class DataConfig(Strict):
         return self
 
 
-class BackboneConfig(Strict):
-    """A DiT, spelled out."""
-
-    patch_size: PositiveInt
-    depth: PositiveInt
-    hidden_size: PositiveInt
-    num_heads: PositiveInt
-
-
 class DiffusionConfig(Strict):
-    """The forward process."""
+    """The forward process; see :mod:`dmp.diffusion.schedule`."""
 
-    schedule: Literal["linear", "cosine"]
+    schedule: Literal["linear", "cosine", "scaled-linear"]
     timesteps: Annotated[int, Field(ge=2)] = 1000
 
 
 class TextConfig(Strict):
     """The frozen text encoder, whose pooled embedding of a caption becomes the condition.
+
+    A U-Net reads the states of all of the caption's tokens instead.
 
     ``built`` makes a small CLIP text encoder from these sizes, with weights drawn from a fixed
     seed and a tokenizer over the words of the dataset's own captions. ``clip`` is a pretrained one,
@@ -150,12 +146,13 @@ class PublishedConfig(Strict):
 
     Attributes:
         format: ``public``: a .pt file in the layout of the public DiT checkpoints; ``diffusers``: a
-            folder as diffusers saves a DiT or its pipeline.
-        path: below the folder of all data.
+            folder as diffusers saves a DiT or its pipeline; ``diffusers-unet``: likewise of a
+            U-Net, or a name on the Hugging Face hub.
+        path: below the folder of all data, or the name.
 
     """
 
-    format: Literal["public", "diffusers"]
+    format: Literal["public", "diffusers", "diffusers-unet"]
     path: str
 
 
@@ -237,6 +234,21 @@ class EvaluationConfig(Strict):
     divergence_factor: Annotated[float, Field(gt=1)] = 1.5
 
 
+def _kind(backbone: Any) -> str:
+    kind = backbone.get("kind", "dit") if isinstance(backbone, dict) else backbone.kind
+    return kind if isinstance(kind, str) else ""
+
+
+AnyBackbone = Annotated[
+    Annotated[BackboneConfig, Tag("dit")] | Annotated[UNetConfig, Tag("unet")],
+    Discriminator(
+        _kind,
+        custom_error_type="kind_of_backbone",
+        custom_error_message="unknown kind; accepted: dit, unet",
+    ),
+]
+
+
 class TaskConfig(Strict):
     """One task of the paper at one scale."""
 
@@ -245,7 +257,7 @@ class TaskConfig(Strict):
     conditioning: Literal["none", "class", "text"] = "none"
     text: TextConfig | None = None
     data: DataConfig
-    backbone: BackboneConfig
+    backbone: AnyBackbone
     diffusion: DiffusionConfig
     pretraining: PretrainingConfig
     training: TrainingConfig
@@ -274,18 +286,63 @@ class TaskConfig(Strict):
             raise ValueError("evaluation.reference = test needs data.test")
         return self
 
+    @model_validator(mode="after")
+    def _unet_has_all_that_it_needs(self) -> Self:
+        published = self.pretraining.published
+        takes_unet = published is not None and published.format == "diffusers-unet"
+        if self.backbone.kind != "unet":
+            if takes_unet:
+                raise ValueError(
+                    "pretraining.published.format = diffusers-unet needs backbone.kind = unet; it "
+                    "is dit"
+                )
+            return self
+        for key, found, accepted in (
+            ("pretraining.published.format", published and published.format, "diffusers-unet"),
+            ("conditioning", self.conditioning, "text"),
+            ("text.encoder", self.text and self.text.encoder, "clip"),
+            ("text.hidden_size", self.text and self.text.hidden_size,
+             self.backbone.cross_attention_dim),
+            ("diffusion.schedule", self.diffusion.schedule, "scaled-linear"),
+            ("training.loss", self.training.loss, "simple"),
+        ):  # fmt: skip
+            if found != accepted:
+                raise ValueError(
+                    f"{key} = {found} does not go with backbone.kind = unet; accepted: {accepted}"
+                )
+        if self.data.latents is None or self.data.source is None:
+            raise ValueError("data.latents and data.source must be given with backbone.kind = unet")
+        size = self.data.source.resolution // self.data.latents.factor
+        stages = len(self.backbone.block_out_channels)
+        if size % 2 ** (stages - 1):
+            raise ValueError(
+                f"backbone.block_out_channels has {stages} stages, which halve the {size}-point "
+                f"latents {stages - 1} times; {size} is not a multiple of {2 ** (stages - 1)}"
+            )
+        return self
+
     @property
     def description(self) -> str:
         """One line for the tables: what was run in place of the paper's model."""
-        b = self.backbone
         kind = {
             "none": "unconditional", "class": "class-conditional", "text": "text-conditional",
         }[self.conditioning]  # fmt: skip
         return (
-            f"{self.data.name}, {kind}: DiT with {b.depth} blocks of width {b.hidden_size}, patch "
-            f"{b.patch_size}; {self.pretraining.iterations:,} iterations, then "
-            f"{self.training.iterations:,}"
+            f"{self.data.name}, {kind}: {self.backbone.description}; "
+            f"{self.pretraining.iterations:,} iterations, then {self.training.iterations:,}"
         )
+
+    @property
+    def caution(self) -> str:
+        """What a reader of a table with this task has to know of it; empty if nothing."""
+        return self.backbone.caution
+
+    @property
+    def unmeasured(self) -> dict[str, str]:
+        """Metrics that runs of this task cannot have, and why."""
+        if self.backbone.learns_variance:
+            return {}
+        return {"denoising_vb": "the backbone predicts no variance"}
 
 
 class RunConfig(Strict):

@@ -17,7 +17,7 @@ def guided(
     r"""Return a model of ``(x, t)`` whose noise is :math:`\epsilon_0 + s(\epsilon_y-\epsilon_0)`.
 
     Args:
-        model: maps ``(x, t, labels)`` to noise and variance ``(B, 2C, H, W)``.
+        model: maps ``(x, t, labels)`` to noise and variance ``(B, 2C, H, W)``, or to noise alone.
         labels: ``(B,)``, the condition y.
         null_labels: ``(B,)``, no condition; not used at scale 1.
         scale: s; at 1 the model is called once and not twice.

@@ -1,11 +1,12 @@
 """The hybrid loss: squared error of the noise, and the variational bound for the variance."""
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
+from dmp.config import TaskConfig
 from dmp.diffusion.schedule import alphas_cumprod
 from dmp.errors import DMPError
 
@@ -17,31 +18,35 @@ class Losses(NamedTuple):
 
     Attributes:
         mse: ``(B,)``, squared error of the predicted noise, averaged over C, H and W.
-        vb: ``(B,)``, the timestep's term of the variational bound, in bits per dimension.
+        vb: ``(B,)``, the timestep's term of the variational bound, in bits per dimension; None
+            where no variance is learned.
 
     """
 
     mse: Tensor
-    vb: Tensor
+    vb: Tensor | None
 
 
 class Diffusion(nn.Module):
     r"""The forward process :math:`q(x_t | x_0) = N(\sqrt{\bar\alpha_t} x_0, (1-\bar\alpha_t) I)`.
 
     Args:
-        schedule: ``linear`` or ``cosine``.
+        schedule: ``linear``, ``cosine`` or ``scaled-linear``.
         timesteps: T, at least 2.
+        learned_variance: whether models of the reverse process predict its variance; see
+            :meth:`losses`.
 
     Raises:
         DMPError: unknown schedule, or too few timesteps.
 
     """
 
-    def __init__(self, schedule: str, timesteps: int = 1000) -> None:
+    def __init__(self, schedule: str, timesteps: int = 1000, learned_variance: bool = True) -> None:
         super().__init__()
         if timesteps < 2:
             raise DMPError(f"diffusion.timesteps = {timesteps}: at least 2 are needed")
         self.schedule, self.timesteps = schedule, timesteps
+        self.learned_variance = learned_variance
         bar = torch.from_numpy(alphas_cumprod(schedule, timesteps))
         before = torch.cat([torch.ones(1, dtype=torch.float64), bar[:-1]])
         beta = 1 - bar / before
@@ -60,6 +65,12 @@ class Diffusion(nn.Module):
             # float32 so that every device has them; computed in float64 first.
             self.register_buffer(f"_{name}", values.float(), persistent=False)
 
+    @classmethod
+    def of(cls, task: TaskConfig) -> Self:
+        """Return a task's forward process."""
+        config = task.diffusion
+        return cls(config.schedule, config.timesteps, task.backbone.learns_variance)
+
     def _at(self, name: str, t: Tensor) -> Tensor:
         values: Tensor = getattr(self, f"_{name}").to(t.device)
         return values[t][:, None, None, None]
@@ -74,20 +85,33 @@ class Diffusion(nn.Module):
         return mean, self._at("posterior_log", t)
 
     def losses(self, output: Tensor, x0: Tensor, xt: Tensor, noise: Tensor, t: Tensor) -> Losses:
-        r"""Return the two parts of the hybrid loss.
+        r"""Return the two parts of the hybrid loss, or the first where no variance is learned.
 
         The bound trains the variance alone: its gradient does not reach the predicted noise
         (Nichol & Dhariwal 2021, Sec. 3.1). The variance interpolates, in logs, between
         :math:`\tilde\beta_t` and :math:`\beta_t` (their Eq. 15).
 
         Args:
-            output: ``(B, 2C, H, W)``, predicted noise and position of the variance in [-1, 1].
+            output: ``(B, 2C, H, W)``, predicted noise and position of the variance in [-1, 1];
+                ``(B, C, H, W)``, the noise, where no variance is learned.
             x0: ``(B, C, H, W)`` in [-1, 1].
             xt: ``(B, C, H, W)``, what ``output`` was predicted from.
             noise: ``(B, C, H, W)``.
             t: ``(B,)`` int64.
 
+        Raises:
+            DMPError: ``output`` has another number of channels.
+
         """
+        channels = x0.shape[1] * (2 if self.learned_variance else 1)
+        if output.shape[1] != channels:
+            raise DMPError(
+                f"the backbone predicts {output.shape[1]} channels of images with {x0.shape[1]}; "
+                f"{channels} are needed {'with' if self.learned_variance else 'without'} a learned "
+                f"variance"
+            )
+        if not self.learned_variance:
+            return Losses((noise - output).square().mean(dim=(1, 2, 3)), None)
         epsilon, position = output.chunk(2, dim=1)
         mse = (noise - epsilon).square().mean(dim=(1, 2, 3))
 

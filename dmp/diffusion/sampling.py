@@ -24,8 +24,9 @@ def sample(
     """Draw one image per generator, by DDPM steps evenly spaced from T-1 to 0.
 
     Args:
-        diffusion: says schedule and T.
-        model: maps ``x: (B, C, H, W)`` and ``t: (B,)`` to noise and variance ``(B, 2C, H, W)``.
+        diffusion: says schedule and T, and whether the variance is learned.
+        model: maps ``x: (B, C, H, W)`` and ``t: (B,)`` to noise and variance ``(B, 2C, H, W)``;
+            to the noise alone, ``(B, C, H, W)``, where ``diffusion`` learns no variance.
         shape: ``(C, H, W)``.
         generators: sample k takes all its noise, at the start and at every step, from the k-th:
             neither its neighbours nor the batch size matter.
@@ -42,7 +43,9 @@ def sample(
     """
     if not 2 <= steps <= diffusion.timesteps:
         raise DMPError(f"sampling.steps = {steps}: accepted are 2 to {diffusion.timesteps}")
-    scheduler = make_scheduler(diffusion.schedule, diffusion.timesteps, clip)
+    scheduler = make_scheduler(
+        diffusion.schedule, diffusion.timesteps, clip, diffusion.learned_variance
+    )
     scheduler.set_timesteps(steps)
     sources = list(generators)
     x = randn_tensor((len(sources), *shape), generator=sources, device=torch.device(device))

@@ -15,6 +15,8 @@ from dmp.data.registry import Images
 from dmp.diffusion import Diffusion
 from dmp.rng import generator
 
+BATCH = 256  # triples at once
+
 
 class DenoisingLosses(NamedTuple):
     """Losses of n triples, in the same order for every model.
@@ -22,13 +24,14 @@ class DenoisingLosses(NamedTuple):
     Attributes:
         timesteps: ``(n,)`` int64.
         mse: ``(n,)`` float64, squared error of the predicted noise, averaged over pixels.
-        vb: ``(n,)`` float64, the timestep's term of the variational bound in bits per dimension.
+        vb: ``(n,)`` float64, the timestep's term of the variational bound in bits per dimension;
+            None where no variance is learned.
 
     """
 
     timesteps: np.ndarray
     mse: np.ndarray
-    vb: np.ndarray
+    vb: np.ndarray | None
 
 
 @torch.no_grad()
@@ -38,7 +41,7 @@ def denoising_losses(
     data: Images,
     timesteps_per_image: int,
     device: str,
-    batch_size: int = 256,
+    batch_size: int = BATCH,
 ) -> DenoisingLosses:
     """Return the losses of each held-out image at ``timesteps_per_image`` timesteps.
 
@@ -46,7 +49,8 @@ def denoising_losses(
     model is judged on all noise levels alike.
 
     Args:
-        backbone: maps ``(x_t, t, labels)`` to noise and variance; a patch may be attached.
+        backbone: maps ``(x_t, t, labels)`` to noise, and to variance where ``diffusion`` learns
+            one; a patch may be attached.
         diffusion: the forward process and its losses.
         data: images that no model has trained on.
         timesteps_per_image: how many triples an image gives.
@@ -74,5 +78,7 @@ def denoising_losses(
         noisy = diffusion.add_noise(x, e, t)
         losses = diffusion.losses(backbone(noisy, t, y).float(), x, noisy, e, t)
         mse.append(losses.mse.double().cpu())
-        vb.append(losses.vb.double().cpu())
-    return DenoisingLosses(all_timesteps.numpy(), torch.cat(mse).numpy(), torch.cat(vb).numpy())
+        if losses.vb is not None:
+            vb.append(losses.vb.double().cpu())
+    bound = torch.cat(vb).numpy() if diffusion.learned_variance else None
+    return DenoisingLosses(all_timesteps.numpy(), torch.cat(mse).numpy(), bound)

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from dmp.backbones import DiT
+from dmp.backbones import Backbone
 from dmp.data.images import to_model
 from dmp.data.registry import Images
 from dmp.diffusion import Diffusion
@@ -20,19 +21,38 @@ class GateRecord(NamedTuple):
 
     Attributes:
         timesteps: ``(S,)`` int64.
-        weights: ``(S, L, K)`` float32, mean weight of each prompt in each patched block.
+        weights: of each of L patched blocks ``(S, K_i)`` float32, the mean weight of each prompt.
         entropy: ``(S,)`` float64, of the weights over the prompts in nats, averaged over blocks.
+        evenness: ``(S, L)`` float64, each block's entropy over ln K_i: 1 where it uses all its
+            prompts alike, however many they are.
 
     """
 
     timesteps: np.ndarray
-    weights: np.ndarray
+    weights: list[np.ndarray]
     entropy: np.ndarray
+    evenness: np.ndarray
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what is kept: ``weights`` ``(S, L, K)``; without one K, an array for each block.
+
+        The latter are ``weights_0`` and so on, ``(S, K_i)``, and beside them is the evenness.
+        """
+        found = {"timesteps": self.timesteps}
+        if len({weights.shape[1] for weights in self.weights}) == 1:
+            return found | {"weights": np.stack(self.weights, axis=1), "entropy": self.entropy}
+        found |= {f"weights_{block}": weights for block, weights in enumerate(self.weights)}
+        return found | {"entropy": self.entropy, "evenness": self.evenness}
 
 
 @torch.no_grad()
 def record_gate(
-    backbone: DiT, patch: Patch, diffusion: Diffusion, data: Images, timesteps: int, device: str
+    backbone: Backbone,
+    patch: Patch,
+    diffusion: Diffusion,
+    data: Images,
+    timesteps: int,
+    device: str,
 ) -> GateRecord | None:
     """Record the weights at equally spaced timesteps; None for a gate that has no weights.
 
@@ -55,14 +75,32 @@ def record_gate(
     labels = torch.from_numpy(data.labels[:IMAGES]).to(device)
     drawn = generator(0, "gate record").standard_normal(images.shape, dtype=np.float32)
     noise = torch.from_numpy(drawn).to(device)
-    weights, entropies = [], []
+    weights, entropies, evenness = [], [], []
     for step in steps.tolist():
         t = torch.full((len(images),), step, device=device)
         backbone(diffusion.add_noise(images, noise, t), t, labels)
         by_block = patch.weights()
         if not by_block:
             return None
-        found = torch.stack(by_block)
-        weights.append(found.float().mean(dim=1).cpu().numpy())
-        entropies.append(float(entropy(found.double())))
-    return GateRecord(steps, np.stack(weights), np.array(entropies))
+        means: dict[int, np.ndarray] = {}
+        total, even = 0.0, np.ones(len(by_block))
+        for prompts, blocks in _levels(by_block).items():
+            found = torch.stack([by_block[block] for block in blocks])
+            means |= zip(blocks, found.float().mean(dim=1).cpu().numpy(), strict=True)
+            total += len(blocks) / len(by_block) * float(entropy(found.double()))
+            if prompts > 1:
+                each = [float(entropy(block[None])) for block in found.double()]
+                even[blocks] = np.array(each) / np.log(prompts)
+        weights.append([means[block] for block in range(len(by_block))])
+        entropies.append(total)
+        evenness.append(even)
+    by_time = [np.stack(block) for block in zip(*weights, strict=True)]
+    return GateRecord(steps, by_time, np.array(entropies), np.stack(evenness))
+
+
+def _levels(by_block: list[Tensor]) -> dict[int, list[int]]:
+    """Return the numbers of the blocks by how many prompts they have."""
+    levels: dict[int, list[int]] = {}
+    for block, weights in enumerate(by_block):
+        levels.setdefault(weights.shape[1], []).append(block)
+    return levels

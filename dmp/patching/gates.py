@@ -3,7 +3,6 @@
 A new gate is one class here and its name in :class:`dmp.config.PatchConfig`.
 """
 
-import abc
 import math
 from collections.abc import Callable, Sequence
 
@@ -28,8 +27,8 @@ def register_gate(name: str) -> Callable[[type["Gate"]], type["Gate"]]:
     return register
 
 
-class Gate(nn.Module, abc.ABC):
-    """What all gates share; a gate has to say :meth:`logits`.
+class Gate(nn.Module):
+    """What all gates share; a gate has to say :meth:`logits`, or has a forward pass of its own.
 
     Args:
         config: the options.
@@ -63,9 +62,9 @@ class Gate(nn.Module, abc.ABC):
             elif isinstance(layer, nn.Embedding):
                 nn.init.normal_(layer.weight, std=self.config.gate_init, generator=generator)
 
-    @abc.abstractmethod
     def logits(self, condition: Tensor, block: int, prompts: Tensor) -> Tensor:
         """Map ``condition: (B, C)`` and a block's ``prompts: (K, D)`` to ``(B, K)``."""
+        raise NotImplementedError
 
     def forward(
         self,

@@ -8,9 +8,10 @@ from dmp.data.registry import dataset_info
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
 from dmp.planning import flops
-from dmp.planning.flops import Geometry, geometry
+from dmp.planning.flops import AnyGeometry, geometry
 from dmp.planning.rates import Rates, Time
 from dmp.planning.throughput import Published
+from dmp.planning.unet import UNetGeometry
 from dmp.running.launch import training_gpus
 from dmp.studies import Plan
 
@@ -26,7 +27,8 @@ STAGES = (
     "evaluate",
 )
 
-CAPTIONS_PER_IMAGE = 5  # MS-COCO; a few images have six or seven
+# MS-COCO, of whose images a few have six or seven; what was found on the web has one.
+CAPTIONS_PER_IMAGE = {"coco": 5, "webdataset": 1, "parquet": 1}
 GATE_IMAGES = 32
 FLOAT, HALF = 4, 2
 INCEPTION_FEATURES = 2048 + 1008
@@ -47,6 +49,7 @@ class Job:
         disk: bytes that stay.
         needs: keys of the jobs that have to be done before.
         published: the name of the public weights of this baseline, if there are any.
+        imported: whether they are taken, and nothing is trained.
         spared: the time of training that they spare, where they are imported.
 
     """
@@ -57,6 +60,7 @@ class Job:
     disk: int = 0
     needs: tuple[Key, ...] = ()
     published: str = ""
+    imported: bool = False
     spared: Time = NONE
 
     @property
@@ -129,7 +133,7 @@ def _split(task: TaskConfig) -> tuple[int, int]:
     return count - held_out, held_out
 
 
-def _losses(run: RunConfig, g: Geometry, models: int, rates: Rates) -> Time:
+def _losses(run: RunConfig, g: AnyGeometry, models: int, rates: Rates) -> Time:
     """Return the time of the denoising losses of held-out, or of as many training, images."""
     evaluation = run.config.evaluation
     images = min(*_split(run.config), evaluation.held_out_images)
@@ -176,9 +180,12 @@ def _preparation(name: str, task: TaskConfig, rates: Rates, latents_jobs: int) -
             phrases = dataset_info(task.data.name).phrases
             captions = sum(len(c) for split in (phrases() if phrases else ()) for c in split)
         else:
-            captions = CAPTIONS_PER_IMAGE * count
+            captions = CAPTIONS_PER_IMAGE[task.data.source.format] * count
         macs = flops.text_encoder(task.text.hidden_size, task.text.layers)
         disk = captions * task.text.hidden_size * FLOAT
+        if task.data.source is not None:
+            # The states of all tokens and the pooled one, as the encoder's cache keeps them.
+            disk += captions * (flops.CAPTION_TOKENS + 1) * task.text.hidden_size * HALF
         yield Job(("captions", name), rates.text(macs * captions), disk=disk)
     real = {"train": train, "held-out": held_out, "all": count}[task.evaluation.reference]
     time, _ = _features(task, 0 if task.evaluation.reference_file else real, rates)
@@ -196,7 +203,7 @@ def _prepared(name: str, task: TaskConfig) -> tuple[Key, ...]:
     return tuple(needs)
 
 
-def _samples(run: RunConfig, g: Geometry, count: int, rates: Rates) -> tuple[Time, int]:
+def _samples(run: RunConfig, g: AnyGeometry, count: int, rates: Rates) -> tuple[Time, int]:
     """Return time and bytes of features of samples: backbone, decoder, extractor."""
     task = run.config
     guided = 2 if task.sampling.guidance_scale != 1 else 1
@@ -218,11 +225,16 @@ def _baseline(
     training = rates.training(g, None, config.iterations * config.batch_size)
     check, _ = _samples(run, g, config.convergence_samples, rates)
     training += check * config.convergence_checkpoints
+    if isinstance(g, UNetGeometry):
+        # Nobody trains it here, whatever is asked for: a few samples are looked at.
+        assert config.published is not None  # the configuration says so
+        # The weights; and those with their averages, from which training could go on.
+        return Job(key, losses + check, 1, 3 * weights, needs, config.published.path, True)
     same = (p for p in published if p.data == task.data.name and p.label_rows == g.label_rows)
     name = next((p.name for p in same if p.matches(g)), "")
     if name and imported:
         # There is one checkpoint, whose trend cannot be looked at.
-        return Job(key, losses, 1, weights, needs, name, training)
+        return Job(key, losses, 1, weights, needs, name, True, training)
     # The averaged weights; and the others with the averages and Adam's two moments.
     return Job(key, training + losses, _gpus(plan, "pretrain", run), 5 * weights, needs, name)
 

@@ -1,14 +1,17 @@
-"""Multiply-accumulates and parameters of a DiT and its patch, in closed form.
+"""Multiply-accumulates and parameters of a DiT and its patch, in closed form; U-Nets are beside it.
 
 One multiply-accumulate (MAC) is two floating-point operations; the DiT paper prints MACs and calls
 them Gflops. Matrix products count and nothing else: norms, activations and the addition of prompts
 take under a percent of the arithmetic, though more of the time of a small model.
 """
 
+import functools
 from dataclasses import dataclass
 
-from dmp.config import PatchConfig, TaskConfig
+from dmp.config import PatchConfig, TaskConfig, UNetConfig
 from dmp.data.shape import input_shape
+from dmp.planning import unet
+from dmp.planning.unet import CAPTION_TOKENS, UNetGeometry
 
 FREQUENCIES = 256  # sinusoids of the timestep
 MLP_RATIO = 4
@@ -18,7 +21,6 @@ MLP_RATIO = 4
 INCEPTION = 5_713_216_096
 _ENCODER, _DECODER = 135_287_341_056, 310_019_899_392
 _AUTOENCODER_WIDTH = 512
-CAPTION_TOKENS = 77
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,10 @@ class Geometry:
         return (self.input_size // self.patch_size) ** 2
 
 
-def geometry(task: TaskConfig) -> Geometry:
+AnyGeometry = Geometry | UNetGeometry
+
+
+def geometry(task: TaskConfig) -> AnyGeometry:
     """Return the geometry of a task's backbone.
 
     Raises:
@@ -60,6 +65,8 @@ def geometry(task: TaskConfig) -> Geometry:
 
     """
     shape, b = input_shape(task.data), task.backbone
+    if isinstance(b, UNetConfig):
+        return UNetGeometry.of(b, shape.size, shape.channels)
     labels = (shape.classes if task.conditioning == "class" else 1) + (task.label_dropout > 0)
     return Geometry(
         *(shape.size, shape.channels, b.patch_size, b.depth, b.hidden_size, b.num_heads),
@@ -68,6 +75,7 @@ def geometry(task: TaskConfig) -> Geometry:
     )
 
 
+@functools.singledispatch
 def forward(g: Geometry, patch: PatchConfig | None = None, training: bool = False) -> int:
     """Return the MACs of one forward pass on one image.
 
@@ -96,6 +104,7 @@ def forward(g: Geometry, patch: PatchConfig | None = None, training: bool = Fals
     return total
 
 
+@functools.singledispatch
 def train(g: Geometry, patch: PatchConfig | None = None) -> int:
     """Return the MACs of a training step for one image: forward and backward.
 
@@ -196,6 +205,7 @@ def _gate_inputs(g: Geometry, patch: PatchConfig) -> int:
     return g.hidden_size + more[patch.block_index]
 
 
+@functools.singledispatch
 def parameters(g: Geometry) -> int:
     """Return how many numbers a DiT's weights are, the fixed positions among them."""
     width, patch = g.hidden_size, g.patch_size**2 * g.channels
@@ -208,6 +218,7 @@ def parameters(g: Geometry) -> int:
     return embedders + labels + g.tokens * width + g.depth * block + final
 
 
+@functools.singledispatch
 def patch_parameters(g: Geometry, patch: PatchConfig) -> int:
     """Return how many numbers a patch trains."""
     width, prompts, blocks = g.hidden_size, patch.count(g.tokens), patch.blocks(g.depth)
@@ -231,6 +242,12 @@ def patch_parameters(g: Geometry, patch: PatchConfig) -> int:
         case "attention-literal":
             total += (width + 1) * width
     return total
+
+
+forward.register(UNetGeometry, unet.forward)
+train.register(UNetGeometry, unet.train)
+parameters.register(UNetGeometry, unet.parameters)
+patch_parameters.register(UNetGeometry, unet.patch_parameters)
 
 
 def encode(resolution: int) -> int:

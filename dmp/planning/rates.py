@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dmp.config import PatchConfig
 from dmp.planning import flops
-from dmp.planning.flops import Geometry
+from dmp.planning.flops import AnyGeometry
 from dmp.planning.throughput import Gpu, Throughput, Work
 
 FLOPS_PER_MAC = 2
@@ -41,17 +41,17 @@ class Rates:
     precision: str
     measured: list[Throughput]
 
-    def training(self, g: Geometry, patch: PatchConfig | None, images: int) -> Time:
+    def training(self, g: AnyGeometry, patch: PatchConfig | None, images: int) -> Time:
         """Return the time of training on ``images`` examples, counted with repetitions."""
         work = "full_training" if patch is None else "patch_training"
         return self._backbone(work, g, flops.train(g, patch) * images)
 
-    def sampling(self, g: Geometry, patch: PatchConfig | None, evaluations: int) -> Time:
+    def sampling(self, g: AnyGeometry, patch: PatchConfig | None, evaluations: int) -> Time:
         """Return the time of forward passes, each of one image."""
         work = "sampling" if patch is None else "patched_sampling"
         return self._backbone(work, g, flops.forward(g, patch) * evaluations)
 
-    def evaluation(self, g: Geometry, patch: PatchConfig | None, evaluations: int) -> Time:
+    def evaluation(self, g: AnyGeometry, patch: PatchConfig | None, evaluations: int) -> Time:
         """Return the time of forward passes for losses, which are computed in fp32."""
         return self._computed(flops.forward(g, patch) * evaluations, self.gpu.fp32)
 
@@ -63,7 +63,7 @@ class Rates:
         """Return the time of a text encoder, in fp32."""
         return self._computed(macs, self.gpu.fp32)
 
-    def _backbone(self, work: Work, g: Geometry, macs: float) -> Time:
+    def _backbone(self, work: Work, g: AnyGeometry, macs: float) -> Time:
         for file in self.measured:
             for model in file.models:
                 rate = model.macs_per_second(work) if model.matches(g) else None

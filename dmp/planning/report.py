@@ -184,9 +184,10 @@ def _baselines(every: dict[Key, Job]) -> str:
     for key, job in every.items():
         if job.stage == "baseline":
             how = "trained"
-            if job.published and job.spared.seconds:
-                hours = _hours(job.spared)
-                how = f"imported: {job.published}; training it would take {hours} h"
+            if job.imported:
+                how = f"imported: {job.published}"
+                if job.spared.seconds:
+                    how += f"; training it would take {_hours(job.spared)} h"
             elif job.published:
                 how = f"trained; public weights could be imported: {job.published}"
             rows.append(

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from dmp.config import PatchConfig, Strict, from_data, nearest
 from dmp.errors import DMPError
 from dmp.planning import flops
-from dmp.planning.flops import Geometry
+from dmp.planning.flops import AnyGeometry, Geometry
 from dmp.studies.loading import read_yaml
 
 THROUGHPUT = Path("ablations/throughput")
@@ -51,9 +51,10 @@ class _Backbone(Strict):
     hidden_size: PositiveInt
     num_heads: PositiveInt
 
-    def matches(self, g: Geometry) -> bool:
+    def matches(self, g: AnyGeometry) -> bool:
         """Return whether a backbone has these sizes, whatever its condition."""
-        return all(getattr(g, name) == getattr(self, name) for name in _Backbone.model_fields)
+        # A U-Net lacks some of them.
+        return all(getattr(g, name, None) == getattr(self, name) for name in _Backbone.model_fields)
 
 
 class Measurement(_Backbone):

@@ -44,7 +44,7 @@ def write_table(
     Args:
         study: has ``id``, ``title``, ``source``, ``metrics`` (the first is primary) and ``notes``.
         scale: has ``name``, ``title``, ``conclusive`` and ``tasks``, whose values have
-            ``stands_for`` and ``description``.
+            ``stands_for``, ``description`` and ``caution``.
         cells: from :func:`dmp.statistics.study.cells`.
         comparisons: from :func:`dmp.statistics.study.comparisons`.
         baselines: see :func:`dmp.statistics.results.read_baselines`.
@@ -105,7 +105,11 @@ def study_page(
         warning=_warning(scale),
         introduction=_introduction(study, scale, cells),
         tables=tables,
-        notes=[*study.notes, *study_notes(cells, comparisons, unconverged)],
+        notes=[
+            *study.notes,
+            *_cautions(scale, cells),
+            *study_notes(cells, comparisons, unconverged),
+        ],
     )
 
 
@@ -116,6 +120,11 @@ def _warning(scale: Any) -> str:
         f"Scale '{scale.name}' is too small for any conclusion: this table shows that every "
         f"cell is computed, and no conclusion may be drawn from its numbers."
     )
+
+
+def _cautions(scale: Any, cells: pd.DataFrame) -> list[str]:
+    run = [task for task in dict.fromkeys(cells["task"]) if task in scale.tasks]
+    return [f"{task}: {scale.tasks[task].caution}." for task in run if scale.tasks[task].caution]
 
 
 def _introduction(study: Any, scale: Any, cells: pd.DataFrame) -> list[str]:

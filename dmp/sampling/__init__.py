@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dmp.backbones import DiT
+from dmp.backbones import Backbone
 from dmp.config import TaskConfig
 from dmp.data.images import to_pixels
 from dmp.diffusion import Diffusion, guided, sample
@@ -26,7 +26,7 @@ def sample_labels(count: int, order: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def sample_images(
-    backbone: DiT,
+    backbone: Backbone,
     task: TaskConfig,
     seed: int,
     numbers: range,
@@ -53,7 +53,7 @@ def sample_images(
         decode: maps what the backbone makes to images in [-1, 1], in float32.
 
     """
-    diffusion = Diffusion(task.diffusion.schedule, task.diffusion.timesteps)
+    diffusion = Diffusion.of(task)
     config = task.sampling
     for start in range(0, len(numbers), batch_size):
         part = numbers[start : start + batch_size]

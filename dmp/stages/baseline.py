@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from dmp.backbones import DiT
+from dmp.backbones import Backbone
 from dmp.config import RunConfig
 from dmp.files import write_json
-from dmp.metrics.denoising import denoising_losses
+from dmp.metrics.denoising import BATCH, denoising_losses
 from dmp.metrics.features import Features
 from dmp.metrics.fidelity import frechet_distance
 from dmp.metrics.reference import load_reference
@@ -17,7 +17,7 @@ from dmp.tensorfile import save_tensors
 
 
 def baseline_fid(
-    context: Context, run: RunConfig, backbone: DiT, data: TaskData, title: str
+    context: Context, run: RunConfig, backbone: Backbone, data: TaskData, title: str
 ) -> float:
     """Return the FID of a few samples, from the same noise for every state of a baseline."""
     numbers = range(run.config.pretraining.convergence_samples)
@@ -29,7 +29,7 @@ def baseline_fid(
 def write_baseline(
     context: Context,
     run: RunConfig,
-    backbone: DiT,
+    backbone: Backbone,
     data: TaskData,
     started: float,
     convergence: dict[str, Any],
@@ -52,6 +52,7 @@ def write_baseline(
         data.held_out,
         run.config.evaluation.timesteps_per_image,
         context.device,
+        context.plan.scale.execution.at_once(run.task, BATCH),
     )
     directory = context.layout.pretrained(run.task, run.seed)
     write_record(directory, run, context.device, started)

@@ -10,11 +10,12 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from dmp.backbones import DiT
-from dmp.config import LatentsConfig, RunConfig, TaskConfig
+from dmp.backbones import Backbone, DiT
+from dmp.config import LatentsConfig, RunConfig, TaskConfig, UNetConfig
 from dmp.data.autoencoder import Autoencoder, load_autoencoder
 from dmp.data.captions import load_captions
 from dmp.data.shape import input_shape
+from dmp.data.text import TextStore
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.layout import Layout
@@ -114,10 +115,22 @@ def open_autoencoder(config: LatentsConfig, device: str) -> Autoencoder:
     return load_autoencoder(config, device)
 
 
-def new_backbone(context: Context, task: str, config: TaskConfig) -> DiT:
-    """Return a DiT for a task, not yet initialised."""
+def new_backbone(context: Context, task: str, config: TaskConfig) -> Backbone:
+    """Return a task's backbone, not yet initialised.
+
+    Raises:
+        DMPError: its captions have not been encoded, or by another encoder.
+
+    """
     shape = input_shape(config.data)
     b = config.backbone
+    if isinstance(b, UNetConfig):
+        # Here, since diffusers' models take seconds to import, which jobs without them are spared.
+        from dmp.backbones.unet import UNet
+
+        assert config.text is not None  # the configuration has been checked
+        store = TextStore(context.layout.text(task), config.text.name)
+        return UNet(b, shape.size, shape.channels, store)
     classes, embeddings = 1, None
     if config.conditioning == "class":
         classes = shape.classes
@@ -139,10 +152,10 @@ def new_backbone(context: Context, task: str, config: TaskConfig) -> DiT:
 
 def new_diffusion(task: TaskConfig) -> Diffusion:
     """Return a task's forward process."""
-    return Diffusion(task.diffusion.schedule, task.diffusion.timesteps)
+    return Diffusion.of(task)
 
 
-def pretrained_backbone(context: Context, run: RunConfig) -> DiT:
+def pretrained_backbone(context: Context, run: RunConfig) -> Backbone:
     """Return the converged baseline that a run rests on.
 
     Raises:
@@ -162,7 +175,7 @@ def pretrained_backbone(context: Context, run: RunConfig) -> DiT:
     return backbone.to(context.device)
 
 
-def attach(run: RunConfig, backbone: DiT) -> Patch | None:
+def attach(run: RunConfig, backbone: Backbone) -> Patch | None:
     """Freeze the backbone and attach the run's patch, or leave all weights free to train."""
     return None if run.patch is None else patch(backbone, run.patch, run.seed)
 
@@ -194,7 +207,7 @@ def has_diverged(path: Path) -> bool:
 
 def load_weights(
     context: Context, run: RunConfig, iteration: int | None = None
-) -> tuple[DiT, Patch | None]:
+) -> tuple[Backbone, Patch | None]:
     """Return the backbone as the run trained it, or had by an iteration, and its patch.
 
     Raises:

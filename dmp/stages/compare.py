@@ -69,7 +69,10 @@ def select(plan: Plan, layout: Layout, names: Sequence[str]) -> tuple[Study, lis
     study = Study(
         id="compare",
         title=f"{task}: {first} against {', '.join(variant for _, variant in others)}",
-        cells=[Cell(task=task, variant=v, label=v) for _, v in chosen],
+        cells=[
+            Cell(task=task, variant=v, label=v, unmeasured=plan.scale.tasks[task].unmeasured)
+            for _, v in chosen
+        ],
         comparisons=[Comparison(task=task, variant=first, against=v) for _, v in others],
     )
     return study, sorted(chosen[task, first])

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmp.config import SourceConfig, nearest
+from dmp.config import SourceConfig, TaskConfig, nearest
 from dmp.data import autoencoder, text
 from dmp.data.fetching import fetch, is_there, origins
 from dmp.data.fetching.hub import LOGIN
@@ -62,7 +62,7 @@ def download(
             raise DMPError(
                 f"--accept-licence '{licence}': no dataset of scale '{plan.name}' has it: {hint}"
             )
-    needs = [_model(*model) for model in _models(plan)]
+    needs = [_model(*model) for model in _models(plan)] + _unets(plan, data)
     for name, source in sources.items():
         missing = ""
         if not is_there(source, data):
@@ -70,7 +70,7 @@ def download(
         needs.append(Need(f"dataset {name}", str(data / source.path), missing))
     for name, task in plan.scale.tasks.items():
         files = {
-            "published weights": task.pretraining.published and task.pretraining.published.path,
+            "published weights": _published_file(task),
             "reference": task.evaluation.reference_file,
             "extractor": task.evaluation.extractor.weights,
         }
@@ -115,6 +115,31 @@ def _dataset(plan: Plan, name: str, data: Path, wanted: bool, accepted: Collecti
 def _by_hand(source: SourceConfig) -> str:
     kind = FORMATS[source.format]
     return f"{kind.expected} is needed. {kind.origin}"
+
+
+def _published_file(task: TaskConfig) -> str | None:
+    published = task.pretraining.published
+    return None if published is None or published.format == "diffusers-unet" else published.path
+
+
+def _unets(plan: Plan, data: Path) -> list[Need]:
+    names = {
+        task.pretraining.published.path
+        for task in plan.scale.tasks.values()
+        if task.pretraining.published and task.pretraining.published.format == "diffusers-unet"
+    }
+    if not names:
+        return []
+    # Here, since diffusers' models take seconds to import, which scales without them are spared.
+    from dmp.backbones.unet import unet_folder
+
+    needs = []
+    for name in sorted(names):
+        try:
+            needs.append(Need("U-Net", str(unet_folder(name, data))))
+        except DMPError as error:
+            needs.append(Need("U-Net", name, str(error)))
+    return needs
 
 
 def _models(plan: Plan) -> list[tuple[str, str, tuple[str, ...], str]]:

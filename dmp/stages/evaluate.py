@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmp.backbones import DiT
+from dmp.backbones import Backbone
 from dmp.bins import bin_label, timestep_bin
 from dmp.config import RunConfig, TaskConfig, content_hash
 from dmp.data.registry import Images
 from dmp.errors import DMPError
 from dmp.files import atomic_path, read_json, write_json, write_text
-from dmp.metrics.denoising import DenoisingLosses, denoising_losses
+from dmp.metrics.denoising import BATCH, DenoisingLosses, denoising_losses
 from dmp.metrics.features import Features, load_features
 from dmp.metrics.fidelity import fidelity, frechet_distance
 from dmp.metrics.gate import GateRecord, record_gate
@@ -107,9 +107,16 @@ def _write_arrays(
     context: Context, run: RunConfig, losses: DenoisingLosses | None, gate: GateRecord | None
 ) -> None:
     layout, names = context.layout, (run.task, run.variant, run.seed)
-    for path, arrays in ((layout.denoising(*names), losses), (layout.gate(*names), gate)):
+    for path, arrays in (
+        (layout.denoising(*names), {} if losses is None else _present(losses)),
+        (layout.gate(*names), {} if gate is None else gate.arrays()),
+    ):
         with atomic_path(path) as temporary:
-            np.savez(temporary, **({} if arrays is None else arrays._asdict()))
+            np.savez(temporary, **arrays)
+
+
+def _present(losses: DenoisingLosses) -> dict[str, np.ndarray]:
+    return {name: values for name, values in losses._asdict().items() if values is not None}
 
 
 def _write(context: Context, run: RunConfig, rows: list[Row]) -> None:
@@ -133,7 +140,9 @@ def _write(context: Context, run: RunConfig, rows: list[Row]) -> None:
 
 def sampling_protocol(task: TaskConfig, precision: str, reference: Reference) -> dict:
     """Return all that makes two FIDs comparable; numbers of different protocols never are."""
+    variance = {} if task.backbone.learns_variance else {"variance": "fixed, the posterior's"}
     return {
+        **variance,
         "kind": "samples",
         "evaluator": task.evaluation.extractor.name,
         "reference": _described(task, reference),
@@ -160,9 +169,14 @@ def _described(task: TaskConfig, reference: Reference) -> dict:
     }
 
 
-def _losses(context: Context, run: RunConfig, backbone: DiT, images: Images) -> DenoisingLosses:
+def _losses(
+    context: Context, run: RunConfig, backbone: Backbone, images: Images
+) -> DenoisingLosses:
     draws = run.config.evaluation.timesteps_per_image
-    return denoising_losses(backbone, new_diffusion(run.config), images, draws, context.device)
+    size = context.plan.scale.execution.at_once(run.task, BATCH)
+    return denoising_losses(
+        backbone, new_diffusion(run.config), images, draws, context.device, size
+    )
 
 
 def _denoising_rows(
@@ -183,8 +197,11 @@ def _denoising_rows(
     }
     bins = timestep_bin(losses.timesteps, evaluation.bins, total)
     rows = []
-    # The bound is a sum over all timesteps; a mean over sampled ones estimates a T-th of it.
-    for metric, values in ((f"{name}_mse", losses.mse), (f"{name}_vb", losses.vb * total)):
+    found = {f"{name}_mse": losses.mse}
+    if losses.vb is not None:
+        # The bound is a sum over all timesteps; a mean over sampled ones estimates a T-th of it.
+        found[f"{name}_vb"] = losses.vb * total
+    for metric, values in found.items():
         rows.append(Row(metric, "all", iteration, values.mean(), len(values), protocol))
         for index in range(evaluation.bins):
             inside = values[bins == index]
@@ -194,7 +211,7 @@ def _denoising_rows(
 
 
 def _gate(
-    context: Context, run: RunConfig, backbone: DiT, attached: Patch | None, data: TaskData
+    context: Context, run: RunConfig, backbone: Backbone, attached: Patch | None, data: TaskData
 ) -> GateRecord | None:
     if attached is None or attached.gate is None:
         return None
@@ -216,7 +233,24 @@ def _gate_rows(run: RunConfig, iteration: int, gate: GateRecord | None) -> list[
         inside = gate.entropy[where == index]
         label = bin_label(index, bins, total)
         rows.append(Row("gate_entropy", label, iteration, inside.mean(), len(inside), protocol))
+    if len({weights.shape[1] for weights in gate.weights}) > 1:
+        for name, value in _levels(gate).items():
+            rows.append(Row(name, "all", iteration, value, count, protocol))
     return rows
+
+
+def _levels(gate: GateRecord) -> dict[str, float]:
+    """Return mean weight and evenness of the blocks with K prompts, for each K.
+
+    The entropies of blocks with unlike K have unlike maxima, and at K = 4096 a weight is so small
+    that the ε of the importance loss leaves 0.6 % of it.
+    """
+    found: dict[str, list[float]] = {}
+    for block, weights in enumerate(gate.weights):
+        k = weights.shape[1]
+        found.setdefault(f"gate_weight/{k}", []).append(float(weights.mean(dtype=np.float64)))
+        found.setdefault(f"gate_evenness/{k}", []).append(float(gate.evenness[:, block].mean()))
+    return {name: float(np.mean(values)) for name, values in found.items()}
 
 
 def _diverged(run: RunConfig, diverged: bool) -> Row:

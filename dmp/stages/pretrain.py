@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
+from dmp.backbones import DiT
 from dmp.config import RunConfig
 from dmp.data.shape import input_shape
 from dmp.data.stream import TrainingStream
@@ -48,7 +49,8 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     run = context.plan.pretraining(task, seed)
     config = run.config.pretraining
     if config.published is not None:
-        import_baseline(context, task, seed)
+        if is_main_process():
+            import_baseline(context, task, seed)
         return
     directory = context.layout.pretrained(task, seed)
     identity = context.plan.slice("pretraining", task, seed=seed)
@@ -61,6 +63,7 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     load_reference(context.layout.reference(task))
     task_extractor(context, run.config)
     backbone = new_backbone(context, task, run.config)
+    assert isinstance(backbone, DiT)  # weights of others are published: the configuration says so
     backbone.initialize_weights(torch_generator(seed, "backbone initialisation"))
     objective = Objective(backbone, new_diffusion(run.config), None)
     snapshots = directory / "snapshots"

@@ -5,8 +5,8 @@ import time
 
 import torch
 
-from dmp.backbones import DiT, load_diffusers_dit, load_public_dit
-from dmp.config import RunConfig
+from dmp.backbones import Backbone, load_diffusers_dit, load_public_dit
+from dmp.config import PublishedConfig, RunConfig
 from dmp.stages.baseline import baseline_fid, write_baseline
 from dmp.stages.common import Context, new_backbone, new_diffusion
 from dmp.stages.data import task_data
@@ -28,10 +28,8 @@ def import_baseline(context: Context, task: str, seed: int) -> None:
     run = context.plan.pretraining(task, seed)
     config = run.config.pretraining
     assert config.published is not None  # the caller asks for a baseline that is published
-    path = context.data / config.published.path
     backbone = new_backbone(context, task, run.config)
-    load = {"public": load_public_dit, "diffusers": load_diffusers_dit}[config.published.format]
-    load(path, backbone)
+    _load(context, config.published, backbone)
     backbone.to(context.device).eval()
     data = task_data(context, task, run.config)
     fid = baseline_fid(context, run, backbone, data, f"published baseline of {task}")
@@ -48,10 +46,23 @@ def import_baseline(context: Context, task: str, seed: int) -> None:
     write_baseline(context, run, backbone, data, started, found)
 
 
-def _save_state(context: Context, run: RunConfig, backbone: DiT) -> None:
+def _load(context: Context, published: PublishedConfig, backbone: Backbone) -> None:
+    path = context.data / published.path
+    if published.format == "diffusers-unet":
+        # Here, since diffusers' models take seconds to import, which jobs without them are spared.
+        from dmp.backbones.unet import load_unet, unet_folder
+
+        load_unet(unet_folder(published.path, context.data), backbone)
+    else:
+        {"public": load_public_dit, "diffusers": load_diffusers_dit}[published.format](
+            path, backbone
+        )
+
+
+def _save_state(context: Context, run: RunConfig, backbone: Backbone) -> None:
     """Write the state from which the baseline's own training would go on."""
     config = run.config.pretraining
-    objective = Objective(backbone, new_diffusion(run.config), None)
+    objective = Objective(backbone, new_diffusion(run.config), None, run.config.training.loss)
     trainable = objective.trainable()
     optimizer = torch.optim.AdamW(
         objective.groups(config.learning_rate), weight_decay=config.weight_decay

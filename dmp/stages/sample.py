@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from dmp.backbones import DiT
+from dmp.backbones import Backbone
 from dmp.config import RunConfig
 from dmp.errors import DMPError
 from dmp.files import atomic_path
@@ -23,7 +23,7 @@ GRID = 8
 def draw(
     context: Context,
     run: RunConfig,
-    backbone: DiT,
+    backbone: Backbone,
     data: TaskData,
     seed: int,
     numbers: range,
@@ -37,7 +37,7 @@ def draw(
     order = data.sample_order(backbone.num_classes)
     labels = sample_labels(numbers.stop, order)[numbers.start :]
     execution = context.plan.scale.execution
-    size = execution.sampling_batch_size
+    size = execution.at_once(run.task)
     batches = sample_images(
         backbone.eval(),
         run.config,
@@ -86,7 +86,7 @@ def sample_run(
     count = run.config.sampling.samples
     numbers = range(count)
     if shard is not None:
-        numbers = shard.numbers(count, context.plan.scale.execution.sampling_batch_size)
+        numbers = shard.numbers(count, context.plan.scale.execution.at_once(run.task))
     for iteration in [*run.snapshots, None]:
         if not numbers:
             _write(context, run, shard, iteration, _NOTHING)

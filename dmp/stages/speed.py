@@ -54,7 +54,8 @@ def _steps(context: Context, task: str, variant: str, seed: int) -> dict[str, Ca
     run = context.plan.run(task, variant, seed)
     backbone = pretrained_backbone(context, run)
     attached = attach(run, backbone)
-    objective = Objective(backbone, new_diffusion(run.config), attached).to(context.device)
+    diffusion, loss = new_diffusion(run.config), run.config.training.loss
+    objective = Objective(backbone, diffusion, attached, loss).to(context.device)
     data = task_data(context, task, run.config)
     stream = training_stream(run, objective, data)
     examples = stream.__getitems__(range(run.config.training.batch_size))
@@ -66,7 +67,7 @@ def _steps(context: Context, task: str, variant: str, seed: int) -> dict[str, Ca
         objective(batch).total.backward()
         optimizer.step()
 
-    count = context.plan.scale.execution.sampling_batch_size
+    count = context.plan.scale.execution.at_once(task)
     rows = torch.arange(count) % len(batch.images)
     x, t, y = batch.images[rows], batch.timesteps[rows], batch.labels[rows]
 

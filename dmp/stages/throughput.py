@@ -24,6 +24,7 @@ from dmp.planning.throughput import (
     find_gpu,
     load_gpus,
 )
+from dmp.planning.unet import UNetGeometry
 from dmp.rng import torch_generator
 from dmp.stages.common import Context
 from dmp.stages.provenance import commit_of_code
@@ -83,6 +84,10 @@ def measure_throughput(
     for name in tasks or list(scale.tasks):
         task = scale.tasks[name]
         g = geometry(task)
+        if isinstance(g, UNetGeometry):
+            missing.append(f"{name} is not measured: its backbone is no DiT")
+            print(missing[-1], flush=True)
+            continue
         model = _name(g)
         if model in found:
             continue
@@ -99,6 +104,8 @@ def measure_throughput(
             numbers |= {work: rate, f"{work}_memory": memory}
         sized = {field: getattr(g, field) for field in _SIZES}
         found[model] = Measurement(name=model, **sized, **numbers)
+    if not found:
+        raise DMPError(f"nothing was measured: {'; '.join(missing)}; name a task with a DiT")
     commit, dirty = commit_of_code()
     file = Throughput(
         gpu=gpu,

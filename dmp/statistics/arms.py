@@ -41,8 +41,8 @@ class Arms:
     def _find(self, task: str, variant: str, metric: str) -> pd.DataFrame:
         return self._rows.get((task, variant, metric), self._empty)
 
-    def missing(self, task: str, variant: str) -> str | None:
-        """Return why a cell has no numbers; None if it has.
+    def missing(self, task: str, variant: str, metric: str) -> str | None:
+        """Return why a cell has no number of a metric; None if it has.
 
         A cell of which one seed did not stay finite has none: the mean over the others would be
         that of the lucky ones.
@@ -56,7 +56,8 @@ class Arms:
         reason = self._cells[task, variant].not_run
         if reason:
             return f"not run at this scale: {reason}"
-        return self._not_finite.get((task, variant))
+        unmeasured = self._cells[task, variant].unmeasured
+        return self._not_finite.get((task, variant)) or unmeasured.get(metric)
 
     def arm(self, task: str, variant: str, metric: str) -> pd.DataFrame:
         """Return the rows of one cell and metric, one per seed, sorted by seed.

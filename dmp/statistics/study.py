@@ -34,13 +34,14 @@ def cells(results: pd.DataFrame, study: Any) -> pd.DataFrame:
     Args:
         results: see :mod:`dmp.statistics.results`; only rows over all timesteps are used.
         study: has ``id``, ``metrics`` and ``cells``; each cell has ``task``, ``variant``,
-            ``label``, ``paper`` (metric to number) and ``not_run`` (a reason or None).
+            ``label``, ``paper`` (metric to number), ``not_run`` (a reason or None) and
+            ``unmeasured`` (metric to reason).
 
     Returns:
         One row per cell and metric, in the study's order, with ``CELL_COLUMNS``. ``seeds`` counts
         seeds; ``unit`` is ``seed`` or ``baseline`` and ``units`` counts those; ``baseline_seeds``
         lists the baselines, joined by ``;``; ``status`` is ``ok``, or why the cell has no numbers:
-        it is not run, or a run of it did not stay finite.
+        it is not run, a run of it did not stay finite, or its task cannot have the metric.
 
     Raises:
         DMPError: the results are malformed, incomplete or of mixed protocols; see
@@ -50,8 +51,8 @@ def cells(results: pd.DataFrame, study: Any) -> pd.DataFrame:
     arms = Arms(results, study)
     table = []
     for cell in study.cells:
-        missing = arms.missing(cell.task, cell.variant)
         for metric in study.metrics:
+            missing = arms.missing(cell.task, cell.variant, metric)
             row = {
                 "task": cell.task,
                 "variant": cell.variant,
@@ -105,8 +106,8 @@ def comparisons(results: pd.DataFrame, study: Any) -> pd.DataFrame:
     table = []
     for comparison in study.comparisons:
         task, variant, against = comparison.task, comparison.variant, comparison.against
-        missing = arms.missing(task, variant) or arms.missing(task, against)
         for metric in study.metrics:
+            missing = arms.missing(task, variant, metric) or arms.missing(task, against, metric)
             effect = paper_difference(
                 paper[task, variant].get(metric), paper[task, against].get(metric)
             )

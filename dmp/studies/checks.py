@@ -1,6 +1,13 @@
 """What a schema cannot say: does every name exist, and can every cell be built?"""
 
-from dmp.config import PatchConfig, TaskConfig, Variant, nearest
+from dmp.config import (
+    BackboneConfig,
+    PatchConfig,
+    TaskConfig,
+    UNetConfig,
+    Variant,
+    nearest,
+)
 from dmp.data.shape import has_captions, input_shape
 from dmp.errors import DMPError
 from dmp.studies.schema import Comparison, Scale
@@ -15,24 +22,12 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
     """
     place = f"{where}: tasks.{name}"
     shape = input_shape(task.data, f"{place}.data.name")
-    size, patch = shape.size, task.backbone.patch_size
-    if size % patch:
-        what = "images" if task.data.latents is None else "latents"
-        unit = "pixel" if task.data.latents is None else "point"
-        raise DMPError(
-            f"{place}.backbone.patch_size = {patch} does not divide the {size}-{unit} {what} of "
-            f"'{task.data.name}'"
-        )
+    if isinstance(task.backbone, BackboneConfig):
+        _check_dit(task.backbone, task, shape.size, place)
     if task.data.latents is not None and task.sampling.clip:
         raise DMPError(
             f"{place}.sampling.clip = true keeps predictions within [-1, 1], where pixels are but "
             f"latents are not; set clip: false"
-        )
-    if task.backbone.hidden_size % (4 * task.backbone.num_heads):
-        # Heads share the width evenly, and the 2-d position embedding needs quarters of it.
-        raise DMPError(
-            f"{place}.backbone.hidden_size = {task.backbone.hidden_size} is not a multiple of "
-            f"4 × num_heads = {4 * task.backbone.num_heads}"
         )
     if task.sampling.guidance_scale != 1 and not task.label_dropout:
         raise DMPError(
@@ -65,6 +60,22 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
         raise DMPError(f"{place}.evaluation.reference = held-out needs data.held_out > 0")
 
 
+def _check_dit(backbone: BackboneConfig, task: TaskConfig, size: int, place: str) -> None:
+    if size % backbone.patch_size:
+        what = "images" if task.data.latents is None else "latents"
+        unit = "pixel" if task.data.latents is None else "point"
+        raise DMPError(
+            f"{place}.backbone.patch_size = {backbone.patch_size} does not divide the "
+            f"{size}-{unit} {what} of '{task.data.name}'"
+        )
+    if backbone.hidden_size % (4 * backbone.num_heads):
+        # Heads share the width evenly, and the 2-d position embedding needs quarters of it.
+        raise DMPError(
+            f"{place}.backbone.hidden_size = {backbone.hidden_size} is not a multiple of "
+            f"4 × num_heads = {4 * backbone.num_heads}"
+        )
+
+
 def check_datasets(scale: Scale, where: str) -> None:
     """Check that a name stands for one dataset.
 
@@ -94,25 +105,61 @@ def resolve_variant(text: str, task: str, scale: Scale, where: str) -> Variant:
     if task not in known:
         raise DMPError(f"{where}: unknown task '{task}': {nearest(task, known)}")
     variant = Variant.parse(text, where)
-    if task in scale.tasks and variant.patch is not None:
-        try:
-            variant.patch.blocks(scale.tasks[task].backbone.depth)
-        except ValueError as error:
-            raise DMPError(f"{where}: variant '{text}' of task '{task}': {error}") from error
-        _fits_a_dit(variant.patch, f"{where}: variant '{text}' of task '{task}'")
+    if task in scale.tasks:
+        place, backbone = f"{where}: variant '{text}' of task '{task}'", scale.tasks[task].backbone
+        if isinstance(backbone, UNetConfig):
+            _fits_a_unet(variant, place)
+        if variant.patch is not None:
+            _fits(variant.patch, backbone, place)
     return variant
 
 
-def _fits_a_dit(patch: PatchConfig, where: str) -> None:
-    """Refuse what only other backbones know, or what would give a run a second name."""
-    if patch.placement != "transformer-blocks":
-        raise DMPError(
-            f"{where}: placement = {patch.placement} is for U-Nets; a DiT has transformer-blocks"
-        )
+def _fits(patch: PatchConfig, backbone: BackboneConfig | UNetConfig, where: str) -> None:
+    """Refuse what the backbone does not have, or what would give a run a second name."""
+    available = backbone.depth
+    if patch.placement == "stage-inputs":
+        if isinstance(backbone, BackboneConfig):
+            raise DMPError(
+                f"{where}: placement = stage-inputs is for U-Nets; a DiT has transformer-blocks"
+            )
+        available = backbone.stage_inputs
+    try:
+        patch.blocks(available)
+    except ValueError as error:
+        raise DMPError(f"{where}: {error}") from error
     if patch.resize != "none" and patch.grid == "tokens":
         raise DMPError(
             f"{where}: resize = {patch.resize} changes nothing at one resolution; give grid as well"
         )
+
+
+def _fits_a_unet(variant: Variant, where: str) -> None:
+    """Refuse what needs one sequence of tokens, an embedding of the condition, or a variance."""
+    if variant.training.loss == "hybrid":
+        raise DMPError(
+            f"{where}: loss = hybrid trains a variance, which a U-Net does not predict; accepted: "
+            f"simple"
+        )
+    if variant.training.learning_rate_factor == "one-over-n":
+        raise DMPError(
+            f"{where}: learning_rate_factor = one-over-n needs one number of tokens, and those of "
+            f"a U-Net's blocks differ; give a number"
+        )
+    patch = variant.patch
+    if patch is None:
+        return
+    for key, accepted in (
+        ("position", ("add",)),
+        ("condition", ("t",)),
+        ("gate", ("linear", "constant", "none")),
+        ("mixture", ("own",)),
+    ):
+        if getattr(patch, key) not in accepted:
+            raise DMPError(
+                f"{where}: {key} = {getattr(patch, key)} is not for a U-Net, whose blocks differ "
+                f"in tokens and width, and which has no embedding of the caption; accepted: "
+                f"{', '.join(accepted)}"
+            )
 
 
 def resolve_comparisons(

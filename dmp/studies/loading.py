@@ -42,6 +42,8 @@ def read_yaml(path: Path) -> Any:
 
 def _merge(base: Any, change: Any) -> Any:
     if isinstance(base, dict) and isinstance(change, dict):
+        if change.get("kind", base.get("kind")) != base.get("kind"):
+            return change  # something of another kind shares no key with the default
         return base | {key: _merge(base.get(key), value) for key, value in change.items()}
     return change
 

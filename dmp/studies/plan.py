@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dmp.claims.schema import Claims, load_claims
 from dmp.config import (
+    BackboneConfig,
     DataConfig,
     RunConfig,
     SourceConfig,
@@ -264,7 +265,10 @@ class Plan:
     def study_slice(self, name: str) -> str:
         """Return what the rendering of a study depends on, besides the numbers."""
         study = self.parameter_studies.get(name) or self.study(name)
-        descriptions = {k: [t.stands_for, t.description] for k, t in self.scale.tasks.items()}
+        descriptions = {
+            k: [part for part in (t.stands_for, t.description, t.caution) if part]
+            for k, t in self.scale.tasks.items()
+        }
         heading = [self.scale.title, self.scale.conclusive, descriptions]
         return content_hash([study.model_dump(mode="json"), heading])
 
@@ -322,6 +326,7 @@ def _further_training(config: TaskConfig, variant: Variant, where: str) -> Train
     changes = variant.training.model_dump(exclude_none=True)
     factor = changes.pop("learning_rate_factor", 1.0)
     if factor == "one-over-n":
+        assert isinstance(config.backbone, BackboneConfig)  # resolve_variant has seen to it
         tokens = (input_shape(config.data).size // config.backbone.patch_size) ** 2
         factor = 1 / tokens
     scale["learning_rate"] *= factor
@@ -338,6 +343,8 @@ def _resolve(study: Study, scale: Scale, where: str) -> Study:
         label = cell.label or variant.name
         reason = scale.not_run.get(cell.task)
         changes = {"variant": variant.name, "label": label, "not_run": reason}
+        if cell.task in scale.tasks:
+            changes["unmeasured"] = scale.tasks[cell.task].unmeasured
         cells.append(cell.model_copy(update=changes))
     names = [(cell.task, cell.variant) for cell in cells]
     for task, variant in names:

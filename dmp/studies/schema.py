@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from dmp.config import Strict, TaskConfig
+from dmp.config import Strict, TaskConfig, nearest
 
 METRICS = [
     "fid", "denoising_mse", "denoising_vb", "kid", "precision", "recall", "inception_score",
@@ -20,6 +20,7 @@ class Cell(Strict):
         label: how tables call it; the variant's name if empty.
         paper: metric to the paper's number; as text where its last digit is a zero.
         not_run: why the scale leaves the task out; set by the plan.
+        unmeasured: metrics that the task cannot have, and why; set by the plan.
 
     """
 
@@ -28,6 +29,7 @@ class Cell(Strict):
     label: str = ""
     paper: dict[str, float | str] = {}
     not_run: str | None = None
+    unmeasured: dict[str, str] = {}
 
 
 class Comparison(Strict):
@@ -175,6 +177,8 @@ class Execution(Strict):
         variants_per_job: for ``batch``; a variant more or less runs its whole batch again.
         threads: CPU threads of a job.
         sampling_batch_size: images sampled at once.
+        batch_limits: by task, how many images its backbone is given at once outside of training,
+            where memory holds fewer than otherwise.
         latents_jobs: jobs among which a dataset's latents are divided.
         kept_samples: images of a run's samples that are kept, beside the features of all.
         sampling_shards: for ``stage``: jobs among which the samples of a run are divided.
@@ -191,6 +195,7 @@ class Execution(Strict):
     variants_per_job: PositiveInt = 8
     threads: PositiveInt = 1
     sampling_batch_size: PositiveInt = 256
+    batch_limits: dict[str, PositiveInt] = {}
     latents_jobs: PositiveInt = 1
     kept_samples: PositiveInt = 10_000
     sampling_shards: PositiveInt = 1
@@ -209,6 +214,17 @@ class Execution(Strict):
                     f"can use more than one"
                 )
         return self
+
+    def at_once(self, task: str, size: int | None = None) -> int:
+        """Return how many images a task's backbone is given at once outside of training.
+
+        Args:
+            task: the task.
+            size: what memory usually holds; ``sampling_batch_size`` if None.
+
+        """
+        size = self.sampling_batch_size if size is None else size
+        return min(size, self.batch_limits.get(task, size))
 
     def resources(self, stage: str) -> Resources:
         """Return what a job of a stage needs, every value given."""
@@ -251,3 +267,12 @@ class Scale(Strict):
     execution: Execution = Execution()
     tasks: dict[str, TaskConfig]
     not_run: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _limits_are_of_tasks(self) -> Self:
+        for name in self.execution.batch_limits:
+            if name not in self.tasks:
+                raise ValueError(
+                    f"execution.batch_limits: unknown task '{name}': {nearest(name, self.tasks)}"
+                )
+        return self

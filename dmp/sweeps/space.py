@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 
-from dmp.config import TaskConfig
+from dmp.config import TaskConfig, UNetConfig
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
 from dmp.rng import generator
@@ -74,6 +74,9 @@ def _among(value: Value, accepted: list[Value]) -> bool:
 
 def task_sizes(task: TaskConfig) -> dict[str, int]:
     """Return the sizes of a task that bounds may be given as."""
+    if isinstance(task.backbone, UNetConfig):
+        # Its blocks differ in tokens: there is no one number of them to bound anything by.
+        return {"blocks": task.backbone.depth}
     side = input_shape(task.data).size // task.backbone.patch_size
     return {"tokens": side**2, "side": side, "blocks": task.backbone.depth}
 
@@ -105,6 +108,12 @@ def make_space(sweep: Sweep, plan: Plan, where: str) -> Space:
 def _with_numbers(parameter: Parameter, sizes: dict[str, int], where: str, scale: str) -> Parameter:
     if not isinstance(parameter, IntParameter):
         return parameter
+    for bound in (parameter.low, parameter.high):
+        if isinstance(bound, str) and bound not in sizes:
+            raise DMPError(
+                f"{where}: parameter '{parameter.name}': '{bound}' is not one number for this "
+                f"task's backbone at scale '{scale}'; give a number, or {', '.join(sizes)}"
+            )
     low, high = (
         bound if isinstance(bound, int) else sizes[bound]
         for bound in (parameter.low, parameter.high)

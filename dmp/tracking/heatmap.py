@@ -23,7 +23,8 @@ def gate_picture(path: Path) -> bytes | None:
     prefer any, on one logarithmic scale for all runs.
 
     Args:
-        path: holds ``timesteps`` ``(S,)`` and ``weights`` ``(S, L, K)``.
+        path: holds ``timesteps`` ``(S,)`` and ``weights`` ``(S, L, K)``; or, where blocks differ in
+            K, ``weights_0`` and so on, ``(S, K_i)``.
 
     Returns:
         None for a run whose gate has no weights.
@@ -34,19 +35,33 @@ def gate_picture(path: Path) -> bytes | None:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            if not {"timesteps", "weights"} <= set(file.files):
-                return None
-            timesteps, weights = file["timesteps"], file["weights"]
+            arrays = dict(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DMPError(
             f"{path} is not a readable .npz file ({error}); delete it and run again"
         ) from error
+    if "timesteps" not in arrays:
+        return None
+    timesteps = arrays["timesteps"]
+    if "weights_0" in arrays:
+        count = sum(name.startswith("weights_") for name in arrays)
+        by_block = [arrays[f"weights_{block}"][:, None] for block in range(count)]
+    elif "weights" in arrays:
+        by_block = [arrays["weights"]]
+    else:
+        return None
+    for weights in by_block:
+        _check(path, timesteps, weights)
+    blocks = sum(weights.shape[1] for weights in by_block)
+    return _draw([multiples(weights) for weights in by_block], timesteps, blocks)
+
+
+def _check(path: Path, timesteps: np.ndarray, weights: np.ndarray) -> None:
     if weights.ndim != 3 or timesteps.shape != weights.shape[:1]:
         raise DMPError(
             f"{path}: weights {weights.shape} do not fit timesteps {timesteps.shape}; (S, L, K) "
             f"and (S,) are needed"
         )
-    return _draw(multiples(weights), timesteps, weights.shape[1])
 
 
 def multiples(weights: np.ndarray) -> np.ndarray:
@@ -55,15 +70,18 @@ def multiples(weights: np.ndarray) -> np.ndarray:
     return weights.astype(np.float64).reshape(steps, blocks * prompts).T * prompts
 
 
-def _draw(values: np.ndarray, timesteps: np.ndarray, blocks: int) -> bytes:
+def _draw(bands: list[np.ndarray], timesteps: np.ndarray, blocks: int) -> bytes:
+    """Draw bands of equal height, each ``(prompts, S)``, one below the other."""
     frame, (top, left, height, width), colours = _frame(
         blocks, float(timesteps[0]), float(timesteps[-1])
     )
     picture = frame.copy()
     # Mixed colours where there are more prompts than pixels, blocks of one where there are fewer.
-    cells = Image.fromarray(np.ascontiguousarray(colours(values)[..., :3]))
-    fitted = np.asarray(cells.resize((width, height), Image.Resampling.BOX))
-    picture[top : top + height, left : left + width] = fitted
+    for number, values in enumerate(bands):
+        start, end = (round(n * height / len(bands)) for n in (number, number + 1))
+        cells = Image.fromarray(np.ascontiguousarray(colours(values)[..., :3]))
+        fitted = np.asarray(cells.resize((width, end - start), Image.Resampling.BOX))
+        picture[top + start : top + end, left : left + width] = fitted
     for block in range(1, blocks):
         picture[top + round(block * height / blocks), left : left + width] = 255
     buffer = io.BytesIO()

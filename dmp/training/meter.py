@@ -58,7 +58,8 @@ class Meter:
         """Count one iteration."""
         self._add("loss", terms.total)
         self._add("loss/mse", terms.mse.mean())
-        self._add("loss/vb", terms.vb.mean())
+        if terms.vb is not None:
+            self._add("loss/vb", terms.vb.mean())
         for name, value in terms.gate.items():
             self._add(name, value)
         membership = nn.functional.one_hot(

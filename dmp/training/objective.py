@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from dmp.data.stream import Batch
 from dmp.diffusion import Diffusion
+from dmp.errors import DMPError
 from dmp.patching import Patch
 
 
@@ -15,14 +16,15 @@ class Terms(NamedTuple):
     Attributes:
         total: scalar that is minimised.
         mse: ``(B,)``, squared error of the predicted noise, per image.
-        vb: ``(B,)``, variational bound in bits per dimension, per image.
+        vb: ``(B,)``, variational bound in bits per dimension, per image; None where no variance
+            is learned.
         gate: importance, load and entropy, scalars by name; empty where there is no gate.
 
     """
 
     total: Tensor
     mse: Tensor
-    vb: Tensor
+    vb: Tensor | None
     gate: dict[str, Tensor]
 
 
@@ -30,10 +32,13 @@ class Objective(nn.Module):
     """Backbone and patch in one module, so that distributed training sees every parameter.
 
     Args:
-        backbone: predicts noise and variance.
+        backbone: predicts noise, and variance where ``diffusion`` learns one.
         diffusion: the forward process and its losses.
         patch: attached to ``backbone``, or None.
         loss: ``hybrid``, noise and variance; or ``simple``, the noise alone.
+
+    Raises:
+        DMPError: ``hybrid`` without a variance that is learned.
 
     """
 
@@ -41,6 +46,11 @@ class Objective(nn.Module):
         self, backbone: nn.Module, diffusion: Diffusion, patch: Patch | None, loss: str = "hybrid"
     ) -> None:
         super().__init__()
+        if loss == "hybrid" and not diffusion.learned_variance:
+            raise DMPError(
+                "training.loss = hybrid needs a backbone that predicts the variance; this one "
+                "predicts noise alone; accepted: simple"
+            )
         self.backbone, self.patch = backbone, patch
         self.diffusion, self.loss = diffusion, loss
 
@@ -68,10 +78,12 @@ class Objective(nn.Module):
         output = self.backbone(noisy, batch.timesteps, batch.labels).float()
         losses = self.diffusion.losses(output, batch.images, noisy, batch.noise, batch.timesteps)
         total = losses.mse.mean()
+        vb = losses.vb
         if self.loss == "hybrid":
-            total = total + losses.vb.mean()
+            assert vb is not None  # the constructor has seen to it
+            total = total + vb.mean()
         gate: dict[str, Tensor] = {}
         balancing = self.patch.balancing() if self.patch is not None else None
         if balancing is not None:
             total, gate = total + balancing[0], balancing[1]
-        return Terms(total, losses.mse.detach(), losses.vb.detach(), gate)
+        return Terms(total, losses.mse.detach(), None if vb is None else vb.detach(), gate)

@@ -69,8 +69,10 @@ def test_paper_scale_has_the_cells_of_the_paper(paper):
         "class-conditional": 20_000,
         "text-conditional": 40_000,
         "unconditional-large": 50_000,
+        "stable-diffusion": 50_000,
     }
-    assert [g.tokens for g in map(flops.geometry, task.values())] == [256] * 4
+    transformers = [each for each in task.values() if each.backbone.kind == "dit"]
+    assert [flops.geometry(each).tokens for each in transformers] == [256] * 4
     assert {"baseline", "fine-tuning", "prompt-tuning", "dmp"} <= {
         variant for name, variant in paper.variants("table2") if name == "class-conditional"
     }
@@ -79,7 +81,7 @@ def test_paper_scale_has_the_cells_of_the_paper(paper):
     # Table 4d prepends 50 prompts.
     config = paper.run("unconditional", "dmp,position=prepend,prompts=0.195", 0).patch
     assert config.count(256) == 50
-    assert set(paper.scale.not_run) == {"stable-diffusion"}
+    assert not paper.scale.not_run
 
 
 def test_marginal_costs_add_up_to_the_whole(every, steps):
@@ -133,11 +135,37 @@ def test_disk_follows_from_shapes(paper, every):
     # Image and mirror, mean and log-variance, 4 × 32 × 32 numbers of two bytes: FFHQ once.
     latents = {key[1]: job.disk for key, job in every.items() if key[0] == "latents"}
     assert latents["ffhq"] == 70_000 * 2 * 2 * 4 * 32 * 32 * 2
-    assert set(latents) == {"ffhq", "coco", "imagenet"}
+    assert latents["laion"] == 100_000 * 2 * 2 * 4 * 64 * 64 * 2
+    assert set(latents) == {"ffhq", "coco", "imagenet", "laion"}
+    # Of each caption 77 states and the pooled one in half precision, and that one again in single.
+    assert every["captions", "stable-diffusion"].disk == 100_000 * 768 * (78 * 2 + 4)
     # Weights and the checkpoint's weights and moments.
     assert every["train", "unconditional", "fine-tuning", "0"].disk == 4 * 4 * 129_744_416
     assert every["train", "unconditional", "dmp", "0"].disk == 4 * 4 * (2_359_296 + 197_120)
     assert every["train", "unconditional", "baseline", "0"].disk == 0
+
+
+def test_unet_is_planned_with_its_own_arithmetic_and_never_trained(paper, every):
+    g = flops.geometry(paper.scale.tasks["stable-diffusion"])
+    per_second = 0.3 * 312e12 / 2
+    rows = {row[1] for row in paper.runs("table2") if row[0] == "stable-diffusion"}
+    assert rows == {"baseline", "fine-tuning", "prompt-tuning", "dmp"}
+    for variant, patch in (("fine-tuning", None), ("dmp", PatchConfig())):
+        expected = 50_000 * 16 * flops.train(g, patch) / per_second
+        found = every["train", "stable-diffusion", variant, "0"].time.seconds
+        assert found == pytest.approx(expected)
+    # Weights, and the checkpoint's weights and moments.
+    assert every["train", "stable-diffusion", "dmp", "0"].disk == 4 * 4 * 18_524_800
+    assert every["train", "stable-diffusion", "fine-tuning", "0"].disk == 4 * 4 * 859_520_964
+    guided = 10_000 * 250 * 2 * flops.forward(g) / per_second
+    assert every["sample", "stable-diffusion", "baseline", "0"].time.seconds > guided
+    for imported in (True, False):
+        job = jobs(paper, rates(), imported=imported)["baseline", "stable-diffusion", "0"]
+        assert job.imported
+        assert job.published == "stable-diffusion-v1-5/stable-diffusion-v1-5"
+        assert job.disk == 3 * 4 * 859_520_964
+    text = plan_scale(paper, "A100-80GB", throughput=FOLDER)
+    assert "imported: stable-diffusion-v1-5/stable-diffusion-v1-5\n" in text
 
 
 def test_published_baseline_is_imported_and_says_what_it_spares(paper, every):
@@ -151,7 +179,9 @@ def test_published_baseline_is_imported_and_says_what_it_spares(paper, every):
     assert "trained; public weights could be imported: DiT-XL/2 at 256×256" in text
     text = plan_scale(paper, "H200", throughput=FOLDER, import_published=True)
     assert "imported: DiT-XL/2 at 256×256" in text
-    others = [job for job in every.values() if job.stage == "baseline" and job.key != key]
+    # Nor is the U-Net's trained; see above.
+    keys = {key, ("baseline", "stable-diffusion", "0")}
+    others = [job for job in every.values() if job.stage == "baseline" and job.key not in keys]
     assert all(not job.published and job.time.seconds > 0 for job in others)
 
 

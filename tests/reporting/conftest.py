@@ -27,6 +27,7 @@ def study():
                 label=variant.capitalize(),
                 paper={"fid": number},
                 not_run="not built yet" if task == "text" else None,
+                unmeasured={},
             )
             for task in ("unconditional", "class", "text")
             for variant, number in PAPER.items()
@@ -45,7 +46,9 @@ def study():
 
 @pytest.fixture
 def scale():
-    task = SimpleNamespace(stands_for="FFHQ, DiT-B/2", description="digits, DiT with 4 blocks")
+    task = SimpleNamespace(
+        stands_for="FFHQ, DiT-B/2", description="digits, DiT with 4 blocks", caution=""
+    )
     return SimpleNamespace(
         name="digits",
         title="8×8 handwritten digits",

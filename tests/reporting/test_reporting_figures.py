@@ -333,6 +333,27 @@ def test_gate_map_is_as_ordered_in_grey():
     assert (np.diff(luminance(colours)) > 0).all()
 
 
+def test_gates_whose_blocks_differ_in_prompts_show_their_evenness(layout, data):
+    for seed in SEEDS:
+        path = layout.gate(TASK, "dmp", seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        even = np.random.default_rng(seed).uniform(0.5, 1, (11, 4))
+        steps = np.linspace(0, 999, 11).round().astype(np.int64)
+        np.savez(path, timesteps=steps, weights_0=np.ones((11, 1)), evenness=even)
+    figure = draw(make_study("gate"), data)
+    maps = [axes.images[0] for axes in figure.axes if axes.images]
+    assert len(maps) == 3
+    assert len({id(picture.norm) for picture in maps}) == 1
+    for seed, picture in zip(SEEDS, maps, strict=False):
+        even = np.random.default_rng(seed).uniform(0.5, 1, (11, 4))
+        np.testing.assert_allclose(picture.get_array(), even.T)
+        assert picture.get_extent() == [0, 999, 4.5, 0.5]
+    assert "differ in the number K of prompts" in words(figure)
+    np.savez(path, timesteps=steps[:3], evenness=even)
+    with pytest.raises(DMPError, match=r"gate.npz: evenness \(11, 4\) does not fit"):
+        draw(make_study("gate"), data)
+
+
 def test_no_gate_says_so(data):
     figure = draw(make_study("gate"), data)
     assert "No run of any variant has a gate's weights." in words(figure)

@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 from importlib.resources import files
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -78,6 +79,32 @@ def test_comparisons_show_the_primary_endpoint_then_the_denoising_loss(
     frame = make_page(study, scale, measure, baselines).tables[1].frame
     assert frame["Metric"].drop_duplicates().tolist() == ["FID ↓", "Denoising MSE ↓"]
     assert "nan" not in frame.to_string().lower()
+
+
+def test_metric_that_a_task_cannot_have_is_a_dash_and_no_comparison(
+    study, scale, measure, baselines
+):
+    for cell in study.cells:
+        if cell.task == "class":
+            cell.unmeasured = {"denoising_mse": "no noise is predicted"}
+    first, second = make_page(study, scale, measure, baselines).tables
+    line = first.frame[first.frame["Task"] == "class"].iloc[2]
+    assert line["Denoising MSE ↓"] == "–"
+    assert line["FID ↓, here"] != "–"
+    pairs = second.frame[second.frame["Task"] == "class"]
+    assert pairs["Metric"].tolist() == ["FID ↓"] * 3
+
+
+def test_what_a_reader_has_to_know_of_a_task_stands_below_the_table(
+    study, scale, measure, baselines
+):
+    scale.tasks["class"] = SimpleNamespace(
+        **vars(scale.tasks["class"]) | {"caution": "the placement is inferred"}
+    )
+    notes = make_page(study, scale, measure, baselines).notes
+    assert notes[1] == "class: the placement is inferred."
+    assert notes[0] == "A note of\nthe study."
+    assert not any(note.startswith("unconditional: ") for note in notes)
 
 
 def test_baseline_that_has_not_converged_marks_what_rests_on_it(study, scale, measure, baselines):

@@ -23,7 +23,8 @@ def small(ablations, tmp_path):
     def change(scale: dict) -> None:
         models = tmp_path / "data/models"
         scale["defaults"]["data"]["latents"]["autoencoder"] = str(models / "autoencoder")
-        scale["tasks"]["text-conditional"]["text"]["name"] = str(models / "text-encoder")
+        for task in ("text-conditional", "stable-diffusion"):
+            scale["tasks"][task]["text"]["name"] = str(models / "text-encoder")
 
     edit_yaml(ablations / "scales/paper-smoke.yaml", change)
     return load_plan("paper-smoke", ablations), tmp_path / "data"
@@ -34,7 +35,8 @@ def test_nothing_is_missing_where_everything_lies(small):
     write_all(data)
     needs = download(plan, data)
     assert {need.name for need in needs} == {
-        *("autoencoder", "text encoder", "dataset ffhq", "dataset imagenet", "dataset coco"),
+        *("autoencoder", "text encoder", "U-Net"),
+        *("dataset ffhq", "dataset imagenet", "dataset coco", "dataset laion"),
     }
     assert not any(need.missing for need in needs)
 
@@ -45,6 +47,7 @@ def test_what_is_missing_is_named_with_where_it_is_to_be_had(small):
     assert "cocodataset.org" in needs["dataset coco"]
     assert "image-net.org" in needs["dataset imagenet"]
     assert "diffusion_pytorch_model.safetensors" in needs["autoencoder"]
+    assert "unet/diffusion_pytorch_model.safetensors" in needs["U-Net"]
     assert all(needs.values())
 
 

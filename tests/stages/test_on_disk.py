@@ -1,5 +1,6 @@
 """The paper's path on small data in real formats: checked, encoded, trained, sampled, judged."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -8,19 +9,30 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from harness import ROOT, edit_yaml
 
 from dmp.backbones import DiT
 from dmp.data.captions import load_captions
 from dmp.data.crop import center_crop
+from dmp.data.text import load_text_encoder
 from dmp.errors import DMPError
 from dmp.files import read_json
+from dmp.sampling.shards import Shard
 from dmp.stages.check_data import check_data
-from dmp.stages.common import Context, new_backbone, open_autoencoder, pretrained_backbone
+from dmp.stages.common import (
+    Context,
+    attach,
+    new_backbone,
+    open_autoencoder,
+    pretrained_backbone,
+)
+from dmp.stages.compare import compare
 from dmp.stages.data import open_checked, task_data
 from dmp.stages.prepare import encode_captions, encode_part, make_reference, verify_parts
 from dmp.stages.pretrain import pretrain
-from dmp.stages.run import complete_run
+from dmp.stages.run import complete_run, train_run
+from dmp.stages.sample import draw, join_shards, sample_run
 from dmp.studies import load_plan
 
 sys.path.insert(0, str(ROOT / ".ci"))
@@ -41,7 +53,8 @@ def prepared(tmp_path_factory) -> Context:
         models = folder / "data/models"
         scale["defaults"]["data"]["latents"]["autoencoder"] = str(models / "autoencoder")
         text = scale["tasks"]["text-conditional"]
-        text["text"]["name"] = str(models / "text-encoder")
+        for task in (text, scale["tasks"]["stable-diffusion"]):
+            task["text"]["name"] = str(models / "text-encoder")
         # As if the training split had a split for evaluation beside it.
         text["data"]["test"] = text["data"]["source"]
 
@@ -49,11 +62,12 @@ def prepared(tmp_path_factory) -> Context:
     context = Context.open(load_plan(SCALE, ablations), folder / "results", folder / "data")
     for name, source in context.plan.sources().items():
         check_data(source, context.data, name, context.layout.manifest(name), 2)
-    for name in ("ffhq", "imagenet", "coco"):
+    for name in ("ffhq", "imagenet", "coco", "laion"):
         for part in (1, 2):
             encode_part(context, name, part, 2)
         verify_parts(context, name)
-    encode_captions(context, "text-conditional")
+    for task in ("text-conditional", "stable-diffusion"):
+        encode_captions(context, task)
     return context
 
 
@@ -168,3 +182,131 @@ def test_a_published_baseline_of_another_size_is_refused(prepared, tmp_path):
     context = with_published(prepared, tmp_path)
     with pytest.raises(DMPError, match=r"DiT.pt.*32"):
         pretrain(context, "class-conditional", 0)
+
+
+UNET = "stable-diffusion"
+
+
+@pytest.fixture(scope="module")
+def unet(prepared) -> Context:
+    """The U-Net's baseline imported."""
+    make_reference(prepared, UNET)
+    pretrain(prepared, UNET, 0)
+    return prepared
+
+
+def test_published_unet_is_the_baseline(unet):
+    published = UNet2DConditionModel.from_pretrained(unet.data / "models/pipeline/unet")
+    backbone = pretrained_backbone(unet, unet.plan.run(UNET, "baseline", 0))
+    for name, value in published.state_dict().items():
+        assert torch.equal(backbone.unet.state_dict()[name], value), name
+    verdict = read_json(unet.layout.convergence(UNET, 0))
+    assert verdict["iterations"] == [0]
+    assert np.isfinite([*verdict["fids"], verdict["denoising_mse"]]).all()
+
+
+def test_unet_reads_all_states_of_the_caption_that_the_label_names(unet):
+    config = unet.plan.scale.tasks[UNET]
+    data = task_data(unet, UNET, config)
+    backbone = new_backbone(unet, UNET, config)
+    encoder = load_text_encoder(config.text.name)
+    latents = torch.from_numpy(data.held_out.images)
+    labels = torch.from_numpy(data.held_out.labels)
+    t = torch.full((len(labels),), 500)
+    texts = [data.captions.texts[label] for label in labels.tolist()]
+    # The cache keeps half precision.
+    states = encoder.encode(texts)[0].half().float()
+    assert states.shape[1:] == (77, 32)
+    with torch.no_grad():
+        expected = backbone.unet(latents, t, states).sample
+        torch.testing.assert_close(backbone(latents, t, labels), expected, rtol=1e-4, atol=1e-4)
+        null = torch.full_like(labels, backbone.null_label)
+        empty = encoder.encode([""] * len(labels))[0].half().float()
+        expected = backbone.unet(latents, t, empty).sample
+        torch.testing.assert_close(backbone(latents, t, null), expected, rtol=1e-4, atol=1e-4)
+    source = open_checked(unet, "laion")
+    every = {text for index in range(len(source)) for text in source.captions(index)}
+    assert set(data.captions.texts) == every
+
+
+@pytest.mark.parametrize("variant", ["baseline", "fine-tuning", "prompt-tuning", "dmp"])
+def test_unet_goes_from_files_to_numbers_without_a_variance(unet, variant):
+    complete_run(unet, unet.plan.run(UNET, variant, 0))
+    names = (UNET, variant, 0)
+    table = pd.read_csv(unet.layout.metrics(*names))
+    assert np.isfinite(table["value"]).all()
+    assert not table["metric"].str.contains("vb").any()
+    final = table[table["bin"] == "all"].set_index("metric")["value"]
+    assert final["second_fd"] == pytest.approx(final["fid"], rel=1e-9)
+    assert final["denoising_mse"] > 0
+    with np.load(unet.layout.denoising(*names)) as file:
+        assert set(file.files) == {"timesteps", "mse"}
+    with np.load(unet.layout.samples(*names)) as samples:
+        assert samples["images"].shape == (40, 3, 64, 64)
+    with np.load(unet.layout.gate(*names)) as file:
+        arrays = dict(file)
+    if variant != "dmp":
+        assert not arrays
+        return
+    assert [arrays[f"weights_{block}"].shape for block in range(4)] == [
+        *((10, 64), (10, 16), (10, 64), (10, 64)),
+    ]
+    last = table[table["iteration"] == 6].set_index("metric")["value"]
+    for prompts in (16, 64):
+        # A softmax over K prompts has mean 1/K, however the gate chooses.
+        assert last[f"gate_weight/{prompts}"] == pytest.approx(1 / prompts, rel=1e-5)
+        assert 0.9 < last[f"gate_evenness/{prompts}"] <= 1 + 1e-9
+    log = unet.layout.run(*names) / "log.jsonl"
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    assert all(not any("vb" in key for key in record) for record in records)
+    assert {"gate/epsilon_scale/16", "gate/epsilon_scale/64"} <= set(records[-1])
+
+
+def test_parts_of_a_unets_samples_are_those_of_one_job(unet):
+    run = unet.plan.run(UNET, "baseline", 1)
+    data = task_data(unet, UNET, run.config)
+    train_run(unet, run, data)
+    sample_run(unet, run, data)
+    path = unet.layout.samples(UNET, "baseline", 1)
+    with np.load(path) as file:
+        whole = dict(file)
+    path.unlink()
+    for number in (1, 2):
+        sample_run(unet, run, data, Shard(number, 2))
+    join_shards(unet, run, 2)
+    with np.load(path) as file:
+        assert set(file.files) == set(whole)
+        for name, values in whole.items():
+            np.testing.assert_array_equal(file[name], values)
+
+
+def test_samples_of_a_patch_at_its_start_are_those_of_the_baseline(unet):
+    """Prompts are zeros before training: the same noise gives the same images."""
+    run = unet.plan.run(UNET, "dmp", 0)
+    data = task_data(unet, UNET, run.config)
+    numbers = range(16)
+    backbone = pretrained_backbone(unet, run)
+    before = draw(unet, run, backbone, data, 0, numbers, "before")
+    attach(run, backbone)
+    after = draw(unet, run, backbone, data, 0, numbers, "after")
+    np.testing.assert_array_equal(before["images"], after["images"])
+
+
+def test_tables_of_a_unet_say_what_is_inferred_and_what_it_lacks(unet):
+    for variant in ("baseline", "dmp"):
+        if not unet.layout.metrics(UNET, variant, 0).is_file():
+            complete_run(unet, unet.plan.run(UNET, variant, 0))
+    text = compare(unet.plan, unet.layout, [f"{UNET}/dmp/seed0", f"{UNET}/baseline/seed0"])
+    assert "inferred here: the input of each transformer block" in text
+    assert "replicates none of the paper's numbers" in text
+    assert "Denoising VB" not in text
+    assert "Denoising MSE" in text
+
+
+def test_published_weights_are_imported_by_one_process(unet, monkeypatch):
+    """Several processes would remove each other's files."""
+    monkeypatch.setattr("dmp.stages.pretrain.is_main_process", lambda: False)
+    monkeypatch.setattr(
+        "dmp.stages.pretrain.import_baseline", lambda *_: pytest.fail("imported by another process")
+    )
+    pretrain(unet, UNET, 0)

@@ -92,3 +92,18 @@ def test_wrong_key_names_the_nearest_one(measured, folder):
             load_throughput(folder)
     finally:
         path.write_text(text)
+
+
+def test_unet_is_left_out_and_the_file_says_so(context, tmp_path):
+    shutil.copytree(ROOT / "ablations", tmp_path / "ablations")
+    small = Context(
+        load_plan("paper-smoke", tmp_path / "ablations"), Layout(tmp_path, "paper-smoke"), "cpu"
+    )
+    folder = tmp_path / "ablations/throughput"
+    with pytest.raises(DMPError, match=r"nothing was measured: stable-diffusion is not measured"):
+        measure_throughput(small, tasks=["stable-diffusion"], folder=folder)
+    tasks = ["unconditional", "stable-diffusion"]
+    measure_throughput(small, tasks=tasks, batch_size=2, repeats=1, folder=folder)
+    file = load_throughput(folder)["CPU-paper-smoke-fp32.yaml"]
+    assert "stable-diffusion is not measured: its backbone is no DiT" in file.note
+    assert len(file.models) == 1

@@ -30,6 +30,7 @@ def make_study(**changes):
                 label=variant.upper(),
                 paper={"fid": number},
                 not_run=NOT_BUILT if task == "text-conditional" else None,
+                unmeasured={},
             )
             for task in every
             for variant, number in PAPER.items()
@@ -125,6 +126,23 @@ def test_cell_that_is_not_run_says_why_and_has_no_number():
     assert row.status == f"not run at this scale: {NOT_BUILT}"
     assert row[["mean", "low", "high", "sd", "seeds", "samples"]].isna().all()
     assert row.paper == 5.87
+
+
+def test_metric_that_a_task_cannot_have_is_told_and_leaves_the_others_alone():
+    study, results = make_study(), make_results()
+    for cell in study.cells:
+        if cell.task == TASKS[0]:
+            cell.unmeasured = {"denoising_mse": "no noise is predicted"}
+    lacks = (results["task"] == TASKS[0]) & (results["metric"] == "denoising_mse")
+    table = cells(results[~lacks], study).set_index(["task", "variant", "metric"])
+    assert table.loc[(TASKS[0], "dmp", "denoising_mse"), "status"] == "no noise is predicted"
+    assert np.isnan(table.loc[(TASKS[0], "dmp", "denoising_mse"), "mean"])
+    full = cells(results, make_study()).set_index(["task", "variant", "metric"])
+    for task, metric in ((TASKS[0], "fid"), (TASKS[1], "denoising_mse")):
+        assert table.loc[(task, "dmp", metric), "mean"] == full.loc[(task, "dmp", metric), "mean"]
+    found = comparisons(results[~lacks], study).set_index(["task", "variant", "metric"])
+    assert found.loc[(TASKS[0], "dmp", "denoising_mse"), "status"] == "no noise is predicted"
+    assert found.loc[(TASKS[0], "dmp", "fid"), "status"] == "ok"
 
 
 def test_holm_corrects_each_metric_by_itself_and_skips_what_is_not_run():

@@ -22,7 +22,9 @@ def study(metrics=("fid",)):
         id="pairing",
         metrics=list(metrics),
         cells=[
-            SimpleNamespace(task=TASK, variant=name, label="", paper={}, not_run=None)
+            SimpleNamespace(
+                task=TASK, variant=name, label="", paper={}, not_run=None, unmeasured={}
+            )
             for name in NAMES
         ],
         variance=SimpleNamespace(task=TASK, variant="dmp", against="baseline"),

@@ -130,6 +130,24 @@ def test_gate_is_drawn_block_above_block(folder):
     assert list(np.sign(shades)) == [1, -1, -1, 1]
 
 
+def test_gate_of_blocks_with_unlike_prompts_is_drawn_in_bands_of_equal_height(folder):
+    few, many = np.zeros((3, 2)), np.zeros((3, 8))
+    few[:, 0] = 1
+    many[:, 4:] = 0.25
+    np.savez(
+        folder / "gate.npz",
+        timesteps=[0, 500, 999],
+        weights_0=few,
+        weights_1=many,
+        entropy=np.zeros(3),
+        evenness=np.zeros((3, 2)),
+    )
+    picture = Image.open(io.BytesIO(run_record(folder).made["gate.png"]()))
+    column = np.asarray(picture.convert("RGB"))[:, 200].astype(int)
+    shades = (column[:, 0] - column[:, 2])[48:310:75]
+    assert list(np.sign(shades)) == [1, -1, -1, 1]
+
+
 def test_run_without_gate_has_no_picture_and_a_broken_one_is_named(folder):
     np.savez(folder / "gate.npz")
     assert run_record(folder).made["gate.png"]() is None

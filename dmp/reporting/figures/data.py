@@ -28,6 +28,19 @@ class Gate(NamedTuple):
     weights: np.ndarray
 
 
+class Evenness(NamedTuple):
+    """A gate over the timesteps whose blocks have unlike numbers of prompts.
+
+    Attributes:
+        timesteps: ``(S,)`` integers, 0 the least noisy.
+        values: ``(S, L)``, the entropy of each block's weights over ln K: 1 where all are alike.
+
+    """
+
+    timesteps: np.ndarray
+    values: np.ndarray
+
+
 @dataclass(frozen=True)
 class FigureData:
     """What the figures of one study are drawn from.
@@ -48,6 +61,8 @@ class FigureData:
     def gate(self, task: str, variant: str, seed: int) -> Gate | None:
         """Return a run's gate; None for a run that has none, or that was not finite.
 
+        None, too, where blocks differ in the number of prompts; see :meth:`evenness`.
+
         Raises:
             DMPError: the file cannot be read, or its shapes do not fit together.
 
@@ -63,6 +78,27 @@ class FigureData:
                 f"{gate.timesteps.shape}; (S, L, K) and (S,) are needed"
             )
         return gate
+
+    def evenness(self, task: str, variant: str, seed: int) -> Evenness | None:
+        """Return how evenly the blocks of a run use their prompts, where they differ in K.
+
+        None for any other run.
+
+        Raises:
+            DMPError: the file cannot be read, or its shapes do not fit together.
+
+        """
+        path = self.layout.gate(task, variant, seed)
+        arrays = _load(path, ("timesteps", "evenness"))
+        if arrays is None:
+            return None
+        found = Evenness(*arrays)
+        if found.values.ndim != 2 or found.timesteps.shape != found.values.shape[:1]:
+            raise DMPError(
+                f"{path}: evenness {found.values.shape} does not fit timesteps "
+                f"{found.timesteps.shape}; (S, L) and (S,) are needed"
+            )
+        return found
 
     def images(self, task: str, variant: str, seed: int) -> np.ndarray | None:
         """Return a run's samples, uint8 ``(n, C, H, W)``; None where there are none.

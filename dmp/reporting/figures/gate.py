@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from dmp.config import Strict
 from dmp.errors import DMPError
 from dmp.reporting.figures.arms import cells_of, label, listed
-from dmp.reporting.figures.data import FigureData, Gate
+from dmp.reporting.figures.data import Evenness, FigureData, Gate
 from dmp.reporting.figures.registry import figure
 from dmp.reporting.figures.style import WIDTH, empty_figure, finish
 
@@ -37,7 +37,8 @@ def gate(study: Any, data: FigureData, task: str, options: GateOptions) -> Figur
     """Draw heat maps of blocks by prompts: a column for each of six timesteps, a row per seed.
 
     Colours are weights in multiples of 1/K, the weight that K prompts have where the gate does not
-    prefer any; all maps share one scale.
+    prefer any; all maps share one scale. Where blocks differ in K, as in a U-Net, the maps are of
+    blocks by timesteps, and colours say how evenly a block uses its prompts.
     """
     title = f"{study.title} – {task}"
     cells, notes = cells_of(study, task)
@@ -50,6 +51,11 @@ def gate(study: Any, data: FigureData, task: str, options: GateOptions) -> Figur
             break
     if not gates:
         wanted = options.variant or "any variant"
+        for cell in cells:
+            found = {seed: data.evenness(task, cell.variant, seed) for seed in data.seeds}
+            uneven = {seed: value for seed, value in found.items() if value is not None}
+            if uneven:
+                return _uneven(uneven, label(cell), title, data, notes)
         return empty_figure(
             title, data.scale, [*notes, f"No run of {wanted} has a gate's weights."]
         )
@@ -64,6 +70,43 @@ def gate(study: Any, data: FigureData, task: str, options: GateOptions) -> Figur
     notes.append(
         f"Gate of {label(cell)}: weights averaged over images. Blocks are counted from the input, "
         f"those with prompts only. t is the timestep, 0 the least noisy."
+    )
+    return finish(result, title, data.scale, notes)
+
+
+def _uneven(
+    gates: dict[int, Evenness], name: str, title: str, data: FigureData, notes: list[str]
+) -> Figure:
+    """Draw blocks by timesteps, a map for each seed: the entropy of the weights over ln K."""
+    shown = dict(list(gates.items())[:_SEEDS])
+    if len(gates) > len(shown):
+        notes.append(f"{len(shown)} of {len(gates)} seeds are drawn.")
+    result = Figure(figsize=(WIDTH, 2.4))
+    grid = result.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True)[0]
+    lowest = min(float(gate.values.min()) for gate in shown.values())
+    # Gates that prefer nothing must look flat.
+    norm = Normalize(min(lowest, 0.95), 1)
+    for axes, (seed, gate) in zip(grid, shown.items(), strict=True):
+        first, last, blocks = gate.timesteps[0], gate.timesteps[-1], gate.values.shape[1]
+        picture = axes.imshow(
+            gate.values.T,
+            norm=norm,
+            cmap=_MAP,
+            aspect="auto",
+            extent=(first, last, blocks + 0.5, 0.5),
+        )
+        axes.grid(False)
+        axes.set_title(f"Seed {seed}")
+        axes.set_xlabel("Timestep")
+    grid[0].set_ylabel("Block")
+    grid[0].yaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    bar = result.colorbar(picture, ax=list(grid), pad=0.01)
+    bar.set_label("Entropy over ln K")
+    bar.ax.grid(False)
+    notes.append(
+        f"Gate of {name}: its blocks differ in the number K of prompts, so that the evenness of "
+        f"the weights is drawn in place of the weights, 1 where all K are alike. Blocks are "
+        f"counted from the input. Timestep 0 is the least noisy."
     )
     return finish(result, title, data.scale, notes)
 
