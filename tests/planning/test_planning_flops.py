@@ -3,8 +3,7 @@
 import pytest
 import torch
 from diffusers import AutoencoderKL
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from flop_counter import counted
 
 from dmp.backbones import SIZES, DiT
 from dmp.config import PatchConfig, Variant
@@ -33,13 +32,6 @@ VARIANTS = [
     "dmp,depth=2,position=prepend,prepended=carried,prompts=5",
     "dmp,masked_start=true,position=prepend,prompts=0.195",
 ]
-
-
-def counted(compute) -> int:
-    """Return the multiply-accumulates of a computation, as PyTorch counts them."""
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        compute()
-    return counter.get_total_flops() // 2
 
 
 def backbone(**more) -> DiT:

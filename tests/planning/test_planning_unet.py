@@ -3,8 +3,7 @@
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from flop_counter import counted
 
 from dmp.backbones.unet import unet_options
 from dmp.config import UNetConfig, Variant
@@ -34,13 +33,6 @@ VARIANTS = [
     "dmp,placement=stage-inputs",
     "dmp,placement=stage-inputs,depth=2",
 ]
-
-
-def counted(compute) -> int:
-    """Return the multiply-accumulates of a computation, as PyTorch counts them."""
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        compute()
-    return counter.get_total_flops() // 2
 
 
 def unet() -> UNet2DConditionModel:

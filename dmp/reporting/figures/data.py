@@ -67,17 +67,8 @@ class FigureData:
             DMPError: the file cannot be read, or its shapes do not fit together.
 
         """
-        path = self.layout.gate(task, variant, seed)
-        arrays = _load(path, ("timesteps", "weights"))
-        if arrays is None:
-            return None
-        gate = Gate(*arrays)
-        if gate.weights.ndim != 3 or gate.timesteps.shape != gate.weights.shape[:1]:
-            raise DMPError(
-                f"{path}: weights {gate.weights.shape} do not fit timesteps "
-                f"{gate.timesteps.shape}; (S, L, K) and (S,) are needed"
-            )
-        return gate
+        arrays = self._by_timestep(task, variant, seed, "weights", "(S, L, K)")
+        return None if arrays is None else Gate(*arrays)
 
     def evenness(self, task: str, variant: str, seed: int) -> Evenness | None:
         """Return how evenly the blocks of a run use their prompts, where they differ in K.
@@ -88,17 +79,24 @@ class FigureData:
             DMPError: the file cannot be read, or its shapes do not fit together.
 
         """
+        arrays = self._by_timestep(task, variant, seed, "evenness", "(S, L)")
+        return None if arrays is None else Evenness(*arrays)
+
+    def _by_timestep(
+        self, task: str, variant: str, seed: int, name: str, shape: str
+    ) -> tuple[np.ndarray, ...] | None:
+        """Return the timesteps (S,) of a run's gate and what it has for each of them."""
         path = self.layout.gate(task, variant, seed)
-        arrays = _load(path, ("timesteps", "evenness"))
+        arrays = _load(path, ("timesteps", name))
         if arrays is None:
             return None
-        found = Evenness(*arrays)
-        if found.values.ndim != 2 or found.timesteps.shape != found.values.shape[:1]:
+        timesteps, values = arrays
+        if values.ndim != shape.count(",") + 1 or timesteps.shape != values.shape[:1]:
             raise DMPError(
-                f"{path}: evenness {found.values.shape} does not fit timesteps "
-                f"{found.timesteps.shape}; (S, L) and (S,) are needed"
+                f"{path}: {name} {values.shape} do not fit timesteps {timesteps.shape}; {shape} "
+                f"and (S,) are needed"
             )
-        return found
+        return timesteps, values
 
     def images(self, task: str, variant: str, seed: int) -> np.ndarray | None:
         """Return a run's samples, uint8 ``(n, C, H, W)``; None where there are none.
