@@ -20,17 +20,10 @@ GEOMETRY = UNetGeometry.of(TINY, 8, 4)
 VARIANTS = [
     "prompt-tuning",
     "dmp",
-    "dmp,depth=1",
     "dmp,depth=7",
-    "dmp,selection=uniform",
-    "dmp,block_index=embedded",
     "dmp,block_index=own-gate",
     "dmp,gate=constant",
-    "dmp,gate_noise=true",
-    "dmp,gate_timestep=permuted",
-    "dmp,gate_timestep=permuted-in-sampling",
     "dmp,grid=2,resize=bilinear",
-    "dmp,placement=stage-inputs",
     "dmp,placement=stage-inputs,depth=2",
 ]
 
