@@ -350,7 +350,7 @@ def test_gates_whose_blocks_differ_in_prompts_show_their_evenness(layout, data):
         assert picture.get_extent() == [0, 999, 4.5, 0.5]
     assert "differ in the number K of prompts" in words(figure)
     np.savez(path, timesteps=steps[:3], evenness=even)
-    with pytest.raises(DMPError, match=r"gate.npz: evenness \(11, 4\) does not fit"):
+    with pytest.raises(DMPError, match=r"gate.npz: evenness \(11, 4\) do not fit"):
         draw(make_study("gate"), data)
 
 
