@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from dmp.stages.common import Context, new_backbone, new_diffusion
+from dmp.diffusion import Diffusion
+from dmp.stages.common import Context, new_backbone
 from dmp.stages.data import task_data
 from dmp.stages.pretrain import training_stream
 from dmp.studies import Plan, load_plan
@@ -120,7 +121,7 @@ def overhead(steps: int = 100) -> None:
         torch.set_num_threads(1)
         data = task_data(context, "unconditional", run.config)
         backbone = new_backbone(context, "unconditional", run.config)
-        objective = Objective(backbone, new_diffusion(run.config), None)
+        objective = Objective(backbone, Diffusion.of(run.config), None)
         stream = training_stream(run, objective, data)
         RunLog.write = write
         try:

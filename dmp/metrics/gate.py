@@ -33,13 +33,18 @@ class GateRecord(NamedTuple):
     entropy: np.ndarray
     evenness: np.ndarray
 
+    @property
+    def uniform(self) -> bool:
+        """Whether all blocks have as many prompts."""
+        return len({weights.shape[1] for weights in self.weights}) == 1
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what is kept: ``weights`` ``(S, L, K)``; without one K, an array for each block.
 
         The latter are ``weights_0`` and so on, ``(S, K_i)``, and beside them is the evenness.
         """
         found = {"timesteps": self.timesteps}
-        if len({weights.shape[1] for weights in self.weights}) == 1:
+        if self.uniform:
             return found | {"weights": np.stack(self.weights, axis=1), "entropy": self.entropy}
         found |= {f"weights_{block}": weights for block, weights in enumerate(self.weights)}
         return found | {"entropy": self.entropy, "evenness": self.evenness}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dmp.config import PatchConfig, TaskConfig, UNetConfig
 from dmp.data.shape import input_shape
 from dmp.planning import unet
-from dmp.planning.unet import CAPTION_TOKENS, UNetGeometry
+from dmp.planning.unet import CAPTION_TOKENS, UNetGeometry, gate_inputs
 
 FREQUENCIES = 256  # sinusoids of the timestep
 MLP_RATIO = 4
@@ -179,7 +179,7 @@ def _gate(g: Geometry, patch: PatchConfig, training: bool) -> tuple[int, int]:
         case "none" | "constant":
             there = back = 0
         case "linear":
-            there = back = _gate_inputs(g, patch) * prompts
+            there = back = gate_inputs(g.hidden_size, patch) * prompts
             if patch.block_index == "embedded":
                 back *= 2
         case "attention":
@@ -196,13 +196,6 @@ def _gate(g: Geometry, patch: PatchConfig, training: bool) -> tuple[int, int]:
     if patch.gate_noise and training:
         there, back = there + width * prompts, back + width * prompts
     return there, back
-
-
-def _gate_inputs(g: Geometry, patch: PatchConfig) -> int:
-    if patch.selection == "uniform":
-        return g.hidden_size
-    more = {"raw": 1, "normalised": 1, "embedded": g.hidden_size, "own-gate": 0}
-    return g.hidden_size + more[patch.block_index]
 
 
 @functools.singledispatch
@@ -230,7 +223,7 @@ def patch_parameters(g: Geometry, patch: PatchConfig) -> int:
     match patch.gate:
         case "linear":
             layers = blocks if patch.block_index == "own-gate" else 1
-            total += layers * (_gate_inputs(g, patch) + 1) * prompts
+            total += layers * (gate_inputs(g.hidden_size, patch) + 1) * prompts
             if patch.block_index == "embedded":
                 total += blocks * width
         case "constant":

@@ -140,7 +140,7 @@ def patch_parameters(g: UNetGeometry, patch: PatchConfig) -> int:
     for prompts, blocks in served.items():
         if patch.gate == "linear":
             layers = blocks if patch.block_index == "own-gate" else 1
-            total += layers * (_gate_inputs(g, patch) + 1) * prompts
+            total += layers * (gate_inputs(g.condition_size, patch) + 1) * prompts
             if patch.block_index == "embedded":
                 total += blocks * g.condition_size
         elif patch.gate == "constant":
@@ -160,13 +160,16 @@ def _gate(g: UNetGeometry, patch: PatchConfig, training: bool) -> Iterator[int]:
     for point in _patched(g, patch):
         prompts = patch.count(point.tokens)
         if patch.gate == "linear":
-            yield _gate_inputs(g, patch) * prompts
+            yield gate_inputs(g.condition_size, patch) * prompts
         if patch.gate_noise and training:
             yield g.condition_size * prompts
 
 
-def _gate_inputs(g: UNetGeometry, patch: PatchConfig) -> int:
-    size = g.condition_size
+def gate_inputs(size: int, patch: PatchConfig) -> int:
+    """Return how many numbers a linear gate reads: a condition of ``size``, and the block's index.
+
+    This is the same for every backbone.
+    """
     if patch.selection == "uniform":
         return size
     return size + {"raw": 1, "normalised": 1, "embedded": size, "own-gate": 0}[patch.block_index]

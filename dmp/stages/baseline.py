@@ -5,11 +5,10 @@ from typing import Any
 from dmp.backbones import Backbone
 from dmp.config import RunConfig
 from dmp.files import write_json
-from dmp.metrics.denoising import BATCH, denoising_losses
 from dmp.metrics.features import Features
 from dmp.metrics.fidelity import frechet_distance
-from dmp.metrics.reference import load_reference
-from dmp.stages.common import Context, new_diffusion
+from dmp.metrics.reference import Reference
+from dmp.stages.common import Context, measure_denoising
 from dmp.stages.data import TaskData
 from dmp.stages.provenance import write_record
 from dmp.stages.sample import draw
@@ -17,13 +16,18 @@ from dmp.tensorfile import save_tensors
 
 
 def baseline_fid(
-    context: Context, run: RunConfig, backbone: Backbone, data: TaskData, title: str
+    context: Context,
+    run: RunConfig,
+    backbone: Backbone,
+    data: TaskData,
+    reference: Reference,
+    title: str,
 ) -> float:
     """Return the FID of a few samples, from the same noise for every state of a baseline."""
     numbers = range(run.config.pretraining.convergence_samples)
     drawn = draw(context, run, backbone, data, run.seed, numbers, title)
     features = Features(drawn["features"], drawn["logits"])
-    return frechet_distance(features, load_reference(context.layout.reference(run.task)))
+    return frechet_distance(features, reference)
 
 
 def write_baseline(
@@ -46,14 +50,7 @@ def write_baseline(
 
     """
     config = run.config.pretraining
-    losses = denoising_losses(
-        backbone,
-        new_diffusion(run.config),
-        data.held_out,
-        run.config.evaluation.timesteps_per_image,
-        context.device,
-        context.plan.scale.execution.at_once(run.task, BATCH),
-    )
+    losses = measure_denoising(context, run, backbone, data.held_out)
     directory = context.layout.pretrained(run.task, run.seed)
     write_record(directory, run, context.device, started)
     write_json(

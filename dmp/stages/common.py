@@ -14,12 +14,14 @@ from dmp.backbones import Backbone, DiT
 from dmp.config import LatentsConfig, RunConfig, TaskConfig, UNetConfig
 from dmp.data.autoencoder import Autoencoder, load_autoencoder
 from dmp.data.captions import load_captions
+from dmp.data.registry import Images
 from dmp.data.shape import input_shape
 from dmp.data.text import TextStore
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.layout import Layout
 from dmp.metrics import classifier
+from dmp.metrics.denoising import BATCH, DenoisingLosses, denoising_losses
 from dmp.metrics.features import Extractor
 from dmp.patching import Patch, patch
 from dmp.running.memory import keep_freed_memory
@@ -150,9 +152,18 @@ def new_backbone(context: Context, task: str, config: TaskConfig) -> Backbone:
     )
 
 
-def new_diffusion(task: TaskConfig) -> Diffusion:
-    """Return a task's forward process."""
-    return Diffusion.of(task)
+def measure_denoising(
+    context: Context, run: RunConfig, backbone: Backbone, images: Images
+) -> DenoisingLosses:
+    """Return a run's denoising losses of ``images``, as its task and the scale's memory ask."""
+    return denoising_losses(
+        backbone,
+        Diffusion.of(run.config),
+        images,
+        run.config.evaluation.timesteps_per_image,
+        context.device,
+        context.plan.scale.execution.at_once(run.task, BATCH),
+    )
 
 
 def pretrained_backbone(context: Context, run: RunConfig) -> Backbone:

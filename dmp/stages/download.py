@@ -3,8 +3,9 @@
 Compute nodes often have no network: this runs on a node that has one, before anything else.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dmp.config import SourceConfig, TaskConfig, nearest
@@ -62,7 +63,7 @@ def download(
             raise DMPError(
                 f"--accept-licence '{licence}': no dataset of scale '{plan.name}' has it: {hint}"
             )
-    needs = [_model(*model) for model in _models(plan)] + _unets(plan, data)
+    needs = [_model(what, name, find) for what, name, find in _models(plan, data)]
     for name, source in sources.items():
         missing = ""
         if not is_there(source, data):
@@ -122,41 +123,31 @@ def _published_file(task: TaskConfig) -> str | None:
     return None if published is None or published.format == "diffusers-unet" else published.path
 
 
-def _unets(plan: Plan, data: Path) -> list[Need]:
-    names = {
-        task.pretraining.published.path
-        for task in plan.scale.tasks.values()
-        if task.pretraining.published and task.pretraining.published.format == "diffusers-unet"
-    }
-    if not names:
-        return []
-    # Here, since diffusers' models take seconds to import, which scales without them are spared.
-    from dmp.backbones.unet import unet_folder
-
-    needs = []
-    for name in sorted(names):
-        try:
-            needs.append(Need("U-Net", str(unet_folder(name, data))))
-        except DMPError as error:
-            needs.append(Need("U-Net", name, str(error)))
-    return needs
-
-
-def _models(plan: Plan) -> list[tuple[str, str, tuple[str, ...], str]]:
-    """Return the scale's pretrained models: what, name, files, key of the configuration."""
+def _models(plan: Plan, data: Path) -> list[tuple[str, str, Callable[[], Path]]]:
+    """Return the scale's pretrained models: what, name, and how to find or fetch its folder."""
     found = {}
     for task in plan.scale.tasks.values():
         if task.data.latents is not None:
             name = task.data.latents.autoencoder
-            found[name] = ("autoencoder", name, autoencoder.FILES, "latents.autoencoder")
+            find = partial(pretrained_folder, name, autoencoder.FILES, "latents.autoencoder")
+            found[name] = ("autoencoder", name, find)
         if task.text is not None and task.text.name is not None:
             name = task.text.name
-            found[name] = ("text encoder", name, text.FILES, "text.name")
+            find = partial(pretrained_folder, name, text.FILES, "text.name")
+            found[name] = ("text encoder", name, find)
+    for task in plan.scale.tasks.values():
+        published = task.pretraining.published
+        if published is not None and published.format == "diffusers-unet":
+            # Here, since diffusers' models take seconds to import, which other scales are spared.
+            from dmp.backbones.unet import unet_folder
+
+            name = published.path
+            found[name] = ("U-Net", name, partial(unet_folder, name, data))
     return list(found.values())
 
 
-def _model(what: str, name: str, files: tuple[str, ...], key: str) -> Need:
+def _model(what: str, name: str, find: Callable[[], Path]) -> Need:
     try:
-        return Need(what, str(pretrained_folder(name, files, key)))
+        return Need(what, str(find()))
     except DMPError as error:
         return Need(what, name, str(error))

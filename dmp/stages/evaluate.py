@@ -9,10 +9,10 @@ import numpy as np
 from dmp.backbones import Backbone
 from dmp.bins import bin_label, timestep_bin
 from dmp.config import RunConfig, TaskConfig, content_hash
-from dmp.data.registry import Images
+from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.files import atomic_path, read_json, write_json, write_text
-from dmp.metrics.denoising import BATCH, DenoisingLosses, denoising_losses
+from dmp.metrics.denoising import DenoisingLosses
 from dmp.metrics.features import Features, load_features
 from dmp.metrics.fidelity import fidelity, frechet_distance
 from dmp.metrics.gate import GateRecord, record_gate
@@ -23,7 +23,7 @@ from dmp.stages.common import (
     attach,
     has_diverged,
     load_weights,
-    new_diffusion,
+    measure_denoising,
     pretrained_backbone,
 )
 from dmp.stages.data import TaskData
@@ -59,9 +59,9 @@ def evaluate_run(context: Context, run: RunConfig, data: TaskData) -> None:
         for name, value in fidelity(generated, reference, run.config.evaluation).items()
     ]
     rows += _second_opinion(context, run, protocol)
-    losses = _losses(context, run, backbone, data.held_out)
+    losses = measure_denoising(context, run, backbone, data.held_out)
     rows += _denoising_rows(run, last, losses, "held-out images", "denoising")
-    seen = _losses(context, run, backbone, data.seen)
+    seen = measure_denoising(context, run, backbone, data.seen)
     rows += _denoising_rows(run, last, seen, "training images", "train_denoising")
     gate = _gate(context, run, backbone, attached, data)
     rows += _gate_rows(run, last, gate)
@@ -80,7 +80,7 @@ def evaluate_run(context: Context, run: RunConfig, data: TaskData) -> None:
         rows += _denoising_rows(
             run,
             iteration,
-            _losses(context, run, earlier, data.held_out),
+            measure_denoising(context, run, earlier, data.held_out),
             "held-out images",
             "denoising",
         )
@@ -169,16 +169,6 @@ def _described(task: TaskConfig, reference: Reference) -> dict:
     }
 
 
-def _losses(
-    context: Context, run: RunConfig, backbone: Backbone, images: Images
-) -> DenoisingLosses:
-    draws = run.config.evaluation.timesteps_per_image
-    size = context.plan.scale.execution.at_once(run.task, BATCH)
-    return denoising_losses(
-        backbone, new_diffusion(run.config), images, draws, context.device, size
-    )
-
-
 def _denoising_rows(
     run: RunConfig, iteration: int, losses: DenoisingLosses, images: str, name: str
 ) -> list[Row]:
@@ -217,7 +207,7 @@ def _gate(
         return None
     timesteps = run.config.evaluation.gate_timesteps
     return record_gate(
-        backbone, attached, new_diffusion(run.config), data.held_out, timesteps, context.device
+        backbone, attached, Diffusion.of(run.config), data.held_out, timesteps, context.device
     )
 
 
@@ -233,7 +223,7 @@ def _gate_rows(run: RunConfig, iteration: int, gate: GateRecord | None) -> list[
         inside = gate.entropy[where == index]
         label = bin_label(index, bins, total)
         rows.append(Row("gate_entropy", label, iteration, inside.mean(), len(inside), protocol))
-    if len({weights.shape[1] for weights in gate.weights}) > 1:
+    if not gate.uniform:
         for name, value in _levels(gate).items():
             rows.append(Row(name, "all", iteration, value, count, protocol))
     return rows

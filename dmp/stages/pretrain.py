@@ -9,11 +9,12 @@ from dmp.backbones import DiT
 from dmp.config import RunConfig
 from dmp.data.shape import input_shape
 from dmp.data.stream import TrainingStream
+from dmp.diffusion import Diffusion
 from dmp.metrics.reference import load_reference
 from dmp.rng import torch_generator
 from dmp.running.processes import is_main_process
 from dmp.stages.baseline import baseline_fid, write_baseline
-from dmp.stages.common import Context, new_backbone, new_diffusion, task_extractor
+from dmp.stages.common import Context, new_backbone, task_extractor
 from dmp.stages.data import TaskData, task_data
 from dmp.stages.published import import_baseline
 from dmp.tensorfile import load_tensors, read_description, save_tensors
@@ -60,12 +61,12 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     ]
     # What the check at the end needs is looked at before the training, which takes much longer.
     data = task_data(context, task, run.config)
-    load_reference(context.layout.reference(task))
+    reference = load_reference(context.layout.reference(task))
     task_extractor(context, run.config)
     backbone = new_backbone(context, task, run.config)
     assert isinstance(backbone, DiT)  # weights of others are published: the configuration says so
     backbone.initialize_weights(torch_generator(seed, "backbone initialisation"))
-    objective = Objective(backbone, new_diffusion(run.config), None)
+    objective = Objective(backbone, Diffusion.of(run.config), None)
     snapshots = directory / "snapshots"
     if is_main_process():
         drop_foreign_state(directory, identity)
@@ -89,7 +90,7 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     for step in steps:
         backbone.load_state_dict(load_tensors(snapshots / f"{step}.safetensors")[0])
         title = f"convergence of {task} at iteration {step}"
-        fids.append(baseline_fid(context, run, backbone, data, title))
+        fids.append(baseline_fid(context, run, backbone, data, reference, title))
     verdict = dataclasses.asdict(convergence(fids, config.convergence_tolerance))
     # The last snapshot is the last iteration's average.
     found = {**verdict, "iterations": steps, "fids": fids}

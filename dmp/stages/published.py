@@ -7,8 +7,10 @@ import torch
 
 from dmp.backbones import Backbone, load_diffusers_dit, load_public_dit
 from dmp.config import PublishedConfig, RunConfig
+from dmp.diffusion import Diffusion
+from dmp.metrics.reference import load_reference
 from dmp.stages.baseline import baseline_fid, write_baseline
-from dmp.stages.common import Context, new_backbone, new_diffusion
+from dmp.stages.common import Context, new_backbone
 from dmp.stages.data import task_data
 from dmp.training import Objective
 from dmp.training.checkpoint import Progress, save_checkpoint
@@ -32,7 +34,9 @@ def import_baseline(context: Context, task: str, seed: int) -> None:
     _load(context, config.published, backbone)
     backbone.to(context.device).eval()
     data = task_data(context, task, run.config)
-    fid = baseline_fid(context, run, backbone, data, f"published baseline of {task}")
+    reference = load_reference(context.layout.reference(task))
+    title = f"published baseline of {task}"
+    fid = baseline_fid(context, run, backbone, data, reference, title)
     directory = context.layout.pretrained(task, seed)
     # The log of an earlier training would be taken for this one's.
     shutil.rmtree(directory, ignore_errors=True)
@@ -47,22 +51,20 @@ def import_baseline(context: Context, task: str, seed: int) -> None:
 
 
 def _load(context: Context, published: PublishedConfig, backbone: Backbone) -> None:
-    path = context.data / published.path
     if published.format == "diffusers-unet":
         # Here, since diffusers' models take seconds to import, which jobs without them are spared.
         from dmp.backbones.unet import load_unet, unet_folder
 
         load_unet(unet_folder(published.path, context.data), backbone)
-    else:
-        {"public": load_public_dit, "diffusers": load_diffusers_dit}[published.format](
-            path, backbone
-        )
+        return
+    load = {"public": load_public_dit, "diffusers": load_diffusers_dit}[published.format]
+    load(context.data / published.path, backbone)
 
 
 def _save_state(context: Context, run: RunConfig, backbone: Backbone) -> None:
     """Write the state from which the baseline's own training would go on."""
     config = run.config.pretraining
-    objective = Objective(backbone, new_diffusion(run.config), None, run.config.training.loss)
+    objective = Objective(backbone, Diffusion.of(run.config), None, run.config.training.loss)
     trainable = objective.trainable()
     optimizer = torch.optim.AdamW(
         objective.groups(config.learning_rate), weight_decay=config.weight_decay

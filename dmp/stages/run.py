@@ -3,11 +3,11 @@
 import time
 
 from dmp.config import RunConfig
+from dmp.diffusion import Diffusion
 from dmp.running.processes import is_main_process
 from dmp.stages.common import (
     Context,
     attach,
-    new_diffusion,
     pretrained_backbone,
     save_diverged,
     save_weights,
@@ -38,7 +38,7 @@ def train_run(context: Context, run: RunConfig, data: TaskData, watch: Watch | N
             if is_main_process():
                 drop_foreign_state(directory, run.training_hash)
             training = run.config.training
-            objective = Objective(backbone, new_diffusion(run.config), attached, training.loss)
+            objective = Objective(backbone, Diffusion.of(run.config), attached, training.loss)
             watched = () if watch is None else watch.steps
 
             def on_snapshot(step: int) -> None:

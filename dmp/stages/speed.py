@@ -7,8 +7,9 @@ import pandas as pd
 import torch
 
 from dmp.data.stream import Batch
+from dmp.diffusion import Diffusion
 from dmp.files import atomic_path
-from dmp.stages.common import Context, attach, new_diffusion, pretrained_backbone
+from dmp.stages.common import Context, attach, pretrained_backbone
 from dmp.stages.data import task_data
 from dmp.stages.pretrain import training_stream
 from dmp.training import Objective
@@ -54,7 +55,7 @@ def _steps(context: Context, task: str, variant: str, seed: int) -> dict[str, Ca
     run = context.plan.run(task, variant, seed)
     backbone = pretrained_backbone(context, run)
     attached = attach(run, backbone)
-    diffusion, loss = new_diffusion(run.config), run.config.training.loss
+    diffusion, loss = Diffusion.of(run.config), run.config.training.loss
     objective = Objective(backbone, diffusion, attached, loss).to(context.device)
     data = task_data(context, task, run.config)
     stream = training_stream(run, objective, data)

@@ -9,8 +9,7 @@ from filelock import FileLock
 
 from dmp.config import RunConfig
 from dmp.files import write_text
-from dmp.metrics.denoising import denoising_losses
-from dmp.stages.common import Context, attach, new_backbone, new_diffusion
+from dmp.stages.common import Context, attach, measure_denoising, new_backbone
 from dmp.stages.data import task_data
 from dmp.stages.run import complete_run
 from dmp.sweeps.cached import is_computed, read_values
@@ -71,13 +70,10 @@ def _watch(context: Context, sweep: Sweep, run: RunConfig, report: Report) -> Wa
     """Report the loss of the held-out triples, the same for all models, at shares of a training."""
     assert sweep.pruning is not None  # who calls has looked
     data = task_data(context, run.task, run.config)
-    draws = run.config.evaluation.timesteps_per_image
     steps = {max(1, round(share * run.iterations)) for share in sweep.pruning.at}
 
     def look(step: int, backbone: torch.nn.Module) -> None:
-        losses = denoising_losses(
-            backbone, new_diffusion(run.config), data.held_out, draws, context.device
-        )
+        losses = measure_denoising(context, run, backbone, data.held_out)
         report(step, float(losses.mse.mean()))
 
     return Watch(steps, look)

@@ -39,15 +39,13 @@ def describe(parent: Parent, experiment_id: str, ids: Mapping[str, str]) -> str:
         ids: the runs' ids, by name; a comparison with a run that is not there has no link.
 
     """
-    text = f"**{parent.title}**\n\n"
     entries = []
     for label, names in parent.comparisons:
         if all(name in ids for name in names):
             runs = json.dumps([ids[name] for name in names], separators=(",", ":"))
             where = f"runs={quote(runs, safe=',')}&experiments={quote(json.dumps([experiment_id]))}"
             entries.append(f"- [{label}](#/compare-runs?{where})\n")
-    if entries:
-        text = f"**{parent.title}**; compare, all seeds:\n\n"
+    text = f"**{parent.title}**{'; compare, all seeds:' if entries else ''}\n\n"
     for number, entry in enumerate(entries):
         left = len(entries) - number
         if len(text) + len(entry) > _MAX_DESCRIPTION:

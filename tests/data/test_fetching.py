@@ -6,13 +6,12 @@ import io
 import shutil
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from types import SimpleNamespace
 
-import huggingface_hub
 import pytest
 from filelock import FileLock
 from huggingface_hub import errors
+from local_server import answering
 
 from dmp.config import SourceConfig, content_hash, from_data
 from dmp.data.fetching import fetch, is_there, origins
@@ -60,16 +59,10 @@ def listening():
     """A server on this machine, which the hub's client reaches without a proxy."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
-        huggingface_hub.close_session()  # one that was opened under other variables
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.url = f"http://127.0.0.1:{server.server_port}"
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-        server.server_close()
-        huggingface_hub.close_session()
+        with answering(server):
+            yield server
 
 
 @pytest.fixture

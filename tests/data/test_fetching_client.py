@@ -3,10 +3,9 @@
 import hashlib
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
-import huggingface_hub
 import pytest
+from local_server import answering
 
 from dmp.config import SourceConfig
 from dmp.data.fetching import fetch, is_there
@@ -82,14 +81,8 @@ def hub(monkeypatch, tmp_path):
     template = url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(f"{constants}.HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(f"{constants}.HF_HUB_CACHE", str(tmp_path / "cache"))
-    huggingface_hub.close_session()
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    huggingface_hub.close_session()
+    with answering(server):
+        yield server
 
 
 def test_the_files_that_are_asked_for_arrive(hub, tmp_path):

@@ -60,7 +60,7 @@ def test_published_weights_of_the_paper_are_asked_for(monkeypatch, tmp_path):
         {},
         {},
     )
-    monkeypatch.setattr("dmp.stages.download._models", lambda plan: [])
+    monkeypatch.setattr("dmp.stages.download._models", lambda plan, data: [])
     needs = {need.name: need for need in download(plan, tmp_path)}
     assert needs["published weights of x"].place.endswith("models/DiT-XL-2-256x256.pt")
     assert needs["published weights of x"].missing
@@ -84,7 +84,7 @@ def fetchable(ablations, tmp_path, monkeypatch):
     edit_yaml(ablations / "scales/paper-smoke.yaml", change)
     fetched = []
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("dmp.stages.download._models", lambda plan: [])
+    monkeypatch.setattr("dmp.stages.download._models", lambda plan, data: [])
     monkeypatch.setattr("dmp.stages.download.fetch", lambda *arguments: fetched.append(arguments))
     return load_plan("paper-smoke", ablations), tmp_path / "data", fetched
 
