@@ -18,7 +18,7 @@ OPTIONS := --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS))
 # would not do, since then the baselines that table 2 waits for are no more urgent than its runs.
 FIRST := results/$(SCALE)/tables/table2.md
 
-.PHONY: help setup tables studies report verify rebuild rebuild-pages rebuild-claims smoke sweep dashboard test lint bench mlflow unlock lock clean
+.PHONY: help setup tables studies report verify rebuild smoke sweep dashboard test lint bench mlflow unlock lock clean
 
 help:
 	@echo "make tables   the paper's tables, figures and claims on embedded data: results/digits"
@@ -66,12 +66,8 @@ report: studies
 verify: $(READY)
 	$(RUN) dmp verify $(OPTIONS)
 
-# Two processes, without torch and without asking what has changed.
 rebuild: $(READY)
-	@$(MAKE) --no-print-directory -j2 rebuild-pages rebuild-claims
-
-rebuild-pages rebuild-claims: rebuild-%:
-	$(RUN) dmp $* $(OPTIONS)
+	$(RUN) dmp rebuild $(OPTIONS)
 
 sweep: $(READY)
 	$(SNAKEMAKE) $(CONFIG) -- sweep

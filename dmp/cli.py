@@ -454,6 +454,20 @@ def claims(
 
 
 @app.command()
+def rebuild(
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+) -> None:
+    """Write all pages and claims anew from their numbers, without asking what has changed."""
+    plan = _plan(scale, ablations, seeds)
+    from dmp.stages.rebuild import rebuild as stage
+
+    stage(plan, _layout(scale, results))
+
+
+@app.command()
 def publish(
     scale: Scale = SCALE,
     results: Results = RESULTS,

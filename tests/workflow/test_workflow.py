@@ -3,11 +3,23 @@
 import json
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from harness import ROOT, edit_yaml, make_tiny, run_command
+
+# The command line, in a process where torch cannot be imported.
+WITHOUT_TORCH = """
+import sys
+class Torch:
+    def find_spec(name, *_):
+        assert name != "torch"
+sys.meta_path.insert(0, Torch)
+from dmp.cli import main
+main()
+"""
 
 
 def snakemake(target: str, results: Path, ablations: Path, *arguments: str) -> str:
@@ -17,6 +29,13 @@ def snakemake(target: str, results: Path, ablations: Path, *arguments: str) -> s
     )
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout + process.stderr
+
+
+def pages(results: Path) -> dict[Path, bytes]:
+    """All tables, figures and verdicts of a scale."""
+    root = results / "smoke"
+    paths = [*root.glob("claims.*"), *root.glob("tables/*"), *root.glob("figures/*/[!.]*")]
+    return {path: path.read_bytes() for path in paths}
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +111,29 @@ def test_every_claim_has_a_verdict_and_figures(finished):
     for name in ("claims-forest", "claims-paper"):
         for suffix in (".svg", ".png"):
             assert (results / "figures/claims" / f"{name}{suffix}").stat().st_size > 1000
+
+
+def test_rebuilding_gives_the_same_bytes_without_torch(finished):
+    results, ablations = finished
+    before = pages(results)
+    for path in before:
+        path.unlink()
+    options = ("--scale", "smoke", "--results", str(results), "--ablations", str(ablations))
+    process = run_command(sys.executable, "-c", WITHOUT_TORCH, "rebuild", *options)
+    assert process.returncode == 0, process.stderr
+    after = pages(results)
+    assert after.keys() == before.keys()
+    assert [path.name for path in before if after[path] != before[path]] == []
+
+
+def test_rebuilding_without_numbers_is_one_clear_error(finished, tmp_path):
+    process = run_command(
+        *("dmp", "rebuild", "--scale", "smoke", "--results", str(tmp_path)),
+        *("--ablations", str(finished[1])),
+    )
+    assert process.returncode == 2
+    assert "Traceback" not in process.stderr
+    assert str(tmp_path / "smoke/numbers") in process.stderr
 
 
 def test_report_holds_tables_figures_and_verdicts_with_captions(finished, tmp_path):

@@ -1,0 +1,56 @@
+"""All pages and verdicts anew from the numbers of runs, shared among processes; no torch."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+
+from tqdm import tqdm
+
+from dmp.errors import DMPError
+from dmp.layout import Layout
+from dmp.stages.claims import judge_claims
+from dmp.stages.pages import write_pages
+from dmp.studies import Plan
+
+
+def rebuild(plan: Plan, layout: Layout) -> None:
+    """Write the tables and figures of all studies, and the claims if there are any.
+
+    Every page is one task, so that the answer is the same for any number of processes.
+
+    Raises:
+        DMPError: a page cannot be made (the others are, as far as they had begun), or a process
+            was killed.
+
+    """
+    tasks = list(_tasks(plan, layout).items())
+    with ProcessPoolExecutor(min(len(tasks), _cores())) as pool:
+        running = {pool.submit(task): name for name, task in tasks}
+        progress = tqdm(as_completed(running), "rebuilding", len(running), unit="page")
+        try:
+            for done in progress:
+                done.result()
+                progress.set_postfix_str(running[done])
+        except BrokenProcessPool as error:
+            raise DMPError(
+                "a process that rebuilt pages was killed, perhaps for want of memory; "
+                "pages are whole or as they were: start again"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _tasks(plan: Plan, layout: Layout) -> dict[str, Callable[[], None]]:
+    """Return what is to be made by name, the longest first, so that none is left to the end."""
+    figures = {name: len(study.figures) for name, study in plan.studies.items()}
+    figures |= dict.fromkeys(plan.parameter_studies, 0)
+    names = sorted(figures, key=lambda name: -figures[name])
+    tasks = {} if plan.claims is None else {"claims": partial(judge_claims, plan, layout)}
+    return tasks | {name: partial(write_pages, plan, layout, [name]) for name in names}
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
