@@ -19,7 +19,10 @@ Task = Annotated[str, typer.Argument(help="A task of the scale, such as uncondit
 Variant = Annotated[str, typer.Argument(help="method,key=value,... such as dmp,depth=1.")]
 Seed = Annotated[int, typer.Option(help="Decides data order, noise and initial gate.", min=0)]
 Seeds = Annotated[
-    int | None, typer.Option(help="How many seeds, in place of the scale's own number.", min=1)
+    int | None,
+    typer.Option(
+        envvar="DMP_SEEDS", help="How many seeds, in place of the scale's own number.", min=1
+    ),
 ]
 Processes = Annotated[
     int | None,

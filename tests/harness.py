@@ -20,12 +20,12 @@ def edit_yaml(path: Path, change) -> None:
 def make_tiny(ablations: Path) -> Path:
     """Reduce a copy of ablations/ to one task, one study of two cells, and a few iterations.
 
-    Each variant is a job of its own, as at the larger scales.
+    Two seeds of each variant are a job of their own, as at the larger scales.
     """
 
     def scale(data: dict) -> None:
         data["tasks"] = {"unconditional": data["tasks"]["unconditional"]}
-        data["execution"] = {"job": "variant"}
+        data["execution"] = {"job": "variant", "seeds_per_job": 2}
         data["defaults"]["pretraining"].update(iterations=40, convergence_every=10)
         data["defaults"]["pretraining"].update(checkpoint_every=20, convergence_samples=64)
         data["defaults"]["training"].update(iterations=10)

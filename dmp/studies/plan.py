@@ -105,6 +105,11 @@ class Plan:
             for start in range(0, len(variants), size)
         ]
 
+    def seed_blocks(self) -> list[list[int]]:
+        """Return the seeds of one job each; more seeds are further blocks beside full ones."""
+        size = self.scale.execution.seeds_per_job
+        return [self.seeds[start : start + size] for start in range(0, len(self.seeds), size)]
+
     def runs(self, scope: str = "") -> list[tuple[str, str, int]]:
         """Return the unique (task, variant, seed) triples of a scope."""
         return [(t, v, seed) for t, v in self.variants(scope) for seed in self.seeds]

@@ -170,11 +170,12 @@ class Execution(Strict):
     """How the workflow runs things; nothing here changes a number beyond float rounding.
 
     Attributes:
-        job: ``variant`` does all stages of all seeds of a variant in one process, which saves the
-            start-up of Python where training takes seconds; ``batch`` does ``variants_per_job``
-            variants of a task in one process, where starting up takes longer than training;
-            ``stage`` makes each stage of each run a job of its own.
+        job: ``variant`` does all stages of ``seeds_per_job`` seeds of a variant in one process,
+            which saves the start-up of Python where training takes seconds; ``batch`` does
+            ``variants_per_job`` variants of a task in one process, where starting up takes longer
+            than training; ``stage`` makes each stage of each run a job of its own.
         variants_per_job: for ``batch``; a variant more or less runs its whole batch again.
+        seeds_per_job: for ``variant``; a seed more reruns at most a job that was not full.
         threads: CPU threads of a job.
         sampling_batch_size: images sampled at once.
         batch_limits: by task, how many images its backbone is given at once outside of training,
@@ -193,6 +194,7 @@ class Execution(Strict):
 
     job: Literal["variant", "batch", "stage"] = "variant"
     variants_per_job: PositiveInt = 8
+    seeds_per_job: PositiveInt = 3
     threads: PositiveInt = 1
     sampling_batch_size: PositiveInt = 256
     batch_limits: dict[str, PositiveInt] = {}

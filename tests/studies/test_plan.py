@@ -56,6 +56,11 @@ def test_scopes_part_the_studies_and_claims_belong_to_the_tables(ablations):
         load_plan("digits", ablations)
 
 
+def test_more_seeds_leave_the_blocks_of_others_alone(ablations):
+    blocks = [load_plan("digits", ablations, seeds).seed_blocks() for seeds in (3, 6, 7)]
+    assert blocks == [[[0, 1, 2]], [[0, 1, 2], [3, 4, 5]], [[0, 1, 2], [3, 4, 5], [6]]]
+
+
 def test_batches_hold_every_variant_once(ablations):
     plan = load_plan("smoke", ablations)
     batches = plan.batches()

@@ -22,10 +22,12 @@ main()
 """
 
 
-def snakemake(target: str, results: Path, ablations: Path, *arguments: str) -> str:
+def snakemake(
+    target: str, results: Path, ablations: Path, *arguments: str, config: tuple[str, ...] = ()
+) -> str:
     process = run_command(
         *("snakemake", target, "--nolock", *arguments),
-        *("--config", "scale=smoke", f"results={results}", f"ablations={ablations}"),
+        *("--config", "scale=smoke", f"results={results}", f"ablations={ablations}", *config),
     )
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout + process.stderr
@@ -182,24 +184,29 @@ def test_edited_cell_reruns_that_cell_and_what_hangs_on_it(finished):
     try:
         edit_yaml(path, change)
         assert jobs(snakemake("tables", results, ablations, "--cores", "1", "-n")) == {
-            **{"variant_smoke": 1, "collect_smoke": 2, "pages_smoke": 1, "track": 1},
+            **{"variant_smoke_seed0": 1, "collect_smoke": 2, "pages_smoke": 1, "track": 1},
             **{"tables": 1, "total": 6},
         }
     finally:
         path.write_text(before)
 
 
-def test_added_seed_leaves_the_baseline_alone(finished):
+def test_added_seeds_leave_the_baseline_and_the_runs_of_others_alone(finished):
     results, ablations = finished
     path = ablations / "scales/smoke.yaml"
+    dry_run = ("tables", results, ablations, "--cores", "1", "-n")
+    asked = jobs(snakemake(*dry_run, config=("seeds=5",)))
     before = path.read_text()
     try:
-        edit_yaml(path, lambda d: d.update(seeds=3))
-        found = jobs(snakemake("tables", results, ablations, "--cores", "1", "-n"))
-        assert found["variant_smoke"] == 2
-        assert not {"pretrain", "extractor", "reference", "parameters"} & set(found)
+        edit_yaml(path, lambda d: d.update(seeds=5))
+        written = jobs(snakemake(*dry_run))
     finally:
         path.write_text(before)
+    assert asked == written
+    assert {name: n for name, n in asked.items() if name.startswith("variant")} == {
+        "variant_smoke_seed2": 2, "variant_smoke_seed4": 2,
+    }  # fmt: skip
+    assert not {"pretrain", "extractor", "reference", "parameters", "speed"} & set(asked)
 
 
 @pytest.mark.smoke

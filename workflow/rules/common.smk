@@ -18,7 +18,7 @@ SCALE = str(config.get("scale", "digits"))
 RESULTS = Path(config.get("results", "results"))
 ABLATIONS = Path(config.get("ablations", "ablations"))
 
-SEEDS = config.get("seeds")
+SEEDS = config.get("seeds", os.environ.get("DMP_SEEDS"))
 
 KEYS = ("scale", "results", "ablations", "seeds", "data")
 unknown = sorted(set(config) - set(KEYS))
@@ -31,14 +31,17 @@ os.environ.update(
 if "data" in config:
     # Where datasets lie is no part of what a job is: moving them reruns nothing.
     os.environ.update(DMP_DATA=str(config["data"]))
-if SEEDS is not None and not (isinstance(SEEDS, int) and SEEDS > 0):
-    raise WorkflowError(f"--config seeds={SEEDS}: accepted is a positive whole number")
+if SEEDS is not None:
+    if not (str(SEEDS).isdecimal() and int(SEEDS) > 0):
+        raise WorkflowError(f"--config seeds={SEEDS}: accepted is a positive whole number")
+    # Nor is how many seeds there are: another number of them reruns no baseline and no run.
+    os.environ.update(DMP_SEEDS=str(SEEDS))
 
 
 @functools.cache
 def plan(scale):
     try:
-        return load_plan(scale, ABLATIONS, SEEDS)
+        return load_plan(scale, ABLATIONS, None if SEEDS is None else int(SEEDS))
     except DMPError as error:
         raise WorkflowError(f"error: {error}") from None
 
@@ -55,8 +58,7 @@ NAMES = ("{task}", "{variant}", "{seed}")
 
 
 def everywhere(scale):
-    seeds = "" if SEEDS is None else f" --seeds {SEEDS}"
-    return f"--scale {scale} --results {RESULTS} --ablations {ABLATIONS}{seeds}"
+    return f"--scale {scale} --results {RESULTS} --ablations {ABLATIONS}"
 
 
 def where(wildcards):
@@ -149,9 +151,9 @@ def slice_of(stage):
     return lambda w: plan(w.scale).slice(stage, w.task, w.variant, int(w.seed))
 
 
-def slices_of_seeds(wildcards):
-    p = plan(wildcards.scale)
-    return [p.slice("run", wildcards.task, wildcards.variant, seed) for seed in p.seeds]
+def slices_of_seeds(seeds):
+    """:func:`slice_of` of a job that does all stages of several seeds."""
+    return lambda w: [plan(w.scale).slice("run", w.task, w.variant, seed) for seed in seeds]
 
 
 def runs_of(wildcards):
@@ -280,9 +282,9 @@ def outputs_of(files, task, variant, seed):
     return [*(path(*names) for path in kinds), files.run(*names) / "provenance.json"]
 
 
-def of_seeds(scale):
-    """The outputs of each seed of a variant; the other wildcards stay."""
-    return [path for seed in plan(scale).seeds for path in outputs_of(FILES, *NAMES[:2], seed)]
+def of_seeds(seeds):
+    """The outputs of each of these seeds of a variant; the other wildcards stay."""
+    return [path for seed in seeds for path in outputs_of(FILES, *NAMES[:2], seed)]
 
 
 def batch_inputs(scale, task):

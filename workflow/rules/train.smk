@@ -35,35 +35,36 @@ for name in scales_that_run("batch"):
 
 
 for name in scales_that_run("variant"):
+    for seeds in plan(name).seed_blocks():
 
-    rule:
-        name:
-            f"variant_{name}"
-        input:
-            extractor_weights,
-            captions_of,
-            latents_of,
-            baselines=lambda w: baselines_of(w, plan(w.scale).seeds),
-            reference=FILES.reference("{task}"),
-        output:
-            of_seeds(name),
-        log:
-            FILES.root / "logs/run/{task}/{variant}.log",
-        benchmark:
-            FILES.root / "benchmarks/run/{task}/{variant}.tsv"
-        wildcard_constraints:
-            scale=name,
-        threads: threads_of
-        resources:
-            **needs("run"),
-        params:
-            where=where,
-            seeds=" ".join(f"--seed {seed}" for seed in plan(name).seeds),
-            config=slices_of_seeds,
-        message:
-            "{wildcards.task}: {wildcards.variant}, all seeds; progress in {log}"
-        shell:
-            "exec dmp run {wildcards.task} {wildcards.variant:q} {params.seeds} {params.where} > {log} 2>&1"
+        rule:
+            name:
+                f"variant_{name}_seed{seeds[0]}"
+            input:
+                extractor_weights,
+                captions_of,
+                latents_of,
+                baselines=functools.partial(baselines_of, seeds=seeds),
+                reference=FILES.reference("{task}"),
+            output:
+                of_seeds(seeds),
+            log:
+                FILES.root / f"logs/run/{{task}}/{{variant}}/seed{seeds[0]}.log",
+            benchmark:
+                FILES.root / f"benchmarks/run/{{task}}/{{variant}}/seed{seeds[0]}.tsv"
+            wildcard_constraints:
+                scale=name,
+            threads: threads_of
+            resources:
+                **needs("run"),
+            params:
+                where=where,
+                seeds=" ".join(f"--seed {seed}" for seed in seeds),
+                config=slices_of_seeds(seeds),
+            message:
+                "{wildcards.task}: {wildcards.variant}, {params.seeds}; progress in {log}"
+            shell:
+                "exec dmp run {wildcards.task} {wildcards.variant:q} {params.seeds} {params.where} > {log} 2>&1"
 
 
 rule train:
