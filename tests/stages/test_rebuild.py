@@ -1,6 +1,7 @@
 """Pages are shared among processes: all of them are made, and what fails is told."""
 
 import os
+from functools import partial
 
 import pytest
 from harness import ROOT
@@ -29,21 +30,13 @@ def shared(monkeypatch, tmp_path):
     """A function that shares tasks among two processes; each gets a path that it may write."""
 
     def share(*tasks):
-        named = {str(n): _Task(task, tmp_path / str(n)) for n, task in enumerate(tasks)}
+        named = {str(n): partial(task, tmp_path / str(n)) for n, task in enumerate(tasks)}
         monkeypatch.setattr(module, "_tasks", lambda plan, layout: named)
         monkeypatch.setattr(module, "_cores", lambda: 2)
         rebuild(None, None)
         return sorted(path.name for path in tmp_path.iterdir())
 
     return share
-
-
-class _Task:
-    def __init__(self, task, path):
-        self.task, self.path = task, path
-
-    def __call__(self):
-        self.task(self.path)
 
 
 def test_every_page_is_made(shared):
