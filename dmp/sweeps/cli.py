@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Search over the method's options.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="A file in ablations/sweeps, without .yaml.")]
-Seeds = Annotated[
-    int | None, typer.Option(help="For the studies alone; a sweep says its own seeds.", min=1)
-]
 Storage = Annotated[
     str,
     typer.Option(
@@ -85,7 +82,7 @@ def _quiet() -> None:
 
 
 @app.command()
-def check(scale: Scale = SCALE, ablations: Ablations = ABLATIONS, seeds: Seeds = None) -> None:
+def check(scale: Scale = SCALE, ablations: Ablations = ABLATIONS) -> None:
     """Read every sweep, and check every condition and combination at a scale."""
     from dmp.studies import load_plan
     from dmp.sweeps.loading import load_space, load_sweep, sweep_names
@@ -106,7 +103,6 @@ def work(
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
-    seeds: Seeds = None,
     data: Data = DATA,
 ) -> None:
     """Run trials until none is left; any number of workers share a sweep."""
@@ -132,7 +128,6 @@ def confirm(
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
-    seeds: Seeds = None,
     data: Data = DATA,
 ) -> None:
     """Run the best points, and the base, with seeds that the search has not seen."""
@@ -157,7 +152,6 @@ def report(
     scale: Scale = SCALE,
     results: Results = RESULTS,
     ablations: Ablations = ABLATIONS,
-    seeds: Seeds = None,
 ) -> None:
     """Write a finished sweep's table, best points and plots."""
     place = _place(name, scale, results, ablations)
