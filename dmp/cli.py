@@ -26,6 +26,7 @@ from dmp.options import (
     Task,
     Variant,
     open_context,
+    open_plan,
 )
 from dmp.sweeps import cli as sweep
 
@@ -41,12 +42,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-def _plan(scale: str, ablations: Path, seeds: int | None) -> "Plan":
-    from dmp.studies import load_plan
-
-    return load_plan(scale, ablations, seeds)
 
 
 def _shared(plan: "Plan", stage: str, run: "RunConfig", processes: int | None) -> bool:
@@ -67,7 +62,7 @@ def _layout(scale: str, results: Path) -> "Layout":
 @app.command()
 def check(scale: Scale = SCALE, ablations: Ablations = ABLATIONS, seeds: Seeds = None) -> None:
     """Read a scale and all studies, check every cell, and say what would run."""
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     from dmp.reporting.figures.registry import check_figures
 
     for study in plan.studies.values():
@@ -89,7 +84,7 @@ def plan(
     seeds: Seeds = None,
 ) -> None:
     """Say what a scale costs, table by table: runs, GPU-hours, disk, wall time."""
-    loaded = _plan(scale, ablations, seeds)
+    loaded = open_plan(scale, ablations, seeds)
     from dmp.planning.report import plan_scale
 
     published = any(t.pretraining.published for t in loaded.scale.tasks.values())
@@ -121,7 +116,7 @@ def throughput(
     data: Data = DATA,
 ) -> None:
     """Measure how fast a scale's backbones train and sample here, for `dmp plan`."""
-    context = open_context(_plan(scale, ablations, seeds), results, "speed", data)
+    context = open_context(open_plan(scale, ablations, seeds), results, "speed", data)
     from dmp.stages.throughput import measure_throughput
 
     folder = ablations / "throughput"
@@ -150,7 +145,7 @@ def download(
     A dataset is fetched only if it is named, and if its owners let it be fetched without a person;
     where a licence has to be accepted, the answer says which, and where.
     """
-    plan = _plan(scale, ablations, None)
+    plan = open_plan(scale, ablations, None)
     from dmp.stages.download import download as stage
 
     needs = stage(plan, data, dataset or [], accept_licence or [])
@@ -173,7 +168,7 @@ def check_data(
     data: Data = DATA,
 ) -> None:
     """Open and hash every image of a dataset, and say what is missing or damaged."""
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     config = plan.source(dataset)
     from dmp.stages.check_data import check_data as stage
 
@@ -194,7 +189,7 @@ def latents(
     """Encode a part of a dataset's images; without --part, verify that all are there."""
     if part is not None and part > of:
         raise DMPError(f"--part {part} --of {of}: accepted are 1 to the number of parts")
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     plan.encoded(dataset)  # first: a wrong name should not wait for torch
     context = open_context(plan, results, "check" if part is None else "latents", data)
     from dmp.stages.prepare import encode_part, verify_parts
@@ -215,7 +210,7 @@ def extractor(
     data: Data = DATA,
 ) -> None:
     """Train the classifier whose features stand where Inception's stand at full scale."""
-    context = open_context(_plan(scale, ablations, seeds), results, "extractor", data)
+    context = open_context(open_plan(scale, ablations, seeds), results, "extractor", data)
     from dmp.stages.prepare import train_extractor
 
     train_extractor(context, dataset)
@@ -231,7 +226,7 @@ def reference(
     data: Data = DATA,
 ) -> None:
     """Extract the features of a task's real images."""
-    context = open_context(_plan(scale, ablations, seeds), results, "reference", data)
+    context = open_context(open_plan(scale, ablations, seeds), results, "reference", data)
     from dmp.stages.prepare import make_reference
 
     make_reference(context, task)
@@ -247,7 +242,7 @@ def captions(
     data: Data = DATA,
 ) -> None:
     """Encode the captions of a task that is conditioned on text."""
-    context = open_context(_plan(scale, ablations, seeds), results, "captions", data)
+    context = open_context(open_plan(scale, ablations, seeds), results, "captions", data)
     from dmp.stages.prepare import encode_captions
 
     encode_captions(context, task)
@@ -265,7 +260,7 @@ def pretrain(
     processes: Processes = None,
 ) -> None:
     """Train a baseline until it has converged, and check that it has."""
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     if _shared(plan, "pretrain", plan.pretraining(task, seed), processes):
         return
     context = open_context(plan, results, "pretrain", data)
@@ -290,7 +285,7 @@ def run(
     data: Data = DATA,
 ) -> None:
     """Train, sample and evaluate variants, for one seed or several, in one process."""
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     resolved = [plan.run(task, name, each) for name in variant for each in seed]
     context = open_context(plan, results, "run", data)
     from dmp.stages.run import complete_run
@@ -312,7 +307,7 @@ def train(
     processes: Processes = None,
 ) -> None:
     """Train one run, without sampling."""
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
     if _shared(plan, "train", resolved, processes):
         return
@@ -341,7 +336,7 @@ def sample(
     """Sample a trained run, and keep images and features; or a part of them, or join the parts."""
     if shard is not None and (of is None or shard > of):
         raise DMPError(f"--shard {shard} --of {of}: accepted are 1 to the number of parts")
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
     context = open_context(plan, results, "merge" if of and shard is None else "sample", data)
     from dmp.sampling.shards import Shard
@@ -367,7 +362,7 @@ def evaluate(
     data: Data = DATA,
 ) -> None:
     """Compute the metrics of a sampled run."""
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
     context = open_context(plan, results, "evaluate", data)
     from dmp.stages.data import task_data
@@ -385,7 +380,7 @@ def collect(
     seeds: Seeds = None,
 ) -> None:
     """Gather the numbers of runs, and the convergence of their baselines, into one table each."""
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     from dmp.stages.collect import collect_baselines, collect_results
 
     for each in scope:
@@ -401,7 +396,7 @@ def parameters(
     seeds: Seeds = None,
 ) -> None:
     """Count the parameters of the paper's models, built at their real size without memory."""
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     from dmp.stages.count_parameters import count_parameters
 
     count_parameters(plan, _layout(scale, results))
@@ -416,7 +411,7 @@ def speed(
     data: Data = DATA,
 ) -> None:
     """Time training and sampling of the methods whose speed is claimed to be alike."""
-    context = open_context(_plan(scale, ablations, seeds), results, "speed", data)
+    context = open_context(open_plan(scale, ablations, seeds), results, "speed", data)
     from dmp.stages.speed import measure_speed
 
     measure_speed(context)
@@ -433,7 +428,7 @@ def pages(
     seeds: Seeds = None,
 ) -> None:
     """Estimate, compare and render studies from their numbers: tables and figures."""
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     from dmp.stages.pages import write_pages
 
     write_pages(plan, _layout(scale, results), study or [])
@@ -447,7 +442,7 @@ def claims(
     seeds: Seeds = None,
 ) -> None:
     """Judge every claim of the paper: supported, contradicted or inconclusive."""
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     from dmp.stages.claims import judge_claims
 
     judge_claims(plan, _layout(scale, results))
@@ -461,7 +456,7 @@ def rebuild(
     seeds: Seeds = None,
 ) -> None:
     """Write all pages and claims anew from their numbers, without asking what has changed."""
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     from dmp.stages.rebuild import rebuild as stage
 
     stage(plan, _layout(scale, results))
@@ -475,7 +470,7 @@ def publish(
     seeds: Seeds = None,
 ) -> None:
     """Copy a finished scale's tables, verdicts and figures to results/reference, to commit them."""
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     from dmp.stages.verify import publish as stage
 
     print(stage(plan, _layout(scale, results)))
@@ -489,7 +484,7 @@ def verify(
     seeds: Seeds = None,
 ) -> None:
     """Compare this run's tables with the committed reference; exit status 1 if they differ."""
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     from dmp.stages.verify import verify_scale
 
     told, agree = verify_scale(plan, _layout(scale, results))
@@ -509,7 +504,7 @@ def compare(
     seeds: Seeds = None,
 ) -> None:
     """Compare the first variant with each other one, with the statistics of the tables."""
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     from dmp.stages.compare import compare as stage
 
     print(stage(plan, _layout(scale, results), run))
@@ -527,7 +522,7 @@ def track(
     ] = "",
 ) -> None:
     """Hand all runs to MLflow; repeat it as often as you like."""
-    plan = _plan(scale, ablations, seeds)
+    plan = open_plan(scale, ablations, seeds)
     from dmp.stages.track import track as stage
 
     print(stage(plan, _layout(scale, results), target, uri))

@@ -32,6 +32,23 @@ Processes = Annotated[
 SCALE, RESULTS, ABLATIONS, DATA = "digits", Path("results"), Path("ablations"), Path("data")
 
 
+def open_plan(scale: str, ablations: Path, seeds: int | None = None) -> "Plan":
+    """Read a scale and its studies, and settle the numerics that it asks for.
+
+    Every command begins with this, before anything that computes is imported.
+
+    Raises:
+        DMPError: as :func:`dmp.studies.load_plan` and :func:`dmp.numerics.settle`.
+
+    """
+    from dmp.numerics import settle
+    from dmp.studies import load_plan
+
+    plan = load_plan(scale, ablations, seeds)
+    settle(plan.scale.numerics, f"scale '{scale}'")
+    return plan
+
+
 def open_context(plan: "Plan", results: Path, stage: str, data: Path) -> "Context":
     """Prepare this process, once it holds the GPU that the stage needs.
 

@@ -3,6 +3,11 @@
 import shutil
 from pathlib import Path
 
+# Before anything that computes is imported.
+from dmp.numerics import settle
+
+settle("portable", "the tests")
+
 import pytest
 from harness import ROOT, make_tiny
 from hypothesis import HealthCheck, settings

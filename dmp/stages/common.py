@@ -23,6 +23,7 @@ from dmp.layout import Layout
 from dmp.metrics import classifier
 from dmp.metrics.denoising import BATCH, DenoisingLosses, denoising_losses
 from dmp.metrics.features import Extractor
+from dmp.numerics import Numerics, in_force
 from dmp.patching import Patch, patch
 from dmp.running.memory import keep_freed_memory
 from dmp.running.processes import local_process, process_count
@@ -62,6 +63,11 @@ class Context:
         alive = time.time() - psutil.Process().create_time()
         print(f"started up in {alive:.2f} s", flush=True)
         return cls(plan, Layout(results, plan.name), device, data)
+
+    @property
+    def numerics(self) -> Numerics:
+        """What is in force here of the numerics that the scale asks for."""
+        return in_force(self.plan.scale.numerics, self.device)
 
 
 def task_extractor(context: Context, task: TaskConfig, second: bool = False) -> Extractor:

@@ -52,7 +52,7 @@ def evaluate_run(context: Context, run: RunConfig, data: TaskData) -> None:
     backbone, attached = load_weights(context, run)
     generated = load_features(layout.samples(*names))
     reference = load_reference(layout.reference(run.task))
-    protocol = sampling_protocol(run.config, run.precision, reference)
+    protocol = sampling_protocol(context, run, reference)
     last = run.iterations
     rows = [
         Row(name, "all", last, value, len(generated.features), protocol)
@@ -60,9 +60,9 @@ def evaluate_run(context: Context, run: RunConfig, data: TaskData) -> None:
     ]
     rows += _second_opinion(context, run, protocol)
     losses = measure_denoising(context, run, backbone, data.held_out)
-    rows += _denoising_rows(run, last, losses, "held-out images", "denoising")
+    rows += _denoising_rows(context, run, last, losses, "held-out images", "denoising")
     seen = measure_denoising(context, run, backbone, data.seen)
-    rows += _denoising_rows(run, last, seen, "training images", "train_denoising")
+    rows += _denoising_rows(context, run, last, seen, "training images", "train_denoising")
     gate = _gate(context, run, backbone, attached, data)
     rows += _gate_rows(run, last, gate)
     limit = read_json(layout.convergence(run.task, run.baseline_seed))["denoising_mse"]
@@ -78,6 +78,7 @@ def evaluate_run(context: Context, run: RunConfig, data: TaskData) -> None:
         rows.append(Row("fid", "all", iteration, fid, len(generated.features), protocol))
         earlier, _ = load_weights(context, run, iteration)
         rows += _denoising_rows(
+            context,
             run,
             iteration,
             measure_denoising(context, run, earlier, data.held_out),
@@ -138,8 +139,9 @@ def _write(context: Context, run: RunConfig, rows: list[Row]) -> None:
     write_text(layout.metrics(*names), text.getvalue())
 
 
-def sampling_protocol(task: TaskConfig, precision: str, reference: Reference) -> dict:
+def sampling_protocol(context: Context, run: RunConfig, reference: Reference) -> dict:
     """Return all that makes two FIDs comparable; numbers of different protocols never are."""
+    task = run.config
     variance = {} if task.backbone.learns_variance else {"variance": "fixed, the posterior's"}
     return {
         **variance,
@@ -151,7 +153,8 @@ def sampling_protocol(task: TaskConfig, precision: str, reference: Reference) ->
         "schedule": task.diffusion.schedule,
         "labels": "captions of the test split" if task.text else "balanced",
         "pixels": "round",
-        "precision": precision,
+        "precision": run.precision,
+        "numerics": context.numerics,
         "kid": [task.evaluation.kid_subset_size, task.evaluation.kid_subsets],
         "neighbours": task.evaluation.neighbours,
         "splits": task.evaluation.splits,
@@ -170,7 +173,12 @@ def _described(task: TaskConfig, reference: Reference) -> dict:
 
 
 def _denoising_rows(
-    run: RunConfig, iteration: int, losses: DenoisingLosses, images: str, name: str
+    context: Context,
+    run: RunConfig,
+    iteration: int,
+    losses: DenoisingLosses,
+    images: str,
+    name: str,
 ) -> list[Row]:
     task, evaluation = run.config, run.config.evaluation
     total = task.diffusion.timesteps
@@ -184,6 +192,7 @@ def _denoising_rows(
         "timesteps_per_image": evaluation.timesteps_per_image,
         "schedule": task.diffusion.schedule,
         "precision": run.precision,
+        "numerics": context.numerics,
     }
     bins = timestep_bin(losses.timesteps, evaluation.bins, total)
     rows = []

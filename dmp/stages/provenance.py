@@ -10,6 +10,7 @@ import torch
 
 from dmp.config import RunConfig
 from dmp.files import write_json
+from dmp.numerics import in_force, processor
 
 
 def write_record(directory: Path, run: RunConfig, device: str, started: float) -> None:
@@ -20,13 +21,15 @@ def write_record(directory: Path, run: RunConfig, device: str, started: float) -
     write_json(directory / "config.json", {**head, "hash": run.hash, "config": description})
     commit, dirty = commit_of_code()
     packages = ("torch", "diffusers", "timm", "accelerate", "torch-fidelity", "numpy")
-    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or "cpu"
+    name = torch.cuda.get_device_name() if device == "cuda" else processor()
     write_json(
         directory / "provenance.json",
         {
             "commit": commit,
             "dirty": dirty,
             "device": device,
+            "numerics": in_force(run.numerics, device),
+            "architecture": platform.machine(),
             "machine": f"{platform.system()} {platform.machine()}, {name}",
             "python": platform.python_version(),
             "versions": {package: version(package) for package in packages},

@@ -146,6 +146,7 @@ class Plan:
             if parsed.sampling.sampling_seed is None
             else parsed.sampling.sampling_seed,
             precision=self.scale.precision,
+            numerics=self.scale.numerics,
             method=parsed.method,
             patch=parsed.patch,
             config=config.model_copy(update={"training": training}),
@@ -162,6 +163,7 @@ class Plan:
             baseline_seed=baseline_seed,
             sampling_seed=baseline_seed,
             precision=self.scale.precision,
+            numerics=self.scale.numerics,
             method="pretraining",
             patch=None,
             config=self.scale.tasks[task],

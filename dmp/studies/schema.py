@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from dmp.config import Strict, TaskConfig, nearest
+from dmp.numerics import Numerics
 
 METRICS = [
     "fid", "denoising_mse", "denoising_vb", "kid", "precision", "recall", "inception_score",
@@ -253,6 +254,9 @@ class Scale(Strict):
             ``k mod baseline_seeds``, so that more seeds never change the baseline of earlier ones.
         first_seed: the lowest seed, for fresh replications.
         precision: of training and sampling.
+        numerics: ``portable`` computes the same bits on every x86-64 processor with AVX2, with one
+            thread per job; ``native`` takes the fastest kernels of the machine. See
+            :mod:`dmp.numerics`.
         execution: how it runs.
         tasks: the tasks.
         not_run: tasks that this scale leaves out, and why.
@@ -266,9 +270,20 @@ class Scale(Strict):
     baseline_seeds: PositiveInt = 1
     first_seed: NonNegativeInt = 0
     precision: Literal["fp32", "bf16"] = "fp32"
+    numerics: Numerics = "native"
     execution: Execution = Execution()
     tasks: dict[str, TaskConfig]
     not_run: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _portable_has_one_thread(self) -> Self:
+        # Sums are split among threads, and their number would decide the last bits.
+        if self.numerics == "portable" and self.execution.threads > 1:
+            raise ValueError(
+                f"numerics = portable needs execution.threads = 1, not {self.execution.threads}; "
+                f"several jobs use several cores"
+            )
+        return self
 
     @model_validator(mode="after")
     def _limits_are_of_tasks(self) -> Self:

@@ -15,6 +15,7 @@ from dmp.options import (
     Results,
     Scale,
     open_context,
+    open_plan,
 )
 
 if TYPE_CHECKING:
@@ -64,11 +65,10 @@ class _Place(NamedTuple):
 
 def _place(name: str, scale: str, results: Path, ablations: Path) -> _Place:
     from dmp.layout import Layout
-    from dmp.studies import load_plan
     from dmp.sweeps.files import SweepFiles
     from dmp.sweeps.loading import load_sweep, study_name
 
-    plan = load_plan(scale, ablations)
+    plan = open_plan(scale, ablations)
     sweep = load_sweep(ablations, name)
     files = SweepFiles(Layout(results, scale), name)
     return _Place(plan, sweep, files, study_name(sweep, plan), ablations)
@@ -84,10 +84,9 @@ def _quiet() -> None:
 @app.command()
 def check(scale: Scale = SCALE, ablations: Ablations = ABLATIONS) -> None:
     """Read every sweep, and check every condition and combination at a scale."""
-    from dmp.studies import load_plan
     from dmp.sweeps.loading import load_space, load_sweep, sweep_names
 
-    plan = load_plan(scale, ablations)
+    plan = open_plan(scale, ablations)
     for name in sweep_names(ablations):
         sweep = load_sweep(ablations, name)
         load_space(ablations, sweep, plan)

@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 from dmp.errors import DMPError
 from dmp.layout import Layout
+from dmp.numerics import check as check_numerics
 from dmp.running.launch import training_gpus
 from dmp.studies import load_plan
 from dmp.studies.loading import scale_names
@@ -49,6 +50,12 @@ def plan(scale):
 def layout(scale):
     return Layout(RESULTS, scale)
 
+
+try:
+    # Before the first job: they would all end with this error.
+    check_numerics(plan(SCALE).scale.numerics, f"scale '{SCALE}'")
+except DMPError as error:
+    raise WorkflowError(f"error: {error}") from None
 
 # The same files with wildcards, for the outputs of rules.
 FILES = layout("{scale}")
