@@ -2,9 +2,9 @@
 
     python .ci/every_stage.py FOLDER
 
-Extractor, references, captions, baselines, fine-tuning, prompt tuning, DMP and its options, samples,
-metrics, numbers, tables and verdicts, of all three kinds of conditioning, far too small to mean
-anything. tests/workflow/test_portable.py runs it on this processor and on emulated ones.
+Extractor, references, captions, baselines, fine-tuning, prompt tuning, DMP and its options,
+samples, metrics, numbers, tables and verdicts, of all three kinds of conditioning, far too small to
+mean anything. tests/workflow/test_portable.py runs it on this processor and on emulated ones.
 """
 
 import shutil
