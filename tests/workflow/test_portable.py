@@ -1,0 +1,89 @@
+"""The same bits on every processor: every stage here, and on two emulated ones.
+
+QEMU emulates an Intel Haswell and an AMD EPYC, both with AVX2 and without AVX-512, ten to forty
+times slower than this machine; what they compute, they compute as those processors do.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from harness import ROOT
+from test_numerics import OnlyPortable
+
+EMULATOR = "qemu-x86_64-static"
+PROCESSORS = ("Haswell", "EPYC")
+# Of these, times and the machine itself are a part.
+DIFFERENT = ("provenance.json", "speed.csv", "log.jsonl")
+
+
+def compute(folder, *emulator: str) -> None:
+    """Run every stage below ``folder`` in a fresh process."""
+    folder.mkdir()
+    done = subprocess.run(
+        [*emulator, sys.executable, str(ROOT / ".ci/every_stage.py"), str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+def digests(folder) -> dict[str, str]:
+    """Return the SHA-256 of each file of results that has to be the same."""
+    results = folder / "results"
+    return {
+        str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(results.rglob("*"))
+        if path.is_file() and path.name not in DIFFERENT
+    }
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """What this processor computes."""
+    folder = tmp_path_factory.mktemp("portable") / "here"
+    compute(folder)
+    return digests(folder)
+
+
+def test_every_kind_of_number_is_among_the_files_compared(here):
+    names = {name.rpartition("/")[2] for name in here}
+    assert names >= {
+        "weights.safetensors",
+        "convergence.json",
+        "samples.npz",
+        "metrics.csv",
+        "denoising.npz",
+        "gate.npz",
+        "table2.csv",
+        "table2.md",
+        "claims.csv",
+    }
+
+
+def test_emulated_processors_of_both_makers_compute_the_same_bytes(here, tmp_path):
+    if shutil.which(EMULATOR) is None:
+        pytest.skip(f"{EMULATOR} is not installed (Debian: apt-get install qemu-user-static)")
+    folders = {name: tmp_path / name for name in PROCESSORS}
+    with ThreadPoolExecutor(len(PROCESSORS)) as pool:
+        for _ in pool.map(lambda name: compute(folders[name], EMULATOR, "-cpu", name), PROCESSORS):
+            pass
+    for name, folder in folders.items():
+        found = digests(folder)
+        assert sorted(found) == sorted(here)
+        different = [path for path in here if found[path] != here[path]]
+        assert not different, f"{name} computes other bytes: {different[:5]}"
+
+
+def test_no_stage_calls_what_differs_between_processors(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / ".ci")
+    import every_stage
+
+    with OnlyPortable():
+        every_stage.main(tmp_path)
