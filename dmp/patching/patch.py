@@ -122,8 +122,8 @@ class Patch(nn.Module):
         if config.position == "add":
             handles = attach_added(blocks, self._contribution, config, lambda: self._image_size)
         else:
-            count, carried = self.noise_shape[1], config.prepended == "carried"
-            handles = attach_prepended(blocks, self._contribution, count, carried)
+            count, end = self.noise_shape[1], every[-1].module
+            handles = attach_prepended(blocks, self._contribution, count, config.prepended, end)
         if self.fade is not None:
             handles += attach_fading(attentions, self.fade, count)
         handles.append(model.register_forward_pre_hook(self._read_call, with_kwargs=True))
