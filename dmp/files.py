@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dmp.errors import DMPError
 
@@ -18,6 +18,26 @@ _WHY = {
     errno.EROFS: "the file system is read-only; choose another folder with --results",
     errno.ENOTDIR: "a file stands where a folder is needed; move it away",
 }
+
+
+class Advice(NamedTuple):
+    """What somebody who needs a file can do if it cannot be read; where it is from decides that.
+
+    Attributes:
+        absent: about a file that is not there.
+        damaged: about one that is truncated or corrupt.
+
+    """
+
+    absent: str = ""
+    damaged: str = ""
+
+
+NO_ADVICE = Advice()
+# For what a stage of the workflow reads, and another has written.
+STAGE_OUTPUT = Advice(
+    "the stage that writes it has not run", "delete it and run the same command again"
+)
 
 
 def write_error(path: Path, error: OSError) -> DMPError:
@@ -74,6 +94,6 @@ def read_json(path: str | Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DMPError(f"{path} does not exist; the stage that writes it has not run") from error
+        raise DMPError(f"{path} does not exist; {STAGE_OUTPUT.absent}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DMPError(f"{path} is not valid JSON ({error}); delete it and run again") from error

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dmp.errors import DMPError
-from dmp.files import atomic_path, write_error
+from dmp.files import NO_ADVICE, Advice, atomic_path, write_error
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:
@@ -44,44 +44,54 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], description: A
             raise write_error(Path(path), cause or OSError(str(error))) from error
 
 
-_MEND = "delete it and run the same command again"
+def _error(problem: str, advice: str) -> DMPError:
+    return DMPError(f"{problem}; {advice}" if advice else problem)
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _opened(path: str | Path, advice: Advice) -> Iterator[tuple[Any, dict[str, Any]]]:
     path = Path(path)
     if not path.is_file():
-        raise DMPError(f"{path} does not exist; the stage that writes it has not run")
+        raise _error(f"{path} does not exist", advice.absent)
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get("dmp")
             if header is None:
-                raise DMPError(f"{path} was not written by this project: it has no checksum inside")
+                raise DMPError(f"{path} was not written by dmp: it has no checksum inside")
             yield file, json.loads(header)
     except (SafetensorError, OSError, ValueError) as error:
-        raise DMPError(f"{path} is truncated or corrupt ({error}); {_MEND}") from error
+        raise _error(f"{path} is truncated or corrupt ({error})", advice.damaged) from error
 
 
-def read_description(path: str | Path) -> Any:
+def read_description(path: str | Path, advice: Advice = NO_ADVICE) -> Any:
     """Read the description alone, without the tensors.
+
+    Args:
+        path: what :func:`save_tensors` wrote.
+        advice: what whoever asked for the file can do if it cannot be read.
 
     Raises:
         DMPError: as :func:`load_tensors`, but for damage inside the tensors.
 
     """
-    with _opened(path) as (_, header):
+    with _opened(path, advice) as (_, header):
         return header["description"]
 
 
-def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
+def load_tensors(path: str | Path, advice: Advice = NO_ADVICE) -> tuple[dict[str, Tensor], Any]:
     """Read what :func:`save_tensors` wrote: tensors on the CPU, and their description.
 
+    Args:
+        path: what it wrote.
+        advice: what whoever asked for the file can do if it cannot be read.
+
     Raises:
-        DMPError: the file is missing, truncated or corrupt, or was not written by this project.
+        DMPError: the file is missing, truncated or corrupt, or was not written by dmp.
 
     """
-    with _opened(path) as (file, header):
+    with _opened(path, advice) as (file, header):
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if _checksum(tensors) != header["sha256"]:
-        raise DMPError(f"{path} is corrupt: its content does not match its checksum; {_MEND}")
+        problem = f"{path} is corrupt: its content does not match its checksum"
+        raise _error(problem, advice.damaged)
     return tensors, header["description"]

@@ -126,5 +126,5 @@ def test_foreign_file_is_refused(tmp_path):
     from safetensors.torch import save_file
 
     save_file(tensors(), tmp_path / "w.safetensors")
-    with pytest.raises(DMPError, match="was not written by this project"):
+    with pytest.raises(DMPError, match="was not written by dmp"):
         load_tensors(tmp_path / "w.safetensors")

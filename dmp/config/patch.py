@@ -13,6 +13,8 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 _NEEDS = {
     "block_index": ("gate", ("linear",)),
     "top_share": ("type", ("hard",)),
+    "top_rounding": ("type", ("hard",)),
+    "importance_on": ("type", ("hard",)),
     "hard_weights": ("type", ("hard",)),
     "hard_gradient": ("type", ("hard",)),
     "prompts": ("position", ("prepend",)),
@@ -51,6 +53,8 @@ class PatchConfig(Strict):
             [0, 1], ``embedded`` as a learned vector, ``own-gate`` as a gate per block.
         type: ``soft`` uses all prompts; ``hard`` the ``top_share`` with the largest weights.
         top_share: share of the prompts that hard selection keeps.
+        top_rounding: how that share becomes a number of prompts: ``nearest``, or ``down`` as in
+            the released code; of 50 prompts 38 or 37.
         hard_weights: their weights: ``one``, ``one-over-k``, or ``renormalised`` to sum 1.
         hard_gradient: ``straight-through`` lets the gate learn from a fixed weight as though it
             were the soft one; ``none`` does not.
@@ -59,7 +63,9 @@ class PatchConfig(Strict):
         position: prompts are added to the tokens, or prepended to them.
         prompts: how many are prepended: a number, a share of N, or ``tokens`` for N.
         prepended: ``overwritten`` at each block by its own prompts, or ``carried`` through the
-            blocks, each adding its own.
+            blocks, each adding its own; both leave the sequence after the last patched block.
+            ``stays``, as in the released code, is ``overwritten``, but the last patched block's
+            prompts stay in the sequence to the end of the network.
         masked_start: whether attention to prepended prompts is faded in from zero by a learned
             scalar per block, so that they start as a no-op; otherwise zeros dilute attention.
         depth: how many blocks, counted in the order of execution, get prompts; ``half`` is rounded
@@ -83,6 +89,9 @@ class PatchConfig(Strict):
         importance: ``per-block`` as in Eqs. 9 and 10; ``per-block-mean`` divides by L;
             ``summed`` over blocks first, as the released code does; ``batch`` sums over the batch
             first (Shazeer et al. 2017).
+        importance_on: with hard selection, the weights that the importance loss looks at:
+            ``soft``, those before selection, or ``applied``, those after it, as in the released
+            code.
         importance_weight: factor of the importance loss.
         load: ``indicator`` as in Eq. 10, which has no gradient; ``smooth`` is the estimator of
             Shazeer et al.; ``probability`` is what the released code does with hard selection.
@@ -99,12 +108,13 @@ class PatchConfig(Strict):
     block_index: Literal["raw", "normalised", "embedded", "own-gate"] = "raw"
     type: Literal["soft", "hard"] = "soft"
     top_share: Share = 0.75
+    top_rounding: Literal["nearest", "down"] = "nearest"
     hard_weights: Literal["one", "one-over-k", "renormalised"] = "one"
     hard_gradient: Literal["straight-through", "none"] = "straight-through"
     mixture: Literal["own", "pool"] = "own"
     position: Literal["add", "prepend"] = "add"
     prompts: PositiveInt | Share | Literal["tokens"] = "tokens"
-    prepended: Literal["overwritten", "carried"] = "overwritten"
+    prepended: Literal["overwritten", "carried", "stays"] = "overwritten"
     masked_start: bool = False
     depth: PositiveInt | Literal["half", "all"] = "all"
     placement: Literal["transformer-blocks", "stage-inputs"] = "transformer-blocks"
@@ -117,6 +127,7 @@ class PatchConfig(Strict):
     gate_learning_rate_factor: PositiveFloat = 1.0
     prompt_init: NonNegativeFloat = 0.0
     importance: Literal["per-block", "per-block-mean", "summed", "batch"] = "per-block"
+    importance_on: Literal["soft", "applied"] = "soft"
     importance_weight: NonNegativeFloat = 1.0
     load: Literal["indicator", "smooth", "probability"] = "indicator"
     load_weight: NonNegativeFloat = 1.0
@@ -159,6 +170,12 @@ class PatchConfig(Strict):
         if self.hard_weights == "renormalised" and self.hard_gradient == "none":
             raise ValueError("hard_gradient has no effect with hard_weights = renormalised, "
                              "which have a gradient of their own")  # fmt: skip
+        if self.prepended == "stays" and self.depth == "all":
+            raise ValueError("prepended = stays has no effect with depth = all, where no block "
+                             "follows the patched ones")  # fmt: skip
+        if self.prepended == "stays" and self.masked_start:
+            raise ValueError("prepended = stays is not accepted with masked_start = true, which "
+                             "fades the attention of patched blocks alone")  # fmt: skip
         if self.type == "hard" and self.weights != "softmax":
             raise ValueError(f"type = hard is defined for weights = softmax, not {self.weights}")
         if self.selection == "uniform" and self.gate not in ("linear", "constant"):

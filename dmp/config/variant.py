@@ -1,5 +1,6 @@
 """A variant is a method and what differs from its default; its name is the name of its folder."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -50,7 +51,7 @@ class SamplingOptions(Strict):
 
 # What each method is: its patch, or None where nothing is attached to the backbone. ``continued``
 # is the baseline's own training going on, averaging included. ``released`` is the preset of the
-# authors' public code where it differs from the paper.
+# authors' public code where it differs from the paper; :func:`preset` has the rest of it.
 METHODS: dict[str, PatchConfig | None] = {
     "baseline": None,
     "continued": None,
@@ -67,6 +68,34 @@ METHODS: dict[str, PatchConfig | None] = {
         importance="summed",
     ),
 }
+
+
+def preset(method: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a method's patch, given a variant's ``type``, ``position`` and ``depth``.
+
+    The released code has more of its own with hard selection and with prepended prompts, which
+    would have no effect without them: ``released,type=hard`` stands for all of it. What a variant
+    says itself has precedence.
+
+    Args:
+        method: a key of :data:`METHODS` that has a patch.
+        options: what the variant changes, or all its options.
+
+    """
+    found = dict(METHODS[method] or {})
+    if method != "released":
+        return found
+    chosen = found | options
+    if chosen["type"] == "hard":
+        found["hard_weights"], found["top_rounding"] = "renormalised", "down"
+        found["importance_on"], found["load"] = "applied", "probability"
+    if chosen["position"] == "prepend":
+        found["condition"] = "t"
+        if chosen["depth"] != "all":
+            found["prepended"] = "stays"
+    return found
+
+
 # Training options that would contradict what the method is.
 _WITHOUT = {
     "baseline": set(TrainingOptions.model_fields),
@@ -122,7 +151,8 @@ class Variant:
             changes[name] = value
         patch = default
         if default is not None:
-            data = default.model_dump() | {k: v for k, v in changes.items() if k in patch_keys}
+            changed = {k: v for k, v in changes.items() if k in patch_keys}
+            data = preset(method, changed) | changed
             patch = from_data(PatchConfig, data, f"{where}: '{text}'")
         training, sampling = (
             from_data(
@@ -139,13 +169,13 @@ class Variant:
         return cls(method, patch, training, sampling)
 
     def differences(self) -> dict[str, Any]:
-        """Return only what differs from the method's default, sorted by name."""
-        default = METHODS[self.method]
+        """Return only what differs from the method's preset, sorted by name."""
         found: dict[str, Any] = self.training.model_dump(exclude_none=True)
         found |= self.sampling.model_dump(exclude_none=True)
-        if self.patch is not None and default is not None:
-            theirs = default.model_dump()
-            found |= {k: v for k, v in self.patch.model_dump().items() if v != theirs[k]}
+        if self.patch is not None:
+            options = self.patch.model_dump()
+            theirs = preset(self.method, options)
+            found |= {k: v for k, v in options.items() if v != theirs[k]}
         return dict(sorted(found.items()))
 
     @property

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dmp.config import TextConfig
 from dmp.data.registry import Phrases
 from dmp.errors import DMPError
+from dmp.files import STAGE_OUTPUT
 from dmp.tensorfile import load_tensors, save_tensors
 
 STEPS = 100
@@ -137,7 +138,7 @@ def load_captions(path: Path) -> Captions:
         DMPError: the file is missing, corrupt, or something else.
 
     """
-    tensors, description = load_tensors(path)
+    tensors, description = load_tensors(path, STAGE_OUTPUT)
     if description.get("format") != _FORMAT:
         raise DMPError(f"{path} does not hold captions: its header says {description!r:.80}")
     return Captions(

@@ -15,6 +15,7 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_featur
 from dmp.data.images import to_model
 from dmp.data.registry import DatasetInfo, Images
 from dmp.errors import DMPError
+from dmp.files import STAGE_OUTPUT
 from dmp.rng import generator, torch_generator
 from dmp.tensorfile import load_tensors, save_tensors
 
@@ -99,7 +100,7 @@ class ClassifierFeatures(FeatureExtractorBase):
         super().__init__(name, features_list)
         if feature_extractor_weights_path is None:
             raise DMPError(f"the feature extractor '{NAME}' needs the file of its weights")
-        tensors, description = load_tensors(feature_extractor_weights_path)
+        tensors, description = load_tensors(feature_extractor_weights_path, STAGE_OUTPUT)
         if description.get("format") != NAME:
             raise DMPError(f"{feature_extractor_weights_path} holds no '{NAME}'")
         self.classifier = Classifier(description["channels"], description["classes"])

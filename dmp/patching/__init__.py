@@ -10,7 +10,7 @@ to say of itself).
 from dmp.config.patch import PatchConfig
 from dmp.patching.gates import GATES, Gate, LinearGate, register_gate
 from dmp.patching.losses import entropy, importance_loss, load_loss
-from dmp.patching.patch import Patch, patch
+from dmp.patching.patch import Patch, patch, patch_of
 from dmp.patching.points import Block, PatchPoints, patch_points
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "importance_loss",
     "load_loss",
     "patch",
+    "patch_of",
     "patch_points",
     "register_gate",
 ]

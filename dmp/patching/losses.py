@@ -121,15 +121,21 @@ def balancing(mixed: list[Mixed], config: PatchConfig) -> tuple[Tensor, dict[str
         total = total + config.load_weight * terms["loss/load"]
     if len(groups) > 1 and config.importance != "summed":
         for count, group in groups.items():
-            square = torch.stack([b.soft for b in group]).float().mean(dim=-1).square()
+            square = _watched(group, config).mean(dim=-1).square()
             # How much of the importance loss ε leaves of these blocks: 0.6 % at K = 4096.
             terms[f"gate/epsilon_scale/{count}"] = (square / (square + EPSILON)).mean()
     return total, {name: value.detach() for name, value in terms.items()}
 
 
+def _watched(mixed: list[Mixed], config: PatchConfig) -> Tensor:
+    """Return the weights that the losses look at, ``(L, B, K)``, of blocks with the same K."""
+    applied = config.importance_on == "applied"
+    return torch.stack([block.weights if applied else block.soft for block in mixed]).float()
+
+
 def _terms(mixed: list[Mixed], config: PatchConfig) -> dict[str, Tensor]:
     """Return the losses of blocks with the same K."""
-    weights = torch.stack([block.soft for block in mixed]).float()
+    weights = _watched(mixed, config)
     terms = {
         "loss/importance": importance_loss(weights, config.importance),
         # What the paper's ε takes away shows in the difference of the two.

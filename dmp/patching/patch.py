@@ -11,13 +11,20 @@ from torch.utils.hooks import RemovableHandle
 
 from dmp.config import PatchConfig, from_data
 from dmp.errors import DMPError
+from dmp.files import Advice
 from dmp.patching.gates import make_gate
 from dmp.patching.losses import balancing
 from dmp.patching.placement import attach_added, attach_fading, attach_prepended
-from dmp.patching.points import PatchPoints, patch_points
+from dmp.patching.points import PatchPoints, compute_device, patch_points
 from dmp.patching.weights import Mixed
 from dmp.rng import torch_generator
 from dmp.tensorfile import load_tensors, save_tensors
+
+# Whoever loads a patch has a model, and need not have a workflow.
+_ADVICE = Advice(
+    absent="accepted: the path of a file that a patch's save() wrote",
+    damaged="copy or download it again",
+)
 
 
 class Patch(nn.Module):
@@ -65,10 +72,10 @@ class Patch(nn.Module):
             "hidden_size": _common([block.width for block in every]),
             "condition_size": points.condition_size,
         }
-        reference = next(model.parameters())
+        device = compute_device(model)
         depth, counts = len(self._blocks), [config.count(b.num_tokens) for b in self._blocks]
         shapes = [(k, block.width) for k, block in zip(counts, self._blocks, strict=True)]
-        with reference.device:
+        with device:
             self.prompts = (
                 nn.Parameter(torch.zeros(depth, *shapes[0]))
                 if len(set(shapes)) == 1
@@ -80,8 +87,8 @@ class Patch(nn.Module):
         several = isinstance(self.gate, nn.ModuleDict)
         self._gates = [self.gate[str(k)] if several else self.gate for k in counts]
         self.noise_shape = (depth, max(counts))
-        if reference.device.type != "meta":
-            self._initialise(seed, points.num_timesteps, reference.device)
+        if device.type != "meta":
+            self._initialise(seed, points.num_timesteps, device)
         self.noise: Tensor | None = None
         self._image_size = (1, 1)
         self._timesteps: Tensor | None = None
@@ -122,8 +129,8 @@ class Patch(nn.Module):
         if config.position == "add":
             handles = attach_added(blocks, self._contribution, config, lambda: self._image_size)
         else:
-            count, carried = self.noise_shape[1], config.prepended == "carried"
-            handles = attach_prepended(blocks, self._contribution, count, carried)
+            count, end = self.noise_shape[1], every[-1].module
+            handles = attach_prepended(blocks, self._contribution, count, config.prepended, end)
         if self.fade is not None:
             handles += attach_fading(attentions, self.fade, count)
         handles.append(model.register_forward_pre_hook(self._read_call, with_kwargs=True))
@@ -248,7 +255,7 @@ class Patch(nn.Module):
             DMPError: the file is missing, corrupt, not a patch, or made for another backbone.
 
         """
-        tensors, description = load_tensors(path)
+        tensors, description = load_tensors(path, _ADVICE)
         if not isinstance(description, dict) or description.get("format") != "dmp-patch":
             raise DMPError(f"{path} is not a patch: its header says {description!r:.80}")
         options = description["config"] | ({} if resize is None else {"resize": resize})
@@ -301,3 +308,14 @@ def patch(model: nn.Module, config: PatchConfig, seed: int = 0) -> Patch:
 
     """
     return Patch(model, config, seed)
+
+
+def patch_of(model: nn.Module) -> Patch | None:
+    """Return the patch that is attached to ``model`` or to a part of it; None if there is none.
+
+    A copy of a patched model has a copy of the patch, which is reached in this way. Of several
+    patches, it is the one that was attached first.
+    """
+    hooks = (hook for module in model.modules() for hook in module._forward_pre_hooks.values())
+    owners = (getattr(hook, "__self__", None) for hook in hooks)
+    return next((owner for owner in owners if isinstance(owner, Patch)), None)

@@ -49,14 +49,20 @@ def attach_added(
 
 
 def attach_prepended(
-    blocks: Sequence[Block], contribution: Contribution, prompts: int, carried: bool
+    blocks: Sequence[Block],
+    contribution: Contribution,
+    prompts: int,
+    prepended: str,
+    end: nn.Module,
 ) -> list[RemovableHandle]:
     """Before block i the sequence becomes ``[contribution(x, i); x]``, K tokens longer.
 
-    Overwritten prompts leave the sequence after each block, so that the next block's take their
-    place. Carried ones go through all patched blocks, each adding its own, and leave after the
-    last.
+    Overwritten prompts leave the sequence after each block, and the next block's take their place;
+    those of the last patched block leave there too, or, if ``prepended`` is ``stays``, after
+    ``end``, the network's last block. Carried ones go through all patched blocks, each adding its
+    own, and leave after the last.
     """
+    carried = prepended == "carried"
 
     def prepend(tokens: Tensor, index: int) -> Tensor:
         if carried and index:
@@ -71,8 +77,10 @@ def attach_prepended(
         return output[:, prompts:]
 
     handles = [_before(block, prepend, index) for index, block in enumerate(blocks)]
-    last = blocks[-1:] if carried else blocks
-    return handles + [block.module.register_forward_hook(strip) for block in last]
+    left = [block.module for block in (blocks[-1:] if carried else blocks)]
+    if prepended == "stays":
+        left[-1] = end
+    return handles + [module.register_forward_hook(strip) for module in left]
 
 
 def attach_fading(

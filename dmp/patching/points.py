@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from dmp.errors import DMPError
@@ -81,6 +82,23 @@ class PatchPoints:
                 f"{', '.join(name for name, blocks in self.placements.items() if blocks)}"
             )
         return self.placements[placement]
+
+
+def compute_device(model: nn.Module) -> torch.device:
+    """Return the device that a model computes on.
+
+    Under sequential offload its parameters are on ``meta`` between calls, and accelerate's hooks
+    know where they are going to be brought.
+    """
+    device = next(model.parameters()).device
+    if device.type != "meta":
+        return device
+    for module in model.modules():
+        hook = getattr(module, "_hf_hook", None)
+        for one in getattr(hook, "hooks", (hook,)):  # several are wrapped in one
+            if getattr(one, "execution_device", None) is not None:
+                return torch.device(one.execution_device)
+    return device
 
 
 @functools.singledispatch

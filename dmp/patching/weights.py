@@ -15,8 +15,7 @@ class Mixed(NamedTuple):
 
     Attributes:
         prompts: ``(B, K, D)``, weighted; what enters the tokens.
-        soft: ``(B, K)``, the weights before hard selection, which the balancing losses see; None
-            if there are no weights.
+        soft: ``(B, K)``, the weights before hard selection; None if there are no weights.
         weights: ``(B, K)``, the weights that were applied.
         logits: ``(B, K)``, the gate's outputs without noise.
         noisy: ``(B, K)``, with noise.
@@ -64,7 +63,9 @@ def to_weights(logits: Tensor, config: PatchConfig) -> Tensor:
 
 def top_count(config: PatchConfig, prompts: int) -> int:
     """Return how many of ``prompts`` hard selection keeps, at least 1 and not all."""
-    return min(max(1, round(config.top_share * prompts)), max(1, prompts - 1))
+    share = config.top_share * prompts
+    count = int(share) if config.top_rounding == "down" else round(share)
+    return min(max(1, count), max(1, prompts - 1))
 
 
 def select(soft: Tensor, config: PatchConfig) -> Tensor:

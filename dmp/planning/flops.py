@@ -162,7 +162,8 @@ def _sequences(g: Geometry, patch: PatchConfig) -> list[int]:
     """Return the length of each block's sequence."""
     patched = patch.blocks(g.depth)
     more = patch.count(g.tokens) if patch.position == "prepend" else 0
-    return [g.tokens + more] * patched + [g.tokens] * (g.depth - patched)
+    behind = g.tokens + more if patch.prepended == "stays" else g.tokens
+    return [g.tokens + more] * patched + [behind] * (g.depth - patched)
 
 
 def _faded(g: Geometry, patch: PatchConfig, tokens: int) -> int:

@@ -19,6 +19,7 @@ from dmp.data.shape import input_shape
 from dmp.data.text import TextStore
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
+from dmp.files import STAGE_OUTPUT
 from dmp.layout import Layout
 from dmp.metrics import classifier
 from dmp.metrics.denoising import BATCH, DenoisingLosses, denoising_losses
@@ -180,7 +181,7 @@ def pretrained_backbone(context: Context, run: RunConfig) -> Backbone:
 
     """
     path = context.layout.pretrained_weights(run.task, run.baseline_seed)
-    tensors, description = load_tensors(path)
+    tensors, description = load_tensors(path, STAGE_OUTPUT)
     expected = context.plan.slice("pretraining", run.task, seed=run.baseline_seed)
     if description.get("identity") != expected:
         raise DMPError(
@@ -219,7 +220,7 @@ def has_diverged(path: Path) -> bool:
         DMPError: the file is missing or corrupt.
 
     """
-    return read_description(path).get("format") == "diverged"
+    return read_description(path, STAGE_OUTPUT).get("format") == "diverged"
 
 
 def load_weights(
@@ -236,7 +237,7 @@ def load_weights(
     path = context.layout.weights(*names)
     if iteration is not None:
         path = context.layout.snapshot(*names, iteration)
-    tensors, description = load_tensors(path)
+    tensors, description = load_tensors(path, STAGE_OUTPUT)
     if description.get("identity") != run.training_hash:
         raise DMPError(
             f"{path} was trained under another configuration ({description.get('identity')}, not "

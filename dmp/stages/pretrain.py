@@ -10,6 +10,7 @@ from dmp.config import RunConfig
 from dmp.data.shape import input_shape
 from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
+from dmp.files import STAGE_OUTPUT
 from dmp.metrics.reference import load_reference
 from dmp.rng import torch_generator
 from dmp.running.processes import is_main_process
@@ -88,7 +89,8 @@ def pretrain(context: Context, task: str, seed: int) -> None:
         return
     fids = []
     for step in steps:
-        backbone.load_state_dict(load_tensors(snapshots / f"{step}.safetensors")[0])
+        path = snapshots / f"{step}.safetensors"
+        backbone.load_state_dict(load_tensors(path, STAGE_OUTPUT)[0])
         title = f"convergence of {task} at iteration {step}"
         fids.append(baseline_fid(context, run, backbone, data, reference, title))
     verdict = dataclasses.asdict(convergence(fids, config.convergence_tolerance))
@@ -103,7 +105,9 @@ def pretrain(context: Context, task: str, seed: int) -> None:
 def drop_foreign_state(directory: Path, identity: str) -> None:
     """Remove the unfinished state of an earlier configuration, which an edit has made obsolete."""
     checkpoint = directory / "checkpoint.safetensors"
-    if checkpoint.is_file() and read_description(checkpoint).get("identity") != identity:
+    if not checkpoint.is_file():
+        return
+    if read_description(checkpoint, STAGE_OUTPUT).get("identity") != identity:
         print(
             f"{directory}: the configuration has changed, so that training starts anew", flush=True
         )

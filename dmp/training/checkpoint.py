@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dmp.errors import DMPError
+from dmp.files import STAGE_OUTPUT
 from dmp.tensorfile import load_tensors, save_tensors
 from dmp.training.meter import MeterState
 
@@ -69,7 +70,7 @@ def load_checkpoint(
         DMPError: the file is corrupt, or was written under another configuration.
 
     """
-    tensors, description = load_tensors(path)
+    tensors, description = load_tensors(path, STAGE_OUTPUT)
     if description.get("format") != "checkpoint" or description.get("identity") != identity:
         raise DMPError(
             f"{path} is a checkpoint of another configuration ({description.get('identity')}, not "

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from small_models import randomise, tiny_pipeline
+from accelerate import cpu_offload
+from small_models import randomise, tiny_dit, tiny_pipeline
 
 from dmp.backbones import load_patch
 from dmp.config import PatchConfig
@@ -61,5 +62,77 @@ def test_patch_of_another_pipeline_is_refused(tmp_path):
     pipe, _, _ = tiny_pipeline("dit")
     with pytest.raises(DMPError, match=r"made for a backbone with .*'blocks': 4.*'blocks': 3"):
         load_patch(tmp_path / "patch.safetensors", pipe.transformer)
-    with pytest.raises(DMPError, match=r"cannot patch a DiTPipeline"):
+    with pytest.raises(DMPError, match=r"cannot patch a DiTPipeline.*pipe.transformer or pipe.u"):
         load_patch(tmp_path / "patch.safetensors", pipe)
+
+
+def saved(path, kind: str = "dit", scale: float = 1.0) -> np.ndarray:
+    """Save a random patch and return the images that it makes."""
+    _, model, sample = tiny_pipeline(kind)
+    attached = patch(model, PatchConfig())
+    randomise(attached, scale)
+    attached.save(path)
+    return sample()
+
+
+def test_a_second_patch_is_refused_or_takes_the_place_of_the_first(tmp_path):
+    images = {}
+    for name, scale in (("a", 1.0), ("b", 2.0)):
+        images[name] = saved(tmp_path / name, scale=scale)
+    assert not np.allclose(images["a"], images["b"])
+    saved(tmp_path / "of-a-unet", "unet")
+    pipe, model, sample = tiny_pipeline("dit")
+    plain, trainable = sample(), [p.requires_grad for p in model.parameters()]
+    load_patch(tmp_path / "a", pipe.transformer)
+    with pytest.raises(DMPError, match=r"has a patch already; call its remove\(\), or .*replace=T"):
+        load_patch(tmp_path / "b", pipe.transformer)
+    with pytest.raises(DMPError, match="was made for a backbone"):
+        load_patch(tmp_path / "of-a-unet", pipe.transformer, replace=True)
+    assert np.array_equal(sample(), images["a"])  # both refusals left it alone
+    second = load_patch(tmp_path / "b", pipe.transformer, replace=True)
+    assert np.array_equal(sample(), images["b"])
+    assert not any(p.requires_grad for p in model.parameters())
+    second.remove()
+    assert np.array_equal(sample(), plain)
+    assert [p.requires_grad for p in model.parameters()] == trainable
+    load_patch(tmp_path / "a", pipe.transformer)
+    assert np.array_equal(sample(), images["a"])
+
+
+@pytest.mark.parametrize("order", ["offload first", "patch first"])
+@pytest.mark.parametrize("kind", ["dit", "unet"])
+def test_patch_and_sequential_offload_come_in_either_order(tmp_path, kind, order):
+    """What ``pipe.enable_sequential_cpu_offload()`` does with a model, with the CPU for a GPU."""
+    images = saved(tmp_path / "patch.safetensors", kind)
+    _, model, sample = tiny_pipeline(kind)
+    if order == "patch first":
+        load_patch(tmp_path / "patch.safetensors", model)
+    cpu_offload(model, torch.device("cpu"), offload_buffers=len(model._parameters) > 0)
+    assert {p.device.type for p in model.parameters()} == {"meta"}
+    if order == "offload first":
+        loaded = load_patch(tmp_path / "patch.safetensors", model)
+        assert {p.device.type for p in loaded.parameters()} == {"cpu"}
+    assert np.array_equal(sample(), images)
+
+
+def test_messages_of_loading_speak_to_somebody_who_has_a_pipeline(tmp_path):
+    saved(tmp_path / "patch.safetensors")
+    whole = (tmp_path / "patch.safetensors").read_bytes()
+    (tmp_path / "short.safetensors").write_bytes(whole[:-9])
+    (tmp_path / "flipped.safetensors").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    _, model, sample = tiny_pipeline("dit")
+    plain = sample()
+    for name, message in (
+        ("absent", r"absent.safetensors does not exist; accepted: .* a patch's save\(\) wrote"),
+        ("short", r"short.safetensors is truncated or corrupt .*; copy or download it again"),
+        ("flipped", r"flipped.safetensors is corrupt: .*; copy or download it again"),
+    ):
+        with pytest.raises(DMPError, match=message) as raised:
+            load_patch(tmp_path / f"{name}.safetensors", model)
+        for word in ("stage", "command", "has not run"):
+            assert word not in str(raised.value).replace(str(tmp_path), "")
+    with torch.device("meta"):
+        empty = tiny_dit()
+    with pytest.raises(DMPError, match=r"weights are on the device 'meta'.*load the weights first"):
+        load_patch(tmp_path / "patch.safetensors", empty)
+    assert np.array_equal(sample(), plain)

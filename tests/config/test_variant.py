@@ -25,6 +25,10 @@ def test_method_alone_is_its_own_name(method):
         "fine-tuning,ema_decay=baseline",
         "dmp,iterations_factor=0.5",
         "released",
+        "released,type=hard",
+        "released,depth=2,position=prepend,prompts=50,type=hard",
+        "released,condition=t+c,position=prepend",
+        "released,hard_weights=one,importance_on=soft,type=hard",
     ],
 )
 def test_canonical_names_read_back(name):
@@ -40,6 +44,33 @@ def test_released_differs_from_paper_where_the_public_code_does():
         "gate_learning_rate_factor": 10.0,
         "importance": "summed",
     }
+
+
+def test_released_hard_selection_and_prepending_are_the_public_codes_own():
+    def more(text):
+        plain, asked = METHODS["released"].model_dump(), Variant.parse(text).patch.model_dump()
+        return {name: value for name, value in asked.items() if value != plain[name]}
+
+    hard = {
+        "type": "hard", "hard_weights": "renormalised", "top_rounding": "down",
+        "importance_on": "applied", "load": "probability",
+    }  # fmt: skip
+    prepend = {"position": "prepend", "condition": "t"}
+    assert more("released,type=hard") == hard
+    assert more("released,position=prepend") == prepend
+    half = {"depth": "half", "prepended": "stays"}
+    assert more("released,position=prepend,type=hard,depth=half") == hard | prepend | half
+    assert more("released,type=hard,load=indicator,hard_weights=one") == {
+        k: v for k, v in hard.items() if k not in ("load", "hard_weights")
+    }
+
+
+def test_spelling_out_what_the_public_code_does_changes_nothing():
+    spelt = "released,type=hard,importance_on=applied,top_rounding=down,load=probability"
+    assert Variant.parse(spelt).name == "released,type=hard"
+    assert Variant.parse("released,position=prepend,condition=t").name == (
+        "released,position=prepend"
+    )
 
 
 def test_spelling_out_a_default_changes_nothing():
@@ -68,6 +99,8 @@ def test_order_of_options_does_not_matter(options):
         ("continued,learning_rate=1", r"unknown option 'learning_rate' of 'continued'"),
         ("dmp,type=hard,hard_gradient=no", r"'hard_gradient' = 'no': Input should be 'straight"),
         ("dmp,hard_weights=one-over-k", r"hard_weights = one-over-k has no effect with type = so"),
+        ("released,importance_on=applied", r"importance_on = applied has no effect with type = so"),
+        ("released,gate_noise=false,type=hard", r"load = probability is .* needs gate_noise = tru"),
         ("dmp,iterations=9,iterations_factor=2", r"gives iterations and iterations_factor"),
         ("dmp,ema_decay=baselin", r"ema_decay"),
         ("dmp,learning_rate=1,learning_rate_factor=2", r"gives learning_rate and learning_rate_f"),

@@ -31,6 +31,8 @@ OPTIONS = {
     "own-gate": PatchConfig(block_index="own-gate"),
     "hard": PatchConfig(type="hard"),
     "renormalised": PatchConfig(type="hard", hard_weights="renormalised"),
+    "rounded down": PatchConfig(type="hard", top_share=0.72, top_rounding="down"),
+    "on applied": PatchConfig(type="hard", importance_on="applied"),
     "pool": PatchConfig(mixture="pool"),
     "t+c": PatchConfig(condition="t+c"),
     "permuted": PatchConfig(gate_timestep="permuted"),
@@ -41,6 +43,7 @@ OPTIONS = {
     "prepend": PatchConfig(position="prepend", prompts=3),
     "prepend share": PatchConfig(position="prepend", prompts=0.195),
     "carried": PatchConfig(position="prepend", prompts=3, prepended="carried"),
+    "stays": PatchConfig(position="prepend", prompts=3, prepended="stays", depth=2),
     "masked": PatchConfig(position="prepend", prompts=3, masked_start=True),
     "prepend plain": PatchConfig(**NO_GATE, weights="one", position="prepend", prompts=3),
     "grid": PatchConfig(grid=2, resize="nearest"),
@@ -98,7 +101,7 @@ def test_every_option_reaches_the_output_trains_and_survives_a_file(tmp_path, na
 def test_other_options_give_other_outputs():
     outputs = {name: run(config)[2] for name, config in OPTIONS.items()}
     # What only matters in training, or at the start, is the same once the weights are given.
-    same = {"noise", "gate zero", "random", "later"}
+    same = {"noise", "gate zero", "random", "later", "on applied"}
     for a, b in itertools.combinations(set(outputs) - same - {"prepend share", "released"}, 2):
         assert not torch.allclose(outputs[a], outputs[b]), (a, b)
 
@@ -131,6 +134,13 @@ def test_hard_selection_keeps_the_largest(weights):
         expected = {"one": np.ones(6), "one-over-k": np.ones(6) / 6}
         expected["renormalised"] = row[top] / row[top].sum()
         np.testing.assert_allclose(kept[top], expected[weights])
+
+
+def test_share_that_is_no_whole_number_of_prompts_is_rounded_as_asked():
+    soft = logits(columns=50).softmax(1)
+    for rounding, count in (("nearest", 38), ("down", 37)):
+        config = PatchConfig(type="hard", top_rounding=rounding)
+        assert (select(soft, config) > 0).sum(1).tolist() == [count] * len(soft)
 
 
 def test_gradient_of_hard_selection_is_the_soft_one_or_none():
@@ -267,7 +277,7 @@ def test_pool_lets_each_token_mix_all_prompts():
 # -- position --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["prepend", "carried", "prepend plain"])
+@pytest.mark.parametrize("name", ["prepend", "carried", "stays", "prepend plain"])
 def test_prepended_prompts_go_through_the_blocks_and_leave(name):
     """The oracle prepends and strips by hand, block by block."""
     config = OPTIONS[name]
@@ -276,12 +286,14 @@ def test_prepended_prompts_go_through_the_blocks_and_leave(name):
     condition = model.t_embedder.forward(t) + model.y_embedder(y)
     weights = torch.ones(DEPTH, len(x), 3) if config.gate == "none" else attached.weights()
     tokens, front = model.x_embedder(x) + model.pos_embed, torch.zeros(len(x), 3, WIDTH)
+    patched = config.blocks(DEPTH)
     handles = list(attached._handles)
     for handle in handles:
         handle.remove()
     for i, block in enumerate(model.blocks):
-        own = weights[i][:, :, None] * attached.prompts[i]
-        front = front + own if name == "carried" else own
+        if i < patched:
+            own = weights[i][:, :, None] * attached.prompts[i]
+            front = front + own if name == "carried" else own
         both = block(torch.cat([front, tokens], dim=1), condition)
         front, tokens = both[:, :3], both[:, 3:]
     expected = model.unpatchify(model.final_layer(tokens, condition))
@@ -356,6 +368,22 @@ def test_forms_of_the_importance_loss():
     assert float(importance_loss(weights[:, :1], "summed")) == 0
 
 
+@pytest.mark.parametrize("weights", ["one", "renormalised"])
+def test_importance_looks_at_the_weights_asked_for(weights):
+    config = PatchConfig(type="hard", hard_weights=weights)
+    model, attached, _ = run(config)
+    applied = [w.detach().numpy() for w in attached.weights()]
+    t = model.t_embedder.forward(make_inputs()[1])
+    soft = []
+    for i in range(DEPTH):
+        fed = torch.cat([t, torch.full((len(t), 1), float(i))], dim=1)
+        soft.append(attached.gate.linear(fed).softmax(1).detach().numpy())
+    for on, seen in (("soft", soft), ("applied", applied)):
+        attached.config = config.model_copy(update={"importance_on": on})
+        expected = sum(w.var(1) / (w.mean(1) ** 2 + 1e-5) for w in seen).mean()
+        assert float(attached.balancing()[1]["loss/importance"]) == pytest.approx(expected, 1e-4)
+
+
 def test_probability_of_the_top_agrees_with_drawing_the_noise_again():
     generator = np.random.default_rng(0)
     clean = torch.tensor(generator.normal(size=6))
@@ -405,6 +433,17 @@ def test_epsilon_of_the_paper_takes_away_two_fifths_at_256_prompts():
     ("options", "message"),
     [
         ({"hard_weights": "one-over-k"}, "hard_weights = one-over-k has no effect with type"),
+        ({"top_rounding": "down"}, "top_rounding = down has no effect with type = soft"),
+        ({"importance_on": "applied"}, "importance_on = applied has no effect with type = soft"),
+        ({"prepended": "stays", "depth": 1}, "prepended = stays has no effect with position = add"),
+        (
+            {"prepended": "stays", "position": "prepend"},
+            "prepended = stays has no effect with depth = all",
+        ),
+        (
+            {"prepended": "stays", "position": "prepend", "depth": 1, "masked_start": True},
+            "prepended = stays is not accepted with masked_start = true",
+        ),
         ({"prompts": 3}, "prompts = 3 has no effect with position = add"),
         ({"gate": "constant", "block_index": "embedded"}, "needs gate = linear"),
         ({**NO_GATE, "weights": "one", "selection": "uniform"}, "no effect without a gate"),

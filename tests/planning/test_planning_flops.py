@@ -30,6 +30,8 @@ VARIANTS = [
     "dmp,gate_timestep=permuted-in-sampling",
     "dmp,position=prepend",
     "dmp,depth=2,position=prepend,prepended=carried,prompts=5",
+    "dmp,depth=2,position=prepend,prepended=stays,prompts=5",
+    "released,type=hard",
     "dmp,masked_start=true,position=prepend,prompts=0.195",
 ]
 

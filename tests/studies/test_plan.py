@@ -132,6 +132,8 @@ def test_every_disagreement_of_priority_a_is_an_option_of_the_discrepancies(abla
         "dmp,load_weight=0", "dmp,importance_weight=0", "dmp,gate=attention-literal",
         "dmp,gate=attention-released", "dmp,ema_decay=baseline", "fine-tuning,ema_decay=baseline",
         "dmp,position=prepend", "dmp,iterations_factor=0.5", "released",
+        "dmp,hard_weights=renormalised,importance_on=applied,type=hard",
+        "dmp,depth=half,position=prepend,prepended=stays,prompts=0.195",
     }  # fmt: skip
 
 
