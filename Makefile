@@ -25,7 +25,7 @@ help:
 	@echo "make tables   the paper's tables, figures and claims on embedded data: results/digits"
 	@echo "make studies  our own questions as well"
 	@echo "make report   one HTML page with all tables, figures, claims, times and provenance"
-	@echo "make verify   does this run agree with the committed reference results?"
+	@echo "make verify   is this run the committed reference, to the bit or statistically?"
 	@echo "make rebuild  tables, figures and claims anew from existing runs, in seconds"
 	@echo "make sweep    Optuna searches over the method's options: results/digits/sweeps"
 	@echo "make dashboard  look at one in Optuna's dashboard: SWEEP=prompt-count make dashboard"
@@ -36,7 +36,7 @@ help:
 	@echo "make unlock   after snakemake was killed and left the folder locked"
 	@echo "make lint     ruff, snakefmt, snakemake --lint"
 	@echo "make lock     resolve pyproject.toml anew into requirements.lock"
-	@echo "SCALE=smoke make tables, CORES=4 make tables, SEEDS=10 make tables"
+	@echo "SCALE=smoke make tables, SCALE=smoke make verify, CORES=4 make tables, SEEDS=10 make tables"
 
 setup: $(READY)
 
@@ -81,7 +81,7 @@ dashboard: $(READY)
 
 smoke: $(READY)
 	$(SNAKEMAKE) smoke
-	@echo "open results/smoke/tables/table2.md"
+	@echo "open results/smoke/tables/table2.md; SCALE=smoke make verify compares the numbers with ours"
 
 test: $(READY)
 	$(RUN) pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder

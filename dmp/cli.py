@@ -469,9 +469,9 @@ def publish(
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
 ) -> None:
-    """Copy a finished scale's tables, verdicts and figures to results/reference, to commit them."""
+    """Copy a finished scale's results, and every number, to results/reference, to commit them."""
     plan = open_plan(scale, ablations, seeds)
-    from dmp.stages.verify import publish as stage
+    from dmp.stages.publish import publish as stage
 
     print(stage(plan, _layout(scale, results)))
 
@@ -483,7 +483,10 @@ def verify(
     ablations: Ablations = ABLATIONS,
     seeds: Seeds = None,
 ) -> None:
-    """Compare this run's tables with the committed reference; exit status 1 if they differ."""
+    """Compare this run with the committed reference: to the bit where portable, else statistically.
+
+    Exit status 1 if it differs.
+    """
     plan = open_plan(scale, ablations, seeds)
     from dmp.stages.verify import verify_scale
 

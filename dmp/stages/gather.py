@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 import pandas as pd
+from pydantic import BaseModel, Field
 
+from dmp.config import from_data
 from dmp.errors import DMPError
 from dmp.files import read_json
 from dmp.layout import Layout
@@ -50,6 +52,22 @@ def gather_results(
     return pd.concat(parts, ignore_index=True)
 
 
+class _Convergence(BaseModel):
+    """What is gathered of a baseline's ``convergence.json``."""
+
+    converged: bool
+    fids: list[float] = Field(min_length=1)
+    relative_change: float
+    p_value: float
+    iterations: list[int] = Field(min_length=1)
+
+
+class _Record(BaseModel):
+    """What is gathered of a baseline's ``provenance.json``."""
+
+    commit: str
+
+
 def gather_baselines(layout: Layout, baselines: Sequence[tuple[str, int]]) -> pd.DataFrame:
     """Return the convergence of each baseline.
 
@@ -58,23 +76,25 @@ def gather_baselines(layout: Layout, baselines: Sequence[tuple[str, int]]) -> pd
         baselines: (task, seed) of each.
 
     Raises:
-        DMPError: a baseline is missing.
+        DMPError: a baseline is missing, or its files are damaged.
 
     """
     rows = []
     for task, seed in baselines:
-        verdict = read_json(layout.convergence(task, seed))
-        provenance = read_json(layout.pretrained(task, seed) / "provenance.json")
+        path = layout.convergence(task, seed)
+        verdict = from_data(_Convergence, read_json(path), str(path))
+        path = layout.pretrained(task, seed) / "provenance.json"
+        record = from_data(_Record, read_json(path), str(path))
         rows.append(
             {
                 "task": task,
                 "baseline_seed": seed,
-                "converged": verdict["converged"],
-                "fid_last": verdict["fids"][-1],
-                "relative_change": verdict["relative_change"],
-                "p_value": verdict["p_value"],
-                "iterations": verdict["iterations"][-1],
-                "commit": provenance["commit"],
+                "converged": verdict.converged,
+                "fid_last": verdict.fids[-1],
+                "relative_change": verdict.relative_change,
+                "p_value": verdict.p_value,
+                "iterations": verdict.iterations[-1],
+                "commit": record.commit,
             }
         )
     return pd.DataFrame(rows)

@@ -76,19 +76,30 @@ def read_csv(path: str | Path, columns: dict[str, type]) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError as error:
         raise DMPError(f"{path} does not exist; the stage that writes it has not run") from error
+    except OSError as error:
+        raise DMPError(f"{path} cannot be read: {error.strerror or error}") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DMPError(f"{path} is not a CSV table ({str(error).strip()})") from error
+    # pandas makes an index of what rows have more than the header, and so shifts all columns.
+    if not isinstance(table.index, pd.RangeIndex):
+        raise DMPError(f"{path} is not a CSV table (its rows are longer than its header)")
     require_columns(table, columns, str(path))
     for name, kind in columns.items():
         if kind is not str:
             table[name] = [
-                _parse(text, kind, f"{path}: line {line}: {name}")
+                number(text, kind, f"{path}: line {line}: {name}")
                 for line, text in enumerate(table[name], start=2)
             ]
     return table
 
 
-def _parse(text: str, kind: type, where: str) -> bool | int | float:
+def number(text: str, kind: type, where: str) -> bool | int | float:
+    """Return a text as a value of a type, exactly.
+
+    Raises:
+        DMPError: it is not one; ``where`` says where it stands.
+
+    """
     if kind is bool:
         if text not in ("True", "False"):
             raise DMPError(f"{where} = '{text}' is neither True nor False")
