@@ -25,6 +25,19 @@ class BackboneConfig(Strict):
     hidden_size: PositiveInt
     num_heads: PositiveInt
 
+    def grids(self, size: int, placement: str) -> list[int]:
+        """Return the edge of each block's grid of tokens, in the order of execution.
+
+        Args:
+            size: height and width of what the backbone is fed.
+            placement: see :class:`~dmp.config.PatchConfig`; empty for one that this kind of
+                backbone does not have.
+
+        """
+        if placement != "transformer-blocks":
+            return []
+        return [size // self.patch_size] * self.depth
+
     @property
     def learns_variance(self) -> bool:
         """Whether the variance of each step is predicted beside the noise."""
@@ -92,10 +105,22 @@ class UNetConfig(Strict):
         """The number of transformer blocks: 16 in Stable Diffusion v1.5."""
         return self.attention_stages * (2 * self.layers_per_block + 1) + 1
 
-    @property
-    def stage_inputs(self) -> int:
-        """The number of stages: down, middle and up."""
-        return 2 * len(self.block_out_channels) + 1
+    def grids(self, size: int, placement: str) -> list[int]:
+        """Return the edge of each block's grid of tokens, in the order of execution.
+
+        Args:
+            size: height and width of what the backbone is fed.
+            placement: see :class:`~dmp.config.PatchConfig`.
+
+        """
+        edges = [size >> stage for stage in range(len(self.block_out_channels))]
+        middle = edges[-1]
+        if placement == "stage-inputs":
+            return [*edges, middle, *reversed(edges)]
+        attending = edges[: self.attention_stages]
+        down = [edge for edge in attending for _ in range(self.layers_per_block)]
+        up = [edge for edge in reversed(attending) for _ in range(self.layers_per_block + 1)]
+        return [*down, middle, *up]
 
     @property
     def learns_variance(self) -> bool:

@@ -30,6 +30,21 @@ _OF_GATE = (
 )  # fmt: skip
 
 
+def check_resizing(edge: int, grid: tuple[int, int], mode: str) -> None:
+    """Check that prompts on ``edge`` by ``edge`` can be resized to ``grid`` in this mode.
+
+    Raises:
+        ValueError: ``nearest``, and the edge does not divide rows and columns.
+
+    """
+    if mode == "nearest" and any(size % edge for size in grid):
+        raise ValueError(
+            f"resize = nearest cannot spread {edge} x {edge} prompts over {grid[0]} x {grid[1]} "
+            f"tokens in blocks of one size; use bilinear or bicubic, or a grid that divides the "
+            f"tokens'"
+        )
+
+
 class PatchConfig(Strict):
     """How prompts are attached to a frozen backbone; the defaults are the preset ``paper``.
 
@@ -228,6 +243,16 @@ class PatchConfig(Strict):
         if isinstance(self.prompts, float):
             return max(1, round(self.prompts * tokens))
         return self.prompts
+
+    def check_grid(self, grid: int) -> None:
+        """Check that the prompts can be brought to a block's grid of tokens of this edge.
+
+        Raises:
+            ValueError: see :func:`check_resizing`.
+
+        """
+        if self.position == "add":
+            check_resizing(self.edge(grid), (grid, grid), self.resize)
 
     def edge(self, grid: int) -> int:
         """Return the edge of the prompts' grid, for a block with a grid of tokens of this edge."""

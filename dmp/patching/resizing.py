@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from dmp.config.patch import check_resizing
 from dmp.errors import DMPError
 
 
@@ -47,12 +48,10 @@ def check_mode(edge: int, grid: tuple[int, int], mode: str) -> None:
     """Check that prompts on ``edge`` by ``edge`` can be resized to ``grid`` in this mode.
 
     Raises:
-        DMPError: ``nearest``, and the edge does not divide rows and columns.
+        DMPError: see :func:`dmp.config.patch.check_resizing`.
 
     """
-    if mode == "nearest" and any(size % edge for size in grid):
-        raise DMPError(
-            f"patch: resize = nearest cannot spread {edge} x {edge} prompts over {grid[0]} x "
-            f"{grid[1]} tokens in blocks of one size; use bilinear or bicubic, or a grid that "
-            f"divides the tokens'"
-        )
+    try:
+        check_resizing(edge, grid, mode)
+    except ValueError as error:
+        raise DMPError(f"patch: {error}") from error

@@ -13,6 +13,19 @@ from dmp.errors import DMPError
 from dmp.studies.schema import Comparison, Scale
 
 
+class UnfitError(DMPError):
+    """A variant that this task's backbone has no place for; that of another scale may have.
+
+    Attributes:
+        reason: the message without the place in a file.
+
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.reason = reason
+
+
 def check_task(name: str, task: TaskConfig, where: str) -> None:
     """Check one task of a scale.
 
@@ -98,7 +111,9 @@ def resolve_variant(text: str, task: str, scale: Scale, where: str) -> Variant:
     """Check that a task and a variant exist and fit together; return the variant.
 
     Raises:
-        DMPError: unknown task, unknown variant, or a depth that the backbone does not have.
+        UnfitError: the backbone has no place for the variant: a depth that it does not have, or
+            prompts that cannot be spread over its tokens.
+        DMPError: unknown task or variant, or a second name for another variant's run.
 
     """
     known = {*scale.tasks, *scale.not_run}
@@ -106,27 +121,26 @@ def resolve_variant(text: str, task: str, scale: Scale, where: str) -> Variant:
         raise DMPError(f"{where}: unknown task '{task}': {nearest(task, known)}")
     variant = Variant.parse(text, where)
     if task in scale.tasks:
-        place, backbone = f"{where}: variant '{text}' of task '{task}'", scale.tasks[task].backbone
-        if isinstance(backbone, UNetConfig):
+        place, config = f"{where}: variant '{text}' of task '{task}'", scale.tasks[task]
+        if isinstance(config.backbone, UNetConfig):
             _fits_a_unet(variant, place)
         if variant.patch is not None:
-            _fits(variant.patch, backbone, place)
+            _fits(variant.patch, config, place)
     return variant
 
 
-def _fits(patch: PatchConfig, backbone: BackboneConfig | UNetConfig, where: str) -> None:
+def _fits(patch: PatchConfig, task: TaskConfig, where: str) -> None:
     """Refuse what the backbone does not have, or what would give a run a second name."""
-    available = backbone.depth
-    if patch.placement == "stage-inputs":
-        if isinstance(backbone, BackboneConfig):
-            raise DMPError(
-                f"{where}: placement = stage-inputs is for U-Nets; a DiT has transformer-blocks"
-            )
-        available = backbone.stage_inputs
+    grids = task.backbone.grids(input_shape(task.data).size, patch.placement)
+    if not grids:
+        raise UnfitError(
+            where, "placement = stage-inputs is for U-Nets; a DiT has transformer-blocks"
+        )
     try:
-        patch.blocks(available)
+        for grid in grids[: patch.blocks(len(grids))]:
+            patch.check_grid(grid)
     except ValueError as error:
-        raise DMPError(f"{where}: {error}") from error
+        raise UnfitError(where, str(error)) from error
     if patch.resize != "none" and patch.grid == "tokens":
         raise DMPError(
             f"{where}: resize = {patch.resize} changes nothing at one resolution; give grid as well"
@@ -136,14 +150,15 @@ def _fits(patch: PatchConfig, backbone: BackboneConfig | UNetConfig, where: str)
 def _fits_a_unet(variant: Variant, where: str) -> None:
     """Refuse what needs one sequence of tokens, an embedding of the condition, or a variance."""
     if variant.training.loss == "hybrid":
-        raise DMPError(
-            f"{where}: loss = hybrid trains a variance, which a U-Net does not predict; accepted: "
-            f"simple"
+        raise UnfitError(
+            where,
+            "loss = hybrid trains a variance, which a U-Net does not predict; accepted: simple",
         )
     if variant.training.learning_rate_factor == "one-over-n":
-        raise DMPError(
-            f"{where}: learning_rate_factor = one-over-n needs one number of tokens, and those of "
-            f"a U-Net's blocks differ; give a number"
+        raise UnfitError(
+            where,
+            "learning_rate_factor = one-over-n needs one number of tokens, and those of a U-Net's "
+            "blocks differ; give a number",
         )
     patch = variant.patch
     if patch is None:
@@ -155,10 +170,11 @@ def _fits_a_unet(variant: Variant, where: str) -> None:
         ("mixture", ("own",)),
     ):
         if getattr(patch, key) not in accepted:
-            raise DMPError(
-                f"{where}: {key} = {getattr(patch, key)} is not for a U-Net, whose blocks differ "
-                f"in tokens and width, and which has no embedding of the caption; accepted: "
-                f"{', '.join(accepted)}"
+            raise UnfitError(
+                where,
+                f"{key} = {getattr(patch, key)} is not for a U-Net, whose blocks differ in tokens "
+                f"and width, and which has no embedding of the caption; accepted: "
+                f"{', '.join(accepted)}",
             )
 
 

@@ -13,7 +13,7 @@ from dmp.backbones import load_patch
 from dmp.backbones.unet import UNet, load_unet, unet_folder, unet_options
 from dmp.config import PatchConfig, UNetConfig
 from dmp.errors import DMPError
-from dmp.patching import patch
+from dmp.patching import patch, patch_points
 
 T = torch.tensor([3, 700, 999])
 Y = torch.tensor([1, 4, 1])
@@ -49,7 +49,16 @@ def test_default_sizes_are_those_of_stable_diffusion():
     at_stages = PatchConfig(placement="stage-inputs")
     with torch.device("meta"):
         points = patch(UNet2DConditionModel(**SD15), at_stages)
-    assert points.noise_shape[0] == config.stage_inputs == 9
+    assert points.noise_shape[0] == len(config.grids(64, "stage-inputs")) == 9
+
+
+@pytest.mark.parametrize("placement", ["transformer-blocks", "stage-inputs"])
+def test_grids_of_the_configuration_are_those_of_the_model(placement):
+    for options in (SD15, SD15 | {"layers_per_block": 1}):
+        with torch.device("meta"):
+            blocks = patch_points(UNet2DConditionModel(**options)).blocks(placement)
+        config = UNetConfig(kind="unet", layers_per_block=options.get("layers_per_block", 2))
+        assert config.grids(64, placement) == [block.grid for block in blocks]
 
 
 @pytest.mark.parametrize("placement", ["transformer-blocks", "stage-inputs"])
