@@ -8,6 +8,7 @@ import torch
 from filelock import FileLock
 
 from dmp.config import RunConfig
+from dmp.errors import DMPError
 from dmp.files import write_text
 from dmp.stages.common import Context, attach, measure_denoising, new_backbone
 from dmp.stages.data import task_data
@@ -15,7 +16,7 @@ from dmp.stages.run import complete_run
 from dmp.sweeps.cached import is_computed, read_values
 from dmp.sweeps.files import CONFIRMED_COLUMNS, SweepFiles
 from dmp.sweeps.loading import fresh_seeds, search_seeds
-from dmp.sweeps.outcome import Objective, Outcome, Report
+from dmp.sweeps.outcome import ImpossibleError, Objective, Outcome, Report
 from dmp.sweeps.schema import Sweep
 from dmp.training.watch import Watch
 
@@ -24,18 +25,20 @@ def make_objective(context: Context, sweep: Sweep) -> Objective:
     """Return the objective: trains, samples and evaluates a variant by the stages of every run.
 
     A run that is there already, whoever computed it, is read and not computed again; it reports
-    nothing on the way, so that it is never pruned.
+    nothing on the way, so that it is never pruned. The model is built first: what that refuses is
+    the point, and what fails after it is the computation.
     """
     seeds = search_seeds(sweep, context.plan)
 
     def objective(variant: str, report: Report) -> Outcome:
         runs = [context.plan.run(sweep.task, variant, seed) for seed in seeds]
+        added = added_parameters(context, runs[0])
         computed = sum(compute(context, sweep, run, report) for run in runs)
         found = [read_values(context.layout, run) for run in runs]
         if any(values is None for values in found):
             return Outcome(None, computed)
         means = {name: float(np.mean([values[name] for values in found])) for name in found[0]}
-        return Outcome(means | {"added_parameters": added_parameters(context, runs[0])}, computed)
+        return Outcome(means | {"added_parameters": added}, computed)
 
     return objective
 
@@ -80,9 +83,19 @@ def _watch(context: Context, sweep: Sweep, run: RunConfig, report: Report) -> Wa
 
 
 def added_parameters(context: Context, run: RunConfig) -> float:
-    """Return how many parameters a run's patch adds to its backbone, counted on real modules."""
+    """Return how many parameters a run's patch adds to its backbone, counted on real modules.
+
+    Raises:
+        ImpossibleError: the patch does not fit the backbone.
+        DMPError: the backbone itself cannot be built.
+
+    """
     with torch.device("meta"):
-        attached = attach(run, new_backbone(context, run.task, run.config))
+        backbone = new_backbone(context, run.task, run.config)
+        try:
+            attached = attach(run, backbone)
+        except DMPError as error:
+            raise ImpossibleError(str(error)) from error
     return 0.0 if attached is None else float(sum(p.numel() for p in attached.parameters()))
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dmp.studies import Plan
     from dmp.sweeps.files import SweepFiles
     from dmp.sweeps.schema import Sweep
+    from dmp.sweeps.space import Space
     from dmp.sweeps.worker import Search
 
 app = typer.Typer(help="Search over the method's options.", no_args_is_help=True)
@@ -44,18 +45,16 @@ class _Place(NamedTuple):
 
     plan: "Plan"
     sweep: "Sweep"
+    space: "Space"
     files: "SweepFiles"
     name: str
-    ablations: Path
 
     def search(self, storage: str) -> "Search":
-        from dmp.sweeps.loading import load_space
         from dmp.sweeps.storage import open_storage
         from dmp.sweeps.worker import Search
 
-        space = load_space(self.ablations, self.sweep, self.plan)
         opened = open_storage(self.files.journal, storage)
-        return Search(self.sweep, space, self.files, opened, self.name)
+        return Search(self.sweep, self.space, self.files, opened, self.name)
 
     def study(self, storage: str) -> "optuna.Study":
         from dmp.sweeps.storage import load_study, open_storage
@@ -66,12 +65,13 @@ class _Place(NamedTuple):
 def _place(name: str, scale: str, results: Path, ablations: Path) -> _Place:
     from dmp.layout import Layout
     from dmp.sweeps.files import SweepFiles
-    from dmp.sweeps.loading import load_sweep, study_name
+    from dmp.sweeps.loading import load_space, load_sweep, study_name
 
     plan = open_plan(scale, ablations)
     sweep = load_sweep(ablations, name)
+    space = load_space(ablations, sweep, plan)
     files = SweepFiles(Layout(results, scale), name)
-    return _Place(plan, sweep, files, study_name(sweep, plan), ablations)
+    return _Place(plan, sweep, space, files, study_name(sweep, plan))
 
 
 def _quiet() -> None:
@@ -83,15 +83,17 @@ def _quiet() -> None:
 
 @app.command()
 def check(scale: Scale = SCALE, ablations: Ablations = ABLATIONS) -> None:
-    """Read every sweep, and check every condition and combination at a scale."""
+    """Read every sweep, check every condition and combination, and say what a scale lacks."""
     from dmp.sweeps.loading import load_space, load_sweep, sweep_names
 
     plan = open_plan(scale, ablations)
     for name in sweep_names(ablations):
         sweep = load_sweep(ablations, name)
-        load_space(ablations, sweep, plan)
+        space = load_space(ablations, sweep, plan)
         varied = ", ".join(parameter.name for parameter in sweep.parameters)
         print(f"{name}: {sweep.trials} trials over {varied}")
+        for left_out in space.left_out:
+            print(f"{name}: left out at scale '{scale}': {left_out}")
 
 
 @app.command()

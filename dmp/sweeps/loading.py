@@ -5,8 +5,9 @@ from pathlib import Path
 from dmp.config import content_hash, from_data
 from dmp.studies import Plan
 from dmp.studies.loading import file_names, find_file, named, read_yaml
+from dmp.sweeps.checking import make_space
 from dmp.sweeps.schema import Sweep
-from dmp.sweeps.space import Space, make_space
+from dmp.sweeps.space import Space
 
 
 def sweep_names(ablations: Path) -> list[str]:
@@ -29,7 +30,7 @@ def load_space(ablations: Path, sweep: Sweep, plan: Plan) -> Space:
     """Return a sweep's space at a scale, every condition and combination checked.
 
     Raises:
-        DMPError: see :func:`dmp.sweeps.space.make_space`.
+        DMPError: see :func:`dmp.sweeps.checking.make_space`.
 
     """
     return make_space(sweep, plan, str(ablations / "sweeps" / f"{sweep.id}.yaml"))
@@ -52,12 +53,21 @@ def study_name(sweep: Sweep, plan: Plan) -> str:
 
     It changes with whatever changes what a trial means, so that trials of another question are
     never mixed in; more trials or workers go on with the same study.
+
+    Raises:
+        DMPError: see :func:`dmp.sweeps.checking.make_space`.
+
     """
     definition = sweep.model_dump(
         mode="json", include={"base", "objectives", "sampler", "pruning", "parameters"}
     )
     runs = [plan.run(sweep.task, sweep.base, seed).hash for seed in search_seeds(sweep, plan)]
-    return f"{plan.name}-{sweep.id}-{content_hash([definition, runs])}"
+    # Optuna holds the values that a parameter may have to be the same in all trials of a study.
+    left_out = [
+        [name, list(values)]
+        for name, values, _ in make_space(sweep, plan, f"sweeps/{sweep.id}.yaml").left_out
+    ]
+    return f"{plan.name}-{sweep.id}-{content_hash([definition, runs, *left_out])}"
 
 
 def sweep_slice(sweep: Sweep, plan: Plan) -> str:

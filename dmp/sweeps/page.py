@@ -1,5 +1,6 @@
 """The page of a sweep, and its best points as cells of a study."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,16 +11,24 @@ from dmp.reporting.numbers import MISSING, format_interval, format_number, forma
 from dmp.reporting.page import Page, Table
 from dmp.sweeps.confirmation import Confirmed
 from dmp.sweeps.schema import Sweep
+from dmp.sweeps.space import LeftOut
+from dmp.sweeps.worker import DIVERGED, IMPOSSIBLE
 
 
 def sweep_page(
-    sweep: Sweep, scale: Any, trials: pd.DataFrame, confirmed: list[Confirmed], seeds: list[int]
+    sweep: Sweep,
+    scale: Any,
+    left_out: Sequence[LeftOut],
+    trials: pd.DataFrame,
+    confirmed: list[Confirmed],
+    seeds: list[int],
 ) -> Page:
     """Return the page of a finished sweep.
 
     Args:
         sweep: the sweep.
         scale: has ``name``, ``title`` and ``conclusive``.
+        left_out: values that cannot exist at this scale.
         trials: from :func:`dmp.sweeps.trials.trials_table`.
         confirmed: from :func:`dmp.sweeps.confirmation.confirm`.
         seeds: the fresh seeds.
@@ -48,7 +57,7 @@ def sweep_page(
                 text_columns=1,
             )
         ],
-        notes=[*sweep.notes, *_notes(sweep, trials, confirmed)],
+        notes=[*sweep.notes, *_impossible(left_out, trials), *_notes(sweep, trials, confirmed)],
     )
 
 
@@ -94,6 +103,18 @@ def _frame(sweep: Sweep, confirmed: list[Confirmed]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def _impossible(left_out: Sequence[LeftOut], trials: pd.DataFrame) -> list[str]:
+    """Return what the file asks for and this scale does not have."""
+    notes = [f"Not searched, since it cannot exist at this scale: {each}." for each in left_out]
+    reasons = trials.loc[trials["state"] == IMPOSSIBLE, "why"].value_counts(sort=False)
+    for reason, count in reasons.items():
+        points = "1 point that was" if count == 1 else f"{count} points that were"
+        notes.append(f"{points} proposed cannot exist at this scale: {reason}.")
+    if len(reasons):
+        notes.append("Points that cannot exist are not among the trials that were asked for.")
+    return notes
+
+
 def _notes(sweep: Sweep, trials: pd.DataFrame, confirmed: list[Confirmed]) -> list[str]:
     notes = [
         "best.yaml has these points as cells of a study; trials.csv every trial; plots.html "
@@ -104,7 +125,7 @@ def _notes(sweep: Sweep, trials: pd.DataFrame, confirmed: list[Confirmed]) -> li
             f"The points are of the Pareto front of {' and '.join(map(_name, sweep.objectives))} "
             f"as the search measured it: its ends and points between them."
         )
-    if (trials["state"] == "diverged").any():
+    if (trials["state"] == DIVERGED).any():
         notes.append(
             "A trial that has diverged counts as worse than every number, and as a trial of the "
             "search."

@@ -6,6 +6,7 @@ from dmp.config import Variant
 from dmp.files import write_text
 from dmp.reporting.page import write_page
 from dmp.studies import Plan
+from dmp.sweeps.checking import make_space
 from dmp.sweeps.confirmation import confirm, confirmed_table
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.loading import fresh_seeds
@@ -35,6 +36,8 @@ def write_report(plan: Plan, sweep: Sweep, files: SweepFiles, study: optuna.Stud
     text = confirmed_table(confirmed).to_csv(index=False, lineterminator="\n")
     write_text(files.confirmed, text)
     write_text(files.best, best_cells(sweep, plan.name, confirmed))
-    write_page(sweep_page(sweep, plan.scale, table, confirmed, seeds), files.root, sweep.id)
+    left_out = make_space(sweep, plan, f"sweeps/{sweep.id}.yaml").left_out
+    page = sweep_page(sweep, plan.scale, left_out, table, confirmed, seeds)
+    write_page(page, files.root, sweep.id)
     write_plots(sweep, plan.scale, study, files.figures)
     write_interactive(sweep, study, files.interactive)

@@ -173,7 +173,7 @@ class Sweep(Strict):
         sampler: what proposes the points.
         pruning: ends trials early; only with one objective and one seed.
         trials: how many trials end with a result, over all workers; one that was pruned or has
-            diverged is a result.
+            diverged is a result, a point that cannot exist at the scale is none.
         workers: processes that share the trials.
         parameters: what is varied.
         confirmation: of the best points.

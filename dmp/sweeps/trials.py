@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 from dmp.config import Variant
 from dmp.errors import DMPError
 from dmp.sweeps.schema import IntParameter, Sweep
-from dmp.sweeps.worker import COMPUTED, REASON, RETRIED_FROM, VARIANT, ended
+from dmp.sweeps.worker import COMPUTED, REASON, RETRIED_FROM, VARIANT, WHY, ended
 
 # What the table calls the states of trials.
 _STATES = {
@@ -26,7 +26,7 @@ def finished_trials(sweep: Sweep, study: optuna.Study) -> list[FrozenTrial]:
 
     """
     trials = study.get_trials(deepcopy=False)
-    if (done := ended(trials)) < sweep.trials:
+    if (done := ended(sweep, trials)) < sweep.trials:
         raise DMPError(
             f"sweep '{sweep.id}' has {done} of {sweep.trials} trials; run its workers again"
         )
@@ -37,8 +37,8 @@ def trials_table(sweep: Sweep, trials: list[FrozenTrial]) -> pd.DataFrame:
     """Return one row per trial, by number, whichever worker ran it.
 
     The columns are number, state, variant, one for each objective, ``computed`` (runs that were not
-    there already), ``retried_from``, and one for each parameter: what was proposed, of which the
-    variant's name holds three digits.
+    there already), ``retried_from``, ``why`` (a point cannot exist), and one for each parameter:
+    what was proposed, of which the variant's name holds three digits.
     """
     names = [parameter.name for parameter in sweep.parameters]
     rows = []
@@ -49,11 +49,14 @@ def trials_table(sweep: Sweep, trials: list[FrozenTrial]) -> pd.DataFrame:
         rows.append(
             {
                 "number": trial.number,
-                "state": trial.user_attrs.get(REASON) or _STATES[trial.state],
+                "state": trial.user_attrs[REASON]
+                if trial.state == TrialState.PRUNED
+                else _STATES[trial.state],
                 "variant": trial.user_attrs.get(VARIANT, ""),
                 **dict(zip(sweep.objectives, values, strict=True)),
                 "computed": trial.user_attrs.get(COMPUTED),
                 "retried_from": trial.user_attrs.get(RETRIED_FROM),
+                "why": trial.user_attrs.get(WHY),
                 **{name: trial.params.get(name) for name in names},
             }
         )
@@ -80,8 +83,8 @@ def best_variants(sweep: Sweep, trials: list[FrozenTrial]) -> list[dict[str, flo
             found.setdefault(trial.user_attrs[VARIANT], trial.values)
     if not found:
         raise DMPError(
-            f"sweep '{sweep.id}': every trial was pruned or has diverged; there is nothing to "
-            f"confirm"
+            f"sweep '{sweep.id}': every trial was pruned, has diverged or cannot exist; there is "
+            f"nothing to confirm"
         )
     ranked = sorted(found.items(), key=lambda item: (item[1], item[0]))
     if len(sweep.objectives) > 1:

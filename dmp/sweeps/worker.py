@@ -4,6 +4,8 @@ A trial is taken under a lock, so that workers together make exactly as many as 
 a worker does not bring to an end, because it was killed or met an error, stays marked as running;
 whoever next looks for work sees that its owner's lock is free, fails that trial, and queues its
 point again.
+
+A point that cannot exist at this scale is passed over with its reason, and does not count.
 """
 
 import contextlib
@@ -24,7 +26,7 @@ from dmp.config import Variant
 from dmp.errors import DMPError
 from dmp.running.signals import PreemptedError
 from dmp.sweeps.files import SweepFiles
-from dmp.sweeps.outcome import Objective, PrunedError
+from dmp.sweeps.outcome import ImpossibleError, Objective, PrunedError
 from dmp.sweeps.samplers import distribution, make_sampler
 from dmp.sweeps.schema import Parameter, Sweep, Value
 from dmp.sweeps.space import Space
@@ -33,18 +35,24 @@ from dmp.sweeps.storage import load_study, open_study
 # How often a point is tried again whose worker was killed or met an error.
 RETRIES = 2
 
+# So many points for each trial that is asked for may turn out not to exist before they count as
+# trials: a search of a space that is nearly empty ends as well.
+SPARE = 10
+
 # Attributes of trials.
 OWNER, VARIANT, REASON, COMPUTED = "owner", "variant", "reason", "computed"
-RETRIED_FROM, RETRY, STOPPED = "retried_from", "retry", "stopped"
-PRUNED, DIVERGED = "pruned", "diverged"
+RETRIED_FROM, RETRY, STOPPED, WHY = "retried_from", "retry", "stopped", "why"
+PRUNED, DIVERGED, IMPOSSIBLE = "pruned", "diverged", "cannot exist"
 
 # Results of a search: a pruned or diverged trial has said what it has to say.
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-def ended(trials: list[FrozenTrial]) -> int:
+def ended(sweep: Sweep, trials: list[FrozenTrial]) -> int:
     """Return how many trials have ended with a result."""
-    return sum(trial.state in ENDED for trial in trials)
+    done = [trial.user_attrs.get(REASON) for trial in trials if trial.state in ENDED]
+    impossible = done.count(IMPOSSIBLE)
+    return len(done) - min(impossible, SPARE * sweep.trials)
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,7 @@ class Search:
         """Run trials until there are none left to take; return how many have ended, over all.
 
         Workers that are still busy may end more. Trials of workers that are gone are taken over.
+        A point that cannot exist, or whose training diverges, is an outcome and no error.
 
         Raises:
             DMPError: of the objective. The trial is tried again by whoever next looks for work.
@@ -78,7 +87,8 @@ class Search:
         with self._alive() as owner:
             while (taken := self._take(owner)) is not None:
                 self._run(taken, objective)
-        return ended(load_study(self.storage, self.study).get_trials(deepcopy=False))
+        study = load_study(self.storage, self.study)
+        return ended(self.sweep, study.get_trials(deepcopy=False))
 
     @contextlib.contextmanager
     def _alive(self) -> Iterator[dict[str, Any]]:
@@ -98,25 +108,39 @@ class Search:
         with _locked(FileLock(self.files.claims)):
             study = open_study(self.storage, self.study, self.sweep.objectives)
             self._recover(study)
-            trials = study.get_trials(deepcopy=False)
-            running = sum(trial.state == TrialState.RUNNING for trial in trials)
-            if ended(trials) + running >= self.sweep.trials:
-                return None
-            # A point that is tried again was proposed before; one that was never complete, since
-            # its worker was killed while it was proposed, is proposed anew.
-            proposed = sum(
-                VARIANT in trial.user_attrs and RETRIED_FROM not in trial.user_attrs
-                for trial in trials
-            )
-            study.sampler = make_sampler(self.sweep, self.space, proposed)
-            study.pruner = _pruner(self.sweep)
-            trial = study.ask()
-            trial.set_user_attr(OWNER, owner)
-            point = self.space.fill(lambda parameter: _propose(trial, parameter))
-            # Last: a trial with a variant is one whose point is complete.
-            name = Variant.parse(self.space.variant(point)).name
-            trial.set_user_attr(VARIANT, name)
-            return trial
+            while True:
+                trials = study.get_trials(deepcopy=False)
+                running = sum(trial.state == TrialState.RUNNING for trial in trials)
+                if ended(self.sweep, trials) + running >= self.sweep.trials:
+                    return None
+                trial = self._ask(study, trials, owner)
+                try:
+                    self.space.build(trial.user_attrs[VARIANT])
+                except DMPError as error:
+                    _prune(trial, IMPOSSIBLE, getattr(error, "reason", str(error)))
+                else:
+                    return trial
+
+    def _ask(
+        self, study: optuna.Study, trials: list[FrozenTrial], owner: dict[str, Any]
+    ) -> optuna.Trial:
+        """Return a new trial, all parameters proposed."""
+        # A point that is tried again was proposed before; one that was never complete, since its
+        # worker was killed while it was proposed, is proposed anew.
+        proposed = sum(
+            VARIANT in trial.user_attrs and RETRIED_FROM not in trial.user_attrs for trial in trials
+        )
+        study.sampler = make_sampler(self.sweep, self.space, proposed)
+        study.pruner = _pruner(self.sweep)
+        trial = study.ask()
+        trial.set_user_attr(OWNER, owner)
+        name = self.space.variant(self.space.fill(lambda parameter: _propose(trial, parameter)))
+        # One that the options' own rules refuse has no other name.
+        with contextlib.suppress(DMPError):
+            name = Variant.parse(name).name
+        # Last: a trial with a variant is one whose point is complete.
+        trial.set_user_attr(VARIANT, name)
+        return trial
 
     def _recover(self, study: optuna.Study) -> None:
         """Fail running trials whose worker is gone, and queue their points again.
@@ -159,12 +183,13 @@ class Search:
             if trial.should_prune():
                 raise PrunedError
 
-        study = trial.study
         try:
             outcome = objective(variant, report)
         except PrunedError:
-            trial.set_user_attr(REASON, PRUNED)
-            study.tell(trial, state=TrialState.PRUNED)
+            _prune(trial, PRUNED)
+            return
+        except ImpossibleError as error:
+            _prune(trial, IMPOSSIBLE, str(error))
             return
         except PreemptedError:
             trial.set_user_attr(STOPPED, True)
@@ -173,10 +198,17 @@ class Search:
         values = outcome.ordered(self.sweep)
         if values is None:
             # Known to be bad, though no number says how bad: samplers put it behind all others.
-            trial.set_user_attr(REASON, DIVERGED)
-            study.tell(trial, state=TrialState.PRUNED)
+            _prune(trial, DIVERGED)
         else:
-            study.tell(trial, values)
+            trial.study.tell(trial, values)
+
+
+def _prune(trial: optuna.Trial, reason: str, why: str = "") -> None:
+    """End a trial without values."""
+    trial.set_user_attr(REASON, reason)
+    if why:
+        trial.set_user_attr(WHY, why)
+    trial.study.tell(trial, state=TrialState.PRUNED)
 
 
 def _first_try(trials: list[FrozenTrial], trial: FrozenTrial) -> FrozenTrial:

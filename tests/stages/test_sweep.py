@@ -11,6 +11,7 @@ import pytest
 import yaml
 from harness import ROOT, edit_yaml, make_tiny
 
+from dmp.config import PatchConfig
 from dmp.stages.common import Context
 from dmp.stages.prepare import make_reference, train_extractor
 from dmp.stages.pretrain import pretrain
@@ -20,7 +21,7 @@ from dmp.studies import load_plan
 from dmp.sweeps.cached import read_values
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.loading import fresh_seeds, load_space, load_sweep, study_name
-from dmp.sweeps.outcome import PrunedError
+from dmp.sweeps.outcome import ImpossibleError, PrunedError
 from dmp.sweeps.report import write_report
 from dmp.sweeps.storage import load_study, open_storage
 from dmp.sweeps.trials import point_variant
@@ -116,6 +117,20 @@ def test_diverged_run_has_no_values(place):
     assert outcome.values is None
     confirm_variant(context, sweep, None, 9)
     assert len(pd.read_csv(SweepFiles(context.layout, "tiny").confirmation(9))) == 0
+
+
+def test_point_that_does_not_fit_the_model_is_told_before_anything_is_computed(place, monkeypatch):
+    context, ablations = place
+    sweep = load_sweep(ablations, "tiny")
+
+    def compute(*_, **__):
+        raise AssertionError("the model cannot be built, and yet something is computed")
+
+    monkeypatch.setattr("dmp.stages.sweep.compute", compute)
+    monkeypatch.setattr(PatchConfig, "check_grid", lambda *_: None)
+    # What the configuration lets pass, the model refuses.
+    with pytest.raises(ImpossibleError, match="nearest cannot spread 3 x 3 prompts over 4 x 4"):
+        make_objective(context, sweep)("dmp,grid=3,resize=nearest", never)
 
 
 @pytest.mark.parametrize(

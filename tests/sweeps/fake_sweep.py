@@ -38,9 +38,9 @@ def make_sweep(**changes) -> Sweep:
     return Sweep.model_validate(data | changes)
 
 
-def make_search(folder: Path, sweep: Sweep, url: str = "") -> Search:
+def make_search(folder: Path, sweep: Sweep, url: str = "", space: Space | None = None) -> Search:
     files = SweepFiles(Layout(folder, "smoke"), sweep.id)
-    space = Space(sweep.base, list(sweep.parameters))
+    space = space or Space(sweep.base, list(sweep.parameters))
     return Search(sweep, space, files, open_storage(files.journal, url), STUDY)
 
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from fake_sweep import STUDY, make_search, make_sweep, measure
 from harness import ROOT
+from optuna.trial import TrialState
 from scipy import stats
 
 from dmp.config import Variant, from_data
@@ -18,7 +19,9 @@ from dmp.files import write_text
 from dmp.layout import Layout
 from dmp.studies import Cell, load_plan
 from dmp.sweeps.cached import is_computed, read_values
+from dmp.sweeps.checking import make_space
 from dmp.sweeps.files import CONFIRMED_COLUMNS
+from dmp.sweeps.loading import fresh_seeds, load_space, load_sweep, sweep_names
 from dmp.sweeps.outcome import Outcome
 from dmp.sweeps.report import write_report
 from dmp.sweeps.storage import load_study
@@ -37,13 +40,13 @@ def plan():
     return load_plan("smoke", ROOT / "ablations")
 
 
-def confirm(plan, search, shift=0.0, diverged=()):
+def confirm(plan, search, shift=0.0, diverged=(), seeds=SEEDS):
     """Write what the fresh seeds of each point gave: its value, and a noise of the seed."""
     study = load_study(search.storage, STUDY)
     for point in range(search.sweep.confirmation.points + 1):
         variant = point_variant(search.sweep, study, point)
         rows = []
-        for seed in [] if variant is None else SEEDS:
+        for seed in [] if variant is None else seeds:
             run = plan.run("unconditional", variant, seed)
             lost = (point, seed) in diverged
             quality = measure(run.variant, None).values["fid"] + seed**2 + shift * seed * point
@@ -159,6 +162,71 @@ def test_equal_trials_give_equal_bytes(finished, plan, tmp_path):
     study = load_study(finished.storage, STUDY)
     write_report(plan, finished.sweep, finished.files, study)
     assert contents(finished.files) == before
+
+
+def test_sweep_over_prompt_counts_ends_at_the_default_scale_and_says_what_it_left_out(tmp_path):
+    """The sweep that died at its fifth trial, on a grid of 4 by 4 tokens."""
+    plan = load_plan("digits", ROOT / "ablations")
+    sweep = load_sweep(ROOT / "ablations", "prompt-count")
+    search = make_search(tmp_path, sweep, space=load_space(ROOT / "ablations", sweep, plan))
+    tried = []
+
+    def objective(variant, report):
+        tried.append(variant)
+        return measure(variant, report)
+
+    assert search.work(objective) == sweep.trials == len(tried)
+    assert "dmp,grid=3,resize=nearest" not in tried
+    assert {"dmp,grid=1,resize=nearest", "dmp,grid=2,resize=nearest"} & set(tried)
+    confirm(plan, search, seeds=fresh_seeds(sweep, plan))
+    write_report(plan, sweep, search.files, load_study(search.storage, STUDY))
+    for suffix in ("md", "html", "tex"):
+        text = " ".join((search.files.root / f"prompt-count.{suffix}").read_text().split())
+        assert "it cannot exist at this scale: grid = 3: resize = nearest cannot spread 3" in text
+    assert "32 complete" in (search.files.root / "prompt-count.md").read_text()
+
+
+def test_points_that_turned_out_not_to_exist_are_counted_on_the_page_with_their_reason(tmp_path):
+    plan = load_plan("digits", ROOT / "ablations")
+    either = ["nearest", "bilinear"]
+    parameters = [
+        {"name": "grid", "kind": "int", "low": 1, "high": 4},
+        {"name": "resize", "kind": "categorical", "choices": either},
+    ]
+    sweep = make_sweep(parameters=parameters, sampler={"kind": "qmc"}, trials=8)
+    search = make_search(tmp_path, sweep, space=make_space(sweep, plan, "try.yaml"))
+    search.work(measure)
+    confirm(plan, search)
+    write_report(plan, sweep, search.files, load_study(search.storage, STUDY))
+    table = pd.read_csv(search.files.trials)
+    gone = table[table["state"] == "cannot exist"]
+    assert set(gone["variant"]) == {"dmp,grid=3,resize=nearest"}
+    assert gone["why"].str.startswith("resize = nearest cannot spread 3 x 3").all()
+    assert table["why"].notna().sum() == len(gone)
+    text = " ".join((search.files.root / "fake.md").read_text().split())
+    points = "1 point that was" if len(gone) == 1 else f"{len(gone)} points that were"
+    assert f"{points} proposed cannot exist at this scale: resize = nearest cannot spread 3" in text
+    assert f"{len(gone)} cannot exist, 8 complete" in text
+
+
+@pytest.mark.parametrize("name", sweep_names(ROOT / "ablations"))
+def test_every_sweep_of_the_project_ends_at_the_default_scale(tmp_path, name):
+    plan = load_plan("digits", ROOT / "ablations")
+    sweep = load_sweep(ROOT / "ablations", name)
+    search = make_search(tmp_path, sweep, space=load_space(ROOT / "ablations", sweep, plan))
+
+    def objective(variant, report):
+        # What diverges is a result: here, all that learns fast.
+        factor = Variant.parse(variant).training.learning_rate_factor
+        diverged = isinstance(factor, float) and factor > 5
+        if sweep.pruning and not diverged:
+            report(100, 1.0)
+        return Outcome(None, 1) if diverged else measure(variant, report)
+
+    assert search.work(objective) == sweep.trials
+    states = {t.state for t in load_study(search.storage, STUDY).get_trials()}
+    assert states <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert point_variant(sweep, load_study(search.storage, STUDY), 1)
 
 
 def test_unfinished_search_is_not_reported(tmp_path, plan):

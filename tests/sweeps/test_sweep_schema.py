@@ -131,8 +131,9 @@ def parameter(**changes):
             "'soft' is given twice",
         ),
         (
-            {"parameters": [{"name": "depth", "kind": "int", "low": 1, "high": 9}]},
-            "depth = 9, but the backbone has 2 blocks",
+            {"parameters": [{"name": "depth", "kind": "int", "low": 3, "high": 9}]},
+            "try.yaml: parameters: no point can exist for task 'unconditional' at scale 'smoke'; "
+            "'dmp,depth=3': depth = 3, but the backbone has 2 blocks",
         ),
     ],
 )

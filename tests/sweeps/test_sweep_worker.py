@@ -11,11 +11,24 @@ from fake_sweep import STUDY, make_search, make_sweep, measure
 from harness import ROOT
 from optuna.trial import TrialState
 
+from dmp.config import Variant
 from dmp.errors import DMPError
 from dmp.running.signals import PreemptedError
-from dmp.sweeps.outcome import Outcome
+from dmp.studies import load_plan
+from dmp.sweeps.checking import make_space
+from dmp.sweeps.outcome import ImpossibleError, Outcome
+from dmp.sweeps.space import Space
 from dmp.sweeps.storage import load_study, open_storage
-from dmp.sweeps.worker import DIVERGED, PRUNED, REASON, RETRIED_FROM, VARIANT
+from dmp.sweeps.trials import best_variants, trials_table
+from dmp.sweeps.worker import (
+    DIVERGED,
+    IMPOSSIBLE,
+    PRUNED,
+    REASON,
+    RETRIED_FROM,
+    VARIANT,
+    WHY,
+)
 
 HERE = Path(__file__).parent
 
@@ -204,6 +217,100 @@ def test_diverged_run_is_a_trial_and_worse_than_any_number(tmp_path):
     assert first.state == TrialState.PRUNED
     assert first.user_attrs[REASON] == DIVERGED
     assert variants[0] not in {t.user_attrs[VARIANT] for t in study.best_trials}
+
+
+# Of eight points one is out, 3 by 3 prompts in blocks: neither of its values alone is to blame.
+SOME_IMPOSSIBLE = [
+    {"name": "grid", "kind": "int", "low": 1, "high": 4},
+    {"name": "resize", "kind": "categorical", "choices": ["nearest", "bilinear"]},
+]
+
+
+@pytest.mark.parametrize("kind", ["tpe", "qmc"])
+def test_point_that_cannot_exist_is_passed_over_with_its_reason(tmp_path, kind):
+    plan = load_plan("digits", ROOT / "ablations")
+    sweep = make_sweep(parameters=SOME_IMPOSSIBLE, trials=16, sampler={"kind": kind})
+    search = make_search(tmp_path, sweep, space=make_space(sweep, plan, "try.yaml"))
+    assert search.work(measure) == 16
+    trials = trials_of(search)
+    passed = [t for t in trials if t.user_attrs.get(REASON) == IMPOSSIBLE]
+    assert passed
+    assert [t.state for t in passed] == [TrialState.PRUNED] * len(passed)
+    for trial in passed:
+        assert trial.user_attrs[VARIANT] == "dmp,grid=3,resize=nearest"
+        assert trial.user_attrs[WHY].startswith("resize = nearest cannot spread 3 x 3 prompts over")
+    assert len(trials) == 16 + len(passed)
+    assert [t.state for t in trials].count(TrialState.COMPLETE) == 16
+
+
+def test_model_that_cannot_be_built_does_not_end_the_worker(tmp_path):
+    search = make_search(tmp_path, make_sweep(trials=6))
+    tried = []
+
+    def refuse_third(variant, report):
+        tried.append(variant)
+        if len(tried) == 3:
+            raise ImpossibleError("patch: this backbone has no such place")
+        return measure(variant, report)
+
+    assert search.work(refuse_third) == 6
+    trials = trials_of(search)
+    assert [t.user_attrs.get(REASON) for t in trials] == [None, None, IMPOSSIBLE, *[None] * 4]
+    assert trials[2].user_attrs[WHY] == "patch: this backbone has no such place"
+    assert len(tried) == 7
+
+
+def test_search_of_a_space_that_is_empty_after_all_ends(tmp_path):
+    sweep = make_sweep(trials=2)
+
+    def build(variant):
+        raise DMPError("there is no room")
+
+    space = Space(sweep.base, list(sweep.parameters), build=build)
+    search = make_search(tmp_path, sweep, space=space)
+    assert search.work(lambda *_: pytest.fail("nothing can be run")) == 2
+    with pytest.raises(DMPError, match="cannot exist; there is nothing to confirm"):
+        best_variants(sweep, trials_of(search))
+
+
+def test_worker_killed_while_it_passes_a_point_over_counts_no_lost_trial_as_passed(tmp_path):
+    plan = load_plan("digits", ROOT / "ablations")
+    sweep = make_sweep(parameters=SOME_IMPOSSIBLE, trials=6)
+    search = make_search(tmp_path, sweep, space=make_space(sweep, plan, "try.yaml"))
+    search.work(measure)
+    study = load_study(search.storage, STUDY)
+    # As a kill leaves it between the reason and the end of the trial.
+    study.enqueue_trial({"grid": 3, "resize": "nearest"})
+    trial = study.ask()
+    trial.suggest_int("grid", 1, 4)
+    trial.suggest_categorical("resize", ["nearest", "bilinear"])
+    trial.set_user_attr(VARIANT, "dmp,grid=3,resize=nearest")
+    trial.set_user_attr(REASON, IMPOSSIBLE)
+    more = sweep.model_copy(update={"trials": 8})
+    again = make_search(tmp_path, more, space=search.space)
+    assert again.work(measure) == 8
+    states = trials_table(more, trials_of(again)).set_index("number")["state"]
+    assert states[trial.number] == "worker lost"
+    assert (states == "complete").sum() == 8
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_value_that_is_not_finite_is_a_divergence(tmp_path, value):
+    sweep = make_sweep(trials=6, objectives=["denoising_mse"], pruning={"at": [0.5], "startup": 2})
+    search = make_search(tmp_path, sweep)
+
+    def objective(variant, report):
+        factor = Variant.parse(variant).training.learning_rate_factor
+        loss = value if factor > 1 else factor
+        report(5, loss)
+        return Outcome({"denoising_mse": loss}, 1)
+
+    assert search.work(objective) == 6
+    for trial in trials_of(search):
+        diverged = trial.params["learning_rate_factor"] > 1
+        reasons = {DIVERGED, PRUNED} if diverged else {None, PRUNED}
+        assert trial.user_attrs.get(REASON) in reasons
+    assert any(t.user_attrs.get(REASON) == DIVERGED for t in trials_of(search))
 
 
 def test_trial_above_the_median_on_its_way_is_pruned_and_counts(tmp_path):

@@ -95,6 +95,32 @@ def test_edit_reruns_what_hangs_on_it_and_no_baseline(finished, change, rerun):
     assert found == {**rerun, "sweep": 1, "total": sum(rerun.values()) + 1}
 
 
+def test_sweep_of_which_no_point_can_exist_is_one_error_before_anything_runs(finished):
+    """In another folder, where baseline and reference are not there yet either."""
+    path = finished / "ablations/sweeps/tiny.yaml"
+    before = path.read_text()
+    nothing = [
+        {"name": "grid", "kind": "categorical", "choices": [3]},
+        {"name": "resize", "kind": "categorical", "choices": ["nearest"]},
+    ]
+    try:
+        edit_yaml(path, lambda data: data.update(parameters=nothing))
+        process = run_command(
+            *("snakemake", "--snakefile", str(finished / "Snakefile"), "--nolock", "--cores", "1"),
+            *("--config", "scale=smoke", f"ablations={finished / 'ablations'}"),
+            f"results={finished / 'elsewhere'}",
+        )
+    finally:
+        path.write_text(before)
+    assert process.returncode != 0
+    said = process.stdout + process.stderr
+    assert "error: " in said
+    assert "tiny.yaml: parameters: no point can exist for task 'unconditional'" in said
+    # Snakemake says in which rule; of our own code there is no traceback.
+    assert '.py", line' not in said
+    assert not (finished / "elsewhere").exists()
+
+
 def test_wrong_sweep_is_one_clear_error(finished):
     path = finished / "ablations/sweeps/tiny.yaml"
     before = path.read_text()

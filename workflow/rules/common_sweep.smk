@@ -2,6 +2,7 @@
 from dmp.sweeps.files import PLOTS, SweepFiles
 from dmp.sweeps.loading import (
     fresh_seeds,
+    load_space,
     load_sweep,
     page_slice,
     search_seeds,
@@ -21,16 +22,28 @@ def sweep_of(name):
         raise WorkflowError(f"error: {error}") from None
 
 
+@functools.cache
+def checked_sweep(name, scale):
+    """A sweep whose points can exist at a scale: known before any baseline is trained for it."""
+    sweep = sweep_of(name)
+    try:
+        load_space(ABLATIONS, sweep, plan(scale))
+    except DMPError as error:
+        raise WorkflowError(f"error: {error}") from None
+    return sweep
+
+
 def sweep_params(of):
     """What a job of a sweep depends on; it runs again when that changes, and only then."""
-    return lambda w: of(sweep_of(w.sweep), plan(w.scale))
+    return lambda w: of(checked_sweep(w.sweep, w.scale), plan(w.scale))
 
 
 def sweep_inputs(seeds):
     """What the runs of some seeds of a sweep rest on."""
 
     def inputs(wildcards):
-        scale, sweep = wildcards.scale, sweep_of(wildcards.sweep)
+        scale = wildcards.scale
+        sweep = checked_sweep(wildcards.sweep, scale)
         job = SimpleNamespace(scale=scale, task=sweep.task)
         needed = baselines_of(job, seeds(sweep, plan(scale)))
         reference = layout(scale).reference(sweep.task)
