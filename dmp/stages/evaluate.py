@@ -46,10 +46,14 @@ def evaluate_run(context: Context, run: RunConfig, data: TaskData) -> None:
     """Write a run's metrics: of its samples, of its denoising, of its gate, and of snapshots."""
     layout, names = context.layout, (run.task, run.variant, run.seed)
     if has_diverged(layout.weights(*names)):
-        _write_arrays(context, run, None, None)
-        _write(context, run, [_diverged(run, True)])
+        _write_diverged(context, run)
         return
     backbone, attached = load_weights(context, run)
+    losses = measure_denoising(context, run, backbone, data.held_out)
+    if not all(np.isfinite(values).all() for values in _present(losses).values()):
+        # The weights are finite, and what they compute is not.
+        _write_diverged(context, run)
+        return
     generated = load_features(layout.samples(*names))
     reference = load_reference(layout.reference(run.task))
     protocol = sampling_protocol(context, run, reference)
@@ -59,7 +63,6 @@ def evaluate_run(context: Context, run: RunConfig, data: TaskData) -> None:
         for name, value in fidelity(generated, reference, run.config.evaluation).items()
     ]
     rows += _second_opinion(context, run, protocol)
-    losses = measure_denoising(context, run, backbone, data.held_out)
     rows += _denoising_rows(context, run, last, losses, "held-out images", "denoising")
     seen = measure_denoising(context, run, backbone, data.seen)
     rows += _denoising_rows(context, run, last, seen, "training images", "train_denoising")
@@ -87,6 +90,12 @@ def evaluate_run(context: Context, run: RunConfig, data: TaskData) -> None:
         )
     _write_arrays(context, run, losses, gate)
     _write(context, run, rows)
+
+
+def _write_diverged(context: Context, run: RunConfig) -> None:
+    """Write that a run has diverged, and no number: there is none that is finite."""
+    _write_arrays(context, run, None, None)
+    _write(context, run, [_diverged(run, True)])
 
 
 def _second_opinion(context: Context, run: RunConfig, protocol: dict) -> list[Row]:

@@ -8,14 +8,18 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+import torch
 import yaml
 from harness import ROOT, edit_yaml, make_tiny
 
 from dmp.config import PatchConfig
 from dmp.stages.common import Context
+from dmp.stages.data import task_data
+from dmp.stages.evaluate import evaluate_run
 from dmp.stages.prepare import make_reference, train_extractor
 from dmp.stages.pretrain import pretrain
 from dmp.stages.run import complete_run
+from dmp.stages.sample import sample_run
 from dmp.stages.sweep import added_parameters, confirm_variant, make_objective
 from dmp.studies import load_plan
 from dmp.sweeps.cached import read_values
@@ -26,6 +30,7 @@ from dmp.sweeps.report import write_report
 from dmp.sweeps.storage import load_study, open_storage
 from dmp.sweeps.trials import point_variant
 from dmp.sweeps.worker import COMPUTED, VARIANT, Search
+from dmp.tensorfile import load_tensors, save_tensors
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +122,22 @@ def test_diverged_run_has_no_values(place):
     assert outcome.values is None
     confirm_variant(context, sweep, None, 9)
     assert len(pd.read_csv(SweepFiles(context.layout, "tiny").confirmation(9))) == 0
+
+
+def test_run_whose_weights_are_finite_and_whose_losses_are_not_has_diverged(place):
+    context, ablations = place
+    run = context.plan.run("unconditional", "dmp,gate_init=0.5", 0)
+    complete_run(context, run)
+    path = context.layout.weights(run.task, run.variant, run.seed)
+    tensors, description = load_tensors(path)
+    huge = {name: torch.full_like(t, 3e38) for name, t in tensors.items() if name == "prompts"}
+    save_tensors(path, tensors | huge, description)
+    data = task_data(context, run.task, run.config)
+    sample_run(context, run, data)
+    evaluate_run(context, run, data)
+    assert read_values(context.layout, run) is None
+    outcome = make_objective(context, load_sweep(ablations, "tiny"))(run.variant, never)
+    assert outcome.ordered(load_sweep(ablations, "tiny")) is None
 
 
 def test_point_that_does_not_fit_the_model_is_told_before_anything_is_computed(place, monkeypatch):
