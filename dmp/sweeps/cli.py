@@ -63,11 +63,12 @@ class _Place(NamedTuple):
 
 
 def _place(name: str, scale: str, results: Path, ablations: Path) -> _Place:
+    # First: what is imported below imports NumPy.
+    plan = open_plan(scale, ablations)
     from dmp.layout import Layout
     from dmp.sweeps.files import SweepFiles
     from dmp.sweeps.loading import load_space, load_sweep, study_name
 
-    plan = open_plan(scale, ablations)
     sweep = load_sweep(ablations, name)
     space = load_space(ablations, sweep, plan)
     files = SweepFiles(Layout(results, scale), name)
@@ -84,9 +85,10 @@ def _quiet() -> None:
 @app.command()
 def check(scale: Scale = SCALE, ablations: Ablations = ABLATIONS) -> None:
     """Read every sweep, check every condition and combination, and say what a scale lacks."""
+    # First: what is imported below imports NumPy.
+    plan = open_plan(scale, ablations)
     from dmp.sweeps.loading import load_space, load_sweep, sweep_names
 
-    plan = open_plan(scale, ablations)
     for name in sweep_names(ablations):
         sweep = load_sweep(ablations, name)
         space = load_space(ablations, sweep, plan)

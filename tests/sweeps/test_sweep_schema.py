@@ -186,6 +186,23 @@ def test_searching_and_reporting_do_not_import_torch(module):
     assert process.stdout.strip() == "False", process.stderr
 
 
+@pytest.mark.parametrize("scale", ["digits", "paper"])
+def test_check_says_what_is_left_out_whatever_the_numerics_of_the_scale(scale):
+    process = run_command("dmp", "sweep", "check", "--scale", scale)
+    assert process.returncode == 0, process.stderr
+    assert f"prompt-count: left out at scale '{scale}': grid = 3" in process.stdout
+    assert "depth: 16 trials over depth, selection" in process.stdout
+
+
+def test_worker_starts_at_a_scale_with_portable_numerics(tmp_path):
+    # Without a baseline it gets as far as its first trial, whose error names what is missing.
+    process = run_command(
+        *("dmp", "sweep", "work", "smoke", "--scale", "smoke", "--results", str(tmp_path))
+    )
+    assert "trial 0: dmp" in process.stdout
+    assert "numerics" not in process.stderr
+
+
 def test_commands_are_named_without_importing_what_they_use():
     code = (
         "import sys, dmp.sweeps.cli; "
