@@ -119,7 +119,7 @@ class TrainingStream(Dataset):
         rows = np.array([self._order(n // self._count)[n % self._count] for n in numbers])
         mirrored = stack(self._mirror) < 0.5 if self._flip else np.zeros(len(rows), bool)
         if self._data.noisy:
-            # Latents are large: torch draws as much three times as fast as NumPy does.
+            # Latents are large: whole blocks would waste what other processes draw.
             posterior, noise = (
                 standard_normal(self._seed, purpose, numbers, self._shape)
                 for purpose in ("posterior", "noise")

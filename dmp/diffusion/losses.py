@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dmp.config import TaskConfig
-from dmp.diffusion.schedule import alphas_cumprod
+from dmp.diffusion.schedule import alphas_cumprod, tables
 from dmp.errors import DMPError
 
 LEVELS = 256  # pixel values of an image
@@ -47,23 +47,9 @@ class Diffusion(nn.Module):
             raise DMPError(f"diffusion.timesteps = {timesteps}: at least 2 are needed")
         self.schedule, self.timesteps = schedule, timesteps
         self.learned_variance = learned_variance
-        bar = torch.from_numpy(alphas_cumprod(schedule, timesteps))
-        before = torch.cat([torch.ones(1, dtype=torch.float64), bar[:-1]])
-        beta = 1 - bar / before
-        posterior = beta * (1 - before) / (1 - bar)
-        # At t = 0 the posterior is a point; as in the reference practice its log takes t = 1's.
-        posterior_log = torch.cat([posterior[1:2], posterior[1:]]).log()
-        table = {
-            "signal": bar.sqrt(),
-            "noise": (1 - bar).sqrt(),
-            "posterior_x0": beta * before.sqrt() / (1 - bar),
-            "posterior_xt": (1 - before) * (1 - beta).sqrt() / (1 - bar),
-            "posterior_log": posterior_log,
-            "beta_log": beta.log(),
-        }
-        for name, values in table.items():
+        for name, values in tables(alphas_cumprod(schedule, timesteps))._asdict().items():
             # float32 so that every device has them; computed in float64 first.
-            self.register_buffer(f"_{name}", values.float(), persistent=False)
+            self.register_buffer(f"_{name}", torch.from_numpy(values).float(), persistent=False)
 
     @classmethod
     def of(cls, task: TaskConfig) -> Self:

@@ -12,7 +12,7 @@ from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
 from dmp.files import STAGE_OUTPUT
 from dmp.metrics.reference import load_reference
-from dmp.rng import torch_generator
+from dmp.rng import generator
 from dmp.running.processes import is_main_process
 from dmp.stages.baseline import baseline_fid, write_baseline
 from dmp.stages.common import Context, new_backbone, task_extractor
@@ -66,7 +66,7 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     task_extractor(context, run.config)
     backbone = new_backbone(context, task, run.config)
     assert isinstance(backbone, DiT)  # weights of others are published: the configuration says so
-    backbone.initialize_weights(torch_generator(seed, "backbone initialisation"))
+    backbone.initialize_weights(generator(seed, "backbone initialisation"))
     objective = Objective(backbone, Diffusion.of(run.config), None)
     snapshots = directory / "snapshots"
     if is_main_process():
