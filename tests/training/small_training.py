@@ -39,9 +39,10 @@ def make_objective(config: PatchConfig | None, seed: int = 0) -> Objective:
     return Objective(backbone, Diffusion("cosine"), attached)
 
 
-def make_stream() -> TrainingStream:
+def make_stream(**options) -> TrainingStream:
     images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
-    return TrainingStream(Pixels(Images(images, np.zeros(40, np.int64))), 0, 1000, flip=False)
+    data = Pixels(Images(images, np.zeros(40, np.int64)))
+    return TrainingStream(data, 0, 1000, flip=False, **options)
 
 
 def state(objective: Objective) -> dict[str, torch.Tensor]:
