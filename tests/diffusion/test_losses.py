@@ -1,6 +1,7 @@
 """The hybrid loss, against Bayes' rule, torch.distributions and SciPy in double precision."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from dmp.diffusion import Diffusion, alphas_cumprod
+from dmp.diffusion.losses import _discretised_log_likelihood
 from dmp.errors import DMPError
 
 T = 1000
@@ -140,6 +142,29 @@ def test_bound_at_zero_is_the_discretised_likelihood_of_scipy(diffusion):
     actual = diffusion.losses(output, x0, xt, noise, t).vb.numpy()
     np.testing.assert_allclose(actual, expected, rtol=2e-4, atol=1e-7)
     assert expected.min() > 1e-3  # there is something to compare
+
+
+@pytest.mark.parametrize("deviation", [0.005, 0.01, 0.1])
+def test_likelihood_of_a_pixel_has_the_exact_distribution_function(deviation):
+    """The public DiT code's tanh in its place would be off by more than 1e-4 here."""
+    pixels = np.arange(256) / 127.5 - 1
+    mean = np.clip(pixels + deviation * np.linspace(-2, 2, 256), -1, 1)
+
+    def nats(cdf: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        upper = np.where(pixels > 0.999, 1, cdf((pixels - mean + 1 / 255) / deviation))
+        lower = np.where(pixels < -0.999, 0, cdf((pixels - mean - 1 / 255) / deviation))
+        return -np.log(upper - lower)
+
+    log_scale = torch.tensor(math.log(deviation), dtype=torch.float64)
+    images = torch.from_numpy(pixels), torch.from_numpy(mean)
+    actual = -_discretised_log_likelihood(*images, log_scale).numpy()
+    exact = nats(stats.norm.cdf)
+    np.testing.assert_allclose(actual, exact, rtol=1e-9)
+
+    def logistic(x: np.ndarray) -> np.ndarray:
+        return 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+    assert abs(nats(logistic) / exact - 1).max() > 1e-4
 
 
 @pytest.mark.parametrize("mean", [-1.3, -1.0, -0.2, 0.004, 0.9999])
