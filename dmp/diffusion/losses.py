@@ -140,4 +140,5 @@ def _discretised_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tensor) -> T
     one, zero = torch.ones_like(above), torch.zeros_like(below)
     above = torch.where(x > 1 - half / 2, one, above)
     below = torch.where(x < -1 + half / 2, zero, below)
-    return (above - below).clamp(min=1e-12).log().to(x.dtype)
+    # The logarithm of a double is MKL's, and rounds by the processor; that of a float does not.
+    return (above - below).clamp(min=1e-12).to(x.dtype).log()

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from scipy import stats
+from test_numerics import OnlyPortable
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
@@ -262,6 +263,14 @@ def test_float32_keeps_the_likelihood_of_unlikely_pixels(diffusion, deviations):
     actual = diffusion.losses(output, x0, xt, noise, t).vb
     assert 15 < exact.item() < 35
     torch.testing.assert_close(actual.double(), exact, rtol=1e-4, atol=0)
+
+
+def test_no_operation_of_the_losses_differs_between_processors(diffusion):
+    inputs = [value.float() for value in make_inputs(diffusion, torch.arange(0, T, 3))[:-1]]
+    with OnlyPortable():
+        output = inputs[0].requires_grad_()
+        losses = diffusion.losses(output, *inputs[1:], torch.arange(0, T, 3))
+        (losses.mse.sum() + losses.vb.sum()).backward()
 
 
 def test_diffusion_has_nothing_to_save():
