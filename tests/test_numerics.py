@@ -130,7 +130,9 @@ def refuse_unportable(function, arguments):
     """Fail if MKL's vector library would compute what no variable pins."""
     name = function._schema.name.removeprefix("aten::")
     first = next((a for a in arguments if isinstance(a, torch.Tensor)), None)
-    root = name.rstrip("_") == "pow" and len(arguments) > 1 and arguments[1] in (0.5, -0.5)
+    exponent = arguments[1] if len(arguments) > 1 else None
+    # A tensor of exponents is not split into roots and other powers.
+    root = name.rstrip("_") == "pow" and isinstance(exponent, float) and abs(exponent) == 0.5
     unpinned = name.rstrip("_") in UNPINNED
     logarithm = name.rstrip("_") == "log" and first is not None and first.dtype == torch.float64
     if root or unpinned or logarithm:

@@ -6,6 +6,7 @@ load strictly.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from diffusers.models.embeddings import get_2d_sincos_pos_embed, get_timestep_embedding
 from timm.layers import Mlp, PatchEmbed
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from dmp.backbones.base import Backbone
 from dmp.config import nearest
 from dmp.errors import DMPError
+from dmp.initialisation import normal_, xavier_uniform_
 
 FREQUENCIES = 256
 
@@ -215,20 +217,20 @@ class DiT(Backbone):
         return self.num_classes
 
     @torch.no_grad()
-    def initialize_weights(self, generator: torch.Generator) -> None:
+    def initialize_weights(self, source: np.random.Generator) -> None:
         """Initialise as in the DiT paper: each block starts as the identity, the output as zero."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight, generator=generator)
+                xavier_uniform_(module.weight, source)
                 nn.init.zeros_(module.bias)
         projection = self.x_embedder.proj
-        nn.init.xavier_uniform_(projection.weight.view(self.hidden_size, -1), generator=generator)
+        xavier_uniform_(projection.weight.view(self.hidden_size, -1), source)
         nn.init.zeros_(projection.bias)
         embedders = [*self.t_embedder.modules(), *self.y_embedder.modules()]
         if isinstance(self.y_embedder, LabelEmbedder):
-            nn.init.normal_(self.y_embedder.embedding_table.weight, std=0.02, generator=generator)
+            normal_(self.y_embedder.embedding_table.weight, 0.02, source)
         for layer in (module for module in embedders if isinstance(module, nn.Linear)):
-            nn.init.normal_(layer.weight, std=0.02, generator=generator)
+            normal_(layer.weight, 0.02, source)
         zeroed = [block.adaLN_modulation[1] for block in self.blocks]
         for layer in (*zeroed, self.final_layer.adaLN_modulation[1], self.final_layer.linear):
             nn.init.zeros_(layer.weight)

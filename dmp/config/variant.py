@@ -50,8 +50,9 @@ class SamplingOptions(Strict):
 
 
 # What each method is: its patch, or None where nothing is attached to the backbone. ``continued``
-# is the baseline's own training going on, averaging included. ``released`` is the preset of the
-# authors' public code where it differs from the paper; :func:`preset` has the rest of it.
+# is the baseline's own training going on, with its average and the examples that come next.
+# ``released`` is the preset of the authors' public code where it differs from the paper;
+# :func:`preset` has the rest of it.
 METHODS: dict[str, PatchConfig | None] = {
     "baseline": None,
     "continued": None,

@@ -3,11 +3,15 @@
 Example g of a seed is the same image with the same timestep, noise and label dropout whatever the
 batch size, the number of processes or workers, and whether the run was resumed: each is a function
 of (seed, purpose, g). Variants of one seed therefore train on identical data.
+
+A baseline's own training and what follows it are two phases with draws of their own. With the same
+ones, the seed that trained the baseline would go on to show it its first examples again, and no
+other seed would.
 """
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +24,8 @@ from dmp.rng import generator
 
 # Examples share a generator in blocks of this many, since making one costs more than its draws.
 BLOCK = 64
+
+Phase = Literal["pretraining", "further training"]
 
 
 class Batch(NamedTuple):
@@ -54,6 +60,8 @@ class TrainingStream(Dataset):
         captions: ``(classes, k)``, the numbers of each label's captions; an example takes one of
             its label's at random, in place of the label.
         gate_noise: (L, K), the shape of each example's noise for a gate; None for none.
+        phase: whether it is the baseline that trains, or what begins with it.
+        skip: examples of the phase that were trained on before; number 0 is the one after them.
 
     """
 
@@ -67,6 +75,8 @@ class TrainingStream(Dataset):
         null_label: int | None = None,
         captions: np.ndarray | None = None,
         gate_noise: tuple[int, int] | None = None,
+        phase: Phase = "pretraining",
+        skip: int = 0,
     ) -> None:
         self._data = data
         self._labels = torch.from_numpy(data.labels)
@@ -77,12 +87,12 @@ class TrainingStream(Dataset):
         # The caches hold a few blocks: batches walk through the numbers in order.
         @functools.lru_cache(maxsize=4)
         def order(epoch: int) -> np.ndarray:
-            return generator(seed, "data order", epoch).permutation(count)
+            return generator(seed, f"{phase}: data order", epoch).permutation(count)
 
         def blocks(purpose: str, draw: Callable[[np.random.Generator], np.ndarray]) -> Callable:
             @functools.lru_cache(maxsize=8)
             def block(number: int) -> np.ndarray:
-                return draw(generator(seed, purpose, number))
+                return draw(generator(seed, f"{phase}: {purpose}", number))
 
             return block
 
@@ -94,7 +104,7 @@ class TrainingStream(Dataset):
         )
         self._drop = blocks("label dropout", lambda g: g.random(BLOCK))
         self._mirror = blocks("flip", lambda g: g.random(BLOCK))
-        self._seed, self._shape = seed, shape
+        self._seed, self._shape, self._phase, self._skip = seed, shape, phase, skip
         self._captions = None if captions is None else torch.from_numpy(captions)
         self._phrasing = blocks("caption", lambda g: g.random(BLOCK))
         self._gate_noise = None
@@ -109,6 +119,7 @@ class TrainingStream(Dataset):
 
     def __getitems__(self, numbers: Sequence[int]) -> Batch:
         """Return the examples with these numbers."""
+        numbers = [self._skip + n for n in numbers]
 
         def stack(block: Callable[[int], np.ndarray]) -> np.ndarray:
             return np.stack([block(n // BLOCK)[n % BLOCK] for n in numbers])
@@ -119,9 +130,9 @@ class TrainingStream(Dataset):
         rows = np.array([self._order(n // self._count)[n % self._count] for n in numbers])
         mirrored = stack(self._mirror) < 0.5 if self._flip else np.zeros(len(rows), bool)
         if self._data.noisy:
-            # Latents are large: torch draws as much three times as fast as NumPy does.
+            # Latents are large: whole blocks would waste what other processes draw.
             posterior, noise = (
-                standard_normal(self._seed, purpose, numbers, self._shape)
+                standard_normal(self._seed, f"{self._phase}: {purpose}", numbers, self._shape)
                 for purpose in ("posterior", "noise")
             )
         else:

@@ -1,4 +1,4 @@
-"""The forward process, its losses, and ancestral sampling, on diffusers' DDPMScheduler."""
+"""The forward process, its losses, and ancestral sampling."""
 
 from dmp.diffusion.guidance import guided
 from dmp.diffusion.losses import Diffusion, Losses

@@ -1,13 +1,14 @@
 """Ancestral sampling in which each sample has a source of noise of its own."""
 
+import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
-from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from dmp.diffusion.losses import Diffusion
-from dmp.diffusion.schedule import make_scheduler
+from dmp.diffusion.schedule import make_scheduler, tables
 from dmp.errors import DMPError
 
 
@@ -16,7 +17,7 @@ def sample(
     diffusion: Diffusion,
     model: Callable[[Tensor, Tensor], Tensor],
     shape: tuple[int, int, int],
-    generators: Sequence[torch.Generator],
+    generators: Sequence[np.random.Generator],
     steps: int,
     clip: bool,
     device: str | torch.device = "cpu",
@@ -47,9 +48,34 @@ def sample(
         diffusion.schedule, diffusion.timesteps, clip, diffusion.learned_variance
     )
     scheduler.set_timesteps(steps)
+    taken = scheduler.timesteps.flip(0).tolist()
+    numbers = tables(scheduler.alphas_cumprod[taken].numpy())
     sources = list(generators)
-    x = randn_tensor((len(sources), *shape), generator=sources, device=torch.device(device))
-    for t in scheduler.timesteps.tolist():
-        output = model(x, torch.full((len(sources),), t, device=device)).float()
-        x = scheduler.step(output, t, x, generator=sources).prev_sample
+
+    def draw() -> Tensor:
+        noise = np.empty((len(sources), *shape), np.float32)
+        for row, source in zip(noise, sources, strict=True):
+            source.standard_normal(dtype=np.float32, out=row)
+        return torch.from_numpy(noise).to(device)
+
+    # The steps are those of the scheduler's own `step`, which cannot take them here: it draws from
+    # torch's generators, which keep 32 bits of a seed, and it takes square roots of tensors, whose
+    # last bit depends on the processor.
+    x = draw()
+    for place in reversed(range(steps)):
+        now = numbers.at(place)
+        output = model(x, torch.full((len(sources),), taken[place], device=device)).float()
+        epsilon, position = output.chunk(2, dim=1) if diffusion.learned_variance else (output, None)
+        predicted = (x - now.noise * epsilon) / now.signal
+        if clip:
+            predicted = predicted.clamp(-1, 1)
+        x = now.posterior_x0 * predicted + now.posterior_xt * x
+        if place == 0:
+            break  # the last step adds no noise
+        if position is None:
+            x = x + math.exp(0.5 * now.posterior_log) * draw()
+        else:
+            share = (position + 1) / 2
+            log_variance = share * now.beta_log + (1 - share) * now.posterior_log
+            x = x + torch.exp(0.5 * log_variance) * draw()
     return x

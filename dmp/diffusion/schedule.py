@@ -1,8 +1,10 @@
-"""Noise schedules: in float64 for the losses, and as diffusers' scheduler for sampling."""
+"""Noise schedules, and what the losses and the sampler need of them: tables in float64."""
 
 import math
+from typing import NamedTuple, Self
 
 import numpy as np
+import torch
 from diffusers import DDPMScheduler
 
 from dmp.config import nearest
@@ -48,10 +50,59 @@ def alphas_cumprod(schedule: str, timesteps: int) -> np.ndarray:
     return np.cumprod(1 - betas)
 
 
+class Tables(NamedTuple):
+    r"""Numbers of the steps from x at a timestep t to x at the less noisy timestep before it.
+
+    All are ``(n,)`` float64, and of NumPy: torch leaves square roots to a vector library, which
+    rounds their last bit in another way on another processor.
+
+    Attributes:
+        signal: :math:`\sqrt{\bar\alpha_t}`.
+        noise: :math:`\sqrt{1-\bar\alpha_t}`.
+        posterior_x0: what the posterior's mean has of x0 (Ho et al. 2020, Eq. 7).
+        posterior_xt: what it has of x at t.
+        posterior_log: logarithm of its variance; the first one is 0, of which there is none, and
+            as in the reference practice the second stands in.
+        beta_log: logarithm of the variance that the step of the forward process has.
+
+    """
+
+    signal: np.ndarray
+    noise: np.ndarray
+    posterior_x0: np.ndarray
+    posterior_xt: np.ndarray
+    posterior_log: np.ndarray
+    beta_log: np.ndarray
+
+    def at(self, place: int) -> Self:
+        """Return the numbers of one step, as floats that no device has to wait for."""
+        return self._make(float(values[place]) for values in self)
+
+
+def tables(bar: np.ndarray) -> Tables:
+    r"""Return the tables of ``(n,)`` values of :math:`\bar\alpha`, from little noise to much.
+
+    Args:
+        bar: :math:`\bar\alpha_t` of all timesteps, or of those that a sampler takes; n >= 2.
+
+    """
+    before = np.concatenate([[1.0], bar[:-1]])
+    beta = 1 - bar / before
+    posterior = beta * (1 - before) / (1 - bar)
+    return Tables(
+        signal=np.sqrt(bar),
+        noise=np.sqrt(1 - bar),
+        posterior_x0=beta * np.sqrt(before) / (1 - bar),
+        posterior_xt=(1 - before) * np.sqrt(1 - beta) / (1 - bar),
+        posterior_log=np.log(np.concatenate([posterior[1:2], posterior[1:]])),
+        beta_log=np.log(beta),
+    )
+
+
 def make_scheduler(
     schedule: str, timesteps: int, clip: bool, learned_variance: bool = True
 ) -> DDPMScheduler:
-    """Return diffusers' ancestral sampler.
+    """Return diffusers' ancestral sampler, with its tables in float64 and not in float32.
 
     Its ``linspace`` spacing takes steps evenly from 0 to T-1, both included: the paper's 250 of
     1000. Its variances follow the respaced betas.
@@ -70,7 +121,7 @@ def make_scheduler(
     if schedule not in SCHEDULES:
         raise _unknown(schedule)
     first, last = SCALED_LINEAR if schedule == "scaled-linear" else LINEAR
-    return DDPMScheduler(
+    scheduler = DDPMScheduler(
         num_train_timesteps=timesteps,
         beta_start=first,
         beta_end=last,
@@ -79,6 +130,12 @@ def make_scheduler(
         timestep_spacing="linspace",
         clip_sample=clip,
     )
+    # Its own products of a thousand float32 factors are off by 1e-5 where no signal is left.
+    bar = torch.from_numpy(alphas_cumprod(schedule, timesteps))
+    scheduler.alphas_cumprod = bar
+    scheduler.alphas = bar / torch.cat([bar.new_ones(1), bar[:-1]])
+    scheduler.betas = 1 - scheduler.alphas
+    return scheduler
 
 
 def _unknown(schedule: str) -> DMPError:

@@ -16,7 +16,8 @@ from dmp.data.images import to_model
 from dmp.data.registry import DatasetInfo, Images
 from dmp.errors import DMPError
 from dmp.files import STAGE_OUTPUT
-from dmp.rng import generator, torch_generator
+from dmp.initialisation import kaiming_uniform_
+from dmp.rng import generator
 from dmp.tensorfile import load_tensors, save_tensors
 
 NAME = "dataset-classifier"
@@ -50,10 +51,10 @@ class Classifier(nn.Module):
 def new_classifier(channels: int, classes: int) -> Classifier:
     """Return a classifier with initial weights, the same ones at each call."""
     model = Classifier(channels, classes)
-    source = torch_generator(0, "classifier initialisation")
+    source = generator(0, "classifier initialisation")
     for parameter in model.parameters():
         if parameter.ndim > 1:
-            nn.init.kaiming_uniform_(parameter, nonlinearity="relu", generator=source)
+            kaiming_uniform_(parameter, source)
         else:
             nn.init.zeros_(parameter)
     return model

@@ -6,11 +6,13 @@ A new gate is one class here and its name in :class:`dmp.config.PatchConfig`.
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dmp.config.patch import PatchConfig
 from dmp.errors import DMPError
+from dmp.initialisation import normal_, uniform_
 from dmp.patching.points import PatchPoints
 from dmp.patching.weights import Mixed, apply_noise, select, to_weights
 
@@ -51,16 +53,16 @@ class Gate(nn.Module):
             nn.Parameter(torch.zeros(points.condition_size, prompts)) if config.gate_noise else None
         )
 
-    def reset(self, generator: torch.Generator) -> None:
+    def reset(self, source: np.random.Generator) -> None:
         """Initialise; linear layers as PyTorch does, times ``gate_init``."""
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 # Uniform on ±1/sqrt(number of inputs).
                 bound = self.config.gate_init / math.sqrt(layer.in_features)
                 for parameter in (layer.weight, layer.bias):
-                    nn.init.uniform_(parameter, -bound, bound, generator=generator)
+                    uniform_(parameter, bound, source)
             elif isinstance(layer, nn.Embedding):
-                nn.init.normal_(layer.weight, std=self.config.gate_init, generator=generator)
+                normal_(layer.weight, self.config.gate_init, source)
 
     def logits(self, condition: Tensor, block: int, prompts: Tensor) -> Tensor:
         """Map ``condition: (B, C)`` and a block's ``prompts: (K, D)`` to ``(B, K)``."""
@@ -173,7 +175,7 @@ class LiteralAttentionGate(Gate):
         super().__init__(config, points, prompts, blocks)
         self.value = nn.Linear(points.condition_size, _width(config, points, blocks))
 
-    def reset(self, generator: torch.Generator) -> None:
+    def reset(self, source: np.random.Generator) -> None:
         """Initialise as zero."""
         nn.init.zeros_(self.value.weight)
         nn.init.zeros_(self.value.bias)

@@ -12,12 +12,13 @@ from torch.utils.hooks import RemovableHandle
 from dmp.config import PatchConfig, from_data
 from dmp.errors import DMPError
 from dmp.files import Advice
+from dmp.initialisation import normal_
 from dmp.patching.gates import make_gate
 from dmp.patching.losses import balancing
 from dmp.patching.placement import attach_added, attach_fading, attach_prepended
 from dmp.patching.points import PatchPoints, compute_device, patch_points
 from dmp.patching.weights import Mixed
-from dmp.rng import torch_generator
+from dmp.rng import generator
 from dmp.tensorfile import load_tensors, save_tensors
 
 # Whoever loads a patch has a model, and need not have a workflow.
@@ -88,7 +89,7 @@ class Patch(nn.Module):
         self._gates = [self.gate[str(k)] if several else self.gate for k in counts]
         self.noise_shape = (depth, max(counts))
         if device.type != "meta":
-            self._initialise(seed, points.num_timesteps, device)
+            self._initialise(seed, points.num_timesteps)
         self.noise: Tensor | None = None
         self._image_size = (1, 1)
         self._timesteps: Tensor | None = None
@@ -97,20 +98,18 @@ class Patch(nn.Module):
         self._attach(model, points)
 
     @torch.no_grad()
-    def _initialise(self, seed: int, timesteps: int, device: torch.device) -> None:
-        # Drawn on the CPU, so that every device starts from the same numbers.
+    def _initialise(self, seed: int, timesteps: int) -> None:
         for number, gate in enumerate(g for g in dict.fromkeys(self._gates) if g is not None):
-            gate.to("cpu").reset(torch_generator(seed, "gate initialisation", number))
-            gate.to(device)
+            gate.reset(generator(seed, "gate initialisation", number))
         if self.config.prompt_init:
-            generator = torch_generator(seed, "prompt initialisation")
+            source = generator(seed, "prompt initialisation")
             for prompts in self.prompt_parameters():
-                drawn = torch.randn(prompts.shape, generator=generator)
-                prompts.copy_(drawn * self.config.prompt_init)
+                normal_(prompts, self.config.prompt_init, source)
         if self.config.gate_timestep != "true":
-            order = torch.randperm(timesteps, generator=torch_generator(seed, "permuted timesteps"))
+            order = generator(seed, "permuted timesteps").permutation(timesteps)
+            device = self.prompt_parameters()[0].device
             # Saved with the patch, which does not know its seed when it is loaded.
-            self.register_buffer("permutation", order.to(device))
+            self.register_buffer("permutation", torch.from_numpy(order).to(device))
 
     def _attach(self, model: nn.Module, points: PatchPoints) -> None:
         config, blocks = self.config, self._blocks

@@ -10,7 +10,7 @@ from dmp.backbones import Backbone
 from dmp.config import TaskConfig
 from dmp.data.images import to_pixels
 from dmp.diffusion import Diffusion, guided, sample
-from dmp.rng import torch_generator
+from dmp.rng import generator
 
 
 def sample_labels(count: int, order: np.ndarray) -> np.ndarray:
@@ -65,7 +65,7 @@ def sample_images(
                 diffusion,
                 model,
                 (backbone.in_channels, backbone.input_size, backbone.input_size),
-                [torch_generator(seed, "sampling", k) for k in part],
+                [generator(seed, "sampling", k) for k in part],
                 config.steps,
                 config.clip,
                 device,

@@ -12,7 +12,7 @@ from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
 from dmp.files import STAGE_OUTPUT
 from dmp.metrics.reference import load_reference
-from dmp.rng import torch_generator
+from dmp.rng import generator
 from dmp.running.processes import is_main_process
 from dmp.stages.baseline import baseline_fid, write_baseline
 from dmp.stages.common import Context, new_backbone, task_extractor
@@ -23,8 +23,17 @@ from dmp.training import Objective, fit
 
 
 def training_stream(run: RunConfig, objective: Objective, data: TaskData) -> TrainingStream:
-    """Return the training examples of a run's seed."""
+    """Return the training examples of a run's seed.
+
+    Baselines draw from one phase and further training from the other. ``continued``, a baseline's
+    own training going on, goes on in the baseline's phase, behind as many examples as that has
+    used: these are the very next ones where the seeds of both are equal. Where several seeds rest
+    on one baseline, the others take the same place of their own seed's phase, or they would all
+    train alike.
+    """
     task, attached = run.config, objective.patch
+    own = run.method in ("pretraining", "continued")
+    used = task.pretraining.iterations * task.pretraining.batch_size
     noisy = attached is not None and attached.config.gate_noise
     return TrainingStream(
         data.train,
@@ -35,6 +44,8 @@ def training_stream(run: RunConfig, objective: Objective, data: TaskData) -> Tra
         objective.backbone.null_label if task.label_dropout else None,
         None if data.captions is None else data.captions.train,
         attached.noise_shape if noisy else None,
+        phase="pretraining" if own else "further training",
+        skip=used if run.method == "continued" else 0,
     )
 
 
@@ -66,7 +77,7 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     task_extractor(context, run.config)
     backbone = new_backbone(context, task, run.config)
     assert isinstance(backbone, DiT)  # weights of others are published: the configuration says so
-    backbone.initialize_weights(torch_generator(seed, "backbone initialisation"))
+    backbone.initialize_weights(generator(seed, "backbone initialisation"))
     objective = Objective(backbone, Diffusion.of(run.config), None)
     snapshots = directory / "snapshots"
     if is_main_process():

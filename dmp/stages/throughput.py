@@ -11,6 +11,7 @@ import yaml
 
 from dmp.backbones import SIZES, DiT
 from dmp.config import PatchConfig, nearest
+from dmp.data.noise import standard_normal
 from dmp.data.stream import Batch
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
@@ -25,7 +26,7 @@ from dmp.planning.throughput import (
     load_gpus,
 )
 from dmp.planning.unet import UNetGeometry
-from dmp.rng import torch_generator
+from dmp.rng import generator
 from dmp.stages.common import Context
 from dmp.stages.provenance import commit_of_code
 from dmp.training import Objective
@@ -145,7 +146,7 @@ def _device(device: str) -> str:
 
 def _backbone(g: Geometry, device: str) -> DiT:
     model = DiT(g.input_size, g.patch_size, g.channels, g.hidden_size, g.depth, g.num_heads)
-    model.initialize_weights(torch_generator(0, "backbone initialisation"))
+    model.initialize_weights(generator(0, "backbone initialisation"))
     return model.to(device)
 
 
@@ -191,9 +192,8 @@ def _autocast(context: Context) -> torch.autocast:
 
 def _noise(backbone: DiT, count: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return images of noise, and a timestep for each."""
-    shape = (count, backbone.in_channels, backbone.input_size, backbone.input_size)
-    source = torch_generator(0, "throughput")
-    images = torch.randn(shape, generator=source)
+    shape = (backbone.in_channels, backbone.input_size, backbone.input_size)
+    images = standard_normal(0, "throughput", range(count), shape)
     return images.to(device), torch.arange(count, device=device) % TIMESTEPS
 
 

@@ -15,10 +15,10 @@ from dmp.config import LatentsConfig
 from dmp.data.autoencoder import load_autoencoder
 from dmp.data.images import to_model
 from dmp.data.latents import LatentImages, LatentStore, Pixels, encode_shards, index_shards
-from dmp.data.noise import standard_normal
+from dmp.data.noise import SHARE, standard_normal
 from dmp.data.sources.base import Source
 from dmp.errors import DMPError
-from dmp.rng import torch_generator
+from dmp.rng import generator
 
 EDGE = 32  # pixels, that is 4 latents
 COUNT = 11  # three shards of four images, the last of them with three
@@ -146,8 +146,21 @@ def test_a_draw_is_the_formula(finished, config):
 def test_noise_is_a_function_of_the_number_alone():
     together = standard_normal(3, "posterior", [8, 2, 8], (4, 4, 4))
     for row, number in zip(together, (8, 2, 8), strict=True):
-        alone = torch.randn(4, 4, 4, generator=torch_generator(3, "posterior", number))
-        assert torch.equal(row, alone)
+        alone = generator(3, "posterior", number).standard_normal((4, 4, 4), dtype=np.float32)
+        assert np.array_equal(row, alone)
+
+
+@pytest.mark.parametrize(("threads", "count"), [(2, 40), (3, 41), (5, 64)])
+def test_threads_change_no_bit_of_the_noise(threads, count):
+    shape, before = (4, 32, 32), torch.get_num_threads()
+    assert count * np.prod(shape) > 2 * SHARE
+    try:
+        torch.set_num_threads(1)
+        alone = standard_normal(0, "noise", range(count), shape)
+        torch.set_num_threads(threads)
+        assert torch.equal(standard_normal(0, "noise", range(count), shape), alone)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_half_precision_halves_the_cache_and_moves_latents_by_its_rounding(

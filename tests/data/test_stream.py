@@ -107,6 +107,31 @@ def test_seeds_differ():
     assert not torch.equal(first.images, second.images)
 
 
+def drawn_stream(seed: int, **options) -> TrainingStream:
+    return TrainingStream(Drawn(), seed, 1000, flip=False, **options)
+
+
+@pytest.mark.parametrize("make", [make_stream, drawn_stream])
+@pytest.mark.parametrize("seed", range(4))
+def test_further_training_draws_nothing_that_the_baselines_training_drew(seed, make):
+    first, second = (
+        make(seed, phase=phase).__getitems__(range(200))
+        for phase in ("pretraining", "further training")
+    )
+    for name in ("images", "timesteps"):
+        assert not torch.equal(getattr(first, name), getattr(second, name)), name
+    # Not shifted against each other, either.
+    noises = torch.cat([first.noise, second.noise]).flatten(1)
+    assert len(torch.unique(noises, dim=0)) == 400
+
+
+def test_a_stream_goes_on_behind_the_examples_that_were_used():
+    whole = make_stream(2, phase="pretraining").__getitems__(range(300))
+    rest = make_stream(2, phase="pretraining", skip=123).__getitems__(range(177))
+    for all_of_it, part in zip(whole, rest, strict=True):
+        assert torch.equal(all_of_it[123:], part)
+
+
 def test_digits_are_scikit_learns():
     theirs, ours = load_digits(), digits()
     assert np.array_equal(ours.images[:, 0], np.rint(theirs.images * 255 / 16))
@@ -180,4 +205,4 @@ def test_draws_of_an_example_are_standard_normal_and_new_in_each_epoch():
     draws = batch.images - batch.images.mean(dim=(1, 2, 3), keepdim=True).round()
     assert abs(float(batch.noise.mean())) < 0.02
     assert float(batch.noise.std()) == pytest.approx(1, abs=0.02)
-    assert len(torch.unique(draws[:, 0, 0, 0])) == len(draws)
+    assert len(torch.unique(draws.flatten(1), dim=0)) == len(draws)

@@ -1,6 +1,7 @@
 """The hybrid loss, against Bayes' rule, torch.distributions and SciPy in double precision."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from scipy import stats
+from test_numerics import OnlyPortable
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from dmp.diffusion import Diffusion, alphas_cumprod
+from dmp.diffusion.losses import _discretised_log_likelihood
 from dmp.errors import DMPError
 
 T = 1000
@@ -142,6 +145,29 @@ def test_bound_at_zero_is_the_discretised_likelihood_of_scipy(diffusion):
     assert expected.min() > 1e-3  # there is something to compare
 
 
+@pytest.mark.parametrize("deviation", [0.005, 0.01, 0.1])
+def test_likelihood_of_a_pixel_has_the_exact_distribution_function(deviation):
+    """The public DiT code's tanh in its place would be off by more than 1e-4 here."""
+    pixels = np.arange(256) / 127.5 - 1
+    mean = np.clip(pixels + deviation * np.linspace(-2, 2, 256), -1, 1)
+
+    def nats(cdf: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        upper = np.where(pixels > 0.999, 1, cdf((pixels - mean + 1 / 255) / deviation))
+        lower = np.where(pixels < -0.999, 0, cdf((pixels - mean - 1 / 255) / deviation))
+        return -np.log(upper - lower)
+
+    log_scale = torch.tensor(math.log(deviation), dtype=torch.float64)
+    images = torch.from_numpy(pixels), torch.from_numpy(mean)
+    actual = -_discretised_log_likelihood(*images, log_scale).numpy()
+    exact = nats(stats.norm.cdf)
+    np.testing.assert_allclose(actual, exact, rtol=1e-9)
+
+    def logistic(x: np.ndarray) -> np.ndarray:
+        return 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+    assert abs(nats(logistic) / exact - 1).max() > 1e-4
+
+
 @pytest.mark.parametrize("mean", [-1.3, -1.0, -0.2, 0.004, 0.9999])
 @pytest.mark.parametrize("position", [-1.0, 1.0])
 def test_probabilities_of_all_pixel_values_sum_to_one(diffusion, mean, position):
@@ -237,6 +263,14 @@ def test_float32_keeps_the_likelihood_of_unlikely_pixels(diffusion, deviations):
     actual = diffusion.losses(output, x0, xt, noise, t).vb
     assert 15 < exact.item() < 35
     torch.testing.assert_close(actual.double(), exact, rtol=1e-4, atol=0)
+
+
+def test_no_operation_of_the_losses_differs_between_processors(diffusion):
+    inputs = [value.float() for value in make_inputs(diffusion, torch.arange(0, T, 3))[:-1]]
+    with OnlyPortable():
+        output = inputs[0].requires_grad_()
+        losses = diffusion.losses(output, *inputs[1:], torch.arange(0, T, 3))
+        (losses.mse.sum() + losses.vb.sum()).backward()
 
 
 def test_diffusion_has_nothing_to_save():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from diffusers import DDPMScheduler
 
-from dmp.diffusion import alphas_cumprod, make_scheduler
-from dmp.diffusion.schedule import SCHEDULES
+from dmp.diffusion import Diffusion, alphas_cumprod, make_scheduler
+from dmp.diffusion.schedule import SCHEDULES, tables
 from dmp.errors import DMPError
 
 T = 1000
@@ -34,14 +34,57 @@ def test_cosine_schedule_is_that_of_nichol_and_dhariwal():
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("timesteps", [10, T])
 def test_losses_and_sampling_share_one_schedule(schedule, timesteps):
-    """The losses' values and diffusers' own agree as well as float32 products can."""
     ours = alphas_cumprod(schedule, timesteps)
     assert ours.dtype == np.float64
     assert ours.shape == (timesteps,)
     theirs = make_scheduler(schedule, timesteps, clip=False).alphas_cumprod.numpy()
-    # A thousand factors of relative error 6e-8; where beta nears 1, 1 - beta cancels digits.
-    np.testing.assert_allclose(theirs[:-1], ours[:-1], rtol=1e-4)
-    np.testing.assert_allclose(theirs[-1], ours[-1], rtol=1e-3)
+    np.testing.assert_array_equal(theirs, ours)
+
+
+def closed_form(schedule: str) -> np.ndarray:
+    """Return alpha-bar in double precision, by sums of logarithms or without any product."""
+    t = np.arange(T)
+    if schedule == "cosine":
+        f = np.cos((np.arange(T + 1) / T + 0.008) / 1.008 * np.pi / 2) ** 2
+        return np.append(f[1:-1] / f[0], f[-2] / f[0] * 0.001)
+    first, last = {"linear": (1e-4, 0.02), "scaled-linear": (0.00085**0.5, 0.012**0.5)}[schedule]
+    beta = first + (last - first) * t / (T - 1)
+    return np.exp(np.cumsum(np.log1p(-(beta if schedule == "linear" else beta**2))))
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_what_sampling_and_losses_use_is_the_closed_form_to_seven_digits(schedule):
+    bar = closed_form(schedule)
+    scheduler = make_scheduler(schedule, T, clip=False)
+    before = np.append(1, bar[:-1])
+    for theirs, expected in (
+        (scheduler.alphas_cumprod, bar),
+        (scheduler.alphas, bar / before),
+        (tables(bar).signal, np.exp(0.5 * np.log(bar))),
+        (Diffusion(schedule)._signal, np.exp(0.5 * np.log(bar))),
+        (Diffusion(schedule)._noise, np.exp(0.5 * np.log1p(-bar))),
+    ):
+        np.testing.assert_allclose(np.asarray(theirs, float), expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize("steps", [2, 20, 250])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_tables_of_respaced_steps_are_bayes_rule(schedule, steps):
+    """A prior N(√before x0, 1 - before), seen through one step; in logarithms where they cancel."""
+    bar = closed_form(schedule)[np.linspace(0, T - 1, steps).round().astype(int)]
+    found = tables(bar)
+    before = np.append(1, bar[:-1])
+    beta = -np.expm1(np.log(bar) - np.log(before))
+    np.testing.assert_allclose(found.beta_log, np.log(beta), rtol=0, atol=1e-7)
+    precision = 1 / (1 - before[1:]) + (1 - beta[1:]) / beta[1:]
+    np.testing.assert_allclose(found.posterior_log[1:], -np.log(precision), rtol=0, atol=1e-7)
+    np.testing.assert_allclose(
+        found.posterior_x0[1:], np.sqrt(before[1:]) / (1 - before[1:]) / precision, rtol=1e-7
+    )
+    np.testing.assert_allclose(
+        found.posterior_xt[1:], np.sqrt(1 - beta[1:]) / beta[1:] / precision, rtol=1e-7
+    )
+    assert (found.posterior_x0[0], found.posterior_xt[0]) == (1, 0)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

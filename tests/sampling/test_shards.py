@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmp.errors import DMPError
-from dmp.rng import torch_generator
+from dmp.rng import generator
 from dmp.sampling.shards import Shard
 from dmp.stages.common import Context, new_backbone, save_diverged
 from dmp.stages.data import task_data
@@ -54,7 +54,7 @@ def trained(tmp_path_factory) -> Context:
     train_extractor(context, "digits")
     run = context.plan.run(TASK, VARIANT, 0)
     backbone = new_backbone(context, TASK, run.config)
-    backbone.initialize_weights(torch_generator(0, "a test"))
+    backbone.initialize_weights(generator(0, "a test"))
     save_tensors(
         context.layout.pretrained_weights(TASK, 0),
         backbone.state_dict(),

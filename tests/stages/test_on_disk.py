@@ -139,7 +139,7 @@ def published(prepared: Context, path: Path, hidden_size: int | None = None) -> 
         backbone = config.backbone.model_copy(update={"hidden_size": hidden_size})
         config = config.model_copy(update={"backbone": backbone})
     model = new_backbone(prepared, "class-conditional", config)
-    model.initialize_weights(torch.Generator().manual_seed(0))
+    model.initialize_weights(np.random.default_rng(0))
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), path)
     return model

@@ -32,16 +32,17 @@ SHARED = {**METHODS, "attention-literal": PatchConfig(gate="attention-literal")}
 
 def make_objective(config: PatchConfig | None, seed: int = 0) -> Objective:
     backbone = DiT(8, 4, 1, hidden_size=16, depth=2, num_heads=2)
-    backbone.initialize_weights(torch.Generator().manual_seed(seed))
+    backbone.initialize_weights(np.random.default_rng(seed))
     # A fresh DiT puts out zero whatever its prompts; a converged one does not.
     nn.init.normal_(backbone.final_layer.linear.weight, std=0.1, generator=torch.Generator())
     attached = None if config is None else patch(backbone, config, seed)
     return Objective(backbone, Diffusion("cosine"), attached)
 
 
-def make_stream() -> TrainingStream:
+def make_stream(**options) -> TrainingStream:
     images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
-    return TrainingStream(Pixels(Images(images, np.zeros(40, np.int64))), 0, 1000, flip=False)
+    data = Pixels(Images(images, np.zeros(40, np.int64)))
+    return TrainingStream(data, 0, 1000, flip=False, **options)
 
 
 def state(objective: Objective) -> dict[str, torch.Tensor]:

@@ -116,6 +116,20 @@ def test_training_goes_on_from_another_trainings_checkpoint(tmp_path):
         fit(alone, make_stream(), CONFIG, tmp_path / "c", "c", start=(checkpoint, "second"))
 
 
+def test_a_baselines_training_goes_on_as_if_it_had_never_ended(tmp_path):
+    """Twelve iterations and twelve more, on the examples that come next, are twenty-four."""
+    longer = CONFIG.model_copy(update={"iterations": 24})
+    through = make_objective(None)
+    fit(through, make_stream(), longer, tmp_path / "through", "id", ema_decay=0.9)
+    fit(make_objective(None), make_stream(), CONFIG, tmp_path / "first", "first", ema_decay=0.9)
+    start = (tmp_path / "first/checkpoint.safetensors", "first")
+    continued = make_objective(None, seed=5)
+    rest = make_stream(skip=CONFIG.iterations * CONFIG.batch_size)
+    fit(continued, rest, CONFIG, tmp_path / "rest", "rest", ema_decay=0.9, start=start)
+    ended = state(continued)
+    assert all(torch.equal(ended[name], value) for name, value in state(through).items())
+
+
 def test_gate_learns_at_a_rate_of_its_own():
     objective = make_objective(PatchConfig(gate_learning_rate_factor=10))
     prompts, gate = objective.groups(0.1)

@@ -10,7 +10,7 @@ from dmp.data.registry import Images
 from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion, sample
 from dmp.patching import patch
-from dmp.rng import torch_generator
+from dmp.rng import generator
 from dmp.training import Objective, fit
 
 CONFIG = TrainingConfig(
@@ -22,7 +22,7 @@ def test_dit_b_2_on_latents_trains_is_patched_and_samples(tmp_path):
     torch.set_num_threads(1)
     diffusion = Diffusion("cosine")
     backbone = dit("B", 2, input_size=32, in_channels=4)
-    backbone.initialize_weights(torch_generator(0, "backbone initialisation"))
+    backbone.initialize_weights(generator(0, "backbone initialisation"))
     latents = np.random.default_rng(0).standard_normal((4, 4, 32, 32), dtype=np.float32)
     data = Pixels(Images(latents, np.zeros(4, np.int64)))
     stream = TrainingStream(data, 0, 1000, flip=True)
@@ -39,7 +39,7 @@ def test_dit_b_2_on_latents_trains_is_patched_and_samples(tmp_path):
     def draw() -> torch.Tensor:
         labels = torch.zeros(1, dtype=torch.int64)
         model = backbone.eval()
-        noise = [torch_generator(0, "sampling", 0)]
+        noise = [generator(0, "sampling", 0)]
         return sample(diffusion, lambda x, t: model(x, t, labels), (4, 32, 32), noise, 2, False)
 
     attached.eval()
