@@ -54,7 +54,7 @@ def check_rows(rows: np.ndarray, what: str, mend: str, first: int = 0) -> None:
         DMPError: naming the first of the rows.
 
     """
-    bad = np.flatnonzero(~np.isfinite(rows).reshape(len(rows), -1).all(axis=1))
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=tuple(range(1, rows.ndim))))
     if len(bad):
         numbers = listed([str(first + row) for row in bad.tolist()])
         raise DMPError(

@@ -128,3 +128,13 @@ def test_foreign_file_is_refused(tmp_path):
     save_file(tensors(), tmp_path / "w.safetensors")
     with pytest.raises(DMPError, match="was not written by dmp"):
         load_tensors(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float8_e4m3fn])
+def test_tensors_that_are_not_finite_are_named(tmp_path, dtype):
+    spoiled = torch.tensor([1.0, float("nan")]).to(dtype)
+    path = tmp_path / "patch.safetensors"
+    save_tensors(path, {"prompts": spoiled, "gate": torch.ones(2), "step": torch.tensor(1)}, {})
+    with pytest.raises(DMPError, match=r"NaN or infinite values in 1 of 3 tensors \(prompts\)"):
+        load_tensors(path)
+    assert load_tensors(path, finite=False)[0]["prompts"].float().isnan().any()
