@@ -64,7 +64,7 @@ def draw(
             for key, extractor in extractors.items():
                 # In the same batches: a shard's features then have the bits of the whole's.
                 found = extractor(batch, size)
-                where = f"samples of {run.task}/{run.variant}/seed{seed}, {key}"
+                where = f"samples of {run.task}/{run.variant}/seed{run.seed}"
                 check_features(found, where, numbers.start + done)
                 parts[key].append(found.features)
                 if key == "features":
