@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,21 +80,51 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` atomically as indented JSON with sorted keys."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+    """Write ``value`` atomically as indented JSON with sorted keys.
+
+    Raises:
+        DMPError: the file cannot be written, or a number is NaN or infinite: JSON has no such
+            numbers, and other programs do not read a file that has.
+
+    """
+    try:
+        text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        places = [f"{place} = {number}" for place, number in _not_finite(value, "")]
+        if not places:
+            raise
+        raise DMPError(
+            f"cannot write {path}: {', '.join(places[:3])}; a finite number is needed, or null"
+        ) from error
+    write_text(path, text + "\n")
+
+
+def _not_finite(value: Any, place: str) -> Iterator[tuple[str, float]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _not_finite(item, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _not_finite(item, f"{place}.{number}" if place else str(number))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield place, value
 
 
 def read_json(path: str | Path) -> Any:
     """Read JSON.
 
     Raises:
-        DMPError: the file is missing or is not JSON.
+        DMPError: the file is missing or is not JSON, which has no NaN and no infinity.
 
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError as error:
         raise DMPError(f"{path} does not exist; {STAGE_OUTPUT.absent}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise DMPError(f"{path} is not valid JSON ({error}); delete it and run again") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"it holds the number {constant}")

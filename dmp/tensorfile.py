@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dmp.errors import DMPError
 from dmp.files import NO_ADVICE, Advice, atomic_path, write_error
+from dmp.finite import check_tensors
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:
@@ -78,15 +79,19 @@ def read_description(path: str | Path, advice: Advice = NO_ADVICE) -> Any:
         return header["description"]
 
 
-def load_tensors(path: str | Path, advice: Advice = NO_ADVICE) -> tuple[dict[str, Tensor], Any]:
+def load_tensors(
+    path: str | Path, advice: Advice = NO_ADVICE, finite: bool = True
+) -> tuple[dict[str, Tensor], Any]:
     """Read what :func:`save_tensors` wrote: tensors on the CPU, and their description.
 
     Args:
         path: what it wrote.
         advice: what whoever asked for the file can do if it cannot be read.
+        finite: whether to refuse NaN and infinite values.
 
     Raises:
-        DMPError: the file is missing, truncated or corrupt, or was not written by dmp.
+        DMPError: the file is missing, truncated or corrupt, was not written by dmp, or holds
+            values that are not finite.
 
     """
     with _opened(path, advice) as (file, header):
@@ -94,4 +99,6 @@ def load_tensors(path: str | Path, advice: Advice = NO_ADVICE) -> tuple[dict[str
     if _checksum(tensors) != header["sha256"]:
         problem = f"{path} is corrupt: its content does not match its checksum"
         raise _error(problem, advice.damaged)
+    if finite:
+        check_tensors(tensors, path, "the training that made it has diverged")
     return tensors, header["description"]

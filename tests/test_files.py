@@ -1,6 +1,7 @@
 """A file holds its old content or its new one, and failures are one clear sentence."""
 
 import errno
+import json
 import os
 
 import numpy as np
@@ -128,3 +129,25 @@ def test_foreign_file_is_refused(tmp_path):
     save_file(tensors(), tmp_path / "w.safetensors")
     with pytest.raises(DMPError, match="was not written by dmp"):
         load_tensors(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float8_e4m3fn])
+def test_tensors_that_are_not_finite_are_named(tmp_path, dtype):
+    spoiled = torch.tensor([1.0, float("nan")]).to(dtype)
+    path = tmp_path / "patch.safetensors"
+    save_tensors(path, {"prompts": spoiled, "gate": torch.ones(2), "step": torch.tensor(1)}, {})
+    with pytest.raises(DMPError, match=r"NaN or infinite values in 1 of 3 tensors \(prompts\)"):
+        load_tensors(path)
+    assert load_tensors(path, finite=False)[0]["prompts"].float().isnan().any()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_json_without_such_a_number_is_neither_written_nor_read(tmp_path, value):
+    path = tmp_path / "convergence.json"
+    write_json(path, {"fids": [1.0, 2.0]})
+    with pytest.raises(DMPError, match=rf"convergence.json: found.fids.1 = {value}; a finite"):
+        write_json(path, {"found": {"fids": [1.0, value]}, "samples": 3})
+    assert read_json(path) == {"fids": [1.0, 2.0]}
+    path.write_text(json.dumps({"fid": value}))
+    with pytest.raises(DMPError, match=r"convergence.json is not valid JSON \(it holds the number"):
+        read_json(path)

@@ -1,7 +1,8 @@
 """Weights from elsewhere: the public DiT checkpoints, and diffusers' DiT.
 
 Loading is strict. What a file may call by another name, and what it may lack, is in the tables
-below; anything else that does not fit is an error. No pickled code is ever executed.
+below and in :mod:`dmp.backbones.wrappers`; anything else that does not fit is an error, and so is a
+weight that is not finite. No pickled code is ever executed.
 """
 
 import argparse
@@ -17,13 +18,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dmp.backbones.dit import SIZES, DiT
+from dmp.backbones.wrappers import unwrapped
 from dmp.errors import DMPError
 from dmp.files import read_json
+from dmp.finite import check_tensors, listed
 
-# The public checkpoints have our names; what wraps a model in training puts a prefix before each.
-PREFIXES = ("module.", "_orig_mod.")
-# A training checkpoint holds the weights under one of these names; the averaged ones are sampled.
-NESTED = ("ema", "model")
 # What a file may lack, and why nothing is lost by it.
 ABSENT = {"pos_embed": "sines and cosines of the position, which are computed"}
 
@@ -52,28 +51,20 @@ DIFFUSERS_REPEATED = {
 def load_public_dit(path: str | Path, model: DiT) -> None:
     """Load a checkpoint in the layout of the public ones, such as ``DiT-XL-2-256x256.pt``.
 
-    A training checkpoint is accepted as well; the averaged weights in it are taken.
+    A training checkpoint is accepted as well; the averaged weights in it are taken. So are the
+    weights of a model that was compiled or distributed, whatever wrapped what.
 
     Args:
         path: a file that ``torch.save`` wrote; nothing but tensors in it is accepted.
         model: a DiT of the same size, for example ``dit("XL", 2, 32, 4, 1000, 0.1)``.
 
     Raises:
-        DMPError: the file is missing or corrupt, holds other objects, or is of another size.
+        DMPError: the file is missing or corrupt, holds other objects or weights that are not
+            finite, or is of another size.
 
     """
     path = Path(path)
-    content = _unpickle(path)
-    for name in NESTED:
-        if isinstance(content.get(name), Mapping):
-            content = content[name]
-            break
-    tensors = {}
-    for name, value in content.items():
-        for prefix in PREFIXES:
-            name = name.removeprefix(prefix)
-        tensors[name] = value
-    _load(model, tensors, path)
+    _load(model, unwrapped(_unpickle(path), path), path)
 
 
 def load_diffusers_dit(folder: str | Path, model: DiT) -> None:
@@ -88,8 +79,9 @@ def load_diffusers_dit(folder: str | Path, model: DiT) -> None:
         model: a DiT of the same size.
 
     Raises:
-        DMPError: a file is missing or corrupt, or of another size or kind, or its blocks embed
-            the timestep or the label in different ways, which a DiT cannot.
+        DMPError: a file is missing or corrupt, or of another size or kind, or holds weights that
+            are not finite, or its blocks embed the timestep or the label in different ways, which
+            a DiT cannot.
 
     """
     folder = Path(folder)
@@ -107,7 +99,7 @@ def load_diffusers_dit(folder: str | Path, model: DiT) -> None:
                 f"{folder / 'config.json'}: {key} = {config.get(key)}; this DiT has {expected}"
             )
     path, tensors = _read_diffusers(folder)
-    _load(model, _from_diffusers(tensors, path), path)
+    _load(model, _from_diffusers(unwrapped(tensors, path), path), path)
 
 
 def _unpickle(path: Path) -> Mapping:
@@ -168,7 +160,10 @@ def _from_diffusers(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tens
             joined.setdefault(f"blocks.{block}.attn.qkv.{kind}", {})[part] = value
         elif part in DIFFUSERS_REPEATED:
             ours = f"{DIFFUSERS_REPEATED[part]}.{kind}"
-            if not torch.equal(found.setdefault(ours, value), value):
+            first = found.setdefault(ours, value)
+            # NaN is not equal to itself, and is refused by another message.
+            same = first.shape == value.shape and first.dtype == value.dtype
+            if not same or not torch.allclose(first, value, 0, 0, equal_nan=True):
                 raise DMPError(
                     f"{path}: '{name}' is not the same in all blocks; a DiT has one for all"
                 )
@@ -206,14 +201,13 @@ def _load(model: DiT, tensors: dict[str, Tensor], path: Path) -> None:
     unknown = [name for name in tensors if name not in expected]
     if missing or unknown:
         raise DMPError(
-            f"{path} does not fit: {len(missing)} keys are missing ({_first(missing)}), "
-            f"{len(unknown)} are unknown ({_first(unknown)}); {sizes}"
+            f"{path} does not fit: {len(missing)} keys are missing ({listed(missing)}), "
+            f"{len(unknown)} are unknown ({listed(unknown)}); {sizes}"
         )
+    # As the model will hold them: what double precision can hold may be too large for single.
+    tensors = {name: value.to(expected[name].dtype) for name, value in tensors.items()}
+    check_tensors(tensors, path, "take a checkpoint from before the training diverged")
     model.load_state_dict({"pos_embed": model.positions()[None], **tensors}, strict=True)
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "none"
 
 
 def _size(tensors: Mapping[str, Tensor]) -> str:

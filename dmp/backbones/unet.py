@@ -18,9 +18,11 @@ from torch import Tensor
 
 from dmp.backbones import diffusers_models  # noqa: F401  registers the patch points
 from dmp.backbones.base import Backbone
+from dmp.backbones.wrappers import unwrapped
 from dmp.config import UNetConfig
 from dmp.data.offline import pretrained_folder, read_model_config
 from dmp.errors import DMPError
+from dmp.finite import check_tensors
 from dmp.patching.points import PatchPoints, patch_points
 
 FILES = ("config.json", "diffusion_pytorch_model.safetensors")
@@ -151,7 +153,8 @@ def load_unet(folder: Path, model: UNet) -> None:
         model: one of the same sizes; its weights stay in single precision.
 
     Raises:
-        DMPError: a file is missing or corrupt, or describes another network.
+        DMPError: a file is missing or corrupt, describes another network, or holds weights that
+            are not finite.
 
     """
     described = read_model_config(folder, ["UNet2DConditionModel"], _KEY)
@@ -168,9 +171,10 @@ def load_unet(folder: Path, model: UNet) -> None:
             )
     path = folder / FILES[1]
     try:
-        tensors = load_file(path)
+        tensors = unwrapped(load_file(path), path)
     except (SafetensorError, OSError) as error:
         raise DMPError(f"{path} is truncated or corrupt ({error})") from error
+    check_tensors(tensors, path, "fetch the U-Net again")
     try:
         model.unet.load_state_dict(tensors, strict=True)
     except RuntimeError as error:

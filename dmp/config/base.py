@@ -14,9 +14,12 @@ from dmp.errors import DMPError
 
 
 class Strict(BaseModel):
-    """A frozen model in which an unknown key is an error, never silently ignored."""
+    """A frozen model in which an unknown key is an error, never silently ignored.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    NaN and infinity are no options either: JSON, in which configurations are kept, has neither.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -20,6 +20,8 @@ from dmp.config.patch import PatchConfig
 from dmp.numerics import Numerics
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
+# Of one image there is no covariance, and no pair.
+Several = Annotated[int, Field(ge=2)]
 
 
 class DataConfig(Strict):
@@ -170,7 +172,7 @@ class PretrainingConfig(OptimizerConfig):
     ema_decay: Probability = 0.9999
     convergence_every: PositiveInt
     convergence_checkpoints: Annotated[int, Field(ge=4)] = 6
-    convergence_samples: PositiveInt
+    convergence_samples: Several
     convergence_tolerance: PositiveFloat = 0.05
 
 
@@ -183,10 +185,14 @@ class SamplingConfig(Strict):
     """
 
     steps: Annotated[int, Field(ge=2)]
-    samples: PositiveInt
+    samples: Several
     guidance_scale: PositiveFloat = 1.0
     guidance_channels: Literal["all", "first-three"] = "all"
     clip: bool
+
+
+# Extractors with logits; torch-fidelity's others (CLIP, DINOv2, VGG) have features alone.
+CLASSIFIERS = ("inception-v3-compat", "dataset-classifier", "random-network")
 
 
 class ExtractorConfig(Strict):
@@ -200,6 +206,11 @@ class ExtractorConfig(Strict):
     name: str
     epochs: PositiveInt = 20
     weights: str | None = None
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether it is known to tell classes apart, as the inception score needs it."""
+        return self.name in CLASSIFIERS
 
 
 class EvaluationConfig(Strict):
@@ -225,7 +236,7 @@ class EvaluationConfig(Strict):
     reference_file: str | None = None
     reference_features: PositiveInt = 10_000
     held_out_images: PositiveInt = 2_000
-    kid_subset_size: PositiveInt = 500
+    kid_subset_size: Several = 500
     kid_subsets: PositiveInt = 50
     neighbours: PositiveInt = 3
     splits: PositiveInt = 10
@@ -341,9 +352,13 @@ class TaskConfig(Strict):
     @property
     def unmeasured(self) -> dict[str, str]:
         """Metrics that runs of this task cannot have, and why."""
-        if self.backbone.learns_variance:
-            return {}
-        return {"denoising_vb": "the backbone predicts no variance"}
+        found = {}
+        if not self.backbone.learns_variance:
+            found["denoising_vb"] = "the backbone predicts no variance"
+        if not self.evaluation.extractor.has_logits:
+            name = self.evaluation.extractor.name
+            found["inception_score"] = f"the extractor {name} has no logits"
+        return found
 
 
 class RunConfig(Strict):

@@ -10,6 +10,7 @@ from dmp.config import LatentsConfig
 from dmp.data.images import to_model
 from dmp.data.offline import check_loading, model_identity, pretrained_folder, read_model_config
 from dmp.errors import DMPError
+from dmp.finite import check_tensors
 
 FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 _KEY = "latents.autoencoder"
@@ -53,6 +54,9 @@ class Autoencoder:
             latents: ``(B, C, h, w)``, scaled as the backbone sees them; decoded by
                 ``config.batch_size`` at a time.
 
+        Raises:
+            DMPError: images that are not finite, of latents that are.
+
         """
         return torch.cat(list(self.decode_batches(latents)))
 
@@ -63,6 +67,12 @@ class Autoencoder:
             with _exact():
                 unscaled = batch.to(self._device, torch.float32) / self.config.scaling
                 images = self._model.decode(unscaled).sample
+            if not torch.isfinite(images).all() and torch.isfinite(batch).all():
+                raise DMPError(
+                    f"{_KEY} = '{self.config.autoencoder}' makes NaN or infinite pixels of latents "
+                    f"that lie between {batch.min():.4g} and {batch.max():.4g}; it was made for "
+                    f"others"
+                )
             yield images.clamp(-1, 1).to(latents.device)
 
 
@@ -80,7 +90,8 @@ def load_autoencoder(config: LatentsConfig, device: str = "cpu") -> Autoencoder:
 
     Raises:
         DMPError: its files cannot be had, are damaged or incomplete, or it has other channels,
-            another factor or another scaling than the configuration says.
+            another factor or another scaling than the configuration says, or weights that are
+            not finite.
 
     """
     folder = pretrained_folder(config.autoencoder, FILES, _KEY)
@@ -110,4 +121,5 @@ def load_autoencoder(config: LatentsConfig, device: str = "cpu") -> Autoencoder:
                 f"latents.{key} and a backbone that fits it"
             )
     model = model.float().to(device).requires_grad_(False).eval()
+    check_tensors(model.state_dict(), f"{_KEY}: {folder / FILES[1]}", "fetch the model again")
     return Autoencoder(model, config, model_identity(described, model.state_dict()))

@@ -113,7 +113,9 @@ class _Encoder(nn.Module):
         """Learn to tell the classes of captions apart, by a linear layer that is then dropped."""
         target = torch.from_numpy(labels)
         head = nn.Linear(self.text_model.config.hidden_size, int(labels.max()) + 1)
-        optimizer = torch.optim.AdamW([*self.parameters(), *head.parameters()], lr=1e-3)
+        # Fused: the other forms take torch.sqrt, whose last bit differs between processors.
+        parameters = [*self.parameters(), *head.parameters()]
+        optimizer = torch.optim.AdamW(parameters, lr=1e-3, fused=True)
         for _ in range(STEPS):
             optimizer.zero_grad(set_to_none=True)
             nn.functional.cross_entropy(head(self(texts)), target).backward()

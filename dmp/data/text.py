@@ -17,6 +17,7 @@ from dmp.data.offline import check_loading, model_identity, pretrained_folder, r
 from dmp.data.shards import Row, Shards, open_shards
 from dmp.errors import DMPError
 from dmp.files import atomic_path
+from dmp.finite import check_tensors
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 HASHES = "captions.npy"
@@ -73,7 +74,8 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
         device: where to compute.
 
     Raises:
-        DMPError: its files cannot be had, are damaged or incomplete, or it is no CLIP.
+        DMPError: its files cannot be had, are damaged or incomplete, it is no CLIP, or it has
+            weights that are not finite.
 
     """
     folder = pretrained_folder(name, FILES, _KEY)
@@ -92,6 +94,7 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
         raise DMPError(f"{_KEY}: the model in {folder} cannot be loaded: {error}") from error
     check_loading(info, folder, _KEY)
     model = model.float().to(device).requires_grad_(False).eval()
+    check_tensors(model.state_dict(), f"{_KEY}: {folder / FILES[1]}", "fetch the model again")
     words = hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
     # Of the configuration what is the text model's: the rest does not bear on a caption.
     text = described.get("text_config") or described

@@ -11,6 +11,7 @@ from torch_fidelity.utils import create_feature_extractor
 from dmp.config import nearest
 from dmp.errors import DMPError
 from dmp.files import atomic_path
+from dmp.finite import check_rows
 from dmp.metrics import classifier
 
 
@@ -19,7 +20,7 @@ class Features(NamedTuple):
 
     Attributes:
         features: ``(n, d)`` float32, for FID, KID, precision and recall.
-        logits: ``(n, c)`` float32, for the inception score.
+        logits: ``(n, c)`` float32, for the inception score; ``(n, 0)`` of a network without them.
 
     """
 
@@ -87,6 +88,23 @@ class Extractor:
         return Features(features, logits[0] if logits else nothing)
 
 
+def check_features(features: Features, where: str, first: int = 0) -> None:
+    """Refuse features or logits that are NaN or infinite.
+
+    Args:
+        features: of n images.
+        where: whose they are, for the message.
+        first: the number of the first image.
+
+    Raises:
+        DMPError: naming the first of these images.
+
+    """
+    mend = "the extractor's weights are damaged, or do not fit these images"
+    for name, rows in features._asdict().items():
+        check_rows(rows, f"{where}: {name} of image", mend, first)
+
+
 def save_features(path: Path, features: Features, **more: np.ndarray) -> None:
     """Write features, and what else belongs to them, as one .npz, atomically."""
     with atomic_path(path) as temporary:
@@ -97,15 +115,17 @@ def load_features(path: Path) -> Features:
     """Read :func:`save_features`' file.
 
     Raises:
-        DMPError: the file is missing or corrupt.
+        DMPError: the file is missing or corrupt, or holds features that are not finite.
 
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Features(file["features"], file["logits"])
+            features = Features(file["features"], file["logits"])
     except FileNotFoundError as error:
         raise DMPError(f"{path} does not exist; the stage that writes it has not run") from error
     except Exception as error:  # zipfile, zlib and NumPy each have their own way to say it
         raise DMPError(
             f"{path} is truncated or corrupt ({error}); delete it and run again"
         ) from error
+    check_features(features, str(path))
+    return features

@@ -11,7 +11,7 @@ import numpy as np
 
 from dmp.errors import DMPError
 from dmp.files import atomic_path
-from dmp.metrics.features import Features, load_features
+from dmp.metrics.features import Features, check_features, load_features
 
 
 class Reference(NamedTuple):
@@ -78,16 +78,36 @@ class Moments:
         return np.asarray(self._mean), np.asarray(self._scatter) / (self.count - 1)
 
 
+def check_statistics(mean: np.ndarray, covariance: np.ndarray, where: str) -> None:
+    """Refuse statistics that are NaN or infinite.
+
+    Raises:
+        DMPError: naming ``where``, and which of the two.
+
+    """
+    for name, values in (("mean", mean), ("covariance", covariance)):
+        if not np.isfinite(values).all():
+            raise DMPError(
+                f"{where}: the {name} of the features has NaN or infinite values; make or fetch "
+                f"the reference again"
+            )
+
+
 def gather_reference(
     batches: Iterable[np.ndarray], extract: Callable[[np.ndarray], Features], keep: int
 ) -> Reference:
     """Return the reference of images that come in batches, uint8 ``(n, C, H, W)``.
 
     Memory does not grow with the number of images, but for the ``keep`` whose features are kept.
+
+    Raises:
+        DMPError: fewer than two images, or features that are not finite.
+
     """
     moments, kept, logits, count = Moments(), [], [], 0
     for images in batches:
         found = extract(images)
+        check_features(found, "the real images", count)
         moments.add(found.features)
         if count < keep:
             kept.append(found.features[: keep - count])
@@ -106,11 +126,12 @@ def read_published(path: Path, extract: Callable[[np.ndarray], Features]) -> Ref
     ``(n, H, W, 3)``.
 
     Raises:
-        DMPError: the file is missing, corrupt, or lacks one of these.
+        DMPError: the file is missing, corrupt, lacks one of these, or has values that are not
+            finite.
 
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with _archive(path) as file:
             missing = {"mu", "sigma", "arr_0"} - set(file.files)
             if missing:
                 raise DMPError(
@@ -131,7 +152,9 @@ def read_published(path: Path, extract: Callable[[np.ndarray], Features]) -> Ref
         raise DMPError(
             f"{path}: arr_0 is {images.dtype} {images.shape}; uint8 (n, H, W, 3) is needed"
         )
+    check_statistics(mean, covariance, f"{path}, mu and sigma")
     features = extract(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    check_features(features, f"{path}, arr_0")
     width = features.features.shape[1]
     if mean.shape != (width,) or covariance.shape != (width, width):
         raise DMPError(
@@ -140,6 +163,16 @@ def read_published(path: Path, extract: Callable[[np.ndarray], Features]) -> Ref
         )
     # The file does not say how many images are behind its statistics.
     return Reference(mean, covariance, 0, features)
+
+
+def _archive(path: Path) -> np.lib.npyio.NpzFile:
+    file = np.load(path, allow_pickle=False)
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise DMPError(
+            f"{path} holds one array and no archive of several, whatever its name says; a "
+            f"reference is an .npz with mu, sigma and arr_0"
+        )
+    return file
 
 
 def save_reference(path: Path, reference: Reference) -> None:
@@ -159,12 +192,14 @@ def load_reference(path: Path) -> Reference:
     """Read :func:`save_reference`'s file.
 
     Raises:
-        DMPError: the file is missing or corrupt.
+        DMPError: the file is missing or corrupt, or has values that are not finite.
 
     """
     features = load_features(path)
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Reference(file["mean"], file["covariance"], int(file["count"]), features)
+            found = Reference(file["mean"], file["covariance"], int(file["count"]), features)
     except KeyError as error:
         raise DMPError(f"{path} is no reference ({error}); delete it and run again") from error
+    check_statistics(found.mean, found.covariance, str(path))
+    return found

@@ -13,7 +13,7 @@ from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.files import atomic_path, read_json, write_json, write_text
 from dmp.metrics.denoising import DenoisingLosses
-from dmp.metrics.features import Features, load_features
+from dmp.metrics.features import Features, check_features, load_features
 from dmp.metrics.fidelity import fidelity, frechet_distance
 from dmp.metrics.gate import GateRecord, record_gate
 from dmp.metrics.reference import Reference, load_reference
@@ -107,6 +107,7 @@ def _second_opinion(context: Context, run: RunConfig, protocol: dict) -> list[Ro
     reference = load_reference(layout.second_reference(run.task))
     with np.load(layout.samples(*names), allow_pickle=False) as file:
         found = Features(file["second"], file["logits"])
+    check_features(found, f"{layout.samples(*names)}, second opinion")
     protocol = protocol | {"evaluator": config.name}
     protocol["reference"] = _described(run.config, reference) | {"file": None}
     value = frechet_distance(found, reference)

@@ -11,7 +11,7 @@ from dmp.backbones import Backbone
 from dmp.config import RunConfig
 from dmp.errors import DMPError
 from dmp.files import atomic_path
-from dmp.metrics.features import Features, load_features, save_features
+from dmp.metrics.features import Features, check_features, load_features, save_features
 from dmp.sampling import sample_images, sample_labels
 from dmp.sampling.shards import Shard
 from dmp.stages.common import Context, decoder, has_diverged, load_weights, task_extractor
@@ -33,6 +33,10 @@ def draw(
 
     The images, uint8 ``(n, C, H, W)``, are those of numbers below ``execution.kept_samples``, with
     their labels. ``second``, ``(n, d)``, are the features of the second opinion, if there is one.
+
+    Raises:
+        DMPError: features that are not finite.
+
     """
     order = data.sample_order(backbone.num_classes)
     labels = sample_labels(numbers.stop, order)[numbers.start :]
@@ -60,6 +64,8 @@ def draw(
             for key, extractor in extractors.items():
                 # In the same batches: a shard's features then have the bits of the whole's.
                 found = extractor(batch, size)
+                where = f"samples of {run.task}/{run.variant}/seed{run.seed}"
+                check_features(found, where, numbers.start + done)
                 parts[key].append(found.features)
                 if key == "features":
                     parts["logits"].append(found.logits)

@@ -8,6 +8,7 @@ from dmp.config import (
     Variant,
     nearest,
 )
+from dmp.data.registry import dataset_info
 from dmp.data.shape import has_captions, input_shape
 from dmp.errors import DMPError
 from dmp.studies.schema import Comparison, Scale
@@ -56,11 +57,7 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
             f"{place}.sampling.steps = {task.sampling.steps} is more than the "
             f"{task.diffusion.timesteps} timesteps of the diffusion"
         )
-    if task.evaluation.bins > task.diffusion.timesteps:
-        raise DMPError(
-            f"{place}.evaluation.bins = {task.evaluation.bins} is more than the "
-            f"{task.diffusion.timesteps} timesteps of the diffusion"
-        )
+    _check_evaluation(task, place)
     pretraining = task.pretraining
     window = pretraining.convergence_every * (pretraining.convergence_checkpoints - 1)
     if window >= pretraining.iterations:
@@ -71,6 +68,60 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
         )
     if task.evaluation.reference == "held-out" and not task.data.held_out:
         raise DMPError(f"{place}.evaluation.reference = held-out needs data.held_out > 0")
+
+
+def _check_evaluation(task: TaskConfig, place: str) -> None:
+    """Compare the sizes of the metrics with those of the sets: after a training it is too late."""
+    evaluation, samples, timesteps = (
+        task.evaluation,
+        task.sampling.samples,
+        task.diffusion.timesteps,
+    )
+    limits = [
+        ("bins", timesteps, "timesteps of the diffusion"),
+        ("gate_timesteps", timesteps, "timesteps of the diffusion"),
+        ("splits", samples, "samples of sampling.samples"),
+        ("kid_subset_size", samples, "samples of sampling.samples"),
+        # An image is no neighbour of itself.
+        ("neighbours", samples - 1, "others of sampling.samples"),
+    ]
+    known = _real_images(task)
+    if known is not None:
+        limits += [
+            ("kid_subset_size", known, "real images that samples are compared with"),
+            (
+                "neighbours",
+                known - 1,
+                "others among the real images that samples are compared with",
+            ),
+        ]
+    for key, most, what in limits:
+        if getattr(evaluation, key) > most:
+            raise DMPError(
+                f"{place}.evaluation.{key} = {getattr(evaluation, key)} is more than the {most} "
+                f"{what}"
+            )
+
+
+def _real_images(task: TaskConfig) -> int | None:
+    """Return with how many real images KID, precision and recall compare, at most.
+
+    None where it is not known before a file is read.
+    """
+    evaluation, data = task.evaluation, task.data
+    if evaluation.reference_file is not None:
+        return None
+    if evaluation.reference == "test":
+        count = None if data.test is None else data.test.images
+    elif data.source is not None:
+        count = data.source.images
+    else:
+        count = dataset_info(data.name).images
+    if count is None:
+        return evaluation.reference_features
+    held_out = round(count * data.held_out)
+    parts = {"train": count - held_out, "held-out": held_out}
+    return min(parts.get(evaluation.reference, count), evaluation.reference_features)
 
 
 def _check_dit(backbone: BackboneConfig, task: TaskConfig, size: int, place: str) -> None:

@@ -17,8 +17,9 @@ def read_log(path: Path, most: int | None = None) -> list[Point]:
     """Read ``log.jsonl``: the history of every name but ``step`` and ``time``.
 
     A last line without its line end is what a killed writer leaves; if it is not valid JSON it is
-    dropped, as a resumed run drops it. NaN and infinities are values like any other. A missing
-    file is an empty history, since the baseline trains nothing.
+    dropped, as a resumed run drops it. NaN and infinities are values like any other, and null, by
+    which JSON has to say so, is NaN. A missing file is an empty history, since the baseline trains
+    nothing.
 
     Args:
         path: the file.
@@ -70,6 +71,8 @@ def _log_points(record: Any, where: str, known: set[str]) -> list[Point]:
     time_ms = round(time * 1000)
     points = []
     for name, value in record.items():
+        if value is None:
+            value = math.nan
         if type(value) is not float and not _is_number(value):
             raise DMPError(f"{where}: {name} = {value!r}; a number is needed")
         if name not in known:

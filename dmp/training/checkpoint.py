@@ -70,7 +70,9 @@ def load_checkpoint(
         DMPError: the file is corrupt, or was written under another configuration.
 
     """
-    tensors, description = load_tensors(path, STAGE_OUTPUT)
+    # One that is not finite is read as well: the training then says at its next record that it has
+    # diverged, which is an outcome of the run and no damage to a file.
+    tensors, description = load_tensors(path, STAGE_OUTPUT, finite=False)
     if description.get("format") != "checkpoint" or description.get("identity") != identity:
         raise DMPError(
             f"{path} is a checkpoint of another configuration ({description.get('identity')}, not "

@@ -1,6 +1,7 @@
 """The log of a run: one JSON record a line, appended while it runs; MLflow is fed from it."""
 
 import json
+import math
 import time
 from pathlib import Path
 from types import TracebackType
@@ -22,15 +23,16 @@ class RunLog:
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Append the values of one step.
+        """Append the values of one step; null stands for one that is not finite.
 
         Raises:
             DMPError: the log cannot be written.
 
         """
-        record = {"step": step, "time": round(time.time(), 3), **values}
+        finite = {name: v if math.isfinite(v) else None for name, v in values.items()}
+        record = {"step": step, "time": round(time.time(), 3), **finite}
         try:
-            self._file.write(json.dumps(record) + "\n")
+            self._file.write(json.dumps(record, allow_nan=False) + "\n")
             self._file.flush()
         except OSError as error:
             raise write_error(self._path, error) from error

@@ -57,6 +57,81 @@ def test_positions_that_a_file_lacks_are_computed(tmp_path):
     assert torch.equal(fresh.pos_embed, model.pos_embed)
 
 
+WRAPPED = {
+    "compiled, then distributed": "module._orig_mod.{}",
+    "distributed, then compiled": "_orig_mod.module.{}",
+    "averaged and distributed": "module.module.{}",
+    "three times": "module.module._orig_mod.module.{}",
+    "a module of a trainer": "model.{}",
+    "a compiled module of a trainer": "model._orig_mod.{}",
+    "the average of a trainer": "ema_model.module.{}",
+    "blocks compiled by themselves": "module.{}",
+    "sharded": "_fsdp_wrapped_module.{}",
+}
+
+
+@pytest.mark.parametrize("form", WRAPPED)
+@pytest.mark.parametrize("nested", [(), ("state_dict",), ("state_dict", "ema")])
+def test_weights_are_found_whatever_wraps_them(tmp_path, form, nested):
+    model, fresh = randomised(), initialised(seed=1)
+    content = {}
+    for name, value in model.state_dict().items():
+        if form == "blocks compiled by themselves":
+            name = name.replace("blocks.1.", "blocks.1._orig_mod.")
+        content[WRAPPED[form].format(name)] = value
+    for name in reversed(nested):
+        content = {name: content, "step": 7}
+    torch.save(content, tmp_path / "DiT.pt")
+    load_public_dit(tmp_path / "DiT.pt", fresh)
+    for name, value in model.state_dict().items():
+        assert torch.equal(fresh.state_dict()[name], value), name
+
+
+def test_what_torch_itself_saves_of_a_compiled_average_is_loaded(tmp_path):
+    model, fresh = randomised(), initialised(seed=1)
+    wrapped = torch.compile(torch.optim.swa_utils.AveragedModel(torch.compile(model)))
+    names = wrapped.state_dict()
+    assert "_orig_mod.n_averaged" in names
+    assert "_orig_mod.module._orig_mod.x_embedder.proj.bias" in names
+    torch.save(names, tmp_path / "DiT.pt")
+    load_public_dit(tmp_path / "DiT.pt", fresh)
+    assert all(torch.equal(fresh.state_dict()[n], v) for n, v in model.state_dict().items())
+
+
+def test_of_a_model_and_its_average_in_one_dictionary_the_average_is_taken(tmp_path):
+    model, fresh = randomised(), initialised(seed=1)
+    content = {f"model.{name}": torch.zeros_like(v) for name, v in model.state_dict().items()}
+    content |= {f"ema.{name}": value for name, value in model.state_dict().items()}
+    torch.save(content, tmp_path / "DiT.pt")
+    load_public_dit(tmp_path / "DiT.pt", fresh)
+    assert all(torch.equal(fresh.state_dict()[n], v) for n, v in model.state_dict().items())
+
+
+def test_two_tensors_for_one_weight_are_refused(tmp_path):
+    path = public(randomised(), tmp_path / "DiT.pt", **{"module.pos_embed": torch.zeros(1)})
+    message = r"two tensors for 'pos_embed': 'pos_embed' and 'module\.pos_embed'"
+    with pytest.raises(DMPError, match=message):
+        load_public_dit(path, make_dit())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value):
+    weights = randomised().state_dict()
+    for name in ("blocks.1.attn.qkv.weight", "final_layer.linear.bias"):
+        weights[name] = weights[name].double()
+        weights[name].view(-1)[5] = value
+    torch.save(weights, tmp_path / "DiT.pt")
+    model = initialised()
+    before = {name: kept.clone() for name, kept in model.state_dict().items()}
+    message = (
+        r"DiT\.pt holds NaN or infinite values in 2 of \d+ tensors "
+        r"\(blocks\.1\.attn\.qkv\.weight, final_layer\.linear\.bias\)"
+    )
+    with pytest.raises(DMPError, match=message):
+        load_public_dit(tmp_path / "DiT.pt", model)
+    assert all(torch.equal(kept, before[name]) for name, kept in model.state_dict().items())
+
+
 class Malicious:
     """Runs a command while it is being unpickled."""
 
@@ -229,6 +304,17 @@ def test_one_patch_serves_our_dit_and_diffusers(tmp_path):
     assert not torch.allclose(output, plain, atol=1e-2)
     actual = theirs(INPUTS, timestep=T, class_labels=Y).sample
     torch.testing.assert_close(actual, output, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("part", ["attn1.to_q.bias", "norm1.emb.timestep_embedder.linear_1.bias"])
+def test_diffusers_dit_that_is_not_finite_is_refused(tmp_path, part):
+    theirs = diffusers_model()
+    for block in theirs.transformer_blocks:
+        block.get_parameter(part)[0] = float("nan")
+    theirs.save_pretrained(tmp_path)
+    with pytest.raises(DMPError, match=r"safetensors holds NaN or infinite values in [13] of"):
+        load_diffusers_dit(tmp_path, our_model())
 
 
 def test_diffusers_dit_of_another_kind_is_refused(tmp_path):

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 from small_models import SD15, randomise
 from tiny_models import CaptionStates, build_unet, write_unet
 from torch import Tensor
@@ -126,6 +127,19 @@ def test_what_an_older_file_does_not_say_has_the_default_of_diffusers(tmp_path):
     path.write_text(json.dumps(described | {"use_linear_projection": True}))
     with pytest.raises(DMPError, match=r"use_linear_projection = True, but .* has False"):
         load_unet(tmp_path / "unet", build_unet())
+
+
+def test_unet_that_is_not_finite_is_refused_and_a_compiled_one_is_not(tmp_path):
+    path = write_unet(tmp_path / "unet") / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    save_file({f"_orig_mod.{name}": value for name, value in weights.items()}, path)
+    model = build_unet()
+    load_unet(tmp_path / "unet", model)
+    assert all(torch.equal(value, weights[name]) for name, value in model.unet.state_dict().items())
+    weights["conv_in.bias"][0] = float("nan")
+    save_file(weights, path)
+    with pytest.raises(DMPError, match=r"safetensors holds NaN or infinite .* \(conv_in\.bias\)"):
+        load_unet(tmp_path / "unet", model)
 
 
 def test_damaged_or_absent_weights_are_one_clear_error(tmp_path):

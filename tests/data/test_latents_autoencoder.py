@@ -52,6 +52,24 @@ def test_identity_is_of_weights_and_configuration_not_of_the_place(folder, tmp_p
     assert load_autoencoder(config(copy)).identity != identity
 
 
+def test_weights_that_are_not_finite_are_refused(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    path = copy / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    weights["decoder.conv_in.bias"][1] = float("nan")
+    save_file(weights, path)
+    with pytest.raises(DMPError, match=r"latents.autoencoder: .*\(decoder\.conv_in\.bias\)"):
+        load_autoencoder(config(copy))
+
+
+def test_images_that_are_not_finite_are_refused_and_latents_given_back(folder):
+    autoencoder = load_autoencoder(config(folder))
+    with pytest.raises(DMPError, match=r"infinite pixels of latents that lie between .*3e\+38"):
+        autoencoder.decode(torch.full((1, 4, 2, 2), 3e38))
+    # What a model that has diverged makes is no fault of the autoencoder's.
+    assert autoencoder.decode(torch.full((1, 4, 2, 2), torch.nan)).isnan().all()
+
+
 def test_half_precision_weights_are_computed_with_in_float32(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     path = copy / "diffusion_pytorch_model.safetensors"

@@ -164,6 +164,11 @@ def test_unknown_dataset_names_the_nearest():
         dataset_info("digit")
 
 
+def test_a_dataset_has_as_many_images_as_planning_takes_it_to_have():
+    info = dataset_info("digits")
+    assert info.images == len(info.load().images)
+
+
 def test_a_new_dataset_is_one_function(monkeypatch):
     monkeypatch.setattr("dmp.data.registry.DATASETS", dict(DATASETS))
 

@@ -49,6 +49,16 @@ def contents(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+def test_weights_that_are_not_finite_are_refused(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "clip")
+    weights = load_file(copy / "model.safetensors")
+    name = next(name for name in weights if name.endswith("final_layer_norm.weight"))
+    weights[name][0] = float("inf")
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(DMPError, match=r"text.encoder: .*1 of \d+ tensors \(.*final_layer_norm"):
+        load_text_encoder(str(copy))
+
+
 @torch.no_grad()
 def test_cache_holds_what_transformers_computes(finished, folder):
     from transformers import AutoTokenizer, CLIPTextModel

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
-from dmp.config import DataConfig
+from dmp.config import DataConfig, ExtractorConfig
 from dmp.data.images import load_split, to_model
 from dmp.data.registry import dataset_info
 from dmp.errors import DMPError
@@ -63,3 +63,9 @@ def test_real_images_are_closer_than_spoiled_ones(trained):
 def test_missing_weights_are_named(tmp_path):
     with pytest.raises(DMPError, match=r"digits.safetensors does not exist"):
         Extractor(classifier.NAME, tmp_path / "digits.safetensors", "cpu")
+
+
+def test_which_extractors_have_logits_is_what_torch_fidelity_says():
+    for name, kind in FEATURE_EXTRACTORS_REGISTRY.items():
+        layers = {kind.get_default_feature_layer_for_metric(metric) for metric in ("fid", "isc")}
+        assert ExtractorConfig(name=name).has_logits == (len(layers) == 2), name

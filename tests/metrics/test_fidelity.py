@@ -1,5 +1,9 @@
 """The metrics agree with closed forms, and do not depend on the order of the images."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -62,6 +66,50 @@ def test_precision_and_recall_are_their_definition():
     assert values["recall"] == pytest.approx(coverage(b, a))
 
 
+def test_precision_and_recall_are_their_definition_far_from_the_origin():
+    """Products of matrices lose there the digits by which distances differ."""
+    generator = np.random.default_rng(0)
+    steps = [generator.integers(0, 4, (n, 256)) for n in (150, 160)]
+
+    def coverage(points, centres):
+        # In whole numbers, and so exact.
+        between = ((centres[:, None] - centres[None]) ** 2).sum(axis=-1)
+        radius = np.sort(between, axis=1)[:, 3]
+        distance = ((points[:, None] - centres[None]) ** 2).sum(axis=-1)
+        return (distance <= radius).any(axis=1).mean()
+
+    a, b = (
+        Features((3e4 + k / 2**9).astype(np.float32), np.ones((len(k), 10), np.float32))
+        for k in steps
+    )
+    values = fidelity(a, gather_reference([b.features], lambda _: b, 160), CONFIG)
+    assert values["precision"] == pytest.approx(coverage(*steps))
+    assert values["recall"] == pytest.approx(coverage(*reversed(steps)))
+
+
+def test_memory_of_precision_and_recall_does_not_hold_all_distances():
+    """Of 2,400 images one square matrix of distances takes 46 MB, and there are four."""
+    script = """
+import resource
+import numpy as np
+from test_fidelity import CONFIG, gaussian, real
+from dmp.metrics.fidelity import fidelity
+ours, theirs = gaussian(0, count=2400), real(1, count=2400)
+fidelity(gaussian(0), real(1), CONFIG)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+fidelity(ours, theirs, CONFIG)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(run.stdout) < 40
+
+
 def test_kid_is_the_unbiased_polynomial_mmd():
     """With subsets as large as the sets, every subset is the set and the estimate has no noise."""
     ours, theirs = gaussian(0), gaussian(1, mean=0.3)
@@ -98,6 +146,62 @@ def test_order_of_images_does_not_matter(seed):
 def test_kid_subset_larger_than_the_set_is_refused():
     with pytest.raises(DMPError, match=r"kid_subset_size = 100 is more than the 50 images"):
         fidelity(gaussian(0, count=50), real(1), CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"splits": 301}, r"evaluation.splits = 301 is more than the 300 samples"),
+        ({"neighbours": 120}, r"evaluation.neighbours = 120 is more than the 119 other images"),
+        ({"kid_subset_size": 121}, r"evaluation.kid_subset_size = 121 is more than the 120 images"),
+    ],
+)
+def test_sizes_that_the_sets_do_not_have_are_refused(changes, message):
+    config = CONFIG.model_copy(update=changes)
+    with pytest.raises(DMPError, match=message):
+        fidelity(gaussian(0), real(1, count=120), config)
+
+
+def test_one_sample_has_no_distance():
+    with pytest.raises(DMPError, match=r"1 samples have no covariance"):
+        frechet_distance(gaussian(0, count=1), real(1))
+
+
+def test_a_network_without_logits_gives_no_inception_score():
+    a = gaussian(0)
+    plain = fidelity(a, real(1), CONFIG)
+    without = fidelity(Features(a.features, np.empty((300, 0), np.float32)), real(1), CONFIG)
+    assert "inception_score" in plain
+    assert without == {k: v for k, v in plain.items() if k != "inception_score"}
+
+
+def spoiled(features: Features, name: str, value: float) -> Features:
+    arrays = {key: array.copy() for key, array in features._asdict().items()}
+    arrays[name][[7, 30]] = value
+    return Features(**arrays)
+
+
+@pytest.mark.parametrize("name", ["features", "logits"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_named(tmp_path, name, value):
+    bad = spoiled(gaussian(0), name, value)
+    told = rf"{name} of image 7, 30 \(2 of 300\): NaN or infinite values"
+    with pytest.raises(DMPError, match=f"the samples: {told}"):
+        fidelity(bad, real(1), CONFIG)
+    with pytest.raises(DMPError, match=f"the reference: {told}"):
+        fidelity(gaussian(0), real(1)._replace(features=bad), CONFIG)
+    save_features(tmp_path / "samples.npz", bad)
+    with pytest.raises(DMPError, match=f"samples.npz: {told}"):
+        load_features(tmp_path / "samples.npz")
+    with pytest.raises(DMPError, match=rf"the real images: {name} of image 7, 30"):
+        gather_reference([bad.features], lambda _: bad, 10)
+
+
+def test_statistics_that_are_not_finite_are_named():
+    covariance = real(1).covariance.copy()
+    covariance[2, 3] = np.nan
+    with pytest.raises(DMPError, match=r"the covariance of the features has NaN or infinite"):
+        frechet_distance(gaussian(0), real(1)._replace(covariance=covariance))
 
 
 def test_unknown_extractor_names_the_nearest():

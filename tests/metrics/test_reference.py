@@ -106,12 +106,28 @@ def test_a_published_file_gives_its_statistics_and_the_features_of_its_images(tm
         ({"arr_0": None}, r"adm.npz lacks arr_0"),
         ({"mu": np.zeros(7)}, r"mu \(7,\) and sigma \(6, 6\) are not those of an extractor with 6"),
         ({"arr_0": np.zeros((2, 4, 4, 3), np.float32)}, r"arr_0 is float32 \(2, 4, 4, 3\)"),
+        ({"mu": np.full(6, np.nan)}, r"adm.npz, mu and sigma: the mean .* has NaN or infinite"),
+        ({"sigma": np.full((6, 6), np.inf)}, r"adm.npz, mu and sigma: the covariance .* infinite"),
     ],
 )
 def test_a_published_file_that_lacks_something_is_named(tmp_path, changes, message):
     publish(tmp_path / "adm.npz", **changes)
     with pytest.raises(DMPError, match=message):
         read_published(tmp_path / "adm.npz", flat)
+
+
+def test_one_array_that_is_called_an_archive_is_refused(tmp_path):
+    with (tmp_path / "adm.npz").open("wb") as file:
+        np.save(file, np.zeros((6, 6)))
+    with pytest.raises(DMPError, match=r"adm.npz holds one array and no archive"):
+        read_published(tmp_path / "adm.npz", flat)
+
+
+def test_a_saved_reference_that_is_not_finite_is_named(tmp_path):
+    reference = gather_reference([pictures(0, 40)], flat, 30)
+    save_reference(tmp_path / "r.npz", reference._replace(mean=np.full(6, np.nan)))
+    with pytest.raises(DMPError, match=r"r.npz: the mean of the features has NaN or infinite"):
+        load_reference(tmp_path / "r.npz")
 
 
 def test_a_missing_or_truncated_published_file_is_named(tmp_path):

@@ -224,6 +224,47 @@ SCALE, STUDY = "scales/digits.yaml", "studies/table3.yaml"
         ),
         (
             SCALE,
+            lambda d: d["defaults"]["evaluation"].update(gate_timesteps=1001),
+            r"evaluation.gate_timesteps = 1001 is more than the 1000 timesteps",
+        ),
+        (
+            SCALE,
+            lambda d: d["defaults"]["evaluation"].update(splits=801),
+            r"tasks.\S+.evaluation.splits = 801 is more than the 800 samples of sampling.samples",
+        ),
+        (
+            SCALE,
+            lambda d: d["defaults"]["evaluation"].update(kid_subset_size=801),
+            r"evaluation.kid_subset_size = 801 is more than the 800 samples",
+        ),
+        (
+            # Of 1,797 images a fifth is held out.
+            SCALE,
+            lambda d: d["defaults"]["evaluation"].update(reference="held-out", kid_subset_size=360),
+            r"evaluation.kid_subset_size = 360 is more than the 359 real images that samples are",
+        ),
+        (
+            SCALE,
+            lambda d: d["defaults"]["evaluation"].update(reference_features=240),
+            r"evaluation.kid_subset_size = 250 is more than the 240 real images that samples are",
+        ),
+        (
+            SCALE,
+            lambda d: d["defaults"]["evaluation"].update(neighbours=800),
+            r"evaluation.neighbours = 800 is more than the 799 others of sampling.samples",
+        ),
+        (
+            SCALE,
+            lambda d: d["defaults"]["sampling"].update(samples=1),
+            r"'tasks.\S+.sampling.samples' = 1: .*greater than or equal to 2",
+        ),
+        (
+            SCALE,
+            lambda d: d["defaults"]["pretraining"].update(learning_rate=float("inf")),
+            r"'tasks.\S+.pretraining.learning_rate' = inf: .*finite number",
+        ),
+        (
+            SCALE,
             lambda d: d["defaults"]["pretraining"].update(convergence_every=5000),
             r"checkpoints 5000 iterations apart do not fit into",
         ),
@@ -309,3 +350,31 @@ def test_file_that_is_no_yaml_is_named(ablations):
     (ablations / STUDY).write_text("title: [")
     with pytest.raises(DMPError, match=r"table3.yaml is not valid YAML"):
         load_plan("digits", ablations)
+
+
+def test_sizes_of_images_on_disk_are_compared_too(ablations):
+    def change(data: dict) -> None:
+        data["defaults"]["evaluation"].update(kid_subset_size=45)
+
+    edit_yaml(ablations / "scales/paper-smoke.yaml", change)
+    with pytest.raises(DMPError, match=r"kid_subset_size = 45 is more than the 40 samples"):
+        load_plan("paper-smoke", ablations)
+    edit_yaml(
+        ablations / "scales/paper-smoke.yaml",
+        lambda d: d["defaults"]["sampling"].update(samples=64),
+    )
+    with pytest.raises(DMPError, match=r"kid_subset_size = 45 is more than the \d+ real images"):
+        load_plan("paper-smoke", ablations)
+
+
+def test_an_extractor_without_logits_leaves_the_inception_score_out_and_says_why(ablations):
+    def change(data: dict) -> None:
+        data["defaults"]["evaluation"].update(extractor={"name": "dinov2-vit-b-14"})
+
+    edit_yaml(ablations / SCALE, change)
+    cells = load_plan("digits", ablations).studies["table2"].cells
+    told = [cell.unmeasured for cell in cells if not cell.not_run]
+    assert told
+    assert all(
+        each == {"inception_score": "the extractor dinov2-vit-b-14 has no logits"} for each in told
+    )

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from dmp.errors import DMPError
 from dmp.tracking.points import read_convergence, read_log, read_metrics
 from dmp.tracking.record import Point
+from dmp.training.log import RunLog
 
 VALUES = st.floats(allow_nan=False)
 NAMES = st.sampled_from(["loss", "loss/mse", "loss_mse/0-99", "gate/entropy", "memory_mb"])
@@ -51,6 +52,19 @@ def test_log_cut_anywhere_keeps_every_whole_record(path, records, data):
     assert read_log(path) == points_of(records[:kept])
 
 
+def test_a_training_logs_valid_json_of_what_is_not_finite(path):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    with RunLog(path, 0) as log:
+        log.write(20, {"loss": 0.5, "loss/vb": math.inf, "entropy": math.nan})
+    assert json.loads(path.read_text(), parse_constant=refuse)["loss"] == 0.5
+    loss, *others = read_log(path)
+    assert loss.value == 0.5
+    assert [(p.name, p.step) for p in others] == [("loss/vb", 20), ("entropy", 20)]
+    assert all(math.isnan(p.value) for p in others)
+
+
 def test_nan_and_infinity_are_values(path):
     path.write_text('{"step": 1, "time": 0.5, "a": NaN, "b": Infinity, "c": -Infinity, "d": 4}\n')
 
@@ -81,7 +95,7 @@ def test_missing_or_empty_log_is_an_empty_history(tmp_path):
         ('{"step": 1}', "line 2: time = None"),
         ('{"step": 1, "time": NaN}', "line 2: time = nan"),
         ('{"step": 1, "time": -1}', "line 2: time = -1"),
-        ('{"step": 1, "time": 1.0, "loss": null}', "line 2: loss = None"),
+        ('{"step": 1, "time": 1.0, "loss": []}', "line 2: loss = []"),
         ('{"step": 1, "time": 1.0, "loss": "0.5"}', "line 2: loss = '0.5'"),
         ('{"step": 1, "time": 1.0, "loss": true}', "line 2: loss = True"),
         ('{"step": 1, "time": 1.0, "loss@1": 0.5}', "line 2: MLflow cannot take the name 'loss@1'"),
