@@ -1,6 +1,7 @@
 """FID, KID, precision, recall and inception score of features, through torch-fidelity."""
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
@@ -19,6 +20,19 @@ from dmp.metrics.reference import Reference, check_statistics
 EXACT_BATCH, FAST_BATCH = 25, 1000
 # Features up to which the exact way costs little more.
 NARROW = 256
+
+
+class PortableLogarithms(TorchFunctionMode):
+    """Takes a library's logarithms as ``1 · log x``, whose bits are the same on every processor.
+
+    ``torch.log`` of float64 goes through MKL's vector library, which rounds one value in some fifty
+    thousand differently on another processor.
+    """
+
+    def __torch_function__(self, function, types, arguments=(), options=None):  # noqa: D105
+        if function in (torch.log, torch.Tensor.log):
+            return torch.xlogy(1.0, arguments[0])
+        return function(*arguments, **(options or {}))
 
 
 def frechet_distance(generated: Features, reference: Reference) -> float:
@@ -75,9 +89,10 @@ def fidelity(
     found |= {"precision": prc["precision"], "recall": prc["recall"]}
     if generated.logits.shape[1]:
         # Samples are ordered by label; the score's splits assume a shuffled order.
-        score = isc_features_to_metric(
-            torch.from_numpy(generated.logits), splits=config.splits, shuffle=True
-        )
+        with PortableLogarithms():
+            score = isc_features_to_metric(
+                torch.from_numpy(generated.logits), splits=config.splits, shuffle=True
+            )
         found["inception_score"] = score["inception_score_mean"]
     return found
 
