@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg
+from torch_fidelity.metric_isc import isc_features_to_metric
 
 from dmp.config import EvaluationConfig, ExtractorConfig
 from dmp.errors import DMPError
 from dmp.metrics.features import Extractor, Features, load_features, save_features
-from dmp.metrics.fidelity import fidelity, frechet_distance
+from dmp.metrics.fidelity import fidelity, frechet_distance, inception_score
 from dmp.metrics.reference import Reference, gather_reference
 
 CONFIG = EvaluationConfig(
@@ -132,6 +134,15 @@ def test_inception_score_of_certain_and_balanced_predictions_is_the_number_of_cl
     one_split = CONFIG.model_copy(update={"splits": 1})
     score = fidelity(Features(features, logits), real(1), one_split)["inception_score"]
     assert score == pytest.approx(10, rel=1e-4)
+
+
+@pytest.mark.parametrize("splits", [1, 3, 10])
+def test_inception_score_is_that_of_torch_fidelity(splits):
+    """For numbers of images that the splits do not divide, and for chances that are zero."""
+    logits = gaussian(5, count=313).logits * np.float32(20)
+    logits[:50, 3] = -2000
+    oracle = isc_features_to_metric(torch.from_numpy(logits), splits=splits)["inception_score_mean"]
+    assert inception_score(logits, splits) == pytest.approx(oracle, rel=1e-12)
 
 
 @given(st.integers(0, 100))
