@@ -7,8 +7,9 @@ another model. Each library reads, when it is loaded, an environment variable th
 before any of these libraries is imported. Importing :mod:`dmp` as a library sets nothing.
 
 What no variable pins is avoided: MKL's vector library computes ``torch.sqrt``, ``x ** 0.5``,
-``torch.cdist`` and the logarithm of float64 tensors differently on different processors, so that
-nothing that decides a number calls them (a test watches over that). NumPy's square root is exact.
+``torch.cdist`` of more than 25 rows and the logarithm of float64 tensors differently on different
+processors, so that nothing that decides a number calls them (a test watches over that). NumPy's
+square root is exact.
 """
 
 import os
