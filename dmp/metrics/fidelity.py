@@ -29,7 +29,7 @@ class PortableLogarithms(TorchFunctionMode):
     thousand differently on another processor.
     """
 
-    def __torch_function__(self, function, types, arguments=(), options=None):  # noqa: D105
+    def __torch_function__(self, function, types, arguments=(), options=None):
         if function in (torch.log, torch.Tensor.log):
             return torch.xlogy(1.0, arguments[0])
         return function(*arguments, **(options or {}))
