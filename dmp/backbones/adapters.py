@@ -6,15 +6,17 @@ from dmp.backbones.dit import DiT
 from dmp.patching.points import Block, PatchPoints, patch_points
 
 
+def images_and_timesteps(x: Tensor, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return images and timesteps from the arguments of a backbone of our own."""
+    return x, t
+
+
 @patch_points.register
 def _(model: DiT) -> PatchPoints:
-    def arguments(x: Tensor, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return x, t
-
     blocks = [Block(b, model.grid, model.hidden_size, attention=b.attn) for b in model.blocks]
     return PatchPoints(
         placements={"transformer-blocks": blocks},
-        arguments=arguments,
+        arguments=images_and_timesteps,
         embed_timesteps=model.t_embedder,
         condition_size=model.hidden_size,
         timestep_embedding=model.t_embedder,

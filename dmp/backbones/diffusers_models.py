@@ -1,44 +1,68 @@
 """What diffusers' models say of themselves, so that a patch can be attached to them."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from diffusers import DiTTransformer2DModel, PixArtTransformer2DModel, UNet2DConditionModel
+from diffusers import (
+    DiTTransformer2DModel,
+    ModelMixin,
+    PixArtTransformer2DModel,
+    UNet2DConditionModel,
+)
 from torch import Tensor, nn
 
 from dmp.errors import DMPError
 from dmp.patching.points import Block, PatchPoints, patch_points
 
 
+@dataclass(eq=False)
+class _Embedding:
+    """From timesteps ``(B,)`` to their embedding ``(B, C)``, by the layers of a model."""
+
+    model: ModelMixin
+    waves: nn.Module
+    layers: nn.Module
+
+    def __call__(self, t: Tensor) -> Tensor:
+        return self.layers(self.waves(t).to(self.model.dtype))
+
+
+def _dit_arguments(hidden_states: Tensor, timestep: Any = None, *_: Any, **__: Any) -> tuple:
+    return hidden_states, timestep
+
+
+def _pixart_arguments(
+    hidden_states: Tensor, encoder_hidden_states: Any = None, timestep: Any = None,
+    *_: Any, **__: Any,
+) -> tuple:  # fmt: skip
+    return hidden_states, timestep
+
+
+def _unet_arguments(sample: Tensor, timestep: Any, *_: Any, **__: Any) -> tuple:
+    return sample, timestep
+
+
 @patch_points.register
 def _(model: DiTTransformer2DModel) -> PatchPoints:
-    def arguments(hidden_states: Tensor, timestep: Any = None, *_: Any, **__: Any) -> tuple:
-        return hidden_states, timestep
-
     # Each block embeds the timestep by itself, after the prompts have gone in: the gate reads what
     # the first of them is going to compute.
     embedder = model.transformer_blocks[0].norm1.emb
     return PatchPoints(
         placements={"transformer-blocks": _transformer_blocks(model)},
-        arguments=arguments,
-        embed_timesteps=lambda t: embedder.timestep_embedder(embedder.time_proj(t).to(model.dtype)),
+        arguments=_dit_arguments,
+        embed_timesteps=_Embedding(model, embedder.time_proj, embedder.timestep_embedder),
         condition_size=embedder.timestep_embedder.linear_2.out_features,
     )
 
 
 @patch_points.register
 def _(model: PixArtTransformer2DModel) -> PatchPoints:
-    def arguments(
-        hidden_states: Tensor, encoder_hidden_states: Any = None, timestep: Any = None,
-        *_: Any, **__: Any,
-    ) -> tuple:  # fmt: skip
-        return hidden_states, timestep
-
     embedder = model.adaln_single.emb
     return PatchPoints(
         placements={"transformer-blocks": _transformer_blocks(model)},
-        arguments=arguments,
-        embed_timesteps=lambda t: embedder.timestep_embedder(embedder.time_proj(t).to(model.dtype)),
+        arguments=_pixart_arguments,
+        embed_timesteps=_Embedding(model, embedder.time_proj, embedder.timestep_embedder),
         condition_size=embedder.timestep_embedder.linear_2.out_features,
         timestep_embedding=embedder.timestep_embedder,
     )
@@ -46,9 +70,6 @@ def _(model: PixArtTransformer2DModel) -> PatchPoints:
 
 @patch_points.register
 def _(model: UNet2DConditionModel) -> PatchPoints:
-    def arguments(sample: Tensor, timestep: Any, *_: Any, **__: Any) -> tuple:
-        return sample, timestep
-
     stages = list(_stages(model))
     blocks = [
         Block(block, stage.grid, block.dim, attention=block.attn1)
@@ -58,8 +79,8 @@ def _(model: UNet2DConditionModel) -> PatchPoints:
     ]
     return PatchPoints(
         placements={"transformer-blocks": blocks, "stage-inputs": stages},
-        arguments=arguments,
-        embed_timesteps=lambda t: model.time_embedding(model.time_proj(t).to(model.dtype)),
+        arguments=_unet_arguments,
+        embed_timesteps=_Embedding(model, model.time_proj, model.time_embedding),
         condition_size=model.time_embedding.linear_2.out_features,
         timestep_embedding=model.time_embedding,
         inferred=(

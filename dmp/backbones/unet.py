@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dmp.backbones import diffusers_models  # noqa: F401  registers the patch points
+from dmp.backbones.adapters import images_and_timesteps
 from dmp.backbones.base import Backbone
 from dmp.backbones.wrappers import unwrapped
 from dmp.config import UNetConfig
@@ -119,10 +120,7 @@ def unet_options(config: UNetConfig, input_size: int, channels: int) -> dict:
 
 @patch_points.register
 def _(model: UNet) -> PatchPoints:
-    def arguments(x: Tensor, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return x, t
-
-    return dataclasses.replace(patch_points(model.unet), arguments=arguments)
+    return dataclasses.replace(patch_points(model.unet), arguments=images_and_timesteps)
 
 
 def unet_folder(name: str, data: Path) -> Path:

@@ -75,6 +75,21 @@ def record_gate(
     """
     backbone.eval()
     patch.eval()
+    patch.keep_weights = True
+    try:
+        return _record(backbone, patch, diffusion, data, timesteps, device)
+    finally:
+        patch.keep_weights = False
+
+
+def _record(
+    backbone: Backbone,
+    patch: Patch,
+    diffusion: Diffusion,
+    data: Images,
+    timesteps: int,
+    device: str,
+) -> GateRecord | None:
     steps = np.linspace(0, diffusion.timesteps - 1, timesteps).round().astype(np.int64)
     images = to_model(torch.from_numpy(data.images[:IMAGES])).to(device)
     labels = torch.from_numpy(data.labels[:IMAGES]).to(device)

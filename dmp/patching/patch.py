@@ -13,11 +13,11 @@ from dmp.config import PatchConfig, from_data
 from dmp.errors import DMPError
 from dmp.files import Advice
 from dmp.initialisation import normal_
-from dmp.patching.gates import make_gate
+from dmp.patching.calls import Calls, Kept
+from dmp.patching.gates import Gate, make_gate
 from dmp.patching.losses import balancing
 from dmp.patching.placement import attach_added, attach_fading, attach_prepended
 from dmp.patching.points import PatchPoints, compute_device, patch_points
-from dmp.patching.weights import Mixed
 from dmp.rng import generator
 from dmp.tensorfile import load_tensors, save_tensors
 
@@ -46,8 +46,8 @@ class Patch(nn.Module):
         gate: the gate, or gates by K, or None for prompt tuning.
         fade: ``(L,)``, the scalars of a masked start, or None.
         noise: ``(B, L, K)``, standard normal, for a gate with noise; whoever trains sets it before
-            each forward pass, so that it can be a function of the example alone. Blocks with fewer
-            prompts than others use the first of it.
+            each forward pass, in the same thread, so that it can be a function of the example
+            alone. Blocks with fewer prompts than others use the first of it.
         noise_shape: ``(L, K)``, K being the largest of all blocks.
 
     """
@@ -84,17 +84,11 @@ class Patch(nn.Module):
             )
             self.fade = nn.Parameter(torch.zeros(depth)) if config.masked_start else None
             self.gate = make_gate(config, points, counts)
-        # The gate of each block.
-        several = isinstance(self.gate, nn.ModuleDict)
-        self._gates = [self.gate[str(k)] if several else self.gate for k in counts]
+        self._counts = counts
         self.noise_shape = (depth, max(counts))
         if device.type != "meta":
             self._initialise(seed, points.num_timesteps)
-        self.noise: Tensor | None = None
-        self._image_size = (1, 1)
-        self._timesteps: Tensor | None = None
-        self._condition: Tensor | None = None
-        self._mixed: dict[int, Mixed] = {}
+        self._calls = Calls(self, points)
         self._attach(model, points)
 
     @torch.no_grad()
@@ -126,82 +120,133 @@ class Patch(nn.Module):
                 "blocks, which this backbone does not have; accepted: add"
             )
         if config.position == "add":
-            handles = attach_added(blocks, self._contribution, config, lambda: self._image_size)
+            handles = attach_added(blocks, self._contribution, config, self._calls)
         else:
             count, end = self.noise_shape[1], every[-1].module
-            handles = attach_prepended(blocks, self._contribution, count, config.prepended, end)
+            handles = attach_prepended(
+                blocks, self._contribution, count, config.prepended, end, self._calls
+            )
         if self.fade is not None:
-            handles += attach_fading(attentions, self.fade, count)
-        handles.append(model.register_forward_pre_hook(self._read_call, with_kwargs=True))
-        if points.timestep_embedding is not None:
-            handles.append(points.timestep_embedding.register_forward_hook(self._read_timestep))
+            handles += attach_fading(attentions, self._faded, count)
+        calls, time, condition = self._calls, points.timestep_embedding, points.condition_embedding
+        handles.append(model.register_forward_pre_hook(calls.begin, with_kwargs=True))
+        handles.append(model.register_forward_hook(calls.end, always_call=True))
+        if time is not None:
+            handles.append(time.register_forward_hook(calls.read_timestep))
         if config.condition == "t+c":
-            handles.append(points.condition_embedding.register_forward_hook(self._read_condition))
+            handles.append(condition.register_forward_hook(calls.read_condition))
         self._handles: list[RemovableHandle] = handles
         self._trainable = [p for p in model.parameters() if p.requires_grad]
         model.requires_grad_(False)
 
-    def _read_call(self, _: nn.Module, inputs: tuple, named: dict) -> None:
-        images, timesteps = self._points.arguments(*inputs, **named)
-        if next(self.parameters()).device != images.device:
-            self.to(images.device)  # the model has been moved since it was patched
-        self._image_size = tuple(images.shape[-2:])
-        # Samplers may give one timestep for the whole batch, as a number or a tensor.
-        self._timesteps = torch.as_tensor(timesteps, device=images.device).expand(len(images))
-        self._condition, self._mixed = None, {}
-
-    def _gate_is_misled(self) -> bool:
-        """Whether the gate, and nobody else, is told another time."""
-        permuted = self.config.gate_timestep
-        return permuted == "permuted" or (permuted == "permuted-in-sampling" and not self.training)
-
-    def _read_timestep(self, _: nn.Module, __: tuple, output: Tensor) -> None:
-        if not self._gate_is_misled():
-            self._condition = output
-
-    def _read_condition(self, _: nn.Module, __: tuple, output: Tensor) -> None:
-        self._condition = self._seen_condition() + output
-
-    def _seen_condition(self) -> Tensor:
-        """Return what the gate sees: the timestep embedding, ``(B, C)``, perhaps with another."""
-        if self._condition is None:
-            assert self._timesteps is not None  # the model's call precedes its blocks'
-            misled = self._gate_is_misled()
-            t = self.permutation[self._timesteps.long()] if misled else self._timesteps
-            self._condition = self._points.embed_timesteps(t)
-        return self._condition
+    @property
+    def _gates(self) -> list[Gate | None]:
+        """The gate of each block."""
+        several = isinstance(self.gate, nn.ModuleDict)
+        return [self.gate[str(k)] if several else self.gate for k in self._counts]
 
     def _contribution(self, tokens: Tensor, index: int) -> Tensor:
         """Return the weighted prompts of a block, ``(B, K, D)``, or without a gate ``(K, D)``."""
-        prompts = self.prompts[index]
-        if self.gate is None:
+        call = self._calls.current
+        patch = self if call is None else call.patch
+        prompts, gate = patch.prompts[index], patch._gates[index]
+        if gate is None:
             count = self._blocks[index].num_tokens
             return prompts / count if self.config.weights == "one-over-n" else prompts
-        noise = None
+        call, noise = self._calls.running, None
         if self.config.gate_noise and self.training:
-            if self.noise is None:
+            if call.noise is None:
                 raise DMPError("patch: gate_noise is on, but no noise was set before training")
-            noise = self.noise[:, index, : len(prompts)]
+            noise = call.noise[:, index, : len(prompts)]
         # The backbone may compute in half precision; the patch does not.
-        tokens, condition = tokens.to(prompts.dtype), self._seen_condition().to(prompts.dtype)
-        mixed = self._gates[index](tokens, condition, index, prompts, noise)
-        if mixed.weights is not None:
-            self._mixed[index] = mixed
+        tokens = tokens.to(prompts.dtype)
+        condition = self._calls.condition(call).to(prompts.dtype)
+        mixed = gate(tokens, condition, index, prompts, noise)
+        if mixed.weights is not None and call.keeps:
+            # The largest part, which nothing reads, would stay until the next call.
+            call.mixed[index] = mixed._replace(prompts=None)
         return mixed.prompts
 
-    def weights(self) -> list[Tensor]:
-        """Return the weights of each patched block's prompts in the last forward pass.
+    def _faded(self, index: int) -> Tensor:
+        """Return the scalar of a block in a masked start."""
+        return self._calls.running.patch.fade[index]
 
-        Each is ``(B, K_i)``; there are none if the gate has no weights.
+    @property
+    def noise(self) -> Tensor | None:
+        """Standard normal ``(B, L, K)``, for this thread's next calls; see above."""
+        return self._calls.noise
+
+    @noise.setter
+    def noise(self, noise: Tensor | None) -> None:
+        self._calls.noise = noise
+
+    @property
+    def keep_weights(self) -> bool:
+        """Whether :meth:`weights` works outside training as well; setting False drops them."""
+        return self._calls.keep
+
+    @keep_weights.setter
+    def keep_weights(self, keep: bool) -> None:
+        self._calls.keep = keep
+        if not keep:
+            self._calls.forget()
+
+    def _kept(self) -> Kept:
+        kept = self._calls.kept
+        if kept is None:
+            raise DMPError(
+                "patch: nothing was kept of a forward pass in this thread; outside training, set "
+                "keep_weights = True before the model is called"
+            )
+        return kept
+
+    def weights(self) -> list[Tensor]:
+        """Return the weights of each patched block's prompts in this thread's last forward pass.
+
+        Each is ``(B, K_i)``; there are none if the gate has no weights. They are kept until the
+        next one, in training or where ``keep_weights`` is set.
+
+        Raises:
+            DMPError: they were not kept.
+
         """
-        return [mixed.weights for mixed in self._mixed.values()]
+        return [mixed.weights for mixed in self._kept().mixed.values()]
 
     def balancing(self) -> tuple[Tensor, dict[str, Tensor]] | None:
         """Return the balancing losses of the last forward pass; None if nothing has weights.
 
         See :func:`dmp.patching.losses.balancing`.
+
+        Raises:
+            DMPError: the weights were not kept, as for :meth:`weights`; or they have no gradients,
+                though gradients are enabled.
+
         """
-        return balancing(list(self._mixed.values()), self.config) if self._mixed else None
+        kept = self._kept()
+        if not kept.mixed:
+            return None
+        if torch.is_grad_enabled() and not kept.gradients:
+            raise DMPError(
+                "patch: the balancing losses would have no gradient: the model was called without "
+                "gradients, or under reentrant activation checkpointing; accepted: "
+                "use_reentrant=False"
+            )
+        return balancing(list(kept.mixed.values()), self.config)
+
+    def arrived(self) -> Tensor | None:
+        """Return the share of the prompts' contribution that arrived in the last forward pass.
+
+        In a half-precision stream of tokens what is small beside them may be rounded away; see
+        :mod:`dmp.patching.half`.
+
+        Returns:
+            A scalar; None if all blocks got tokens in float32.
+
+        Raises:
+            DMPError: it was not kept, as for :meth:`weights`.
+
+        """
+        return self._kept().share
 
     def prompt_parameters(self) -> list[nn.Parameter]:
         """Return the prompts as a list: one parameter, or one for each block."""
@@ -219,7 +264,7 @@ class Patch(nn.Module):
         for parameter in self._trainable:
             parameter.requires_grad_(True)
         self._trainable = []
-        self._timesteps, self._condition, self._mixed = None, None, {}
+        self._calls.forget()
 
     def describe(self) -> dict:
         """Return what is written into a saved patch: options and the backbone's geometry."""
@@ -316,5 +361,5 @@ def patch_of(model: nn.Module) -> Patch | None:
     patches, it is the one that was attached first.
     """
     hooks = (hook for module in model.modules() for hook in module._forward_pre_hooks.values())
-    owners = (getattr(hook, "__self__", None) for hook in hooks)
-    return next((owner for owner in owners if isinstance(owner, Patch)), None)
+    owners = (getattr(hook, "calls", getattr(hook, "__self__", None)) for hook in hooks)
+    return next((owner.patch for owner in owners if isinstance(owner, Calls)), None)

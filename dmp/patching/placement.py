@@ -1,7 +1,10 @@
 """Where weighted prompts enter a block's input: added to its tokens, or prepended to them."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +12,8 @@ from torch.utils.hooks import RemovableHandle
 
 from dmp.config.patch import PatchConfig
 from dmp.errors import DMPError
+from dmp.patching.calls import Calls
+from dmp.patching.half import HALF, add_in_float32
 from dmp.patching.points import Block
 from dmp.patching.resizing import check_mode, resize
 
@@ -16,10 +21,7 @@ Contribution = Callable[[Tensor, int], Tensor]
 
 
 def attach_added(
-    blocks: Sequence[Block],
-    contribution: Contribution,
-    config: PatchConfig,
-    image_size: Callable[[], tuple[int, int]],
+    blocks: Sequence[Block], contribution: Contribution, config: PatchConfig, calls: Calls
 ) -> list[RemovableHandle]:
     """Before block i: ``x ← x + contribution(x, i)``, the prompts resized to the tokens' grid.
 
@@ -27,7 +29,7 @@ def attach_added(
         blocks: the patched ones.
         contribution: from tokens ``(B, N, D)`` and i to weighted prompts, ``(B, K, D)``.
         config: says on which grid prompts stand, and whether they may be resized.
-        image_size: says height and width of the images that the model was called with.
+        calls: of the patch; they say height and width of the images.
 
     Raises:
         DMPError: prompts on the asked-for grid cannot be brought to a block's tokens.
@@ -35,17 +37,30 @@ def attach_added(
     """
     for block in blocks:
         check_mode(config.edge(block.grid), (block.grid, block.grid), config.resize)
+    return _around(blocks, _Added(blocks, contribution, config, calls), calls)
 
-    def add(x: Tensor, index: int) -> Tensor:
-        block = blocks[index]
-        grid = token_grid(x, index, block, image_size(), config.resize)
+
+@dataclass(eq=False)
+class _Added:
+    """Changes a block's input as :func:`attach_added` says."""
+
+    blocks: Sequence[Block]
+    contribution: Contribution
+    config: PatchConfig
+    calls: Calls
+
+    def __call__(self, x: Tensor, index: int) -> Tensor:
+        block, mode, call = self.blocks[index], self.config.resize, self.calls.current
+        image_size = (1, 1) if call is None else call.image_size
+        grid = token_grid(x, index, block, image_size, mode)
         tokens = x.flatten(2).transpose(1, 2) if block.feature_map else x
-        prompts = resize(
-            contribution(tokens, index), config.edge(block.grid), grid, config.resize
-        ).to(x.dtype)
-        return x + (prompts.mT.unflatten(-1, grid) if block.feature_map else prompts)
-
-    return [_before(block, add, index) for index, block in enumerate(blocks)]
+        prompts = self.contribution(tokens, index)
+        prompts = resize(prompts, self.config.edge(block.grid), grid, mode)
+        if block.feature_map:
+            prompts = prompts.mT.unflatten(-1, grid)
+        if x.dtype in HALF:
+            return add_in_float32(self.calls.running.widened, x, prompts, block.module)
+        return x + prompts.to(x.dtype)
 
 
 def attach_prepended(
@@ -54,6 +69,7 @@ def attach_prepended(
     prompts: int,
     prepended: str,
     end: nn.Module,
+    calls: Calls,
 ) -> list[RemovableHandle]:
     """Before block i the sequence becomes ``[contribution(x, i); x]``, K tokens longer.
 
@@ -64,27 +80,39 @@ def attach_prepended(
     """
     carried = prepended == "carried"
 
-    def prepend(tokens: Tensor, index: int) -> Tensor:
-        if carried and index:
-            front, rest = tokens[:, :prompts], tokens[:, prompts:]
-            token_grid(rest, index, blocks[index])
-            return torch.cat([front + contribution(rest, index).to(rest.dtype), rest], dim=1)
-        token_grid(tokens, index, blocks[index])
-        front = contribution(tokens, index).to(tokens.dtype)
-        return torch.cat([front.expand(len(tokens), -1, -1), tokens], dim=1)
-
-    def strip(_: nn.Module, __: tuple, output: Tensor) -> Tensor:
-        return output[:, prompts:]
-
-    handles = [_before(block, prepend, index) for index, block in enumerate(blocks)]
+    handles = _around(blocks, _Prepended(blocks, contribution, prompts, carried), calls)
     left = [block.module for block in (blocks[-1:] if carried else blocks)]
     if prepended == "stays":
         left[-1] = end
+    strip = functools.partial(_strip, prompts)
     return handles + [module.register_forward_hook(strip) for module in left]
 
 
+@dataclass(eq=False)
+class _Prepended:
+    """Changes a block's input as :func:`attach_prepended` says."""
+
+    blocks: Sequence[Block]
+    contribution: Contribution
+    prompts: int
+    carried: bool
+
+    def __call__(self, tokens: Tensor, index: int) -> Tensor:
+        if self.carried and index:
+            front, rest = tokens[:, : self.prompts], tokens[:, self.prompts :]
+            token_grid(rest, index, self.blocks[index])
+            return torch.cat([front + self.contribution(rest, index).to(rest.dtype), rest], dim=1)
+        token_grid(tokens, index, self.blocks[index])
+        front = self.contribution(tokens, index).to(tokens.dtype)
+        return torch.cat([front.expand(len(tokens), -1, -1), tokens], dim=1)
+
+
+def _strip(prompts: int, _: nn.Module, __: tuple, output: Tensor) -> Tensor:
+    return output[:, prompts:]
+
+
 def attach_fading(
-    attentions: Sequence[nn.Module], fade: Tensor, prompts: int
+    attentions: Sequence[nn.Module], fade: Callable[[int], Tensor], prompts: int
 ) -> list[RemovableHandle]:
     """Blend each block's attention: ``a₀ + s_i (a - a₀)``, a₀ without the prompts, s_i from 0.
 
@@ -92,32 +120,64 @@ def attach_fading(
 
     Args:
         attentions: modules from ``(B, K + N, D)`` to the same shape, one per patched block.
-        fade: ``(L,)``, the scalars s.
+        fade: from i to s_i, a scalar.
         prompts: K.
 
     """
-
-    def blend(module: nn.Module, inputs: tuple, named: dict, output: Tensor, index: int) -> Tensor:
-        # ``forward`` and not a call: a call would come back here.
-        without = module.forward(inputs[0][:, prompts:], *inputs[1:], **named)
-        tokens = without + fade[index] * (output[:, prompts:] - without)
-        return torch.cat([output[:, :prompts], tokens], dim=1)
-
     return [
         attention.register_forward_hook(
-            lambda m, i, n, o, index=index: blend(m, i, n, o, index), with_kwargs=True
+            functools.partial(_blend, fade, prompts, index), with_kwargs=True
         )
         for index, attention in enumerate(attentions)
     ]
 
 
-def _before(block: Block, change: Callable[[Tensor, int], Tensor], index: int) -> RemovableHandle:
-    def hook(_: nn.Module, inputs: tuple, named: dict) -> tuple[tuple, dict]:
-        if inputs:
-            return (change(inputs[0], index), *inputs[1:]), named
-        return inputs, {**named, "hidden_states": change(named["hidden_states"], index)}
+def _blend(
+    fade: Callable[[int], Tensor],
+    prompts: int,
+    index: int,
+    module: nn.Module,
+    inputs: tuple,
+    named: dict,
+    output: Tensor,
+) -> Tensor:
+    # ``forward`` and not a call: a call would come back here.
+    without = module.forward(inputs[0][:, prompts:], *inputs[1:], **named)
+    tokens = without + fade(index) * (output[:, prompts:] - without)
+    return torch.cat([output[:, :prompts], tokens], dim=1)
 
-    return block.module.register_forward_pre_hook(hook, with_kwargs=True)
+
+@dataclass(eq=False)
+class _Before:
+    """Changes the input of block ``index``: a forward pre-hook.
+
+    Hooks are objects and methods, not closures: a copy of the model has to call a copy of its
+    patch, and neither copying nor pickling looks into a closure.
+    """
+
+    calls: Calls
+    change: Callable[[Tensor, int], Tensor]
+    index: int
+
+    def __call__(self, _: nn.Module, inputs: tuple, named: dict) -> tuple[tuple, dict[str, Any]]:
+        x = inputs[0] if inputs else named["hidden_states"]
+        self.calls.enter(x, self.index)
+        changed = self.change(x, self.index)
+        if inputs:
+            return (changed, *inputs[1:]), named
+        return inputs, {**named, "hidden_states": changed}
+
+
+def _around(
+    blocks: Sequence[Block], change: Callable[[Tensor, int], Tensor], calls: Calls
+) -> list[RemovableHandle]:
+    """Register what happens before and after each block; the latter even if the block fails."""
+    handles = []
+    for index, block in enumerate(blocks):
+        before, register = _Before(calls, change, index), block.module.register_forward_hook
+        handles.append(block.module.register_forward_pre_hook(before, with_kwargs=True))
+        handles.append(register(calls.leave, always_call=True))
+    return handles
 
 
 def token_grid(

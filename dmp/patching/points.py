@@ -41,6 +41,9 @@ class Block:
 class PatchPoints:
     """Where prompts go in, and where the gate reads.
 
+    What is called is a module, a module's function or an object, and not a closure over the model:
+    copies and pickles of a patched model take these along.
+
     Attributes:
         placements: blocks by the name of their placement, each in the order of execution; all
             backbones have ``transformer-blocks``, U-Nets ``stage-inputs`` as well.

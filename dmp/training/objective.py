@@ -18,7 +18,8 @@ class Terms(NamedTuple):
         mse: ``(B,)``, squared error of the predicted noise, per image.
         vb: ``(B,)``, variational bound in bits per dimension, per image; None where no variance
             is learned.
-        gate: importance, load and entropy, scalars by name; empty where there is no gate.
+        gate: importance, load and entropy, scalars by name, where there is a gate; and the share
+            of the prompts' contribution that arrived, where tokens are in half precision.
 
     """
 
@@ -86,4 +87,7 @@ class Objective(nn.Module):
         balancing = self.patch.balancing() if self.patch is not None else None
         if balancing is not None:
             total, gate = total + balancing[0], balancing[1]
+        arrived = self.patch.arrived() if self.patch is not None else None
+        if arrived is not None:
+            gate = {**gate, "prompts/arrived": arrived}
         return Terms(total, losses.mse.detach(), None if vb is None else vb.detach(), gate)

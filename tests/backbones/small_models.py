@@ -72,9 +72,11 @@ MODELS = {"dit": tiny_dit, "pixart": tiny_pixart, "unet": tiny_unet}
 T = torch.tensor([3, 700])
 
 
-def call(model: nn.Module, timestep=T, height: int = 8, width: int = 8, dtype=None) -> Tensor:
+def call(
+    model: nn.Module, timestep=T, height: int = 8, width: int = 8, dtype=None, seed: int = 1
+) -> Tensor:
     """Call a tiny model with a batch of two."""
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
     images = torch.randn(2, 4, height, width, generator=generator).to(dtype=dtype)
     text = torch.randn(2, 5, 12, generator=generator).to(dtype=dtype)
     if isinstance(model, DiTTransformer2DModel):

@@ -58,6 +58,7 @@ def run(config: PatchConfig, **change) -> tuple[nn.Module, Patch, torch.Tensor]:
     attached = patch(model, config, **change)
     randomise(attached)
     attached.eval()
+    attached.keep_weights = True
     return model, attached, model(*make_inputs())
 
 
