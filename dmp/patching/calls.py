@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import replicate
+from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from dmp.errors import DMPError
@@ -99,6 +100,17 @@ class Calls:
         # By a block's input and its index. Values must not hold the input, which would live on.
         self._repeatable = WeakTensorKeyDictionary()
         self._checked = False
+
+    def attach(self, model: nn.Module) -> list[RemovableHandle]:
+        """Register the hooks that read a call; those of the blocks are registered with them."""
+        points, handles = self._points, []
+        handles.append(model.register_forward_pre_hook(self.begin, with_kwargs=True))
+        handles.append(model.register_forward_hook(self.end, always_call=True))
+        if points.timestep_embedding is not None:
+            handles.append(points.timestep_embedding.register_forward_hook(self.read_timestep))
+        if self.patch.config.condition == "t+c":
+            handles.append(points.condition_embedding.register_forward_hook(self.read_condition))
+        return handles
 
     # -- state of a thread -------------------------------------------------------------------------
 

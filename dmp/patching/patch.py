@@ -1,7 +1,5 @@
 """Attaching a mixture of prompts to a frozen backbone."""
 
-import dataclasses
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,23 +7,22 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from dmp.config import PatchConfig, from_data
+from dmp.config import PatchConfig
 from dmp.errors import DMPError
-from dmp.files import Advice
 from dmp.initialisation import normal_
 from dmp.patching.calls import Calls, Kept
 from dmp.patching.gates import Gate, make_gate
+from dmp.patching.loading import FORMAT, read_patch
 from dmp.patching.losses import balancing
-from dmp.patching.placement import attach_added, attach_fading, attach_prepended
+from dmp.patching.placement import (
+    attach_added,
+    attach_fading,
+    attach_prepended,
+    check_placement,
+)
 from dmp.patching.points import PatchPoints, compute_device, patch_points
 from dmp.rng import generator
-from dmp.tensorfile import load_tensors, save_tensors
-
-# Whoever loads a patch has a model, and need not have a workflow.
-_ADVICE = Advice(
-    absent="accepted: the path of a file that a patch's save() wrote",
-    damaged="copy or download it again",
-)
+from dmp.tensorfile import save_tensors
 
 
 class Patch(nn.Module):
@@ -106,35 +103,19 @@ class Patch(nn.Module):
             self.register_buffer("permutation", torch.from_numpy(order).to(device))
 
     def _attach(self, model: nn.Module, points: PatchPoints) -> None:
-        config, blocks = self.config, self._blocks
-        attentions = [block.attention for block in blocks]
-        if config.condition == "t+c" and points.condition_embedding is None:
-            raise DMPError("patch: condition = t+c, but this backbone has no condition's embedding")
-        if config.masked_start and None in attentions:
-            raise DMPError("patch: masked_start needs a backbone that says where its attention is")
-        every = points.blocks(config.placement)
-        alike = len({(block.num_tokens, block.width, block.feature_map) for block in every}) == 1
-        if config.position == "prepend" and (not alike or every[0].feature_map):
-            raise DMPError(
-                "patch: position = prepend needs one sequence of tokens that goes through all "
-                "blocks, which this backbone does not have; accepted: add"
-            )
+        config, blocks, calls = self.config, self._blocks, self._calls
+        check_placement(config, points)
         if config.position == "add":
-            handles = attach_added(blocks, self._contribution, config, self._calls)
+            handles = attach_added(blocks, self._contribution, config, calls)
         else:
-            count, end = self.noise_shape[1], every[-1].module
+            count, end = self.noise_shape[1], points.blocks(config.placement)[-1].module
             handles = attach_prepended(
-                blocks, self._contribution, count, config.prepended, end, self._calls
+                blocks, self._contribution, count, config.prepended, end, calls
             )
         if self.fade is not None:
-            handles += attach_fading(attentions, self._faded, count)
-        calls, time, condition = self._calls, points.timestep_embedding, points.condition_embedding
-        handles.append(model.register_forward_pre_hook(calls.begin, with_kwargs=True))
-        handles.append(model.register_forward_hook(calls.end, always_call=True))
-        if time is not None:
-            handles.append(time.register_forward_hook(calls.read_timestep))
-        if config.condition == "t+c":
-            handles.append(condition.register_forward_hook(calls.read_condition))
+            attentions = [block.attention for block in blocks]
+            handles += attach_fading(attentions, self._faded, self.noise_shape[1])
+        handles += calls.attach(model)
         self._handles: list[RemovableHandle] = handles
         self._trainable = [p for p in model.parameters() if p.requires_grad]
         model.requires_grad_(False)
@@ -269,7 +250,7 @@ class Patch(nn.Module):
     def describe(self) -> dict:
         """Return what is written into a saved patch: options and the backbone's geometry."""
         description = {
-            "format": "dmp-patch",
+            "format": FORMAT,
             "config": self.config.model_dump(mode="json"),
             "backbone": self._describe,
         }
@@ -299,41 +280,22 @@ class Patch(nn.Module):
             DMPError: the file is missing, corrupt, not a patch, or made for another backbone.
 
         """
-        tensors, description = load_tensors(path, _ADVICE)
-        if not isinstance(description, dict) or description.get("format") != "dmp-patch":
-            raise DMPError(f"{path} is not a patch: its header says {description!r:.80}")
-        options = description["config"] | ({} if resize is None else {"resize": resize})
-        config = from_data(PatchConfig, options, f"{path} (header)")
-        points = patch_points(model)
-        if config.resize != "none":
-            points = _as_trained(points, config.placement, description["backbone"]["num_tokens"])
-        loaded = cls(model, config, points=points)
-        if description["backbone"] != loaded._describe:
+        saved = read_patch(path, resize)
+        points = saved.trained_on(patch_points(model))
+        loaded = cls(model, saved.config, points=points)
+        if saved.backbone != loaded._describe:
             loaded.remove()
             raise DMPError(
-                f"{path} was made for a backbone with {description['backbone']}; "
+                f"{path} was made for a backbone with {saved.backbone}; "
                 f"this one has {loaded._describe}"
             )
-        loaded.load_state_dict(tensors, strict=True)
+        loaded.load_state_dict(saved.tensors, strict=True)
         return loaded.eval()
 
 
 def _common(values: Sequence[int]) -> int | list[int]:
     """Return the one value, or all of them where they differ."""
     return values[0] if len(set(values)) == 1 else list(values)
-
-
-def _as_trained(points: PatchPoints, placement: str, tokens: int | list[int]) -> PatchPoints:
-    """Return the points with the grids of tokens that a patch was trained on."""
-    blocks = points.blocks(placement)
-    counts = tokens if isinstance(tokens, list) else [tokens] * len(blocks)
-    if len(counts) != len(blocks):
-        return points  # another backbone
-    trained = [
-        dataclasses.replace(block, grid=math.isqrt(count))
-        for block, count in zip(blocks, counts, strict=True)
-    ]
-    return dataclasses.replace(points, placements={placement: trained})
 
 
 def patch(model: nn.Module, config: PatchConfig, seed: int = 0) -> Patch:

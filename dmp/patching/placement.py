@@ -14,10 +14,31 @@ from dmp.config.patch import PatchConfig
 from dmp.errors import DMPError
 from dmp.patching.calls import Calls
 from dmp.patching.half import HALF, add_in_float32
-from dmp.patching.points import Block
+from dmp.patching.points import Block, PatchPoints
 from dmp.patching.resizing import check_mode, resize
 
 Contribution = Callable[[Tensor, int], Tensor]
+
+
+def check_placement(config: PatchConfig, points: PatchPoints) -> None:
+    """Check that a backbone has what the options need.
+
+    Raises:
+        DMPError: it does not.
+
+    """
+    if config.condition == "t+c" and points.condition_embedding is None:
+        raise DMPError("patch: condition = t+c, but this backbone has no condition's embedding")
+    every = points.blocks(config.placement)
+    patched = every[: config.blocks(len(every))]
+    if config.masked_start and None in [block.attention for block in patched]:
+        raise DMPError("patch: masked_start needs a backbone that says where its attention is")
+    alike = len({(block.num_tokens, block.width, block.feature_map) for block in every}) == 1
+    if config.position == "prepend" and (not alike or every[0].feature_map):
+        raise DMPError(
+            "patch: position = prepend needs one sequence of tokens that goes through all "
+            "blocks, which this backbone does not have; accepted: add"
+        )
 
 
 def attach_added(

@@ -2,12 +2,20 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from small_training import CONFIG, METHODS, logged, make_objective, make_stream, state
+from tiny_models import build_unet
 
 from dmp.config import PatchConfig
+from dmp.data.examples import Pixels
+from dmp.data.registry import Images
+from dmp.data.stream import TrainingStream
+from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
+from dmp.patching import patch
 from dmp.training import DivergedError, Objective, fit, meter
 
 
@@ -246,3 +254,23 @@ def test_bin_losses_average_to_the_loss(tmp_path):
         if count
     )
     assert total / 24 == pytest.approx(record["loss/mse"], rel=1e-6)
+
+
+def test_log_says_how_much_of_the_prompts_arrived_where_tokens_are_in_half_precision(tmp_path):
+    """A U-Net's tokens are under autocast, and our DiT's are not: its positions are float32."""
+    logs = {}
+    images = np.random.default_rng(0).integers(0, 256, (40, 4, 8, 8), dtype=np.uint8)
+    stream = TrainingStream(Pixels(Images(images, np.zeros(40, np.int64))), 0, 1000, flip=False)
+    for precision in ("bf16", "fp32"):
+        backbone = build_unet()
+        attached = patch(backbone, PatchConfig())
+        diffusion = Diffusion("cosine", learned_variance=False)
+        objective = Objective(backbone, diffusion, attached, "simple")
+        AcceleratorState._reset_state(reset_partial_state=True)  # a process has one precision
+        try:
+            fit(objective, stream, CONFIG, tmp_path / precision, "id", precision)
+        finally:
+            AcceleratorState._reset_state(reset_partial_state=True)
+        logs[precision] = logged(tmp_path / precision)
+    assert all(0.99 < record["prompts/arrived"] < 1.01 for record in logs["bf16"])
+    assert not any("prompts/arrived" in record for record in logs["fp32"])

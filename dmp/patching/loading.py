@@ -1,0 +1,69 @@
+"""Reading the file of a saved patch."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from dmp.config import PatchConfig, from_data
+from dmp.errors import DMPError
+from dmp.files import Advice
+from dmp.patching.points import PatchPoints
+from dmp.tensorfile import load_tensors
+
+FORMAT = "dmp-patch"
+# Whoever loads a patch has a model, and need not have a workflow.
+_ADVICE = Advice(
+    absent="accepted: the path of a file that a patch's save() wrote",
+    damaged="copy or download it again",
+)
+
+
+class SavedPatch(NamedTuple):
+    """A saved patch.
+
+    Attributes:
+        config: its options.
+        backbone: the geometry of the backbone that it was made for.
+        tensors: its state.
+
+    """
+
+    config: PatchConfig
+    backbone: dict
+    tensors: dict[str, Tensor]
+
+    def trained_on(self, points: PatchPoints) -> PatchPoints:
+        """Return the points with the grids of tokens that it was trained on, if it is resized."""
+        if self.config.resize == "none":
+            return points
+        tokens, blocks = self.backbone["num_tokens"], points.blocks(self.config.placement)
+        counts = tokens if isinstance(tokens, list) else [tokens] * len(blocks)
+        if len(counts) != len(blocks):
+            return points  # another backbone
+        trained = [
+            dataclasses.replace(block, grid=math.isqrt(count))
+            for block, count in zip(blocks, counts, strict=True)
+        ]
+        return dataclasses.replace(points, placements={self.config.placement: trained})
+
+
+def read_patch(path: str | Path, resize: str | None = None) -> SavedPatch:
+    """Read what :meth:`dmp.patching.Patch.save` wrote.
+
+    Args:
+        path: the file.
+        resize: in place of the patch's own option of that name.
+
+    Raises:
+        DMPError: the file is missing, corrupt, or not a patch.
+
+    """
+    tensors, description = load_tensors(path, _ADVICE)
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise DMPError(f"{path} is not a patch: its header says {description!r:.80}")
+    options = description["config"] | ({} if resize is None else {"resize": resize})
+    config = from_data(PatchConfig, options, f"{path} (header)")
+    return SavedPatch(config, description["backbone"], tensors)
