@@ -28,7 +28,7 @@ def make_task(
     scale: float = 1.0, steps: int = 5, timesteps: int = 1000, schedule: str = "cosine"
 ) -> TaskConfig:
     training = {"iterations": 1, "batch_size": 1, "learning_rate": 1e-3}
-    pretraining = {"convergence_every": 1, "convergence_samples": 1, "convergence_tolerance": 0.1}
+    pretraining = {"convergence_every": 1, "convergence_samples": 2, "convergence_tolerance": 0.1}
     return TaskConfig.model_validate(
         {
             "stands_for": "a test",
@@ -37,7 +37,7 @@ def make_task(
             "diffusion": {"schedule": schedule, "timesteps": timesteps},
             "pretraining": training | pretraining,
             "training": training,
-            "sampling": {"steps": steps, "samples": 1, "guidance_scale": scale, "clip": True},
+            "sampling": {"steps": steps, "samples": 2, "guidance_scale": scale, "clip": True},
             "evaluation": {"extractor": {"name": "dataset-classifier"}},
         }
     )
