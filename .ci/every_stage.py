@@ -52,7 +52,8 @@ def tiny(folder: Path) -> Path:
         data["tasks"].pop("unconditional-large")
         for text in (task["text"] for task in data["tasks"].values() if "text" in task):
             text.update(hidden_size=16, heads=2)
-        defaults["data"]["held_out"] = 0.02
+        # Emulated, convolutions of all images would take minutes.
+        defaults["data"]["held_out"] = 0.95
         defaults["backbone"].update(hidden_size=16, num_heads=2)
         defaults["pretraining"].update(iterations=8, batch_size=16, checkpoint_every=4, log_every=4)
         defaults["pretraining"].update(convergence_every=2, convergence_samples=24)
@@ -60,6 +61,7 @@ def tiny(folder: Path) -> Path:
         defaults["sampling"].update(steps=3, samples=40)
         defaults["evaluation"].update(kid_subset_size=20, kid_subsets=3, timesteps_per_image=5)
         defaults["evaluation"].update(gate_timesteps=3, splits=2)
+        defaults["evaluation"].update(held_out_images=8)
         defaults["evaluation"]["extractor"].update(epochs=1)
 
     def study(data: dict) -> None:
