@@ -170,9 +170,12 @@ def check_data(
     """Open and hash every image of a dataset, and say what is missing or damaged."""
     plan = open_plan(scale, ablations, seeds)
     config = plan.source(dataset)
+    from dmp.products.prepared import manifest_product
     from dmp.stages.check_data import check_data as stage
 
-    stage(config, data, dataset, _layout(scale, results).manifest(dataset), workers)
+    layout = _layout(scale, results)
+    stage(config, data, dataset, layout.manifest(dataset), workers)
+    manifest_product(plan, layout, dataset).mark_finished()
 
 
 @app.command()
@@ -259,12 +262,31 @@ def pretrain(
     data: Data = DATA,
     processes: Processes = None,
 ) -> None:
-    """Train a baseline until it has converged, and check that it has."""
+    """Train a baseline; `dmp converge` checks that it has converged."""
     plan = open_plan(scale, ablations, seeds)
     if _shared(plan, "pretrain", plan.pretraining(task, seed), processes):
         return
     context = open_context(plan, results, "pretrain", data)
     from dmp.stages.pretrain import pretrain as stage
+
+    stage(context, task, seed)
+
+
+@app.command()
+def converge(
+    task: Task,
+    seed: Seed = 0,
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+    data: Data = DATA,
+) -> None:
+    """Check whether a baseline has converged."""
+    plan = open_plan(scale, ablations, seeds)
+    plan.pretraining(task, seed)  # first: a wrong name should not wait for torch
+    context = open_context(plan, results, "converge", data)
+    from dmp.stages.converge import converge as stage
 
     stage(context, task, seed)
 
@@ -329,22 +351,21 @@ def sample(
     seeds: Seeds = None,
     data: Data = DATA,
     shard: Annotated[int | None, typer.Option(help="Draw this part alone, from 1.", min=1)] = None,
-    of: Annotated[
-        int | None, typer.Option(help="How many parts; without --shard, join them.", min=1)
-    ] = None,
+    of: Annotated[int | None, typer.Option(help="How many parts.", min=1)] = None,
+    join: Annotated[bool, typer.Option(help="Join the parts; as many as the scale says.")] = False,
 ) -> None:
     """Sample a trained run, and keep images and features; or a part of them, or join the parts."""
     if shard is not None and (of is None or shard > of):
         raise DMPError(f"--shard {shard} --of {of}: accepted are 1 to the number of parts")
     plan = open_plan(scale, ablations, seeds)
     resolved = plan.run(task, variant, seed)  # first: a wrong name should not wait for torch
-    context = open_context(plan, results, "merge" if of and shard is None else "sample", data)
+    context = open_context(plan, results, "merge" if join else "sample", data)
     from dmp.sampling.shards import Shard
     from dmp.stages.data import task_data
     from dmp.stages.sample import join_shards, sample_run
 
-    if of is not None and shard is None:
-        join_shards(context, resolved, of)
+    if join:
+        join_shards(context, resolved, of or plan.scale.execution.sampling_shards)
         return
     part = None if shard is None else Shard(shard, of)
     sample_run(context, resolved, task_data(context, task, resolved.config), part)
@@ -381,11 +402,10 @@ def collect(
 ) -> None:
     """Gather the numbers of runs, and the convergence of their baselines, into one table each."""
     plan = open_plan(scale, ablations, seeds)
-    from dmp.stages.collect import collect_baselines, collect_results
+    from dmp.stages.collect import collect as stage
 
     for each in scope:
-        collect_results(plan, _layout(scale, results), each)
-        collect_baselines(plan, _layout(scale, results), each)
+        stage(plan, _layout(scale, results), each)
 
 
 @app.command()
@@ -494,6 +514,26 @@ def verify(
     print(told)
     if not agree:
         raise typer.Exit(1)
+
+
+@app.command()
+def adopt(
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+) -> None:
+    """Recognise results that were moved here, and say what no longer is what the files ask for.
+
+    Snakemake does so itself whenever it starts.
+    """
+    plan = open_plan(scale, ablations, seeds)
+    from dmp.products.recognise import recognise
+
+    found = recognise(plan, _layout(scale, results))
+    print(f"{found.current} results are what is asked for, {found.moved} of them moved here")
+    for stage, names in sorted(found.outdated, key=str):
+        print(f"outdated: {stage} {'/'.join(map(str, names))}")
 
 
 @app.command()

@@ -67,6 +67,14 @@ class Layout:
         """Whether the baseline has converged, and by what numbers."""
         return self.pretrained(task, seed) / "convergence.json"
 
+    def baseline_loss(self, task: str, seed: int | str) -> Path:
+        """A baseline's denoising loss, with which those of its runs are compared."""
+        return self.pretrained(task, seed) / "denoising.json"
+
+    def baseline_snapshot(self, task: str, seed: int | str, iteration: int) -> Path:
+        """The average some way before the end of a baseline's training, for its convergence."""
+        return self.pretrained(task, seed) / "snapshots" / f"{iteration}.safetensors"
+
     def run(self, task: str, variant: str, seed: int | str) -> Path:
         """Folder of one run."""
         return self.root / "runs" / task / variant / f"seed{seed}"
@@ -112,6 +120,10 @@ class Layout:
         """The numbers of a run."""
         return self.run(task, variant, seed) / "metrics.csv"
 
+    def finished(self, task: str, variant: str, seed: int | str) -> Path:
+        """Says that all of a run is there: what the workflow waits for, whichever jobs do it."""
+        return self.run(task, variant, seed) / "finished"
+
     def results_table(self, scope: str) -> Path:
         """All numbers of a scope's runs, such as a study's: what follows is pure statistics."""
         return self.root / "numbers" / f"{scope}.csv"
@@ -129,6 +141,20 @@ class Layout:
     def speed_table(self) -> Path:
         """Timings of training and sampling; unlike all else they differ from run to run."""
         return self.root / "speed.csv"
+
+    def record(self, name: str, folder: Path | None = None) -> Path:
+        """What a product of the workflow was made from, beside it; see dmp.studies.products."""
+        return (self.root if folder is None else folder) / ".fingerprints" / f"{name}.json"
+
+    @property
+    def benchmarks(self) -> Path:
+        """Folder of what Snakemake measures of its jobs."""
+        return self.root / "benchmarks"
+
+    @property
+    def edited(self) -> Path:
+        """Newer than all that an edit has made obsolete."""
+        return self.root / ".edited"
 
     @property
     def tables(self) -> Path:

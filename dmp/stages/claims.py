@@ -6,6 +6,7 @@ from dmp.claims.page import claims_page
 from dmp.errors import DMPError
 from dmp.files import write_text
 from dmp.layout import Layout
+from dmp.products.results import claims_product
 from dmp.reporting.figures.claims import forest, paper_against_ours
 from dmp.reporting.figures.style import write_figure
 from dmp.reporting.page import write_page
@@ -39,3 +40,4 @@ def judge_claims(plan: Plan, layout: Layout) -> None:
     directory = layout.figures("claims")
     write_figure(forest(evaluated, scale), directory / "claims-forest")
     write_figure(paper_against_ours(evaluated, scale), directory / "claims-paper")
+    claims_product(plan, layout).mark_finished()

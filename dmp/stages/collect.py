@@ -6,6 +6,7 @@ import pandas as pd
 
 from dmp.files import atomic_path
 from dmp.layout import Layout
+from dmp.products.results import numbers_product
 from dmp.stages.gather import gather_baselines, gather_results
 from dmp.studies import Plan
 
@@ -32,8 +33,15 @@ def collect_baselines(plan: Plan, layout: Layout, scope: str) -> None:
         DMPError: a baseline is missing.
 
     """
-    table = gather_baselines(layout, plan.baselines(scope))
+    table = gather_baselines(plan, layout, plan.baselines(scope))
     _write(table, layout.baselines_table(scope))
+
+
+def collect(plan: Plan, layout: Layout, scope: str) -> None:
+    """Write both tables of a scope; arguments and errors as for :func:`collect_results`."""
+    collect_results(plan, layout, scope)
+    collect_baselines(plan, layout, scope)
+    numbers_product(plan, layout, scope).mark_finished()
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

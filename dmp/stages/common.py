@@ -182,7 +182,7 @@ def pretrained_backbone(context: Context, run: RunConfig) -> Backbone:
     """
     path = context.layout.pretrained_weights(run.task, run.baseline_seed)
     tensors, description = load_tensors(path, STAGE_OUTPUT)
-    expected = context.plan.slice("pretraining", run.task, seed=run.baseline_seed)
+    expected = run.fingerprint("baseline")
     if description.get("identity") != expected:
         raise DMPError(
             f"{path} was trained under another configuration ({description.get('identity')}, not "
@@ -200,17 +200,18 @@ def attach(run: RunConfig, backbone: Backbone) -> Patch | None:
 
 def save_weights(path: Path, run: RunConfig, backbone: nn.Module, attached: Patch | None) -> None:
     """Write what further training made: the patch, all weights, or nothing for the baseline."""
-    identity = run.training_hash
+    fingerprint = run.fingerprint("weights")
     if attached is not None:
-        attached.save(path, identity=identity)
+        attached.save(path, identity=fingerprint)
     else:
         tensors = {} if run.method == "baseline" else backbone.state_dict()
-        save_tensors(path, tensors, {"format": "weights", "identity": identity})
+        save_tensors(path, tensors, {"format": "weights", "identity": fingerprint})
 
 
 def save_diverged(path: Path, run: RunConfig, step: int) -> None:
     """Write, in place of weights, that training was not finite after ``step`` iterations."""
-    save_tensors(path, {}, {"format": "diverged", "identity": run.training_hash, "step": step})
+    fingerprint = run.fingerprint("weights")
+    save_tensors(path, {}, {"format": "diverged", "identity": fingerprint, "step": step})
 
 
 def has_diverged(path: Path) -> bool:
@@ -238,10 +239,11 @@ def load_weights(
     if iteration is not None:
         path = context.layout.snapshot(*names, iteration)
     tensors, description = load_tensors(path, STAGE_OUTPUT)
-    if description.get("identity") != run.training_hash:
+    expected = run.fingerprint("weights")
+    if description.get("identity") != expected:
         raise DMPError(
             f"{path} was trained under another configuration ({description.get('identity')}, not "
-            f"{run.training_hash}); delete it and run again"
+            f"{expected}); delete it and run again"
         )
     attached = None
     if run.patch is not None:

@@ -94,7 +94,7 @@ def comparison_page(plan: Plan, layout: Layout, study: Study, seeds: Sequence[in
         plan.scale,
         cells(results, study),
         comparisons(results, study),
-        gather_baselines(layout, rest_on),
+        gather_baselines(plan, layout, rest_on),
     )
 
 

@@ -8,6 +8,7 @@ from dmp.config import PatchConfig
 from dmp.files import atomic_path
 from dmp.layout import Layout
 from dmp.patching import patch
+from dmp.products.results import parameters_product
 from dmp.studies import Plan
 
 
@@ -47,3 +48,4 @@ def count_parameters(plan: Plan, layout: Layout) -> None:
             )
     with atomic_path(layout.parameters_table) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n")
+    parameters_product(plan, layout).mark_finished()

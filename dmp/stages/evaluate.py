@@ -12,12 +12,14 @@ from dmp.config import RunConfig, TaskConfig, content_hash
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.files import atomic_path, read_json, write_json, write_text
+from dmp.layout import Layout
 from dmp.metrics.denoising import DenoisingLosses
 from dmp.metrics.features import Features, check_features, load_features
 from dmp.metrics.fidelity import fidelity, frechet_distance
 from dmp.metrics.gate import GateRecord, record_gate
 from dmp.metrics.reference import Reference, load_reference
 from dmp.patching import Patch
+from dmp.products.runs import run_products
 from dmp.stages.common import (
     Context,
     attach,
@@ -27,6 +29,7 @@ from dmp.stages.common import (
     pretrained_backbone,
 )
 from dmp.stages.data import TaskData
+from dmp.stages.provenance import write_config
 
 COLUMNS = ("metric", "bin", "iteration", "value", "samples", "protocol", "evaluator")
 
@@ -68,8 +71,7 @@ def evaluate_run(context: Context, run: RunConfig, data: TaskData) -> None:
     rows += _denoising_rows(context, run, last, seen, "training images", "train_denoising")
     gate = _gate(context, run, backbone, attached, data)
     rows += _gate_rows(run, last, gate)
-    limit = read_json(layout.convergence(run.task, run.baseline_seed))["denoising_mse"]
-    limit *= run.config.evaluation.divergence_factor
+    limit = _baseline_loss(context, run, data) * run.config.evaluation.divergence_factor
     rows.append(_diverged(run, bool(losses.mse.mean() > limit)))
     if gate is not None:
         untrained = pretrained_backbone(context, run)
@@ -96,6 +98,22 @@ def _write_diverged(context: Context, run: RunConfig) -> None:
     """Write that a run has diverged, and no number: there is none that is finite."""
     _write_arrays(context, run, None, None)
     _write(context, run, [_diverged(run, True)])
+
+
+def _baseline_loss(context: Context, run: RunConfig, data: TaskData) -> float:
+    """Return the held-out loss of the baseline that a run rests on; its first run measures it."""
+    evaluation = run.config.evaluation
+    sizes = [evaluation.timesteps_per_image, evaluation.held_out_images]
+    fingerprint = content_hash([run.fingerprint("baseline"), sizes])
+    path = context.layout.baseline_loss(run.task, run.baseline_seed)
+    if path.is_file():
+        found = read_json(path)
+        if found.get("fingerprint") == fingerprint:
+            return found["mse"]
+    losses = measure_denoising(context, run, pretrained_backbone(context, run), data.held_out)
+    mse = float(losses.mse.mean())
+    write_json(path, {"fingerprint": fingerprint, "mse": mse})
+    return mse
 
 
 def _second_opinion(context: Context, run: RunConfig, protocol: dict) -> list[Row]:
@@ -145,8 +163,19 @@ def _write(context: Context, run: RunConfig, rows: list[Row]) -> None:
         writer.writerow(
             (*head, repr(float(value)), samples, content_hash(protocol), protocol["evaluator"])
         )
+    # The numbers last, and none before that belong to an earlier configuration.
+    layout.metrics(*names).unlink(missing_ok=True)
+    write_config(layout.run(*names), run)
     write_json(layout.run(*names) / "protocols.json", protocols)
     write_text(layout.metrics(*names), text.getvalue())
+    run_products(layout, run)["metrics"].mark_finished()
+    write_finished(layout, run)
+
+
+def write_finished(layout: Layout, run: RunConfig) -> None:
+    """Write that all of a run is there."""
+    path = layout.finished(run.task, run.variant, run.seed)
+    write_text(path, run.fingerprint("metrics") + "\n")
 
 
 def sampling_protocol(context: Context, run: RunConfig, reference: Reference) -> dict:

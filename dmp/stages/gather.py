@@ -55,7 +55,6 @@ def gather_results(
 class _Convergence(BaseModel):
     """What is gathered of a baseline's ``convergence.json``."""
 
-    converged: bool
     fids: list[float] = Field(min_length=1)
     relative_change: float
     p_value: float
@@ -68,10 +67,13 @@ class _Record(BaseModel):
     commit: str
 
 
-def gather_baselines(layout: Layout, baselines: Sequence[tuple[str, int]]) -> pd.DataFrame:
-    """Return the convergence of each baseline.
+def gather_baselines(
+    plan: Plan, layout: Layout, baselines: Sequence[tuple[str, int]]
+) -> pd.DataFrame:
+    """Return the convergence of each baseline, judged by the tolerance that the plan has now.
 
     Args:
+        plan: says how much FID may still change.
         layout: where they are.
         baselines: (task, seed) of each.
 
@@ -83,13 +85,15 @@ def gather_baselines(layout: Layout, baselines: Sequence[tuple[str, int]]) -> pd
     for task, seed in baselines:
         path = layout.convergence(task, seed)
         verdict = from_data(_Convergence, read_json(path), str(path))
+        tolerance = plan.scale.tasks[task].pretraining.convergence_tolerance
         path = layout.pretrained(task, seed) / "provenance.json"
         record = from_data(_Record, read_json(path), str(path))
         rows.append(
             {
                 "task": task,
                 "baseline_seed": seed,
-                "converged": verdict.converged,
+                # As dmp.statistics.convergence judges, by the tolerance that the scale has now.
+                "converged": -verdict.relative_change <= tolerance,
                 "fid_last": verdict.fids[-1],
                 "relative_change": verdict.relative_change,
                 "p_value": verdict.p_value,

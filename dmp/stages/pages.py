@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dmp.layout import Layout
+from dmp.products.results import page_product
 from dmp.reporting.figures import FigureData, write_figures
 from dmp.reporting.parameters import read_parameters, write_parameters
 from dmp.reporting.tables import write_table
@@ -30,6 +31,7 @@ def write_pages(plan: Plan, layout: Layout, names: Sequence[str] = ()) -> None:
             _parameters(plan, layout, name)
         else:
             _study(plan, layout, name)
+        page_product(plan, layout, name).mark_finished()
 
 
 def _parameters(plan: Plan, layout: Layout, name: str) -> None:

@@ -18,6 +18,13 @@ from dmp.errors import DMPError
 from dmp.files import write_json
 from dmp.metrics import classifier
 from dmp.metrics.reference import gather_reference, read_published, save_reference
+from dmp.products.prepared import (
+    captions_product,
+    extractor_product,
+    latents_part_product,
+    latents_product,
+    reference_product,
+)
 from dmp.rng import generator
 from dmp.stages.common import Context, task_extractor
 from dmp.stages.data import open_checked, pixel_batches
@@ -42,6 +49,7 @@ def encode_captions(context: Context, task: str) -> None:
     else:
         captions = _captions_on_disk(context, task, config)
     save_captions(context.layout.captions(task), captions)
+    captions_product(context.plan, context.layout, task).mark_finished()
 
 
 def _captions_on_disk(context: Context, task: str, config: TaskConfig) -> Captions:
@@ -87,6 +95,7 @@ def train_extractor(context: Context, dataset: str) -> None:
         "held_out_accuracy": classifier.accuracy(model, held_out),
     }
     classifier.save_classifier(context.layout.extractor(dataset), model, description)
+    extractor_product(context.plan, context.layout, dataset).mark_finished()
 
 
 def encode_part(context: Context, dataset: str, part: int, of: int) -> None:
@@ -95,11 +104,13 @@ def encode_part(context: Context, dataset: str, part: int, of: int) -> None:
     images = _images(context, dataset)
     encode_latents(*images, context.device, part - 1, of, workers)
     write_json(context.layout.latents_part(dataset, part, of), {"part": part, "of": of})
+    latents_part_product(context.plan, context.layout, dataset, part, of).mark_finished()
 
 
 def verify_parts(context: Context, dataset: str) -> None:
     """Verify a dataset's latents, and write the index that makes them readable."""
     index_latents(*_images(context, dataset))
+    latents_product(context.plan, context.layout, dataset).mark_finished()
 
 
 def _images(context: Context, dataset: str) -> tuple[Path, Source, int, Crop, LatentsConfig]:
@@ -134,6 +145,7 @@ def make_reference(context: Context, task: str) -> None:
     else:
         reference = read_published(context.data / config.evaluation.reference_file, extractor)
     save_reference(context.layout.reference(task), reference)
+    reference_product(context.plan, context.layout, task).mark_finished()
 
 
 def _real_images(context: Context, config: TaskConfig) -> Iterator[np.ndarray]:

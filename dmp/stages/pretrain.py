@@ -1,7 +1,5 @@
-"""Training the baseline, and checking that it has converged."""
+"""Training the baseline."""
 
-import dataclasses
-import shutil
 import time
 from pathlib import Path
 
@@ -11,14 +9,13 @@ from dmp.data.shape import input_shape
 from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
 from dmp.files import STAGE_OUTPUT
-from dmp.metrics.reference import load_reference
 from dmp.rng import generator
 from dmp.running.processes import is_main_process
-from dmp.stages.baseline import baseline_fid, write_baseline
-from dmp.stages.common import Context, new_backbone, task_extractor
+from dmp.stages.baseline import write_baseline
+from dmp.stages.common import Context, new_backbone
 from dmp.stages.data import TaskData, task_data
 from dmp.stages.published import import_baseline
-from dmp.tensorfile import load_tensors, read_description, save_tensors
+from dmp.tensorfile import load_tensors, save_tensors
 from dmp.training import Objective, fit
 
 
@@ -50,76 +47,96 @@ def training_stream(run: RunConfig, objective: Objective, data: TaskData) -> Tra
 
 
 def pretrain(context: Context, task: str, seed: int) -> None:
-    """Train a baseline, check its convergence, and write its averaged (EMA) weights.
+    """Train a baseline, and write its averaged (EMA) weights.
 
-    The last few averages are sampled with the same noise; their FIDs say whether it still improves.
-    Where several processes train together, the first alone checks and writes.
+    Those of some way before the end are kept beside them, for :func:`dmp.stages.converge.converge`.
+    Where several processes train together, the first alone writes.
     """
-    # Here, since it brings in scipy.stats, which every run would wait a second for.
-    from dmp.statistics.convergence import convergence
-
     started = time.time()
     run = context.plan.pretraining(task, seed)
-    config = run.config.pretraining
-    if config.published is not None:
+    if run.config.pretraining.published is not None:
         if is_main_process():
-            import_baseline(context, task, seed)
+            import_baseline(context, run)
         return
     directory = context.layout.pretrained(task, seed)
-    identity = context.plan.slice("pretraining", task, seed=seed)
-    steps = [
+    data = task_data(context, task, run.config)
+    backbone = train_baseline(context, run, data, directory, judged_iterations(run))
+    if not is_main_process():
+        return
+    _remove_others(context, run)
+    # The unaveraged weights and the optimiser: from here the baseline itself can train on.
+    (directory / "checkpoint.safetensors").replace(context.layout.pretrained_state(task, seed))
+    write_baseline(context, run, backbone, started)
+
+
+def _remove_others(context: Context, run: RunConfig) -> None:
+    """Remove averages that are not needed any more, and what a kill left half-written."""
+    kept = {
+        context.layout.baseline_snapshot(run.task, run.seed, step)
+        for step in judged_iterations(run)
+    }
+    for path in (context.layout.pretrained(run.task, run.seed) / "snapshots").glob("*.safetensors"):
+        if path not in kept:
+            path.unlink()
+
+
+def judged_iterations(run: RunConfig) -> list[int]:
+    """Return the iterations whose averages say whether a baseline has converged."""
+    config = run.config.pretraining
+    return [
         config.iterations - config.convergence_every * back
         for back in reversed(range(config.convergence_checkpoints))
     ]
-    # What the check at the end needs is looked at before the training, which takes much longer.
-    data = task_data(context, task, run.config)
-    reference = load_reference(context.layout.reference(task))
-    task_extractor(context, run.config)
-    backbone = new_backbone(context, task, run.config)
+
+
+def train_baseline(
+    context: Context, run: RunConfig, data: TaskData, directory: Path, kept: list[int]
+) -> DiT:
+    """Train a baseline in a folder, keep its averages after some iterations, and return the last.
+
+    The average after the last iteration is that of the weights, and is not kept twice.
+    """
+    config = run.config.pretraining
+    fingerprint = run.fingerprint("baseline")
+    backbone = new_backbone(context, run.task, run.config)
     assert isinstance(backbone, DiT)  # weights of others are published: the configuration says so
-    backbone.initialize_weights(generator(seed, "backbone initialisation"))
+    backbone.initialize_weights(generator(run.seed, "backbone initialisation"))
     objective = Objective(backbone, Diffusion.of(run.config), None)
-    snapshots = directory / "snapshots"
     if is_main_process():
-        drop_foreign_state(directory, identity)
+        set_foreign_state_aside(directory, fingerprint)
     fit(
         objective,
         training_stream(run, objective, data),
         config,
         directory,
-        identity,
+        fingerprint,
         run.precision,
         config.ema_decay,
-        snapshots=steps,
+        snapshots=[step for step in kept if step != config.iterations],
         on_snapshot=lambda step: save_tensors(
-            snapshots / f"{step}.safetensors", backbone.state_dict(), {"identity": identity}
+            context.layout.baseline_snapshot(run.task, run.seed, step),
+            backbone.state_dict(),
+            {"format": "weights", "identity": fingerprint},
         ),
     )
-
-    if not is_main_process():
-        return
-    fids = []
-    for step in steps:
-        path = snapshots / f"{step}.safetensors"
-        backbone.load_state_dict(load_tensors(path, STAGE_OUTPUT)[0])
-        title = f"convergence of {task} at iteration {step}"
-        fids.append(baseline_fid(context, run, backbone, data, reference, title))
-    verdict = dataclasses.asdict(convergence(fids, config.convergence_tolerance))
-    # The last snapshot is the last iteration's average.
-    found = {**verdict, "iterations": steps, "fids": fids}
-    write_baseline(context, run, backbone, data, started, found)
-    # The unaveraged weights and the optimiser: from here the baseline itself can train on.
-    (directory / "checkpoint.safetensors").replace(context.layout.pretrained_state(task, seed))
-    shutil.rmtree(snapshots)
+    return backbone
 
 
-def drop_foreign_state(directory: Path, identity: str) -> None:
-    """Remove the unfinished state of an earlier configuration, which an edit has made obsolete."""
+def set_foreign_state_aside(directory: Path, fingerprint: str) -> None:
+    """Rename the unfinished state of an earlier configuration, which an edit has made obsolete.
+
+    Raises:
+        DMPError: the state is corrupt, so that it cannot be told which configuration it is of.
+
+    """
     checkpoint = directory / "checkpoint.safetensors"
     if not checkpoint.is_file():
         return
-    if read_description(checkpoint, STAGE_OUTPUT).get("identity") != identity:
+    found = load_tensors(checkpoint, STAGE_OUTPUT)[1].get("identity")
+    if found != fingerprint:
+        aside = checkpoint.replace(checkpoint.with_stem("superseded"))
         print(
-            f"{directory}: the configuration has changed, so that training starts anew", flush=True
+            f"{directory}: the configuration has changed ({fingerprint}, it was {found}), so that "
+            f"training starts anew; what was done of the earlier one is now {aside}",
+            flush=True,
         )
-        shutil.rmtree(directory)

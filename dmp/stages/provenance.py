@@ -15,10 +15,7 @@ from dmp.numerics import in_force, processor
 
 def write_record(directory: Path, run: RunConfig, device: str, started: float) -> None:
     """Write ``config.json`` and ``provenance.json``: what ran, from which commit, on what."""
-    description = run.model_dump(mode="json")
-    names = ("scale", "task", "variant", "seed", "baseline_seed")
-    head = {name: description.pop(name) for name in names}
-    write_json(directory / "config.json", {**head, "hash": run.hash, "config": description})
+    write_config(directory, run)
     commit, dirty = commit_of_code()
     packages = ("torch", "diffusers", "timm", "accelerate", "torch-fidelity", "numpy")
     name = torch.cuda.get_device_name() if device == "cuda" else processor()
@@ -37,6 +34,14 @@ def write_record(directory: Path, run: RunConfig, device: str, started: float) -
             "finished": _iso(time.time()),
         },
     )
+
+
+def write_config(directory: Path, run: RunConfig) -> None:
+    """Write ``config.json``: what ran, and the fingerprint of its numbers."""
+    description = run.model_dump(mode="json")
+    names = ("scale", "task", "variant", "seed", "baseline_seed")
+    head = {name: description.pop(name) for name in names}
+    write_json(directory / "config.json", {**head, "hash": run.hash, "config": description})
 
 
 def _iso(moment: float) -> str:

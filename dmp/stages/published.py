@@ -8,46 +8,29 @@ import torch
 from dmp.backbones import Backbone, load_diffusers_dit, load_public_dit
 from dmp.config import PublishedConfig, RunConfig
 from dmp.diffusion import Diffusion
-from dmp.metrics.reference import load_reference
-from dmp.stages.baseline import baseline_fid, write_baseline
+from dmp.stages.baseline import write_baseline
 from dmp.stages.common import Context, new_backbone
-from dmp.stages.data import task_data
 from dmp.training import Objective
 from dmp.training.checkpoint import Progress, save_checkpoint
 
 
-def import_baseline(context: Context, task: str, seed: int) -> None:
-    """Write published weights as the baseline of a task.
-
-    Whether they have converged is not judged, since nothing is trained: ``iterations`` is 0, and
-    tables say that the weights were published. To train on, the optimiser starts anew.
+def import_baseline(context: Context, run: RunConfig) -> None:
+    """Write published weights as the baseline of a task; to train on, the optimiser starts anew.
 
     Raises:
         DMPError: the file is missing or corrupt, or holds a model of another size.
 
     """
     started = time.time()
-    run = context.plan.pretraining(task, seed)
     config = run.config.pretraining
     assert config.published is not None  # the caller asks for a baseline that is published
-    backbone = new_backbone(context, task, run.config)
+    backbone = new_backbone(context, run.task, run.config)
     _load(context, config.published, backbone)
     backbone.to(context.device).eval()
-    data = task_data(context, task, run.config)
-    reference = load_reference(context.layout.reference(task))
-    title = f"published baseline of {task}"
-    fid = baseline_fid(context, run, backbone, data, reference, title)
-    directory = context.layout.pretrained(task, seed)
     # The log of an earlier training would be taken for this one's.
-    shutil.rmtree(directory, ignore_errors=True)
-    found = {
-        **{"tau": 0.0, "p_value": 1.0, "relative_change": 0.0, "converged": True},
-        "published": config.published.path,
-        "iterations": [0],
-        "fids": [fid],
-    }
+    shutil.rmtree(context.layout.pretrained(run.task, run.seed), ignore_errors=True)
     _save_state(context, run, backbone)
-    write_baseline(context, run, backbone, data, started, found)
+    write_baseline(context, run, backbone, started)
 
 
 def _load(context: Context, published: PublishedConfig, backbone: Backbone) -> None:
@@ -71,5 +54,5 @@ def _save_state(context: Context, run: RunConfig, backbone: Backbone) -> None:
     )
     averaged = {name: parameter.detach().clone() for name, parameter in trainable.items()}
     path = context.layout.pretrained_state(run.task, run.seed)
-    identity = context.plan.slice("pretraining", run.task, seed=run.seed)
-    save_checkpoint(path, identity, Progress(), trainable, optimizer, averaged)
+    fingerprint = run.fingerprint("baseline")
+    save_checkpoint(path, fingerprint, Progress(), trainable, optimizer, averaged)

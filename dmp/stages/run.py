@@ -4,6 +4,7 @@ import time
 
 from dmp.config import RunConfig
 from dmp.diffusion import Diffusion
+from dmp.products.runs import run_products
 from dmp.running.processes import is_main_process
 from dmp.stages.common import (
     Context,
@@ -13,8 +14,8 @@ from dmp.stages.common import (
     save_weights,
 )
 from dmp.stages.data import TaskData, task_data
-from dmp.stages.evaluate import evaluate_run
-from dmp.stages.pretrain import drop_foreign_state, training_stream
+from dmp.stages.evaluate import evaluate_run, write_finished
+from dmp.stages.pretrain import set_foreign_state_aside, training_stream
 from dmp.stages.provenance import write_record
 from dmp.stages.sample import sample_run
 from dmp.training import DivergedError, Objective, fit
@@ -31,12 +32,14 @@ def train_run(context: Context, run: RunConfig, data: TaskData, watch: Watch | N
     names = (run.task, run.variant, run.seed)
     directory = context.layout.run(*names)
     path = context.layout.weights(*names)
+    made = run_products(context.layout, run)["weights"]
+    fingerprint = made.fingerprint
     backbone = pretrained_backbone(context, run)
     attached = attach(run, backbone)
     try:
         if run.method != "baseline":
             if is_main_process():
-                drop_foreign_state(directory, run.training_hash)
+                set_foreign_state_aside(directory, fingerprint)
             training = run.config.training
             objective = Objective(backbone, Diffusion.of(run.config), attached, training.loss)
             watched = () if watch is None else watch.steps
@@ -52,14 +55,14 @@ def train_run(context: Context, run: RunConfig, data: TaskData, watch: Watch | N
 
             start = None
             if run.method == "continued":
-                identity = context.plan.slice("pretraining", run.task, seed=run.baseline_seed)
-                start = (context.layout.pretrained_state(run.task, run.baseline_seed), identity)
+                state = context.layout.pretrained_state(run.task, run.baseline_seed)
+                start = (state, run.fingerprint("baseline"))
             fit(
                 objective,
                 training_stream(run, objective, data),
                 training,
                 directory,
-                run.training_hash,
+                fingerprint,
                 run.precision,
                 training.ema_decay,
                 snapshots={*run.snapshots, *watched},
@@ -72,18 +75,36 @@ def train_run(context: Context, run: RunConfig, data: TaskData, watch: Watch | N
         print(error, flush=True)
         write_record(directory, run, context.device, started)
         save_diverged(path, run, error.step)
+        made.mark_finished()
         return
     if not is_main_process():
         return
     write_record(directory, run, context.device, started)
     save_weights(path, run, backbone, attached)
+    made.mark_finished()
 
 
 def complete_run(context: Context, run: RunConfig, watch: Watch | None = None) -> None:
-    """Train, sample and evaluate one run."""
+    """Train, sample and evaluate one run, as far as that has not been done already.
+
+    So a job of several runs that was killed goes on with the one that it was at, and what an edit
+    leaves as it is, is not computed again.
+    """
+    where = f"{run.task}/{run.variant}/seed{run.seed}"
+    made = run_products(context.layout, run)
+    if all(product.is_current() for product in made.values()):
+        print(f"{where} is there already: delete its folder to compute it anew", flush=True)
+        write_finished(context.layout, run)
+        return
     data = task_data(context, run.task, run.config)
-    train_run(context, run, data, watch)
-    sample_run(context, run, data)
+    if made["weights"].is_current():
+        print(f"{where}: its weights are there already", flush=True)
+    else:
+        train_run(context, run, data, watch)
+    if made["samples"].is_current():
+        print(f"{where}: its samples are there already", flush=True)
+    else:
+        sample_run(context, run, data)
     evaluate_run(context, run, data)
     # Only now: a kill while sampling must not cost the training.
     directory = context.layout.run(run.task, run.variant, run.seed)

@@ -12,6 +12,7 @@ from dmp.config import RunConfig
 from dmp.errors import DMPError
 from dmp.files import atomic_path
 from dmp.metrics.features import Features, check_features, load_features, save_features
+from dmp.products.runs import run_products
 from dmp.sampling import sample_images, sample_labels
 from dmp.sampling.shards import Shard
 from dmp.stages.common import Context, decoder, has_diverged, load_weights, task_extractor
@@ -149,7 +150,7 @@ def _write(
     features = Features(arrays["features"], arrays["logits"])
     more = {key: value for key, value in arrays.items() if key not in Features._fields}
     if shard is not None:
-        more["identity"] = np.array(run.hash)
+        more["identity"] = np.array(run.fingerprint("samples"))
         save_features(layout.shard(*names, *shard, iteration), features, **more)
     elif iteration is not None:
         save_features(layout.snapshot_samples(*names, iteration), features)
@@ -157,6 +158,7 @@ def _write(
         save_features(layout.samples(*names), features, **more)
         if len(more.get("images", ())):
             save_grid(layout.run(*names) / "samples.png", more["images"])
+        run_products(layout, run)["samples"].mark_finished()  # snapshots came before
 
 
 def _read_shard(path: Path, run: RunConfig) -> dict[str, np.ndarray]:
@@ -164,9 +166,10 @@ def _read_shard(path: Path, run: RunConfig) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as file:
         arrays = dict(file)
     identity = str(arrays.pop("identity", "unknown"))
-    if identity != run.hash:
+    expected = run.fingerprint("samples")
+    if identity != expected:
         raise DMPError(
-            f"{path} was sampled under another configuration ({identity}, not {run.hash}); delete "
+            f"{path} was sampled under another configuration ({identity}, not {expected}); delete "
             f"it and run again"
         )
     return arrays

@@ -9,6 +9,7 @@ import torch
 from dmp.data.stream import Batch
 from dmp.diffusion import Diffusion
 from dmp.files import atomic_path
+from dmp.products.results import speed_product
 from dmp.stages.common import Context, attach, pretrained_backbone
 from dmp.stages.data import task_data
 from dmp.stages.pretrain import training_stream
@@ -39,6 +40,7 @@ def measure_speed(context: Context) -> None:
     table = pd.DataFrame(rows, columns=["task", "variant", "stage", "repeat", "seconds"])
     with atomic_path(context.layout.speed_table) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
+    speed_product(context.plan, context.layout).mark_finished()
 
 
 def _seconds(step: Callable[[], None], device: str) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dmp.files import write_json
 from dmp.layout import Layout
+from dmp.products.results import tracking_product
 from dmp.studies import Plan
 from dmp.tracking import FoldersError, IngestReport, Parent, ingest
 from dmp.tracking.folders import run_name
@@ -73,6 +74,7 @@ def track(
         raise failure
     # Without what changed this time: a receipt should not differ when nothing does.
     write_json(layout.tracking_receipt(target), {"experiment": plan.name, "runs": handed})
+    tracking_product(plan, layout, target).mark_finished()
     how = "" if report.in_bulk else ", value by value: some thousand a second"
     return (
         f"MLflow experiments '{plan.name}/...': {report.created} runs added, {report.updated} "

@@ -8,6 +8,7 @@ from dmp.config import (
     BackboneConfig,
     DataConfig,
     RunConfig,
+    RunStage,
     SourceConfig,
     TaskConfig,
     TrainingConfig,
@@ -169,19 +170,14 @@ class Plan:
             config=self.scale.tasks[task],
         )
 
-    def slice(self, stage: str, task: str, variant: str = "", seed: int = 0) -> str:
-        """Return what one stage of the workflow depends on, as a short text to compare.
+    def fingerprint(self, stage: RunStage, task: str, variant: str = "", seed: int = 0) -> str:
+        """Return the fingerprint of what a stage makes; see :meth:`RunConfig.fingerprint`.
 
-        A rule carries it as its parameter, so that an edit reruns just what it changes.
+        For ``baseline`` and ``convergence``, no variant is needed, and ``seed`` is the baseline's.
         """
-        if stage == "pretraining":
-            run = self.pretraining(task, seed).model_dump(mode="json")
-            # The baseline exists before the further training and does not depend on it.
-            for key in ("training", "stands_for"):
-                del run["config"][key]
-            return content_hash(run)
-        run = self.run(task, variant, seed)
-        return run.training_hash if stage == "training" else run.hash
+        if stage in ("baseline", "convergence"):
+            return self.pretraining(task, seed).fingerprint(stage)
+        return self.run(task, variant, seed).fingerprint(stage)
 
     def sources(self) -> dict[str, SourceConfig]:
         """Return the datasets that lie on disk, by name; a split for evaluation is one itself."""
@@ -222,22 +218,28 @@ class Plan:
             )
         return found[name]
 
-    def source_slice(self, dataset: str) -> str:
+    def source_fingerprint(self, dataset: str) -> str:
         """Return what the check of a dataset on disk depends on."""
         return content_hash(self.source(dataset))
 
-    def latents_slice(self, dataset: str) -> str:
+    def latents_fingerprint(self, dataset: str) -> str:
         """Return what the latents of a dataset depend on."""
         data = self.encoded(dataset)
-        return content_hash([data.source, data.latents])
+        return content_hash([data.source, data.latents, self.scale.numerics])
 
-    def extractor_slice(self, dataset: str) -> str:
+    def extractor_fingerprint(self, dataset: str) -> str:
         """Return what the training of a dataset's own classifier depends on."""
         tasks = [t for t in self.scale.tasks.values() if t.data.name == dataset]
         first = tasks[0]
-        return content_hash([first.data.model_dump(), first.evaluation.extractor.model_dump()])
+        return content_hash(
+            [
+                first.data.model_dump(),
+                first.evaluation.extractor.model_dump(),
+                self.scale.numerics,
+            ]
+        )
 
-    def reference_slice(self, task: str) -> str:
+    def reference_fingerprint(self, task: str) -> str:
         """Return what the reference features of a task depend on."""
         config = self.scale.tasks[task]
         return content_hash(
@@ -248,28 +250,46 @@ class Plan:
                 config.evaluation.reference_features,
                 config.evaluation.extractor.model_dump(),
                 config.evaluation.second_opinion and config.evaluation.second_opinion.model_dump(),
+                self.scale.numerics,
             ]
         )
 
-    def captions_slice(self, task: str) -> str:
+    def captions_fingerprint(self, task: str) -> str:
         """Return what the embeddings of a task's captions depend on."""
         config = self.scale.tasks[task]
-        return content_hash([config.data.model_dump(), config.text and config.text.model_dump()])
+        text = config.text and config.text.model_dump()
+        return content_hash([config.data.model_dump(), text, self.scale.numerics])
 
-    def results_slice(self, scope: str = "") -> str:
-        """Return what the set of runs in a table of numbers depends on."""
-        return content_hash([list(run) for run in self.runs(scope)])
+    def results_fingerprint(self, scope: str = "") -> str:
+        """Return what a table of numbers depends on: its runs, and its baselines' convergence."""
+        runs = [[*run, self.fingerprint("metrics", *run)] for run in self.runs(scope)]
+        baselines = [
+            [
+                *(task, seed, self.fingerprint("convergence", task, seed=seed)),
+                self.scale.tasks[task].pretraining.convergence_tolerance,
+            ]
+            for task, seed in self.baselines(scope)
+        ]
+        return content_hash([runs, baselines])
 
-    def claims_slice(self) -> str:
+    def speed_fingerprint(self) -> str:
+        """Return what the timings depend on, besides the baselines."""
+        return content_hash(self.speed_arms())
+
+    def tracking_fingerprint(self, target: str) -> str:
+        """Return what MLflow is handed, besides the numbers and the pages."""
+        return content_hash([list(run) for run in self.runs(target)])
+
+    def claims_fingerprint(self) -> str:
         """Return what the verdicts depend on, besides the numbers."""
         claims = None if self.claims is None else self.claims.model_dump(mode="json")
         return content_hash([claims, self.scale.conclusive, self.scale.not_run])
 
-    def parameters_slice(self) -> str:
+    def parameters_fingerprint(self) -> str:
         """Return what the parameter counts depend on."""
         return content_hash({k: v.model_dump() for k, v in self.parameter_studies.items()})
 
-    def study_slice(self, name: str) -> str:
+    def study_fingerprint(self, name: str) -> str:
         """Return what the rendering of a study depends on, besides the numbers."""
         study = self.parameter_studies.get(name) or self.study(name)
         descriptions = {

@@ -140,8 +140,8 @@ class ParameterStudy(Strict):
 
 
 Stage = Literal[
-    "check", "extractor", "reference", "captions", "latents", "pretrain", "train", "sample",
-    "merge", "evaluate", "run", "speed",
+    "check", "extractor", "reference", "captions", "latents", "pretrain", "converge", "train",
+    "sample", "merge", "evaluate", "run", "speed",
 ]  # fmt: skip
 
 # The stages that several GPUs can share; the others use one, or many jobs.
@@ -175,8 +175,8 @@ class Execution(Strict):
             which saves the start-up of Python where training takes seconds; ``batch`` does
             ``variants_per_job`` variants of a task in one process, where starting up takes longer
             than training; ``stage`` makes each stage of each run a job of its own.
-        variants_per_job: for ``batch``; a variant more or less runs its whole batch again.
-        seeds_per_job: for ``variant``; a seed more reruns at most a job that was not full.
+        variants_per_job: for ``batch``. A job computes what is not there yet of its runs.
+        seeds_per_job: for ``variant``; likewise.
         threads: CPU threads of a job.
         sampling_batch_size: images sampled at once.
         batch_limits: by task, how many images its backbone is given at once outside of training,

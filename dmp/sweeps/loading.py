@@ -70,13 +70,13 @@ def study_name(sweep: Sweep, plan: Plan) -> str:
     return f"{plan.name}-{sweep.id}-{content_hash([definition, runs, *left_out])}"
 
 
-def sweep_slice(sweep: Sweep, plan: Plan) -> str:
+def sweep_fingerprint(sweep: Sweep, plan: Plan) -> str:
     """Return what the search and the confirmation of a sweep depend on, as a text to compare."""
     fresh = [plan.run(sweep.task, sweep.base, seed).hash for seed in fresh_seeds(sweep, plan)]
     limits = [sweep.trials, sweep.workers, sweep.confirmation.points, fresh]
     return content_hash([study_name(sweep, plan), limits])
 
 
-def page_slice(sweep: Sweep, plan: Plan) -> str:
+def page_fingerprint(sweep: Sweep, plan: Plan) -> str:
     """Return what a sweep's page depends on, besides the trials and their confirmation."""
     return content_hash([sweep.title, sweep.notes, plan.scale.title, plan.scale.conclusive])

@@ -58,7 +58,7 @@ def trained(tmp_path_factory) -> Context:
     save_tensors(
         context.layout.pretrained_weights(TASK, 0),
         backbone.state_dict(),
-        {"format": "weights", "identity": context.plan.slice("pretraining", TASK, seed=0)},
+        {"format": "weights", "identity": context.plan.fingerprint("baseline", TASK, seed=0)},
     )
     train_run(context, run, task_data(context, TASK, run.config))
     return context

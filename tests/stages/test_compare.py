@@ -188,7 +188,10 @@ def test_gathered_rows_are_the_collected_ones(plan, layout):
 
     for table, path in (
         (gather_results(plan, layout, plan.runs("table2")), layout.results_table("table2")),
-        (gather_baselines(layout, plan.baselines("table2")), layout.baselines_table("table2")),
+        (
+            gather_baselines(plan, layout, plan.baselines("table2")),
+            layout.baselines_table("table2"),
+        ),
     ):
         assert table.to_csv(index=False, lineterminator="\n") == path.read_text()
 

@@ -18,6 +18,7 @@ from dmp.files import read_json, write_json
 from dmp.layout import Layout
 from dmp.stages.collect import collect_baselines, collect_results
 from dmp.stages.common import Context, load_weights, pretrained_backbone
+from dmp.stages.converge import converge
 from dmp.stages.data import TaskData, task_data
 from dmp.stages.evaluate import evaluate_run
 from dmp.stages.prepare import make_reference, train_extractor
@@ -43,6 +44,7 @@ def prepared(tmp_path_factory) -> tuple[Path, Path]:
     make_reference(context, TASK)
     for seed in (0, 1):
         pretrain(context, TASK, seed)
+        converge(context, TASK, seed)
     return ablations, folder / "results"
 
 
@@ -142,11 +144,12 @@ def test_training_that_is_not_finite_is_an_outcome_of_the_run(context):
 
 def test_held_out_loss_beyond_the_threshold_counts_as_diverged(context):
     run = context.plan.run(TASK, "prompt-tuning,prompt_init=300", 0)
-    path = context.layout.convergence(TASK, 0)
+    complete_run(context, run)
+    path = context.layout.baseline_loss(TASK, 0)
     record = read_json(path)
-    for baseline, diverged in ((record["denoising_mse"], 0), (0.5, 1)):
-        write_json(path, record | {"denoising_mse": baseline})
-        complete_run(context, run)
+    for baseline, diverged in ((record["mse"], 0), (0.5, 1)):
+        write_json(path, record | {"mse": baseline})
+        evaluate_run(context, run, data_of(context, run))
         found = metrics(context, run)
         assert (found["denoising_mse", "all", 10] > 1.5 * baseline) == diverged
         assert found["diverged", "all", 10] == diverged
@@ -247,12 +250,92 @@ def test_baseline_of_another_configuration_is_refused(context):
         pretrained_backbone(context, context.plan.run(TASK, "dmp", 0))
 
 
-def test_missing_reference_is_noticed_before_a_baseline_is_trained(context):
-    shutil.rmtree(context.layout.pretrained(TASK, 0))
+def test_missing_reference_is_noticed_before_a_baseline_is_trained_again(context):
+    context.layout.baseline_snapshot(TASK, 0, 10).unlink()
     context.layout.reference(TASK).unlink()
     with pytest.raises(DMPError, match=r"unconditional.npz does not exist"):
-        pretrain(context, TASK, 0)
-    assert not context.layout.pretrained(TASK, 0).exists()
+        converge(context, TASK, 0)
+    assert not context.layout.baseline_snapshot(TASK, 0, 10).exists()
+
+
+def test_baseline_is_checked_anew_without_training_and_its_weights_stay(context, capsys):
+    """Another number of samples needs the same averages; averages not kept are trained again."""
+    folder, path = context.layout.pretrained(TASK, 0), context.layout.convergence(TASK, 0)
+    weights, before = context.layout.pretrained_weights(TASK, 0), read_json(path)
+    bits, log = weights.read_bytes(), (folder / "log.jsonl").read_bytes()
+    task = context.plan.scale.tasks[TASK]
+
+    def check_with(**changes) -> dict:
+        pretraining = task.pretraining.model_copy(update=changes)
+        converge(with_task(context, task.model_copy(update={"pretraining": pretraining})), TASK, 0)
+        assert weights.read_bytes() == bits
+        assert (folder / "log.jsonl").read_bytes() == log
+        return read_json(path)
+
+    fewer = check_with(convergence_samples=32)
+    assert fewer["iterations"] == before["iterations"]
+    assert fewer["fids"] != before["fids"]
+    assert "trained again" not in capsys.readouterr().out
+    nearer = check_with(convergence_every=5)
+    assert "after iterations 25, 35 have not been kept" in capsys.readouterr().out
+    assert nearer["iterations"] == [25, 30, 35, 40]
+    # The average after iteration 30 has the bits that it had, and so has the last.
+    assert nearer["fids"][1::2] == before["fids"][2:]
+    again = check_with()
+    assert again["fids"] == before["fids"]
+
+
+def test_what_is_there_of_a_run_is_not_computed_again(context, capsys):
+    """A killed job, or another setting of a metric, costs no training and no samples."""
+    run = context.plan.run(TASK, "dmp", 0)
+    complete_run(context, run)
+    before = files(context.layout, run)
+    context.layout.metrics(TASK, "dmp", 0).unlink()
+    capsys.readouterr()
+    complete_run(context, run)
+    said = capsys.readouterr().out
+    assert "its weights are there already" in said
+    assert "its samples are there already" in said
+    assert files(context.layout, run) == before
+    complete_run(context, run)
+    assert "dmp/seed0 is there already" in capsys.readouterr().out
+    # Of samples cut short on the way nothing is taken for what it should be.
+    path = context.layout.samples(TASK, "dmp", 0)
+    path.write_bytes(path.read_bytes()[:-1])
+    complete_run(context, run)
+    said = capsys.readouterr().out
+    assert "its weights are there already" in said
+    assert "its samples are there already" not in said
+    assert files(context.layout, run) == before
+
+
+def test_run_older_than_its_baseline_is_computed_again(context, capsys):
+    run = context.plan.run(TASK, "dmp", 0)
+    complete_run(context, run)
+    before = files(context.layout, run)
+    pretrain(context, TASK, 0)
+    capsys.readouterr()
+    complete_run(context, run)
+    assert "there already" not in capsys.readouterr().out
+    assert files(context.layout, run) == before
+
+
+def test_unfinished_training_of_another_configuration_is_kept_aside(context):
+    """A damaged one is an error: nothing says that it is of another configuration."""
+    run = context.plan.run(TASK, "dmp", 0)
+    folder = context.layout.run(TASK, "dmp", 0)
+    train_run(context, run, data_of(context, run))
+    checkpoint = folder / "checkpoint.safetensors"
+    bits = checkpoint.read_bytes()
+    task = context.plan.scale.tasks[TASK]
+    training = task.training.model_copy(update={"learning_rate": 0.5})
+    other = with_task(context, task.model_copy(update={"training": training}))
+    train_run(other, other.plan.run(TASK, "dmp", 0), data_of(context, run))
+    assert (folder / "superseded.safetensors").read_bytes() == bits
+    checkpoint.write_bytes(bits[:-100])
+    with pytest.raises(DMPError, match=r"checkpoint.safetensors is truncated or corrupt"):
+        train_run(other, other.plan.run(TASK, "dmp", 0), data_of(context, run))
+    assert checkpoint.read_bytes() == bits[:-100]
 
 
 def test_truncated_weights_are_refused(context):

@@ -157,25 +157,6 @@ def test_seeds_are_nested_in_baselines(ablations):
     assert {seed for _, seed in plan.baselines()} == {0, 1}
 
 
-def test_edit_of_one_stage_changes_only_what_depends_on_it(ablations):
-    def slices(plan):
-        return (
-            plan.slice("pretraining", "unconditional", seed=0),
-            plan.slice("training", "unconditional", "dmp", 0),
-            plan.slice("run", "unconditional", "dmp", 0),
-        )
-
-    path = ablations / "scales/digits.yaml"
-    before = slices(load_plan("digits", ablations))
-    edit_yaml(path, lambda d: d["defaults"]["training"].update(iterations=120))
-    trained = slices(load_plan("digits", ablations))
-    assert [a == b for a, b in zip(before, trained, strict=True)] == [True, False, False]
-    edit_yaml(path, lambda d: d["defaults"]["evaluation"].update(bins=5))
-    evaluated = slices(load_plan("digits", ablations))
-    assert trained[1] == evaluated[1]
-    assert trained[2] != evaluated[2]
-
-
 SCALE, STUDY = "scales/digits.yaml", "studies/table3.yaml"
 
 

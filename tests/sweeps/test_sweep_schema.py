@@ -15,8 +15,8 @@ from dmp.sweeps.loading import (
     load_sweep,
     search_seeds,
     study_name,
+    sweep_fingerprint,
     sweep_names,
-    sweep_slice,
 )
 
 
@@ -173,7 +173,7 @@ def test_study_changes_with_the_question_and_not_with_the_effort(tmp_path, plan)
     sweep, _ = load(tmp_path, plan)
     more, _ = load(tmp_path, plan, trials=9, workers=3, title="Another")
     assert study_name(more, plan) == study_name(sweep, plan)
-    assert sweep_slice(more, plan) != sweep_slice(sweep, plan)
+    assert sweep_fingerprint(more, plan) != sweep_fingerprint(sweep, plan)
     for changes in ({"seeds": 2}, {"base": "dmp,depth=1"}, {"sampler": {"seed": 9}}):
         other, _ = load(tmp_path, plan, **changes)
         assert study_name(other, plan) != study_name(sweep, plan), changes

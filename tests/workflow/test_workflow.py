@@ -1,10 +1,15 @@
 """The whole DAG on real images: every stage, every table, and only what has changed."""
 
+import base64
 import json
+import os
+import re
 import shutil
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pandas as pd
 import pytest
@@ -207,6 +212,128 @@ def test_added_seeds_leave_the_baseline_and_the_runs_of_others_alone(finished):
         "variant_smoke_seed2": 2, "variant_smoke_seed4": 2,
     }  # fmt: skip
     assert not {"pretrain", "extractor", "reference", "parameters", "speed"} & set(asked)
+
+
+PAGES = {"collect_smoke": 4, "pages_smoke": 2, "claims": 1}
+METRICS = {"variant_smoke_seed0": 2, **PAGES}
+RUNS = {"pretrain": 1, "converge": 1, **METRICS}
+# One setting for each set of jobs; which settings share one is the table of tests/products.
+EDITS = {
+    "stands_for": (lambda d: d["tasks"]["unconditional"].update(stands_for="FFHQ"),
+                   {"pages_smoke": 3}),
+    "tolerance": (lambda d: d["defaults"]["pretraining"].update(convergence_tolerance=0.5), PAGES),
+    "convergence_samples": (
+        lambda d: d["defaults"]["pretraining"].update(convergence_samples=32),
+        {"converge": 1, **PAGES},
+    ),
+    "kid_subsets": (lambda d: d["defaults"]["evaluation"].update(kid_subsets=5), METRICS),
+    "extractor": (
+        lambda d: d["defaults"]["evaluation"]["extractor"].update(epochs=2),
+        {"extractor": 1, "reference": 1, "converge": 1, **METRICS},
+    ),
+    # The variant 'baseline' is not trained further.
+    "training": (
+        lambda d: d["defaults"]["training"].update(batch_size=32),
+        {**METRICS, "variant_smoke_seed0": 1},
+    ),
+    "pretraining": (lambda d: d["defaults"]["pretraining"].update(batch_size=32), RUNS),
+    "log_every": (lambda d: d["defaults"]["training"].update(log_every=5), {}),
+    "seeds": (lambda d: d.update(seeds=1), PAGES),
+    "seeds_per_job": (lambda d: d["execution"].update(seeds_per_job=1), {}),
+    "job": (lambda d: d["execution"].update(job="stage", sampling_shards=2), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", EDITS)
+def test_edited_setting_reruns_what_it_decides(finished, setting):
+    results, ablations = finished
+    path = ablations / "scales/smoke.yaml"
+    before = path.read_text()
+    change, expected = EDITS[setting]
+    try:
+        edit_yaml(path, change)
+        said = snakemake("tables", results, ablations, "--cores", "1", "-n")
+    finally:
+        path.write_text(before)
+    if expected:
+        total = sum(expected.values()) + 2
+        assert jobs(said) == {**expected, "track": 1, "tables": 1, "total": total}
+    else:
+        assert "Nothing to be done" in said
+
+
+def test_edit_is_recognised_where_snakemake_remembers_nothing(finished, tmp_path):
+    """Moved, too, and only what the edit decides runs again."""
+    results = Path(shutil.copytree(finished[0], tmp_path / "results"))
+    ablations = Path(shutil.copytree(finished[1], tmp_path / "ablations"))
+    edit_yaml(ablations / "scales/smoke.yaml", EDITS["kid_subsets"][0])
+    assert jobs(snakemake("tables", results, ablations, "--cores", "1", "-n")).keys() == {
+        *METRICS, "track", "tables", "total",
+    }  # fmt: skip
+
+
+def without_times(folder: Path, seed: int) -> None:
+    """Give all that is in a folder times in no order, long past."""
+    random = Random(seed)
+    for path in folder.rglob("*"):
+        moment = random.uniform(1.4e9, 1.5e9)
+        os.utime(path, (moment, moment))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_moved_results_are_recognised_whatever_their_times(finished, tmp_path, seed):
+    results = tmp_path / "elsewhere"
+    subprocess.run(["cp", "-r", finished[0], results], check=True)
+    without_times(results, seed)
+    said = snakemake("tables", results, finished[1], "--cores", "1", "-n")
+    assert "Nothing to be done" in said
+    count = int(re.search(r"recognised (\d+) results of scale smoke", said)[1])
+    assert count == len(list((results / "smoke").rglob(".fingerprints/**/*.json")))
+    again = snakemake("tables", results, finished[1], "--cores", "1", "-n")
+    assert "recognised" not in again
+    # In place, where Snakemake remembers what it did, likewise.
+    without_times(finished[0], seed)
+    assert "Nothing to be done" in snakemake("tables", *finished, "--cores", "1", "-n")
+
+
+def test_run_computed_alone_updates_the_tables_afterwards(finished, tmp_path):
+    results = Path(shutil.copytree(finished[0], tmp_path / "results"))
+    run = results / "smoke/runs/unconditional/dmp/seed0"
+    shutil.rmtree(run)
+    snakemake(str(run / "finished"), results, finished[1], "--cores", "1")
+    found = jobs(snakemake("tables", results, finished[1], "--cores", "1", "-n"))
+    assert found == {**PAGES, "track": 1, "tables": 1, "total": 9}
+
+
+def test_bare_snakemake_has_the_default_profile(tmp_path):
+    """A failing job's own words are shown, and a killed one runs again unasked."""
+    process = run_command(
+        *("snakemake", "tables", "-n", "--nolock", "--config", "scale=smoke"),
+        f"results={tmp_path}",
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "profiles/default" in process.stderr
+    rule = """
+rule told:
+    output: "made"
+    log: "words"
+    shell: "echo the one clear error > {log}; test -e fixed && touch {output}"
+"""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "Snakefile").write_text(rule)
+    (folder / "profiles").symlink_to(ROOT / "profiles")
+    process = run_command("snakemake", "--cores", "1", cwd=folder)
+    assert "the one clear error" in process.stdout + process.stderr
+    # As if it had been killed while the job ran.
+    (folder / "made").touch()
+    marker = base64.b64encode(b"made").decode()
+    incomplete = folder / ".snakemake/incomplete"
+    incomplete.mkdir(exist_ok=True)
+    (incomplete / marker).touch()
+    (folder / "fixed").touch()
+    process = run_command("snakemake", "--cores", "1", cwd=folder)
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 @pytest.mark.smoke

@@ -2,14 +2,17 @@
 import functools
 import os
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
 from dmp.errors import DMPError
+from dmp.files import write_text
 from dmp.layout import Layout
 from dmp.numerics import check as check_numerics
+from dmp.products.recognise import Found, recognise
 from dmp.running.launch import training_gpus
 from dmp.studies import load_plan
 from dmp.studies.loading import scale_names
@@ -145,7 +148,7 @@ def baselines_of(wildcards, seeds):
     return [
         path(wildcards.task, seed)
         for seed in needed
-        for path in (files.pretrained_weights, files.pretrained_state, files.convergence)
+        for path in (files.pretrained_weights, files.pretrained_state)
     ]
 
 
@@ -153,21 +156,60 @@ def baseline_weights(wildcards):
     return baselines_of(wildcards, [int(wildcards.seed)])
 
 
-def slice_of(stage):
-    """What a stage of a run depends on; its rule reruns when this changes, and only then."""
-    return lambda w: plan(w.scale).slice(stage, w.task, w.variant, int(w.seed))
+@functools.cache
+def recognised(scale):
+    """What is there of a scale, and what of it is outdated: asked once, before any job is planned."""
+    if not workflow.is_main_process or {"--unlock", "--lint"} & set(sys.argv):
+        return Found(0, 0, frozenset())
+    found = recognise(plan(scale), layout(scale))
+    if found.outdated:
+        # Never the same text: Snakemake takes a file of the same content for unchanged.
+        write_text(layout(scale).edited, f"{time.time_ns()}\n")
+    if found.moved:
+        print(
+            f"recognised {found.moved} results of scale {scale} that were moved here",
+            file=sys.stderr,
+        )
+    return found
 
 
-def slices_of_seeds(seeds):
-    """:func:`slice_of` of a job that does all stages of several seeds."""
-    return lambda w: [plan(w.scale).slice("run", w.task, w.variant, seed) for seed in seeds]
+def outdated(stage, *keys, **known):
+    """Input of a job whose output an edit has made obsolete: newer than that, so that it runs again.
+
+    Which product of the stage it is, these wildcards say, or what is known of them.
+    """
+
+    def newer(wildcards):
+        scale = known.get("scale") or wildcards.scale
+        names = (known[key] if key in known else getattr(wildcards, key) for key in keys)
+        numbers = ("seed", "shard")
+        names = tuple(
+            int(name) if key in numbers else name for key, name in zip(keys, names, strict=True)
+        )
+        old = (stage, names) in recognised(scale).outdated
+        return [layout(scale).edited] if old else []
+
+    return newer
+
+
+def outdated_runs(scale, runs):
+    """As :func:`outdated`, for a job that does all stages of several runs."""
+    stages = ("weights", "samples", "metrics")
+    old = {(stage, run) for stage in stages for run in runs} & recognised(scale).outdated
+    return [layout(scale).edited] if old else []
+
+
+def outdated_results(scale, stage, names):
+    """As :func:`outdated`, for a job that makes several results."""
+    old = {(stage, (name,)) for name in names} & recognised(scale).outdated
+    return [layout(scale).edited] if old else []
 
 
 def runs_of(wildcards):
-    """Metrics and convergence that a table of numbers gathers."""
+    """Runs and convergence that a table of numbers gathers."""
     p, files = plan(wildcards.scale), layout(wildcards.scale)
     return [
-        *(files.metrics(*run) for run in p.runs(wildcards.scope)),
+        *(files.finished(*run) for run in p.runs(wildcards.scope)),
         *(files.convergence(*baseline) for baseline in p.baselines(wildcards.scope)),
     ]
 
@@ -197,7 +239,7 @@ def artifacts_of(wildcards):
     p, files, study = plan(wildcards.scale), layout(wildcards.scale), wildcards.study
     if study in p.parameter_studies or not p.study(study).figures:
         return []
-    return [path for run in p.runs(study) for path in (files.samples(*run), files.gate(*run))]
+    return [files.finished(*run) for run in p.runs(study)]
 
 
 def page_files(files, study):
@@ -282,16 +324,21 @@ def shards_of(wildcards):
     return [files.shard(*names, number, of) for number in range(1, of + 1)]
 
 
-def outputs_of(files, task, variant, seed):
-    """What a run leaves, whichever job does it."""
-    names = (task, variant, seed)
-    kinds = (files.weights, files.samples, files.metrics, files.denoising, files.gate)
-    return [*(path(*names) for path in kinds), files.run(*names) / "provenance.json"]
-
-
+# A job of several runs tells Snakemake of no other file of theirs than that they are finished. All
+# others would be deleted before it starts again: what it has done already could not stay.
 def of_seeds(seeds):
-    """The outputs of each of these seeds of a variant; the other wildcards stay."""
-    return [path for seed in seeds for path in outputs_of(FILES, *NAMES[:2], seed)]
+    """What says that these seeds of a variant are finished; the other wildcards stay."""
+    return [FILES.finished(*NAMES[:2], seed) for seed in seeds]
+
+
+def seed_options(seeds):
+    return " ".join(f"--seed {seed}" for seed in seeds)
+
+
+def run_command(task, variants, seeds):
+    """The command of a job that does all stages of several runs."""
+    names = " ".join(variants)
+    return f"exec dmp run {task} {names} {seed_options(seeds)} {{params.where}} > {{log}} 2>&1"
 
 
 def batch_inputs(scale, task):
@@ -303,7 +350,7 @@ def batch_inputs(scale, task):
 
 def batch_outputs(scale, task, variants):
     files, seeds = layout(scale), plan(scale).seeds
-    return [p for v in variants for seed in seeds for p in outputs_of(files, task, v, seed)]
+    return [files.finished(task, v, seed) for v in variants for seed in seeds]
 
 
 def tables_of(scale):

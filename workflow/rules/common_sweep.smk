@@ -4,10 +4,10 @@ from dmp.sweeps.loading import (
     fresh_seeds,
     load_space,
     load_sweep,
-    page_slice,
+    page_fingerprint,
     search_seeds,
     sweep_names,
-    sweep_slice,
+    sweep_fingerprint,
 )
 
 # The same files with wildcards.

@@ -15,6 +15,7 @@ for name in [name for name in known_scales() if not batched(name)]:
         name:
             f"collect_{name}"
         input:
+            outdated("numbers", "scope"),
             runs_of,
         output:
             results=FILES.results_table("{scope}"),
@@ -26,7 +27,6 @@ for name in [name for name in known_scales() if not batched(name)]:
         localrule: True
         params:
             where=where,
-            runs=lambda w: plan(w.scale).results_slice(w.scope),
         message:
             "Gathering the numbers of {wildcards.scope}"
         shell:
@@ -36,6 +36,7 @@ for name in [name for name in known_scales() if not batched(name)]:
         name:
             f"pages_{name}"
         input:
+            outdated("page", "study"),
             artifacts_of,
             numbers_of,
         output:
@@ -47,7 +48,6 @@ for name in [name for name in known_scales() if not batched(name)]:
         localrule: True
         params:
             where=where,
-            config=lambda w: plan(w.scale).study_slice(w.study),
         message:
             "Tables and figures of {wildcards.study}"
         shell:
@@ -61,6 +61,7 @@ for name in [name for name in known_scales() if batched(name)]:
             name:
                 f"collect_{name}_{target}"
             input:
+                *outdated_results(name, "numbers", scopes_of(name, target)),
                 *runs_of(SimpleNamespace(scale=name, scope=target)),
             output:
                 numbers_files(name, target),
@@ -70,7 +71,6 @@ for name in [name for name in known_scales() if batched(name)]:
             params:
                 where=everywhere(name),
                 scopes=scopes_of(name, target),
-                runs=[plan(name).results_slice(scope) for scope in scopes_of(name, target)],
             message:
                 "Gathering the numbers of {params.scopes}"
             shell:
@@ -80,6 +80,7 @@ for name in [name for name in known_scales() if batched(name)]:
             name:
                 f"pages_{name}_{target}"
             input:
+                *outdated_results(name, "page", plan(name).targeted(target)),
                 *page_inputs(name, target),
             output:
                 [p for s in plan(name).targeted(target) for p in page_outputs(layout(name), s)],
@@ -89,7 +90,6 @@ for name in [name for name in known_scales() if batched(name)]:
             params:
                 where=everywhere(name),
                 studies=plan(name).targeted(target),
-                config=[plan(name).study_slice(study) for study in plan(name).targeted(target)],
             message:
                 "Tables and figures of {params.studies}"
             shell:
@@ -97,13 +97,14 @@ for name in [name for name in known_scales() if batched(name)]:
 
 
 rule parameters:
+    input:
+        outdated("parameters"),
     output:
         FILES.parameters_table,
     log:
         FILES.root / "logs/parameters.log",
     params:
         where=where,
-        config=lambda w: plan(w.scale).parameters_slice(),
     message:
         "Counting the parameters of the paper's models"
     shell:
@@ -112,6 +113,7 @@ rule parameters:
 
 rule speed:
     input:
+        outdated("speed"),
         lambda w: speed_inputs(w.scale),
     output:
         FILES.speed_table,
@@ -122,7 +124,6 @@ rule speed:
         **needs("speed"),
     params:
         where=where,
-        arms=lambda w: plan(w.scale).speed_arms(),
     message:
         "Timing training and sampling"
     shell:
@@ -131,6 +132,7 @@ rule speed:
 
 rule claims:
     input:
+        outdated("claims"),
         FILES.parameters_table,
         FILES.speed_table,
         results=FILES.results_table("claims"),
@@ -142,7 +144,6 @@ rule claims:
         FILES.root / "logs/claims.log",
     params:
         where=where,
-        config=lambda w: plan(w.scale).claims_slice(),
     message:
         "Verdicts on the paper's claims"
     shell:
@@ -151,7 +152,8 @@ rule claims:
 
 rule track:
     input:
-        runs=lambda w: [layout(w.scale).metrics(*run) for run in plan(w.scale).runs(w.target)],
+        outdated("tracking", "target"),
+        runs=lambda w: [layout(w.scale).finished(*run) for run in plan(w.scale).runs(w.target)],
         pages=lambda w: pages_of(w.scale, w.target),
     output:
         FILES.tracking_receipt("{target}"),

@@ -2,6 +2,8 @@
 
 
 rule check_data:
+    input:
+        outdated("manifest", "dataset"),
     output:
         FILES.manifest("{dataset}"),
     log:
@@ -13,7 +15,6 @@ rule check_data:
         **needs("check"),
     params:
         where=where,
-        config=lambda w: plan(w.scale).source_slice(w.dataset),
     message:
         "Opening and hashing every image of {wildcards.dataset}; progress in {log}"
     shell:
@@ -22,6 +23,7 @@ rule check_data:
 
 rule latents_part:
     input:
+        outdated("latents_part", "dataset", "shard"),
         FILES.manifest("{dataset}"),
     output:
         FILES.latents_part("{dataset}", "{shard}", "{of}"),
@@ -35,7 +37,6 @@ rule latents_part:
         **needs("latents"),
     params:
         where=where,
-        config=lambda w: plan(w.scale).latents_slice(w.dataset),
     message:
         "Latents of {wildcards.dataset}, part {wildcards.shard} of {wildcards.of}; progress in {log}"
     shell:
@@ -44,6 +45,7 @@ rule latents_part:
 
 rule latents:
     input:
+        outdated("latents", "dataset"),
         FILES.manifest("{dataset}"),
         latents_parts,
     output:
@@ -55,7 +57,6 @@ rule latents:
         **needs("check"),
     params:
         where=where,
-        config=lambda w: plan(w.scale).latents_slice(w.dataset),
     message:
         "Verifying the latents of {wildcards.dataset}"
     shell:

@@ -1,7 +1,9 @@
-# Before the runs: feature extractor, reference features, captions, converged baselines.
+# Before the runs: feature extractor, reference features, captions, baselines and their convergence.
 
 
 rule extractor:
+    input:
+        outdated("extractor", "dataset"),
     output:
         FILES.extractor("{dataset}"),
     log:
@@ -15,7 +17,6 @@ rule extractor:
         **needs("extractor"),
     params:
         where=where,
-        config=lambda w: plan(w.scale).extractor_slice(w.dataset),
     message:
         "Training the feature extractor of {wildcards.dataset}"
     shell:
@@ -24,6 +25,7 @@ rule extractor:
 
 rule reference:
     input:
+        outdated("reference", "task"),
         extractor_weights,
         manifests_of,
     output:
@@ -37,7 +39,6 @@ rule reference:
         **needs("reference"),
     params:
         where=where,
-        config=lambda w: plan(w.scale).reference_slice(w.task),
     message:
         "Features of the real images of {wildcards.task}"
     shell:
@@ -46,6 +47,7 @@ rule reference:
 
 rule captions:
     input:
+        outdated("captions", "task"),
         manifests_of,
     output:
         FILES.captions("{task}"),
@@ -58,7 +60,6 @@ rule captions:
         **needs("captions"),
     params:
         where=where,
-        config=lambda w: plan(w.scale).captions_slice(w.task),
     message:
         "Encoding the captions of {wildcards.task}"
     shell:
@@ -67,14 +68,12 @@ rule captions:
 
 rule pretrain:
     input:
-        extractor_weights,
+        outdated("baseline", "task", "seed"),
         captions_of,
         latents_of,
-        reference=FILES.reference("{task}"),
     output:
         weights=FILES.pretrained_weights("{task}", "{seed}"),
         state=FILES.pretrained_state("{task}", "{seed}"),
-        convergence=FILES.convergence("{task}", "{seed}"),
         record=FILES.pretrained("{task}", "{seed}") / "provenance.json",
     log:
         FILES.root / "logs/pretrain/{task}/seed{seed}.log",
@@ -87,9 +86,33 @@ rule pretrain:
         **needs("pretrain"),
     params:
         where=where,
-        config=lambda w: plan(w.scale).slice("pretraining", w.task, seed=int(w.seed)),
     message:
         "Training baseline {wildcards.seed} of {wildcards.task}; progress in {log}"
     shell:
         # In place of the shell, so that a signal reaches it: it saves and ends.
         "exec dmp pretrain {wildcards.task} --seed {wildcards.seed} {params.where} > {log} 2>&1"
+
+
+rule converge:
+    input:
+        outdated("convergence", "task", "seed"),
+        extractor_weights,
+        captions_of,
+        latents_of,
+        baseline=FILES.pretrained_weights("{task}", "{seed}"),
+        reference=FILES.reference("{task}"),
+    output:
+        FILES.convergence("{task}", "{seed}"),
+    log:
+        FILES.root / "logs/converge/{task}/seed{seed}.log",
+    benchmark:
+        FILES.root / "benchmarks/converge/{task}/seed{seed}.tsv"
+    threads: threads_of
+    resources:
+        **needs("converge"),
+    params:
+        where=where,
+    message:
+        "Checking the convergence of baseline {wildcards.seed} of {wildcards.task}; progress in {log}"
+    shell:
+        "exec dmp converge {wildcards.task} --seed {wildcards.seed} {params.where} > {log} 2>&1"

@@ -24,7 +24,7 @@ rule sweep_worker:
         **needs("run"),
     params:
         where=where,
-        config=sweep_params(sweep_slice),
+        config=sweep_params(sweep_fingerprint),
     message:
         "Sweep {wildcards.sweep}: trials of worker {wildcards.worker}; progress in {log}"
     shell:
@@ -48,7 +48,7 @@ rule sweep_confirm:
         **needs("run"),
     params:
         where=where,
-        config=sweep_params(sweep_slice),
+        config=sweep_params(sweep_fingerprint),
     message:
         "Sweep {wildcards.sweep}: fresh seeds for point {wildcards.point}; progress in {log}"
     shell:
@@ -71,7 +71,7 @@ rule sweep_report:
         SWEEP.root / "logs/report.log",
     params:
         where=where,
-        config=sweep_params(page_slice),
+        config=sweep_params(page_fingerprint),
     message:
         "Table and plots of sweep {wildcards.sweep}"
     shell:

@@ -1,6 +1,9 @@
 # The runs. At small scales one job does all stages of all seeds of a variant, or of several; at large
 # ones each stage of each run is a job.
 #
+# How many runs a job does stands in its command and not in its params: another number of them reruns
+# nothing.
+#
 # Training takes the place of its shell (exec), so that a signal reaches it: it saves and ends.
 
 for name in scales_that_run("batch"):
@@ -10,6 +13,9 @@ for name in scales_that_run("batch"):
             name:
                 f"batch_{name}_{number}"
             input:
+                *outdated_runs(
+                    name, [(task, v, seed) for v in variants for seed in plan(name).seeds]
+                ),
                 *batch_inputs(name, task),
             output:
                 batch_outputs(name, task, variants),
@@ -22,16 +28,10 @@ for name in scales_that_run("batch"):
                 **needs("run", name),
             params:
                 where=everywhere(name),
-                task=task,
-                variants=variants,
-                seeds=" ".join(f"--seed {seed}" for seed in plan(name).seeds),
-                config=[
-                    plan(name).slice("run", task, v, s) for v in variants for s in plan(name).seeds
-                ],
             message:
-                "{params.task}: {params.variants}, all seeds; progress in {log}"
+                f"{task}: {' '.join(variants)}, all seeds; progress in {{log}}"
             shell:
-                "exec dmp run {params.task} {params.variants:q} {params.seeds} {params.where} > {log} 2>&1"
+                run_command(task, variants, plan(name).seeds)
 
 
 for name in scales_that_run("variant"):
@@ -41,6 +41,9 @@ for name in scales_that_run("variant"):
             name:
                 f"variant_{name}_seed{seeds[0]}"
             input:
+                lambda w, seeds=seeds: outdated_runs(
+                    w.scale, [(w.task, w.variant, seed) for seed in seeds]
+                ),
                 extractor_weights,
                 captions_of,
                 latents_of,
@@ -59,16 +62,15 @@ for name in scales_that_run("variant"):
                 **needs("run"),
             params:
                 where=where,
-                seeds=" ".join(f"--seed {seed}" for seed in seeds),
-                config=slices_of_seeds(seeds),
             message:
-                "{wildcards.task}: {wildcards.variant}, {params.seeds}; progress in {log}"
+                f"{{wildcards.task}}: {{wildcards.variant}}, {seed_options(seeds)}; progress in {{log}}"
             shell:
-                "exec dmp run {wildcards.task} {wildcards.variant:q} {params.seeds} {params.where} > {log} 2>&1"
+                run_command("{wildcards.task}", ["{wildcards.variant:q}"], seeds)
 
 
 rule train:
     input:
+        outdated("weights", "task", "variant", "seed"),
         captions_of,
         latents_of,
         baseline=baseline_weights,
@@ -86,7 +88,6 @@ rule train:
         **needs("train"),
     params:
         where=where,
-        config=slice_of("training"),
     message:
         "Training {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}; progress in {log}"
     shell:
@@ -95,6 +96,7 @@ rule train:
 
 rule sample:
     input:
+        outdated("samples", "task", "variant", "seed"),
         extractor_weights,
         captions_of,
         latents_of,
@@ -113,7 +115,6 @@ rule sample:
         **needs("sample"),
     params:
         where=where,
-        config=slice_of("run"),
     message:
         "Sampling {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}; progress in {log}"
     shell:
@@ -140,7 +141,6 @@ rule shard:
         **needs("sample"),
     params:
         where=where,
-        config=slice_of("run"),
     message:
         "Sampling {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}, part {wildcards.shard}; progress in {log}"
     shell:
@@ -149,6 +149,7 @@ rule shard:
 
 rule merge:
     input:
+        outdated("samples", "task", "variant", "seed"),
         weights=FILES.weights(*NAMES),
         shards=shards_of,
     output:
@@ -161,16 +162,15 @@ rule merge:
         **needs("merge"),
     params:
         where=where,
-        config=slice_of("run"),
-        of=lambda w: plan(w.scale).scale.execution.sampling_shards,
     message:
         "Joining the samples of {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
     shell:
-        "dmp sample {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} --of {params.of} {params.where} > {log} 2>&1"
+        "dmp sample {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} --join {params.where} > {log} 2>&1"
 
 
 rule evaluate:
     input:
+        outdated("metrics", "task", "variant", "seed"),
         captions_of,
         latents_of,
         baseline=baseline_weights,
@@ -181,6 +181,7 @@ rule evaluate:
         metrics=FILES.metrics(*NAMES),
         denoising=FILES.denoising(*NAMES),
         gate=FILES.gate(*NAMES),
+        finished=FILES.finished(*NAMES),
     log:
         FILES.root / "logs/evaluate/{task}/{variant}/seed{seed}.log",
     wildcard_constraints:
@@ -190,7 +191,6 @@ rule evaluate:
         **needs("evaluate"),
     params:
         where=where,
-        config=slice_of("run"),
     message:
         "Evaluating {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
     shell:

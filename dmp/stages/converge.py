@@ -1,0 +1,125 @@
+"""Whether a baseline has converged: FIDs of its averages on the way to the end."""
+
+import dataclasses
+import shutil
+from typing import Any
+
+from dmp.backbones import Backbone
+from dmp.config import RunConfig
+from dmp.files import STAGE_OUTPUT, write_json
+from dmp.layout import Layout
+from dmp.metrics.features import Features
+from dmp.metrics.fidelity import frechet_distance
+from dmp.metrics.reference import Reference, load_reference
+from dmp.products.runs import convergence_product
+from dmp.running.processes import is_main_process
+from dmp.stages.common import Context, pretrained_backbone
+from dmp.stages.data import TaskData, task_data
+from dmp.stages.pretrain import judged_iterations, train_baseline
+from dmp.stages.sample import draw
+from dmp.tensorfile import load_tensors
+
+
+def converge(context: Context, task: str, seed: int) -> None:
+    """Sample the last few averages of a baseline, all with the same noise, and judge their FIDs.
+
+    Where averages have not been kept, since others were asked for when the baseline was trained, it
+    is trained again to get them; its weights stay as they are.
+
+    Whether published weights have converged is not judged, since nothing is trained: ``iterations``
+    is 0, and tables say that the weights were published.
+
+    Raises:
+        DMPError: there is no baseline, or a file cannot be read.
+
+    """
+    # Here, since it brings in scipy.stats, which every run would wait a second for.
+    from dmp.statistics.convergence import convergence
+
+    run = context.plan.pretraining(task, seed)
+    config = run.config.pretraining
+    # What the check needs is looked at before a training, which takes much longer.
+    backbone = pretrained_backbone(context, run)
+    reference = load_reference(context.layout.reference(task))
+    data = task_data(context, task, run.config)
+    found: dict[str, Any]
+    if config.published is not None:
+        title = f"published baseline of {task}"
+        found = {
+            **{"tau": 0.0, "p_value": 1.0, "relative_change": 0.0, "converged": True},
+            "published": config.published.path,
+            "iterations": [0],
+            "fids": [_fid(context, run, backbone, data, reference, title)],
+        }
+    else:
+        if missing_averages(context.layout, run):
+            _train_again(context, run, data)
+            if not is_main_process():
+                return
+        steps, fids = judged_iterations(run), []
+        for step in steps:
+            if step != config.iterations:
+                backbone.load_state_dict(_average(context.layout, run, step))
+            else:  # the last average is that of the weights
+                backbone = pretrained_backbone(context, run)
+            title = f"convergence of {task} at iteration {step}"
+            fids.append(_fid(context, run, backbone, data, reference, title))
+        verdict = dataclasses.asdict(convergence(fids, config.convergence_tolerance))
+        found = {**verdict, "iterations": steps, "fids": fids}
+    limits = {"samples": config.convergence_samples, "tolerance": config.convergence_tolerance}
+    write_json(context.layout.convergence(task, seed), {**found, **limits})
+    convergence_product(context.layout, run).mark_finished()
+
+
+def missing_averages(layout: Layout, run: RunConfig) -> list[int]:
+    """Return the iterations whose averages are needed and have not been kept.
+
+    Raises:
+        DMPError: a file is corrupt.
+
+    """
+    config = run.config.pretraining
+    if config.published is not None:
+        return []
+    missing = []
+    for step in judged_iterations(run)[:-1]:
+        path = layout.baseline_snapshot(run.task, run.seed, step)
+        if not path.is_file() or _average(layout, run, step) is None:
+            missing.append(step)
+    return missing
+
+
+def _train_again(context: Context, run: RunConfig, data: TaskData) -> None:
+    steps = missing_averages(context.layout, run)
+    if is_main_process():
+        print(
+            f"the averages of baseline {run.seed} of {run.task} after iterations "
+            f"{', '.join(map(str, steps))} have not been kept, so that it is trained again to get "
+            f"them; its weights stay as they are",
+            flush=True,
+        )
+    folder = context.layout.pretrained(run.task, run.seed) / "snapshots" / "again"
+    train_baseline(context, run, data, folder, steps)
+    if is_main_process():
+        shutil.rmtree(folder)
+
+
+def _average(layout: Layout, run: RunConfig, step: int) -> dict[str, Any] | None:
+    """Return an average that was kept; None if it is of another baseline."""
+    path = layout.baseline_snapshot(run.task, run.seed, step)
+    tensors, description = load_tensors(path, STAGE_OUTPUT)
+    return tensors if description.get("identity") == run.fingerprint("baseline") else None
+
+
+def _fid(
+    context: Context,
+    run: RunConfig,
+    backbone: Backbone,
+    data: TaskData,
+    reference: Reference,
+    title: str,
+) -> float:
+    """Return the FID of a few samples, from the same noise for every state of a baseline."""
+    numbers = range(run.config.pretraining.convergence_samples)
+    drawn = draw(context, run, backbone, data, run.seed, numbers, title)
+    return frechet_distance(Features(drawn["features"], drawn["logits"]), reference)
