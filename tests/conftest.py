@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 
 # Before anything that computes is imported.
-from dmp.numerics import settle
+from dmp.numerics import pin_products, settle
 
 settle("portable", "the tests")
+pin_products()
 
 import pytest
 from harness import ROOT, make_tiny

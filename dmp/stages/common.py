@@ -24,7 +24,7 @@ from dmp.layout import Layout
 from dmp.metrics import classifier
 from dmp.metrics.denoising import BATCH, DenoisingLosses, denoising_losses
 from dmp.metrics.features import Extractor
-from dmp.numerics import Numerics, in_force
+from dmp.numerics import Numerics, in_force, pin_products
 from dmp.patching import Patch, patch
 from dmp.running.memory import keep_freed_memory
 from dmp.running.processes import local_process, process_count
@@ -60,6 +60,8 @@ class Context:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         if device == "cuda":
             torch.cuda.set_device(local_process())
+        if in_force(plan.scale.numerics, device) == "portable":
+            pin_products()
         # What a job spends before it computes anything; see .ci/overhead.py.
         alive = time.time() - psutil.Process().create_time()
         print(f"started up in {alive:.2f} s", flush=True)
