@@ -317,6 +317,28 @@ def run(
 
 
 @app.command()
+def complete(
+    finished: Annotated[
+        list[Path], typer.Argument(help="The files named finished of the runs, several at once.")
+    ],
+    scale: Scale = SCALE,
+    results: Results = RESULTS,
+    ablations: Ablations = ABLATIONS,
+    seeds: Seeds = None,
+    data: Data = DATA,
+) -> None:
+    """Do all stages of the runs that these files will stand for: one job of the workflow."""
+    plan = open_plan(scale, ablations, seeds)
+    layout = _layout(scale, results)
+    resolved = [plan.run(*layout.run_of(path)) for path in finished]
+    context = open_context(plan, results, "run", data)
+    from dmp.stages.run import complete_run
+
+    for each in resolved:
+        complete_run(context, each)
+
+
+@app.command()
 def train(
     task: Task,
     variant: Variant,

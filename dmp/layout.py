@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmp.errors import DMPError
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -123,6 +125,22 @@ class Layout:
     def finished(self, task: str, variant: str, seed: int | str) -> Path:
         """Says that all of a run is there: what the workflow waits for, whichever jobs do it."""
         return self.run(task, variant, seed) / "finished"
+
+    def run_of(self, finished: Path) -> tuple[str, str, int]:
+        """Return the task, variant and seed whose :meth:`finished` this is.
+
+        Raises:
+            DMPError: it is another file.
+
+        """
+        *_, task, variant, folder, _ = ("", "", "", *finished.parts)
+        seed = folder.removeprefix("seed")
+        if not seed.isdecimal() or self.finished(task, variant, seed) != finished:
+            raise DMPError(
+                f"{finished} does not say that a run is finished; accepted is "
+                f"{self.finished('TASK', 'VARIANT', 'SEED')}"
+            )
+        return task, variant, int(seed)
 
     def results_table(self, scope: str) -> Path:
         """All numbers of a scope's runs, such as a study's: what follows is pure statistics."""

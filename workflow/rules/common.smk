@@ -331,14 +331,8 @@ def of_seeds(seeds):
     return [FILES.finished(*NAMES[:2], seed) for seed in seeds]
 
 
-def seed_options(seeds):
-    return " ".join(f"--seed {seed}" for seed in seeds)
-
-
-def run_command(task, variants, seeds):
-    """The command of a job that does all stages of several runs."""
-    names = " ".join(variants)
-    return f"exec dmp run {task} {names} {seed_options(seeds)} {{params.where}} > {{log}} 2>&1"
+# The command of a job that does all stages of several runs; its outputs say of which.
+COMPLETE = "exec dmp complete {output:q} {params.where} > {log} 2>&1"
 
 
 def batch_inputs(scale, task):

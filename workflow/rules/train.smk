@@ -1,8 +1,9 @@
 # The runs. At small scales one job does all stages of all seeds of a variant, or of several; at large
 # ones each stage of each run is a job.
 #
-# How many runs a job does stands in its command and not in its params: another number of them reruns
-# nothing.
+# How many runs a job does stands in its outputs and not in its params: another number of them reruns
+# nothing. Nor may it stand in the command: snakemake evaluates that again in the job, when the loop
+# that makes the rules has come to its end.
 #
 # Training takes the place of its shell (exec), so that a signal reaches it: it saves and ends.
 
@@ -31,7 +32,7 @@ for name in scales_that_run("batch"):
             message:
                 f"{task}: {' '.join(variants)}, all seeds; progress in {{log}}"
             shell:
-                run_command(task, variants, plan(name).seeds)
+                COMPLETE
 
 
 for name in scales_that_run("variant"):
@@ -63,9 +64,9 @@ for name in scales_that_run("variant"):
             params:
                 where=where,
             message:
-                f"{{wildcards.task}}: {{wildcards.variant}}, {seed_options(seeds)}; progress in {{log}}"
+                f"{{wildcards.task}}: {{wildcards.variant}}, seeds {seeds[0]} to {seeds[-1]}; progress in {{log}}"
             shell:
-                run_command("{wildcards.task}", ["{wildcards.variant:q}"], seeds)
+                COMPLETE
 
 
 rule train:
