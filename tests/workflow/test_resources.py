@@ -101,6 +101,6 @@ def test_training_takes_the_place_of_its_shell():
     """A shell between would die of the signal, and the job with it before it has saved."""
     for name in ("prepare", "train"):
         text = (ROOT / f"workflow/rules/{name}.smk").read_text()
-        for command in ("dmp pretrain", "dmp train", "dmp run"):
+        for command in ("dmp pretrain", "dmp train", "dmp complete"):
             assert text.count(f'"{command}') == 0
             assert text.count(f'"exec {command}') in (0, 1, 2)
