@@ -16,6 +16,7 @@ from dmp.layout import Layout
 from dmp.stages.gather import gather_baselines
 from dmp.statistics.bits import KEYS, PRETRAINING
 from dmp.statistics.results import ALL_TIMESTEPS, BASELINE_COLUMNS, number, read_csv
+from dmp.studies import Plan
 
 RUNS, BASELINES = "runs.csv", "baselines.csv"
 _METRIC = {
@@ -46,10 +47,12 @@ def numbers_of_runs(layout: Layout, runs: Sequence[tuple[str, str, int]]) -> pd.
     return _long(parts)
 
 
-def numbers_of_baselines(layout: Layout, baselines: Sequence[tuple[str, int]]) -> pd.DataFrame:
+def numbers_of_baselines(
+    plan: Plan, layout: Layout, baselines: Sequence[tuple[str, int]]
+) -> pd.DataFrame:
     """As :func:`numbers_of_runs`, for the convergence of baselines, given as (task, seed)."""
     there = [baseline for baseline in baselines if layout.convergence(*baseline).is_file()]
-    return _melted(gather_baselines(layout, there)) if there else _long([])
+    return _melted(gather_baselines(plan, layout, there)) if there else _long([])
 
 
 def write_numbers(results: pd.DataFrame, baselines: pd.DataFrame, folder: Path) -> None:

@@ -42,7 +42,7 @@ def publish(plan: Plan, layout: Layout) -> str:
         files += [path for path in claims if path.is_file()]
         files += sorted((layout.root / "figures").glob("*/*.png"))
     results = gather_results(plan, layout, plan.runs())
-    baselines = gather_baselines(layout, plan.baselines())
+    baselines = gather_baselines(plan, layout, plan.baselines())
     records = [read_record(layout.run(*run) / "provenance.json") for run in plan.runs()]
     scale = plan.scale
     origin = origin_of(records, scale.first_seed, scale.seeds, scale.baseline_seeds)

@@ -115,7 +115,10 @@ def _origin(plan: Plan, layout: Layout, scope: Scope) -> Origin:
 
 def _bits(plan: Plan, layout: Layout, folder: Path, scope: Scope) -> tuple[list[str], bool]:
     """Compare every number of the runs and their baselines, and every row of the tables."""
-    ours = [numbers_of_baselines(layout, scope.baselines), numbers_of_runs(layout, scope.runs)]
+    ours = [
+        numbers_of_baselines(plan, layout, scope.baselines),
+        numbers_of_runs(layout, scope.runs),
+    ]
     with _of_reference(folder):
         runs, baselines = read_numbers(folder / "numbers")
         theirs = pd.concat(
