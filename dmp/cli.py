@@ -550,11 +550,22 @@ def adopt(
     Snakemake does so itself whenever it starts.
     """
     plan = open_plan(scale, ablations, seeds)
-    from dmp.products.recognise import recognise
+    from dmp.products.recognise import recognise, recognise_sweep
+    from dmp.sweeps.files import SweepFiles
+    from dmp.sweeps.loading import load_sweep, sweep_names
 
-    found = recognise(plan, _layout(scale, results))
-    print(f"{found.current} results are what is asked for, {found.moved} of them moved here")
-    for stage, names in sorted(found.outdated, key=str):
+    layout = _layout(scale, results)
+    found = [recognise(plan, layout)]
+    for name in sweep_names(ablations):
+        if SweepFiles(layout, name).root.is_dir():
+            found.append(recognise_sweep(plan, layout, load_sweep(ablations, name)))
+    current, moved, kept = (
+        sum(getattr(each, key) for each in found) for key in ("current", "moved", "kept")
+    )
+    print(f"{current} results are what is asked for, {moved} of them moved here")
+    if kept:
+        print(f"of {kept} more that were moved here the times cannot be set")
+    for stage, names in sorted(set().union(*(each.outdated for each in found)), key=str):
         print(f"outdated: {stage} {'/'.join(map(str, names))}")
 
 

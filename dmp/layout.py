@@ -133,9 +133,11 @@ class Layout:
             DMPError: it is another file.
 
         """
-        *_, task, variant, folder, _ = ("", "", "", *finished.parts)
+        *_, task, variant, folder, _ = ("", "", "", "", *finished.parts)
         seed = folder.removeprefix("seed")
-        if not seed.isdecimal() or self.finished(task, variant, seed) != finished:
+        # Of seed00 the file would say that seed0 is finished, and seed00 would still be missing.
+        named = seed.isdecimal() and seed == str(int(seed))
+        if not named or self.finished(task, variant, seed) != finished:
             raise DMPError(
                 f"{finished} does not say that a run is finished; accepted is "
                 f"{self.finished('TASK', 'VARIANT', 'SEED')}"
@@ -161,18 +163,13 @@ class Layout:
         return self.root / "speed.csv"
 
     def record(self, name: str, folder: Path | None = None) -> Path:
-        """What a product of the workflow was made from, beside it; see dmp.studies.products."""
+        """What a product of the workflow was made from, beside it; see dmp.products."""
         return (self.root if folder is None else folder) / ".fingerprints" / f"{name}.json"
 
     @property
     def benchmarks(self) -> Path:
         """Folder of what Snakemake measures of its jobs."""
         return self.root / "benchmarks"
-
-    @property
-    def edited(self) -> Path:
-        """Newer than all that an edit has made obsolete."""
-        return self.root / ".edited"
 
     @property
     def tables(self) -> Path:

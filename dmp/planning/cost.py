@@ -235,8 +235,10 @@ def _baseline(
     if name and imported:
         # There is one checkpoint, whose trend cannot be looked at.
         return Job(key, losses, 1, weights, needs, name, True, training)
-    # The averaged weights; and the others with the averages and Adam's two moments.
-    return Job(key, training + losses, _gpus(plan, "pretrain", run), 5 * weights, needs, name)
+    # The averaged weights, at the end and at the points before it where convergence is judged; and
+    # the others with the averages and Adam's two moments.
+    disk = (config.convergence_checkpoints + 4) * weights
+    return Job(key, training + losses, _gpus(plan, "pretrain", run), disk, needs, name)
 
 
 def _gpus(plan: Plan, stage: str, run: RunConfig) -> int:

@@ -3,9 +3,12 @@
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from dmp.errors import DMPError
 from dmp.layout import Layout
 from dmp.products.prepared import prepared_products
 from dmp.products.product import Product, read_record
@@ -18,8 +21,11 @@ from dmp.products.results import (
     tracking_product,
 )
 from dmp.products.runs import baseline_product, convergence_product, run_products
+from dmp.products.sweeps import SweepProducts
 from dmp.studies import Plan
 from dmp.studies.plan import SCOPES
+from dmp.sweeps.files import SweepFiles
+from dmp.sweeps.schema import Sweep
 
 # Files made this long after their record are not where they were made; seconds.
 _MOVED_AFTER = 600.0
@@ -27,18 +33,22 @@ _MOVED_AFTER = 600.0
 
 @dataclass(frozen=True)
 class Found:
-    """What is there of a scale.
+    """What is there of a scale, or of a sweep.
 
     Attributes:
         current: how many products are what the plan asks for.
         moved: how many products had the times of a copy, and have their own again.
+        kept: how many have the times of a copy still, since these could not be set.
         outdated: stage and names of what is there but not what the plan asks for.
+        newest: the time of the newest of all these files, since 1970 in seconds.
 
     """
 
-    current: int
-    moved: int
-    outdated: frozenset[tuple[str, tuple[str | int, ...]]]
+    current: int = 0
+    moved: int = 0
+    kept: int = 0
+    outdated: frozenset[tuple[str, tuple[str | int, ...]]] = frozenset()
+    newest: float = 0.0
 
 
 def recognise(plan: Plan, layout: Layout) -> Found:
@@ -46,43 +56,100 @@ def recognise(plan: Plan, layout: Layout) -> Found:
 
     Afterwards whatever was computed from something is not older than it, although the files may
     have been copied, as long as each still is what its record says.
+
+    Raises:
+        DMPError: records are damaged.
+
     """
-    current, moved, latest, outdated = 0, 0, 0.0, set()
+    return _recognise(all_products(plan, layout), layout.root, layout.benchmarks)
+
+
+def recognise_sweep(plan: Plan, layout: Layout, sweep: Sweep) -> Found:
+    """As :func:`recognise`, for what a sweep makes of its own."""
+    root = SweepFiles(layout, sweep.id).root
+    return _recognise(SweepProducts(plan, layout, sweep), root, root / "benchmarks")
+
+
+def _recognise(products: Iterable[Product], root: Path, benchmarks: Path) -> Found:
+    if not root.is_dir():
+        return Found()
+    current, moved, kept, newest, outdated, damaged = 0, 0, 0, 0.0, set(), []
     read = functools.cache(read_record)  # those of runs are asked for by every table
-    for product in all_products(plan, layout) if layout.root.is_dir() else ():
-        if product.is_current(read):
+    now = time.time()
+    for product in products:
+        try:
+            is_current = product.is_current(read)
+        except DMPError as error:
+            damaged.append(str(error))
+            continue
+        if is_current:
             current += 1
-            finished = read(product.record)["finished"]
-            moved += _restore_times(product, finished)
-            latest = max(latest, finished)
+            # Another machine's clock may be ahead of ours; what is made now has to be newer.
+            finished = min(read(product.record)["finished"], now)
+            was_moved, is_still = _restore_times(product, finished)
+            moved += was_moved and not is_still
+            kept += is_still
+            newest = max(newest, _newest(product, now) if is_still else finished)
         elif product.exists():
             outdated.add((product.stage, product.names))
+            newest = max(newest, _newest(product, now))
+    if damaged:
+        # All that are damaged have one cause, most likely, and one remedy.
+        others = sorted(set(damaged))[1:]
+        raise DMPError(min(damaged) + (f"; and {len(others)} more like it" if others else ""))
     # Snakemake counts what it has measured of a job among its outputs: never the oldest of them.
-    for path in layout.benchmarks.rglob("*.tsv"):
+    for path in benchmarks.rglob("*.tsv"):
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < latest:
-                os.utime(path, (latest, latest))
-    return Found(current, moved, frozenset(outdated))
+            if path.stat().st_mtime < newest:
+                os.utime(path, (newest, newest))
+    return Found(current, moved, kept, frozenset(outdated), newest)
 
 
-def _restore_times(product: Product, finished: float) -> bool:
-    """Give a product's files the time of its making; return whether they had that of a copy."""
-    moved = False
-    for path in (*product.files, *([product.receipt] if product.receipt else [])):
-        # Snakemake keeps the time of a folder in a file inside.
-        for each in (path / ".snakemake_timestamp", path):
-            try:
-                found = each.stat().st_mtime
-                if found != finished:
-                    os.utime(each, (finished, finished))
-                moved = moved or not -2 < found - finished < _MOVED_AFTER
-            except OSError:
-                continue  # not there, or another user's, whose times are as they were made
-    return moved
+def _times(product: Product) -> Iterator[Path]:
+    """Yield what Snakemake reads the times of a product's files from."""
+    for path in product.watched:
+        # It keeps the time of a folder in a file inside.
+        yield from (path / ".snakemake_timestamp", path)
+
+
+def _restore_times(product: Product, finished: float) -> tuple[bool, bool]:
+    """Give a product's files the time of its making.
+
+    Return whether they had that of a copy, and whether one still has it: of another user's files
+    the times cannot be set, nor where nothing can be written.
+    """
+    moved = kept = False
+    for path in _times(product):
+        try:
+            found = path.stat().st_mtime
+        except OSError:
+            continue  # not there
+        copied = not -2 < found - finished < _MOVED_AFTER
+        moved = moved or copied
+        try:
+            if found != finished:
+                os.utime(path, (finished, finished))
+        except OSError:
+            kept = kept or copied
+    return moved, kept
+
+
+def _newest(product: Product, now: float) -> float:
+    """Return the time of the newest of a product's files; none is in the future afterwards."""
+    newest = 0.0
+    for path in _times(product):
+        with contextlib.suppress(OSError):
+            found = path.stat().st_mtime
+            if found > now:
+                with contextlib.suppress(OSError):
+                    os.utime(path, (now, now))
+                    found = now
+            newest = max(newest, found)
+    return newest
 
 
 def all_products(plan: Plan, layout: Layout) -> Iterator[Product]:
-    """Yield everything that the workflow makes at a scale, first things first."""
+    """Yield everything that the workflow makes at a scale but its sweeps, first things first."""
     yield from prepared_products(plan, layout)
     for task, seed in plan.baselines():
         run = plan.pretraining(task, seed)

@@ -24,6 +24,8 @@ from dmp.studies.loading import load_scale, load_studies
 from dmp.studies.schema import ParameterStudy, Scale, Study
 
 ABLATIONS = Path("ablations")
+# A job names all its runs in one command, which Linux limits to 128 KiB.
+RUNS_PER_JOB = 400
 # Sets of runs that are not one study's; no study may have such a name.
 SCOPES = ("tables", "studies", "claims")
 
@@ -96,7 +98,7 @@ class Plan:
 
     def batches(self) -> list[tuple[str, list[str]]]:
         """Return all variants as (task, variants of one job)."""
-        size = self.scale.execution.variants_per_job
+        size = min(self.scale.execution.variants_per_job, max(1, RUNS_PER_JOB // self.scale.seeds))
         by_task: dict[str, list[str]] = {}
         for task, variant in self.variants():
             by_task.setdefault(task, []).append(variant)

@@ -21,6 +21,7 @@ from dmp.options import (
 if TYPE_CHECKING:
     import optuna
 
+    from dmp.products.sweeps import SweepProducts
     from dmp.studies import Plan
     from dmp.sweeps.files import SweepFiles
     from dmp.sweeps.schema import Sweep
@@ -48,6 +49,12 @@ class _Place(NamedTuple):
     space: "Space"
     files: "SweepFiles"
     name: str
+
+    @property
+    def products(self) -> "SweepProducts":
+        from dmp.products.sweeps import SweepProducts
+
+        return SweepProducts(self.plan, self.files.layout, self.sweep)
 
     def search(self, storage: str) -> "Search":
         from dmp.sweeps.storage import open_storage
@@ -118,6 +125,7 @@ def work(
     ended = search.work(make_objective(context, place.sweep))
     print(f"sweep {name}: {ended} of {place.sweep.trials} trials have ended")
     place.files.write_receipt(worker, place.name, ended)
+    place.products.worker(worker).mark_finished()
 
 
 @app.command()
@@ -146,6 +154,7 @@ def confirm(
 
     for each, variant in variants.items():
         confirm_variant(context, place.sweep, variant, each)
+        place.products.confirmation(each).mark_finished()
 
 
 @app.command()
@@ -162,3 +171,4 @@ def report(
     from dmp.sweeps.report import write_report
 
     write_report(place.plan, place.sweep, place.files, place.study(storage))
+    place.products.page().mark_finished()

@@ -139,6 +139,10 @@ def test_disk_follows_from_shapes(paper, every):
     assert set(latents) == {"ffhq", "coco", "imagenet", "laion"}
     # Of each caption 77 states and the pooled one in half precision, and that one again in single.
     assert every["captions", "stable-diffusion"].disk == 100_000 * 768 * (78 * 2 + 4)
+    # Of a baseline the averages of six checkpoints, the last one its weights; its weights as they
+    # were without averaging, their moments, and the average from which it can train on.
+    assert paper.scale.tasks["unconditional"].pretraining.convergence_checkpoints == 6
+    assert every["baseline", "unconditional", "0"].disk == (6 + 4) * 4 * 129_744_416
     # Weights and the checkpoint's weights and moments.
     assert every["train", "unconditional", "fine-tuning", "0"].disk == 4 * 4 * 129_744_416
     assert every["train", "unconditional", "dmp", "0"].disk == 4 * 4 * (2_359_296 + 197_120)

@@ -16,6 +16,7 @@ from harness import ROOT, edit_yaml, make_tiny
 from dmp.errors import DMPError
 from dmp.files import read_json, write_json
 from dmp.layout import Layout
+from dmp.products.product import Product
 from dmp.stages.collect import collect_baselines, collect_results
 from dmp.stages.common import Context, load_weights, pretrained_backbone
 from dmp.stages.converge import converge
@@ -307,6 +308,40 @@ def test_what_is_there_of_a_run_is_not_computed_again(context, capsys):
     assert "its weights are there already" in said
     assert "its samples are there already" not in said
     assert files(context.layout, run) == before
+
+
+def test_job_killed_after_each_piece_of_several_runs_ends_and_makes_each_once(
+    context, tmp_path, monkeypatch
+):
+    runs = [context.plan.run(TASK, variant, 0) for variant in ("baseline", "dmp")]
+    straight = Context(
+        context.plan, Layout(Path(shutil.copytree(tmp_path / "results", tmp_path / "b")), "smoke"),
+        context.device,
+    )  # fmt: skip
+    for run in runs:
+        complete_run(straight, run)
+    made, mark = [], Product.mark_finished
+
+    class Killed(BaseException):
+        pass
+
+    def mark_and_die(product: Product) -> None:
+        mark(product)
+        made.append((product.names[1], product.stage))
+        raise Killed
+
+    monkeypatch.setattr(Product, "mark_finished", mark_and_die)
+    pieces = [(r.variant, stage) for r in runs for stage in ("weights", "samples", "metrics")]
+    for _ in pieces:
+        with pytest.raises(Killed):
+            for run in runs:
+                complete_run(context, run)
+    for run in runs:
+        complete_run(context, run)
+    assert made == pieces
+    for run in runs:
+        assert context.layout.finished(TASK, run.variant, 0).is_file()
+        assert files(context.layout, run) == files(straight.layout, run)
 
 
 def test_run_older_than_its_baseline_is_computed_again(context, capsys):

@@ -2,17 +2,16 @@
 
 import base64
 import json
-import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from random import Random
 
 import pandas as pd
 import pytest
+from fake_results import without_times
 from harness import ROOT, edit_yaml, make_tiny, run_command
 
 # The command line, in a process where torch cannot be imported.
@@ -270,14 +269,6 @@ def test_edit_is_recognised_where_snakemake_remembers_nothing(finished, tmp_path
     assert jobs(snakemake("tables", results, ablations, "--cores", "1", "-n")).keys() == {
         *METRICS, "track", "tables", "total",
     }  # fmt: skip
-
-
-def without_times(folder: Path, seed: int) -> None:
-    """Give all that is in a folder times in no order, long past."""
-    random = Random(seed)
-    for path in folder.rglob("*"):
-        moment = random.uniform(1.4e9, 1.5e9)
-        os.utime(path, (moment, moment))
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from fake_results import without_times
 from harness import ROOT, edit_yaml, make_tiny, run_command
 
 RULES = "".join(
@@ -73,6 +74,16 @@ def test_sweep_ends_with_all_trials_and_its_page(finished):
 
 def test_second_start_does_nothing(finished):
     assert "Nothing to be done" in snakemake(finished, "--cores", "1", "-n")
+
+
+def test_sweep_is_recognised_whatever_the_times_of_its_files(finished, tmp_path):
+    """Elsewhere, and in place, where Snakemake remembers what it did."""
+    elsewhere = Path(shutil.copytree(finished, tmp_path / "elsewhere"))
+    for seed, place in enumerate((elsewhere, finished)):
+        without_times(place / "results", seed)
+        said = snakemake(place, "--cores", "1", "-n")
+        assert "Nothing to be done" in said
+        assert "results of sweep tiny at scale smoke that were moved here" in said
 
 
 @pytest.mark.parametrize(

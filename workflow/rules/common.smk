@@ -1,6 +1,8 @@
 # What the rules share: the scale, its plan, and where files lie.
+import atexit
 import functools
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -9,7 +11,6 @@ from types import SimpleNamespace
 from snakemake.exceptions import WorkflowError
 
 from dmp.errors import DMPError
-from dmp.files import write_text
 from dmp.layout import Layout
 from dmp.numerics import check as check_numerics
 from dmp.products.recognise import Found, recognise
@@ -68,7 +69,8 @@ NAMES = ("{task}", "{variant}", "{seed}")
 
 
 def everywhere(scale):
-    return f"--scale {scale} --results {RESULTS} --ablations {ABLATIONS}"
+    folders = f"--results {shlex.quote(str(RESULTS))} --ablations {shlex.quote(str(ABLATIONS))}"
+    return f"--scale {scale} {folders}"
 
 
 def where(wildcards):
@@ -156,21 +158,52 @@ def baseline_weights(wildcards):
     return baselines_of(wildcards, [int(wildcards.seed)])
 
 
+def looked_up():
+    """Whether this process plans jobs, and so looks at what is there already."""
+    return workflow.is_main_process and not {"--unlock", "--lint"} & set(sys.argv)
+
+
 @functools.cache
 def recognised(scale):
     """What is there of a scale, and what of it is outdated: asked once, before any job is planned."""
-    if not workflow.is_main_process or {"--unlock", "--lint"} & set(sys.argv):
-        return Found(0, 0, frozenset())
-    found = recognise(plan(scale), layout(scale))
-    if found.outdated:
-        # Never the same text: Snakemake takes a file of the same content for unchanged.
-        write_text(layout(scale).edited, f"{time.time_ns()}\n")
+    if not looked_up():
+        return Found()
+    try:
+        return told(recognise(plan(scale), layout(scale)), f"scale {scale}")
+    except DMPError as error:
+        raise WorkflowError(f"error: {error}") from None
+
+
+def told(found, what):
     if found.moved:
+        print(f"recognised {found.moved} results of {what} that were moved here", file=sys.stderr)
+    if found.kept:
         print(
-            f"recognised {found.moved} results of scale {scale} that were moved here",
+            f"warning: {found.kept} results of {what} are what they should be, but their times cannot "
+            f"be set: they are another user's, or nothing can be written there. Jobs may run again "
+            f"that need not",
             file=sys.stderr,
         )
     return found
+
+
+@functools.cache
+def newer_than(moment):
+    """A file that is newer than all that was there: input of what has to run again.
+
+    It is this process's own, and not among the results: these need not be writable to be looked at,
+    and several that share them do not meet. Its name is new each time, since Snakemake takes a file
+    that it has seen with the same content for unchanged.
+    """
+    # Not in a folder of the system: jobs on other machines wait until they see it.
+    folder = Path(".snakemake/outdated").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{os.getpid()}-{time.time_ns()}"
+    path.touch()
+    atexit.register(path.unlink, missing_ok=True)
+    later = int(moment * 1e9) + 1_000_000
+    os.utime(path, ns=(later, later))
+    return path
 
 
 def outdated(stage, *keys, **known):
@@ -186,23 +219,24 @@ def outdated(stage, *keys, **known):
         names = tuple(
             int(name) if key in numbers else name for key, name in zip(keys, names, strict=True)
         )
-        old = (stage, names) in recognised(scale).outdated
-        return [layout(scale).edited] if old else []
+        return outdated_files(recognised(scale), {(stage, names)})
 
     return newer
+
+
+def outdated_files(found, products):
+    return [newer_than(found.newest)] if products & found.outdated else []
 
 
 def outdated_runs(scale, runs):
     """As :func:`outdated`, for a job that does all stages of several runs."""
     stages = ("weights", "samples", "metrics")
-    old = {(stage, run) for stage in stages for run in runs} & recognised(scale).outdated
-    return [layout(scale).edited] if old else []
+    return outdated_files(recognised(scale), {(stage, run) for stage in stages for run in runs})
 
 
 def outdated_results(scale, stage, names):
     """As :func:`outdated`, for a job that makes several results."""
-    old = {(stage, (name,)) for name in names} & recognised(scale).outdated
-    return [layout(scale).edited] if old else []
+    return outdated_files(recognised(scale), {(stage, (name,)) for name in names})
 
 
 def runs_of(wildcards):
@@ -332,7 +366,7 @@ def of_seeds(seeds):
 
 
 # The command of a job that does all stages of several runs; its outputs say of which.
-COMPLETE = "exec dmp complete {output:q} {params.where} > {log} 2>&1"
+COMPLETE = "exec dmp complete {output:q} {params.where} > {log:q} 2>&1"
 
 
 def batch_inputs(scale, task):

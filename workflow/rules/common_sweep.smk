@@ -1,13 +1,12 @@
 # What the rules of sweeps share.
+from dmp.products.recognise import recognise_sweep
 from dmp.sweeps.files import PLOTS, SweepFiles
 from dmp.sweeps.loading import (
     fresh_seeds,
     load_space,
     load_sweep,
-    page_fingerprint,
     search_seeds,
     sweep_names,
-    sweep_fingerprint,
 )
 
 # The same files with wildcards.
@@ -33,9 +32,29 @@ def checked_sweep(name, scale):
     return sweep
 
 
-def sweep_params(of):
-    """What a job of a sweep depends on; it runs again when that changes, and only then."""
-    return lambda w: of(checked_sweep(w.sweep, w.scale), plan(w.scale))
+@functools.cache
+def recognised_sweep(name, scale):
+    """As :func:`recognised`, for what a sweep makes of its own."""
+    sweep = checked_sweep(name, scale)
+    if not looked_up():
+        return Found()
+    recognised(scale)  # what it rests on comes first
+    try:
+        found = recognise_sweep(plan(scale), layout(scale), sweep)
+    except DMPError as error:
+        raise WorkflowError(f"error: {error}") from None
+    return told(found, f"sweep {name} at scale {scale}")
+
+
+def outdated_sweep(stage, *keys):
+    """As :func:`outdated`, for a job of a sweep, and which worker or point of it."""
+
+    def newer(wildcards):
+        found = recognised_sweep(wildcards.sweep, wildcards.scale)
+        numbers = (int(getattr(wildcards, key)) for key in keys)
+        return outdated_files(found, {(stage, (wildcards.sweep, *numbers))})
+
+    return newer
 
 
 def sweep_inputs(seeds):

@@ -30,7 +30,7 @@ for name in [name for name in known_scales() if not batched(name)]:
         message:
             "Gathering the numbers of {wildcards.scope}"
         shell:
-            "dmp collect {wildcards.scope} {params.where} > {log} 2>&1"
+            "dmp collect {wildcards.scope} {params.where} > {log:q} 2>&1"
 
     rule:
         name:
@@ -51,7 +51,7 @@ for name in [name for name in known_scales() if not batched(name)]:
         message:
             "Tables and figures of {wildcards.study}"
         shell:
-            "dmp pages {wildcards.study} {params.where} > {log} 2>&1"
+            "dmp pages {wildcards.study} {params.where} > {log:q} 2>&1"
 
 
 for name in [name for name in known_scales() if batched(name)]:
@@ -61,7 +61,9 @@ for name in [name for name in known_scales() if batched(name)]:
             name:
                 f"collect_{name}_{target}"
             input:
-                *outdated_results(name, "numbers", scopes_of(name, target)),
+                lambda w, name=name, target=target: outdated_results(
+                    name, "numbers", scopes_of(name, target)
+                ),
                 *runs_of(SimpleNamespace(scale=name, scope=target)),
             output:
                 numbers_files(name, target),
@@ -74,13 +76,15 @@ for name in [name for name in known_scales() if batched(name)]:
             message:
                 "Gathering the numbers of {params.scopes}"
             shell:
-                "dmp collect {params.scopes} {params.where} > {log} 2>&1"
+                "dmp collect {params.scopes} {params.where} > {log:q} 2>&1"
 
         rule:
             name:
                 f"pages_{name}_{target}"
             input:
-                *outdated_results(name, "page", plan(name).targeted(target)),
+                lambda w, name=name, target=target: outdated_results(
+                    name, "page", plan(name).targeted(target)
+                ),
                 *page_inputs(name, target),
             output:
                 [p for s in plan(name).targeted(target) for p in page_outputs(layout(name), s)],
@@ -93,7 +97,7 @@ for name in [name for name in known_scales() if batched(name)]:
             message:
                 "Tables and figures of {params.studies}"
             shell:
-                "dmp pages {params.studies} {params.where} > {log} 2>&1"
+                "dmp pages {params.studies} {params.where} > {log:q} 2>&1"
 
 
 rule parameters:
@@ -108,7 +112,7 @@ rule parameters:
     message:
         "Counting the parameters of the paper's models"
     shell:
-        "dmp parameters {params.where} > {log} 2>&1"
+        "dmp parameters {params.where} > {log:q} 2>&1"
 
 
 rule speed:
@@ -127,7 +131,7 @@ rule speed:
     message:
         "Timing training and sampling"
     shell:
-        "dmp speed {params.where} > {log} 2>&1"
+        "dmp speed {params.where} > {log:q} 2>&1"
 
 
 rule claims:
@@ -147,7 +151,7 @@ rule claims:
     message:
         "Verdicts on the paper's claims"
     shell:
-        "dmp claims {params.where} > {log} 2>&1"
+        "dmp claims {params.where} > {log:q} 2>&1"
 
 
 rule track:
@@ -164,4 +168,4 @@ rule track:
     message:
         "Handing the runs of {wildcards.target} to MLflow"
     shell:
-        "dmp track {wildcards.target} {params.where} > {log} 2>&1"
+        "dmp track {wildcards.target} {params.where} > {log:q} 2>&1"

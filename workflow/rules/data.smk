@@ -18,7 +18,7 @@ rule check_data:
     message:
         "Opening and hashing every image of {wildcards.dataset}; progress in {log}"
     shell:
-        "dmp check-data {wildcards.dataset} {params.where} > {log} 2>&1"
+        "dmp check-data {wildcards.dataset} {params.where} > {log:q} 2>&1"
 
 
 rule latents_part:
@@ -40,7 +40,7 @@ rule latents_part:
     message:
         "Latents of {wildcards.dataset}, part {wildcards.shard} of {wildcards.of}; progress in {log}"
     shell:
-        "dmp latents {wildcards.dataset} --part {wildcards.shard} --of {wildcards.of} {params.where} > {log} 2>&1"
+        "dmp latents {wildcards.dataset} --part {wildcards.shard} --of {wildcards.of} {params.where} > {log:q} 2>&1"
 
 
 rule latents:
@@ -60,4 +60,4 @@ rule latents:
     message:
         "Verifying the latents of {wildcards.dataset}"
     shell:
-        "dmp latents {wildcards.dataset} {params.where} > {log} 2>&1"
+        "dmp latents {wildcards.dataset} {params.where} > {log:q} 2>&1"

@@ -20,7 +20,7 @@ rule extractor:
     message:
         "Training the feature extractor of {wildcards.dataset}"
     shell:
-        "dmp extractor {wildcards.dataset} {params.where} > {log} 2>&1"
+        "dmp extractor {wildcards.dataset} {params.where} > {log:q} 2>&1"
 
 
 rule reference:
@@ -42,7 +42,7 @@ rule reference:
     message:
         "Features of the real images of {wildcards.task}"
     shell:
-        "dmp reference {wildcards.task} {params.where} > {log} 2>&1"
+        "dmp reference {wildcards.task} {params.where} > {log:q} 2>&1"
 
 
 rule captions:
@@ -63,7 +63,7 @@ rule captions:
     message:
         "Encoding the captions of {wildcards.task}"
     shell:
-        "dmp captions {wildcards.task} {params.where} > {log} 2>&1"
+        "dmp captions {wildcards.task} {params.where} > {log:q} 2>&1"
 
 
 rule pretrain:
@@ -90,7 +90,7 @@ rule pretrain:
         "Training baseline {wildcards.seed} of {wildcards.task}; progress in {log}"
     shell:
         # In place of the shell, so that a signal reaches it: it saves and ends.
-        "exec dmp pretrain {wildcards.task} --seed {wildcards.seed} {params.where} > {log} 2>&1"
+        "exec dmp pretrain {wildcards.task} --seed {wildcards.seed} {params.where} > {log:q} 2>&1"
 
 
 rule converge:
@@ -115,4 +115,4 @@ rule converge:
     message:
         "Checking the convergence of baseline {wildcards.seed} of {wildcards.task}; progress in {log}"
     shell:
-        "exec dmp converge {wildcards.task} --seed {wildcards.seed} {params.where} > {log} 2>&1"
+        "exec dmp converge {wildcards.task} --seed {wildcards.seed} {params.where} > {log:q} 2>&1"

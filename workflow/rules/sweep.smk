@@ -10,6 +10,7 @@ localrules:
 # is started again. Its receipt says that there was nothing left to take.
 rule sweep_worker:
     input:
+        outdated_sweep("sweep_worker", "worker"),
         sweep_inputs(search_seeds),
     output:
         SWEEP.receipt("{worker}"),
@@ -24,15 +25,15 @@ rule sweep_worker:
         **needs("run"),
     params:
         where=where,
-        config=sweep_params(sweep_fingerprint),
     message:
         "Sweep {wildcards.sweep}: trials of worker {wildcards.worker}; progress in {log}"
     shell:
-        "exec dmp sweep work {wildcards.sweep} --worker {wildcards.worker} {params.where} > {log} 2>&1"
+        "exec dmp sweep work {wildcards.sweep} --worker {wildcards.worker} {params.where} > {log:q} 2>&1"
 
 
 rule sweep_confirm:
     input:
+        outdated_sweep("sweep_confirm", "point"),
         workers_of,
         sweep_inputs(fresh_seeds),
     output:
@@ -48,15 +49,15 @@ rule sweep_confirm:
         **needs("run"),
     params:
         where=where,
-        config=sweep_params(sweep_fingerprint),
     message:
         "Sweep {wildcards.sweep}: fresh seeds for point {wildcards.point}; progress in {log}"
     shell:
-        "exec dmp sweep confirm {wildcards.sweep} --point {wildcards.point} {params.where} > {log} 2>&1"
+        "exec dmp sweep confirm {wildcards.sweep} --point {wildcards.point} {params.where} > {log:q} 2>&1"
 
 
 rule sweep_report:
     input:
+        outdated_sweep("sweep_report"),
         workers_of,
         confirmations_of,
     output:
@@ -71,11 +72,10 @@ rule sweep_report:
         SWEEP.root / "logs/report.log",
     params:
         where=where,
-        config=sweep_params(page_fingerprint),
     message:
         "Table and plots of sweep {wildcards.sweep}"
     shell:
-        "dmp sweep report {wildcards.sweep} {params.where} > {log} 2>&1"
+        "dmp sweep report {wildcards.sweep} {params.where} > {log:q} 2>&1"
 
 
 wildcard_constraints:

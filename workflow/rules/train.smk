@@ -14,7 +14,7 @@ for name in scales_that_run("batch"):
             name:
                 f"batch_{name}_{number}"
             input:
-                *outdated_runs(
+                lambda w, name=name, task=task, variants=variants: outdated_runs(
                     name, [(task, v, seed) for v in variants for seed in plan(name).seeds]
                 ),
                 *batch_inputs(name, task),
@@ -92,7 +92,7 @@ rule train:
     message:
         "Training {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}; progress in {log}"
     shell:
-        "exec dmp train {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} {params.where} > {log} 2>&1"
+        "exec dmp train {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} {params.where} > {log:q} 2>&1"
 
 
 rule sample:
@@ -119,7 +119,7 @@ rule sample:
     message:
         "Sampling {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}; progress in {log}"
     shell:
-        "dmp sample {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} {params.where} > {log} 2>&1"
+        "dmp sample {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} {params.where} > {log:q} 2>&1"
 
 
 rule shard:
@@ -145,7 +145,7 @@ rule shard:
     message:
         "Sampling {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}, part {wildcards.shard}; progress in {log}"
     shell:
-        "dmp sample {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} --shard {wildcards.shard} --of {wildcards.of} {params.where} > {log} 2>&1"
+        "dmp sample {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} --shard {wildcards.shard} --of {wildcards.of} {params.where} > {log:q} 2>&1"
 
 
 rule merge:
@@ -166,7 +166,7 @@ rule merge:
     message:
         "Joining the samples of {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
     shell:
-        "dmp sample {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} --join {params.where} > {log} 2>&1"
+        "dmp sample {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} --join {params.where} > {log:q} 2>&1"
 
 
 rule evaluate:
@@ -195,4 +195,4 @@ rule evaluate:
     message:
         "Evaluating {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
     shell:
-        "dmp evaluate {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} {params.where} > {log} 2>&1"
+        "dmp evaluate {wildcards.task} {wildcards.variant:q} --seed {wildcards.seed} {params.where} > {log:q} 2>&1"
