@@ -38,6 +38,8 @@ REQUIRED = {
     # NumPy's exp, log and their kin.
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
 }
+# NumPy does not start with both lists, of what is on and of what is off.
+REFUSED = ("NPY_ENABLE_CPU_FEATURES",)
 # torch forgets an implementation with the library that gave it.
 _LIBRARIES: list = []
 _LOADED_EARLY = ("numpy", "torch")
@@ -61,6 +63,12 @@ def check(numerics: Numerics, where: str, environment: Mapping[str, str] = os.en
                 f"needs {name}={value}; unset {name}, or write numerics: native there, which gives "
                 f"results of this kind of processor alone"
             )
+    for name in REFUSED:
+        if environment.get(name):
+            raise DMPError(
+                f"the environment sets {name}={environment[name]}, but {where} has numerics: "
+                f"portable, which sets the opposite; unset it, or write numerics: native there"
+            )
 
 
 def settle(numerics: Numerics, where: str) -> None:
@@ -75,7 +83,7 @@ def settle(numerics: Numerics, where: str) -> None:
 
     """
     check(numerics, where)
-    if numerics == "native" or all(os.environ.get(k) == v for k, v in REQUIRED.items()):
+    if numerics == "native" or _is_settled():
         return
     early = [name for name in _LOADED_EARLY if name in sys.modules]
     if early:
@@ -85,6 +93,12 @@ def settle(numerics: Numerics, where: str) -> None:
             + " ".join(f"{name}='{value}'" for name, value in REQUIRED.items())
         )
     os.environ.update(REQUIRED)
+
+
+def _is_settled() -> bool:
+    return all(
+        os.environ.get(name, "").split() == value.split() for name, value in REQUIRED.items()
+    )
 
 
 def pin_products() -> None:
@@ -133,6 +147,9 @@ def pin_products() -> None:
 def in_force(numerics: Numerics, device: str = "cpu") -> Numerics:
     """Return which numerics a job really has: a GPU, or another architecture, has its own.
 
+    Several processes that share a training have, too: their number decides how gradients are
+    summed.
+
     Args:
         numerics: what the scale asks for.
         device: where the job computes, ``cpu`` or ``cuda``.
@@ -140,10 +157,15 @@ def in_force(numerics: Numerics, device: str = "cpu") -> Numerics:
     """
     import torch
 
+    from dmp.running.processes import process_count
+
     portable = (
         numerics == "portable"
         and device == "cpu"
+        and process_count() == 1
         and platform.machine() in X86_64
+        # A processor without AVX-512 says AVX2 of itself.
+        and _is_settled()
         and torch.backends.cpu.get_cpu_capability() == "AVX2"
     )
     return "portable" if portable else "native"

@@ -54,6 +54,33 @@ def test_a_command_settles_everything_before_anything_that_computes_is_imported(
     assert done.returncode == 0, done.stderr
 
 
+def test_every_command_settles_before_it_imports_anything_that_computes():
+    code = (
+        "import sys, click, typer\n"
+        "from dmp import numerics\n"
+        "from dmp.cli import app\n"
+        "class Settled(Exception): pass\n"
+        "def settle(*_):\n"
+        "    early = {'numpy', 'torch', 'scipy', 'pandas', 'optuna'} & set(sys.modules)\n"
+        "    raise Settled(' '.join(early))\n"
+        "numerics.settle = settle\n"
+        "def leaves(command, names):\n"
+        "    inner = getattr(command, 'commands', None)\n"
+        "    if inner is None: return [(names, command)]\n"
+        "    return [leaf for n in inner for leaf in leaves(inner[n], (*names, n))]\n"
+        "found = leaves(typer.main.get_command(app), ())\n"
+        "assert len(found) > 25\n"
+        "for names, command in found:\n"
+        "    needed = [p for p in command.params if p.required]\n"
+        "    given = [[p.opts[0]] * (p.param_type_name == 'option') + ['1'] for p in needed]\n"
+        "    try: command.main(sum(given, []), standalone_mode=False)\n"
+        "    except Settled as settled: assert not str(settled), (names, str(settled))\n"
+        "    else: raise AssertionError((names, 'settled nothing'))\n"
+    )
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+
+
 def test_native_scales_set_nothing():
     code = (
         "import os; before = dict(os.environ)\n"
@@ -87,12 +114,38 @@ def test_a_contradicting_setting_is_named_and_not_overruled(name):
     numerics.check("portable", "scale 'digits'", dict(numerics.REQUIRED))
 
 
-def test_the_command_line_refuses_before_it_computes(monkeypatch):
+@pytest.mark.parametrize(
+    "command", [("check",), ("run", "unconditional", "dmp"), ("sweep", "work", "prompt-count")]
+)
+def test_the_command_line_refuses_before_it_computes(monkeypatch, tmp_path, command):
     monkeypatch.setenv("MKL_CBWR", "AVX2")
-    done = run_command("dmp", "check", "--scale", "digits")
+    where = () if command == ("check",) else ("--results", str(tmp_path / "results"))
+    done = run_command("dmp", *command, "--scale", "digits", *where)
     assert done.returncode == 2
     assert done.stderr.startswith("error: the environment sets MKL_CBWR=AVX2")
     assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_workflow_refuses_before_its_first_job(monkeypatch, tmp_path):
+    monkeypatch.setenv("MKL_CBWR", "AVX2")
+    done = run_command(
+        *("snakemake", "tables", "--cores", "1", "--nolock"),
+        *("--config", "scale=smoke", f"results={tmp_path / 'results'}"),
+    )
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "error: the environment sets MKL_CBWR=AVX2, but scale 'smoke' has" in said
+    assert "Job stats" not in said
+    assert not (tmp_path / "results").exists()
+
+
+def test_features_of_numpy_that_are_switched_on_are_refused_too():
+    """NumPy would end with a traceback, since others are switched off."""
+    environment = {"NPY_ENABLE_CPU_FEATURES": "AVX512F"}
+    with pytest.raises(DMPError, match=r"NPY_ENABLE_CPU_FEATURES=AVX512F.*unset it"):
+        numerics.check("portable", "scale 'digits'", environment)
+    numerics.check("native", "scale 'paper'", environment)
 
 
 def test_settling_too_late_is_an_error():
@@ -106,6 +159,15 @@ def test_a_gpu_and_other_architectures_have_numerics_of_their_own(monkeypatch):
     assert numerics.in_force("native") == "native"
     assert numerics.in_force("portable", "cuda") == "native"
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert numerics.in_force("portable") == "native"
+
+
+def test_several_processes_and_settings_that_were_not_made_are_native(monkeypatch):
+    """Gradients are summed by as many as there are; torch says AVX2 wherever AVX-512 is absent."""
+    with monkeypatch.context() as changed:
+        changed.setenv("WORLD_SIZE", "2")
+        assert numerics.in_force("portable") == "native"
+    monkeypatch.delenv("MKL_CBWR")
     assert numerics.in_force("portable") == "native"
 
 
