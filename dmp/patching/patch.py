@@ -289,7 +289,14 @@ class Patch(nn.Module):
                 f"{path} was made for a backbone with {saved.backbone}; "
                 f"this one has {loaded._describe}"
             )
-        loaded.load_state_dict(saved.tensors, strict=True)
+        try:
+            loaded.load_state_dict(saved.tensors, strict=True)
+        except RuntimeError as error:
+            loaded.remove()
+            raise DMPError(
+                f"{path} does not hold the tensors that its own header asks for, as of another "
+                f"version of dmp: {' '.join(str(error).split())}"
+            ) from error
         return loaded.eval()
 
 

@@ -10,6 +10,7 @@ from dmp.backbones import load_patch
 from dmp.config import PatchConfig
 from dmp.errors import DMPError
 from dmp.patching import patch
+from dmp.tensorfile import load_tensors, save_tensors
 
 KINDS = [("dit", {}), ("pixart", {}), ("unet", {}), ("unet", {"placement": "stage-inputs"})]
 
@@ -97,6 +98,24 @@ def test_a_second_patch_is_refused_or_takes_the_place_of_the_first(tmp_path):
     assert [p.requires_grad for p in model.parameters()] == trainable
     load_patch(tmp_path / "a", pipe.transformer)
     assert np.array_equal(sample(), images["a"])
+
+
+def test_patch_without_its_tensors_is_refused_and_leaves_the_model_alone(tmp_path):
+    """As a file may be that another version wrote."""
+    images = saved(tmp_path / "whole")
+    tensors, description = load_tensors(tmp_path / "whole")
+    tensors.pop(min(tensors))
+    save_tensors(tmp_path / "part", tensors, description)
+    _, model, sample = tiny_pipeline("dit")
+    plain = sample()
+    with pytest.raises(DMPError, match="part does not hold the tensors that its own header"):
+        load_patch(tmp_path / "part", model)
+    assert np.array_equal(sample(), plain)
+    assert all(p.requires_grad for p in model.parameters())
+    load_patch(tmp_path / "whole", model)
+    with pytest.raises(DMPError, match="part does not hold"):
+        load_patch(tmp_path / "part", model, replace=True)
+    assert np.array_equal(sample(), images)
 
 
 @pytest.mark.parametrize("order", ["offload first", "patch first"])
