@@ -36,6 +36,7 @@ class Record(BaseModel):
     device: str
     python: str
     versions: dict[str, str]
+    libc: str = ""
     numerics: str = NATIVE
     architecture: str = ""
     started: str
@@ -66,6 +67,7 @@ class Origin(BaseModel):
     device: list[str]
     python: list[str]
     versions: list[dict[str, str]]
+    libc: list[str] = []
     numerics: list[str] = [NATIVE]
     architecture: list[str] = []
     processor: str
@@ -100,17 +102,23 @@ def read_record(path: Path) -> Record:
 
 
 def origin_of(
-    records: Sequence[Record], first_seed: int, seeds: int, baseline_seeds: int
+    records: Sequence[Record],
+    baselines: Sequence[Record],
+    first_seed: int,
+    seeds: int,
+    baseline_seeds: int,
 ) -> Origin:
-    """Return what made some runs, at least one."""
+    """Return what made some runs, at least one, and the baselines that they rest on."""
+    every = [*records, *baselines]
 
     def distinct(name: str) -> list:
-        return sorted({getattr(record, name) for record in records})
+        return sorted({getattr(record, name) for record in every})
 
-    versions = {tuple(sorted(record.versions.items())) for record in records}
+    versions = {tuple(sorted(record.versions.items())) for record in every}
     return Origin(
         **{name: distinct(name) for name in ("commit", "dirty", "machine", "device", "python")},
         versions=[dict(items) for items in sorted(versions)],
+        libc=[name for name in distinct("libc") if name],
         numerics=distinct("numerics"),
         architecture=distinct("processor_family"),
         processor=f"{os.cpu_count()} × {processor()}",
@@ -118,8 +126,8 @@ def origin_of(
         seeds=seeds,
         baseline_seeds=baseline_seeds,
         runs=len(records),
-        started=min(record.started for record in records),
-        finished=max(record.finished for record in records),
+        started=min(record.started for record in every),
+        finished=max(record.finished for record in every),
     )
 
 
@@ -164,6 +172,11 @@ def likely_cause(here: Origin, reference: Origin) -> str:
         )
     if set(here.commit) != set(reference.commit) or any(here.dirty) or any(reference.dirty):
         causes.append(f"other code ({_code(here)} here, {_code(reference)} in the reference)")
+    if here.libc and reference.libc and here.libc != reference.libc:
+        causes.append(
+            f"another C library ({', '.join(here.libc)} here, {', '.join(reference.libc)} in the "
+            f"reference), whose functions may round differently"
+        )
     if not causes:
         return (
             "code and versions of packages are those of the reference: either a file was changed "

@@ -30,6 +30,8 @@ def write_record(directory: Path, run: RunConfig, device: str, started: float) -
             "machine": f"{platform.system()} {platform.machine()}, {name}",
             "python": platform.python_version(),
             "versions": {package: version(package) for package in packages},
+            # Its mathematical functions are called, too, where no library has its own.
+            "libc": " ".join(platform.libc_ver()).strip(),
             "started": _iso(started),
             "finished": _iso(time.time()),
         },

@@ -44,8 +44,9 @@ def publish(plan: Plan, layout: Layout) -> str:
     results = gather_results(plan, layout, plan.runs())
     baselines = gather_baselines(plan, layout, plan.baselines())
     records = [read_record(layout.run(*run) / "provenance.json") for run in plan.runs()]
+    trained = [read_record(layout.pretrained(*b) / "provenance.json") for b in plan.baselines()]
     scale = plan.scale
-    origin = origin_of(records, scale.first_seed, scale.seeds, scale.baseline_seeds)
+    origin = origin_of(records, trained, scale.first_seed, scale.seeds, scale.baseline_seeds)
     shutil.rmtree(target, ignore_errors=True)
     for path in files:
         with atomic_path(target / path.relative_to(layout.root)) as temporary:

@@ -104,13 +104,20 @@ def _of_reference(folder: Path) -> Iterator[None]:
 
 
 def _origin(plan: Plan, layout: Layout, scope: Scope) -> Origin:
-    """Return what made the compared runs that are here."""
+    """Return what made the compared runs that are here, and their baselines."""
     there = [run for run in scope.runs if layout.metrics(*run).is_file()]
     if not there:
         raise DMPError(f"{layout.root / 'runs'} has no run of the compared tables; run make tables")
     records = [read_record(layout.run(*run) / "provenance.json") for run in there]
+    # Runs have not the bits of others if their baselines have not.
+    folders = [layout.pretrained(*baseline) for baseline in scope.baselines]
+    trained = [
+        read_record(folder / "provenance.json")
+        for folder in folders
+        if (folder / "provenance.json").is_file()
+    ]
     scale = plan.scale
-    return origin_of(records, scale.first_seed, scale.seeds, scale.baseline_seeds)
+    return origin_of(records, trained, scale.first_seed, scale.seeds, scale.baseline_seeds)
 
 
 def _bits(plan: Plan, layout: Layout, folder: Path, scope: Scope) -> tuple[list[str], bool]:

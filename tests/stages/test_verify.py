@@ -22,7 +22,7 @@ from dmp.studies import load_plan
 PORTABLE = {
     "numerics": "portable", "architecture": "x86_64", "machine": "Linux x86_64, cpu",
     "commit": "abc", "dirty": False, "python": "3.11.7",
-    "versions": {"numpy": "2.4", "torch": "2.15"},
+    "versions": {"numpy": "2.4", "torch": "2.15"}, "libc": "glibc 2.36",
 }  # fmt: skip
 
 
@@ -49,6 +49,13 @@ def without(path, *names):
     write_json(path, {name: value for name, value in read_json(path).items() if name not in names})
 
 
+def records(plan, layout):
+    """The paths of what says how runs and baselines were made."""
+    folders = [layout.run(*run) for run in plan.runs()]
+    folders += [layout.pretrained(*baseline) for baseline in plan.baselines()]
+    return [folder / "provenance.json" for folder in folders]
+
+
 def edit(path, function):
     """Apply a function to a table, whose values are text."""
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -62,6 +69,7 @@ def make_results(plan, layout):
     for task, seed in plan.baselines():
         folder = layout.pretrained(task, seed)
         provenance.write_record(folder, plan.pretraining(task, seed), "cpu", 0.0)
+        change(folder / "provenance.json", **PORTABLE)
         found = {"converged": True, "fids": [3.0, 2.5], "iterations": [20, 40]}
         found |= {"relative_change": 0.125, "p_value": 0.25}
         write_json(layout.convergence(task, seed), found)
@@ -309,7 +317,7 @@ def test_the_seeds_that_both_have_are_compared(made, ablations, seeds):
 )
 def test_the_first_line_says_which_comparison_is_made_and_why(made, where, changes, told):
     plan, layout = made
-    paths = [layout.run(*run) / "provenance.json" for run in plan.runs()]
+    paths = records(plan, layout)
     for path in [reference(layout) / "provenance.json"] if where == "reference" else paths:
         change(path, **changes)
     text, agree = verify_scale(plan, layout)
@@ -318,6 +326,17 @@ def test_the_first_line_says_which_comparison_is_made_and_why(made, where, chang
     assert first == f"statistics: {told}; identical bits are not expected"
     assert "means: 4 compared: 4 identical" in text
     assert text.endswith("this run agrees with the reference")
+
+
+def test_runs_on_a_baseline_of_other_numerics_need_not_have_the_bits(made):
+    plan, layout = made
+    for baseline in plan.baselines():
+        change(layout.pretrained(*baseline) / "provenance.json", numerics="native")
+    first = verify_scale(plan, layout)[0].splitlines()[0]
+    assert first.startswith("statistics: this run is in part native;")
+    publish(plan, layout)
+    first = verify_scale(plan, layout)[0].splitlines()[0]
+    assert "the reference is in part native" in first
 
 
 def test_records_that_do_not_state_their_numerics_are_native(made):
@@ -344,13 +363,17 @@ def test_records_that_do_not_state_their_numerics_are_native(made):
             "likely cause: other code (commit def here, commit abc in the reference)",
         ),
         ({"dirty": True}, "commit abc with uncommitted changes here"),
+        (
+            {"libc": "glibc 2.39"},
+            "likely cause: another C library (glibc 2.39 here, glibc 2.36 in the reference)",
+        ),
         ({}, "portable numerics fail on this processor"),
     ],
 )
 def test_where_bits_differ_the_likely_cause_is_named(made, changes, told):
     plan, layout = made
-    for run in plan.runs():
-        change(layout.run(*run) / "provenance.json", **changes)
+    for path in records(plan, layout):
+        change(path, **changes)
     assert told not in verify_scale(plan, layout)[0]
     edit(layout.metrics("unconditional", "dmp", 0), lambda table: table.assign(value="7.0"))
     assert told in verify_scale(plan, layout)[0]
