@@ -3,8 +3,9 @@
 No generator outlives the item that it was made for, so no draw depends on how many draws came
 before it: not on batch size, worker count, job order, or where a killed run was resumed.
 
-All draws are NumPy's, from Philox with the 128 bits of the item's key. torch's CPU generator keeps
-only the low 32 bits of a seed: among 50,000 samples some would share their noise to the last bit.
+All draws of a run are NumPy's, from Philox with the 128 bits of the item's key. torch's generator
+for the CPU keeps only the low 32 bits of a seed: among 50,000 samples some would share their noise
+to the last bit.
 """
 
 import hashlib
