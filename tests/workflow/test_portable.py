@@ -6,14 +6,17 @@ times slower than this machine; what they compute, they compute as those process
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from harness import ROOT
+from harness import ROOT, run_command
 from test_numerics import OnlyPortable
+
+from dmp.numerics import X86_64
 
 EMULATOR = "qemu-x86_64-static"
 PROCESSORS = ("Haswell", "EPYC")
@@ -44,6 +47,14 @@ def digests(folder) -> dict[str, str]:
     }
 
 
+def need_emulator() -> None:
+    """Skip where this Python cannot be run on an emulated processor."""
+    if platform.machine() not in X86_64:
+        pytest.skip(f"{platform.machine()} has numerics of its own")
+    if shutil.which(EMULATOR) is None:
+        pytest.skip(f"{EMULATOR} is not installed (Debian: apt-get install qemu-user-static)")
+
+
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
     """What this processor computes."""
@@ -68,8 +79,7 @@ def test_every_kind_of_number_is_among_the_files_compared(here):
 
 
 def test_emulated_processors_of_both_makers_compute_the_same_bytes(here, tmp_path):
-    if shutil.which(EMULATOR) is None:
-        pytest.skip(f"{EMULATOR} is not installed (Debian: apt-get install qemu-user-static)")
+    need_emulator()
     folders = {name: tmp_path / name for name in PROCESSORS}
     with ThreadPoolExecutor(len(PROCESSORS)) as pool:
         for _ in pool.map(lambda name: compute(folders[name], EMULATOR, "-cpu", name), PROCESSORS):
@@ -79,6 +89,22 @@ def test_emulated_processors_of_both_makers_compute_the_same_bytes(here, tmp_pat
         assert sorted(found) == sorted(here)
         different = [path for path in here if found[path] != here[path]]
         assert not different, f"{name} computes other bytes: {different[:5]}"
+
+
+def test_a_step_at_the_real_size_is_the_same_on_emulated_processors():
+    """Kernels are chosen by the sizes of matrices, too."""
+    need_emulator()
+
+    def told(*emulator: str) -> list[str]:
+        done = run_command(*emulator, sys.executable, str(ROOT / ".ci/one_step.py"))
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [line for line in done.stdout.splitlines() if not line.startswith("started")]
+
+    expected = told()
+    assert [line.split()[0] for line in expected] == ["gradients", "weights"]
+    with ThreadPoolExecutor(len(PROCESSORS)) as pool:
+        for found in pool.map(lambda name: told(EMULATOR, "-cpu", name), PROCESSORS):
+            assert found == expected
 
 
 def test_no_stage_calls_what_differs_between_processors(monkeypatch, tmp_path):

@@ -1,0 +1,62 @@
+"""One training step of DMP at the real size of scale digits.
+
+    python .ci/one_step.py
+
+Libraries choose kernels and blocks by the sizes of matrices, so that the tiny models of
+every_stage.py do not go through all that the real ones do. Prints digests.
+"""
+
+import hashlib
+from pathlib import Path
+
+from dmp.options import open_context, open_plan
+
+ROOT = Path(__file__).parents[1]
+TASK = "unconditional"
+
+
+def main() -> None:
+    """Compute gradients and the next weights, and print their digests."""
+    plan = open_plan("digits", ROOT / "ablations")
+    context = open_context(plan, Path("results"), "run", Path("data"))
+
+    import numpy as np
+    import torch
+
+    from dmp.data.stream import Batch
+    from dmp.diffusion import Diffusion
+    from dmp.initialisation import normal_
+    from dmp.rng import generator
+    from dmp.stages.common import attach, new_backbone
+    from dmp.training import Objective
+
+    def tell(name: str, *tensors: torch.Tensor) -> None:
+        data = b"".join(np.ascontiguousarray(t.detach().numpy()).tobytes() for t in tensors)
+        print(name, hashlib.sha256(data).hexdigest(), flush=True)
+
+    def drawn(name: str, count: int) -> torch.Tensor:
+        shape = (count, 1, 8, 8)
+        return torch.from_numpy(generator(0, name).standard_normal(shape, dtype=np.float32))
+
+    run = plan.run(TASK, "dmp", 0)
+    backbone = new_backbone(context, TASK, run.config)
+    backbone.initialize_weights(generator(0, "one step"))
+    attached = attach(run, backbone)
+    # What starts at zero would hide what is multiplied by it.
+    for number, weight in enumerate([*backbone.parameters(), *attached.parameters()]):
+        if not weight.any():
+            normal_(weight, 0.05, generator(0, "in place of zeros", number))
+    backbone.requires_grad_(True)
+
+    objective = Objective(backbone, Diffusion.of(run.config), attached)
+    count = run.config.training.batch_size
+    labels, timesteps = torch.zeros(count, dtype=torch.long), torch.arange(count) * 999 // count
+    batch = Batch(drawn("images", count).clamp(-1, 1), labels, timesteps, drawn("noise", count))
+    objective(batch).total.backward()
+    tell("gradients", *(p.grad for p in objective.trainable().values()))
+    torch.optim.AdamW(objective.parameters(), fused=True).step()
+    tell("weights", *objective.trainable().values())
+
+
+if __name__ == "__main__":
+    main()
