@@ -70,13 +70,13 @@ def evaluate_run(context: Context, run: RunConfig, data: TaskData) -> None:
     seen = measure_denoising(context, run, backbone, data.seen)
     rows += _denoising_rows(context, run, last, seen, "training images", "train_denoising")
     gate = _gate(context, run, backbone, attached, data)
-    rows += _gate_rows(run, last, gate)
+    rows += _gate_rows(context, run, last, gate)
     limit = _baseline_loss(context, run, data) * run.config.evaluation.divergence_factor
-    rows.append(_diverged(run, bool(losses.mse.mean() > limit)))
+    rows.append(_diverged(context, run, bool(losses.mse.mean() > limit)))
     if gate is not None:
         untrained = pretrained_backbone(context, run)
         start = _gate(context, run, untrained, attach(run, untrained), data)
-        rows += _gate_rows(run, 0, start)
+        rows += _gate_rows(context, run, 0, start)
     for iteration in run.snapshots:
         generated = load_features(layout.snapshot_samples(*names, iteration))
         fid = frechet_distance(generated, reference)
@@ -97,7 +97,7 @@ def evaluate_run(context: Context, run: RunConfig, data: TaskData) -> None:
 def _write_diverged(context: Context, run: RunConfig) -> None:
     """Write that a run has diverged, and no number: there is none that is finite."""
     _write_arrays(context, run, None, None)
-    _write(context, run, [_diverged(run, True)])
+    _write(context, run, [_diverged(context, run, True)])
 
 
 def _baseline_loss(context: Context, run: RunConfig, data: TaskData) -> float:
@@ -259,12 +259,19 @@ def _gate(
     )
 
 
-def _gate_rows(run: RunConfig, iteration: int, gate: GateRecord | None) -> list[Row]:
+def _gate_rows(
+    context: Context, run: RunConfig, iteration: int, gate: GateRecord | None
+) -> list[Row]:
     if gate is None:
         return []
     total, bins = run.config.diffusion.timesteps, run.config.evaluation.bins
     count = len(gate.timesteps)
-    protocol = {"kind": "gate", "evaluator": "held-out images", "timesteps": count}
+    protocol = {
+        "kind": "gate",
+        "evaluator": "held-out images",
+        "timesteps": count,
+        "numerics": context.numerics,
+    }
     rows = [Row("gate_entropy", "all", iteration, gate.entropy.mean(), count, protocol)]
     where = timestep_bin(gate.timesteps, bins, total)
     for index in sorted(set(where.tolist())):
@@ -291,10 +298,11 @@ def _levels(gate: GateRecord) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def _diverged(run: RunConfig, diverged: bool) -> Row:
+def _diverged(context: Context, run: RunConfig, diverged: bool) -> Row:
     protocol = {
         "kind": "divergence",
         "evaluator": "held-out images",
         "factor": run.config.evaluation.divergence_factor,
+        "numerics": context.numerics,
     }
     return Row("diverged", "all", run.iterations, float(diverged), 1, protocol)
