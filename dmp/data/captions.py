@@ -60,7 +60,7 @@ def encode(phrases: Phrases, config: TextConfig) -> Captions:
         encoder.learn(texts[: train.size], np.repeat(np.arange(len(train)), train.shape[1]))
     with torch.no_grad():
         # By phrasing, so that consecutive samples differ in class.
-        return Captions(encoder([*texts, ""]), train, test, test.T.reshape(-1), texts)
+        return Captions(encoder([*texts, ""]), train, test, test.T.flatten(), texts)
 
 
 class _Encoder(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from dmp.backbones.dit import DiT
 from dmp.config import TextConfig
 from dmp.data.captions import encode, load_captions, save_captions
-from dmp.data.registry import NUMERALS, dataset_info
+from dmp.data.registry import NUMERALS, Phrases, dataset_info
 from dmp.errors import DMPError
 from dmp.tensorfile import save_tensors
 
@@ -78,3 +78,11 @@ def test_dit_is_conditioned_on_captions_and_its_null_caption_is_the_empty_one(ca
     assert not torch.allclose(different[0], different[1])
     with pytest.raises(DMPError, match="one each and one for the null caption"):
         DiT(8, 2, 1, 16, 2, 2, num_classes=3, captions=captions.embeddings)
+
+
+def test_one_caption_of_each_label_for_testing_is_enough(tmp_path):
+    every = dataset_info("digits").phrases()
+    few = Phrases([c[:2] for c in every.train], [c[:1] for c in every.test])
+    found = encode(few, TextConfig(hidden_size=8, layers=1, heads=2))
+    save_captions(tmp_path / "captions.safetensors", found)
+    assert load_captions(tmp_path / "captions.safetensors").texts == found.texts
