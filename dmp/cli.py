@@ -53,6 +53,15 @@ def _shared(plan: "Plan", stage: str, run: "RunConfig", processes: int | None) -
     return share_training(needed, config.batch_size, run.patch, processes)
 
 
+def _complete_runs(plan: "Plan", runs: list["RunConfig"], results: Path, data: Path) -> None:
+    """Do all stages of runs, in one process."""
+    context = open_context(plan, results, "run", data)
+    from dmp.stages.run import complete_run
+
+    for run in runs:
+        complete_run(context, run)
+
+
 def _layout(scale: str, results: Path) -> "Layout":
     from dmp.layout import Layout
 
@@ -309,11 +318,7 @@ def run(
     """Train, sample and evaluate variants, for one seed or several, in one process."""
     plan = open_plan(scale, ablations, seeds)
     resolved = [plan.run(task, name, each) for name in variant for each in seed]
-    context = open_context(plan, results, "run", data)
-    from dmp.stages.run import complete_run
-
-    for each in resolved:
-        complete_run(context, each)
+    _complete_runs(plan, resolved, results, data)
 
 
 @app.command()
@@ -331,11 +336,7 @@ def complete(
     plan = open_plan(scale, ablations, seeds)
     layout = _layout(scale, results)
     resolved = [plan.run(*layout.run_of(path)) for path in finished]
-    context = open_context(plan, results, "run", data)
-    from dmp.stages.run import complete_run
-
-    for each in resolved:
-        complete_run(context, each)
+    _complete_runs(plan, resolved, results, data)
 
 
 @app.command()
