@@ -31,9 +31,9 @@ from dmp.options import (
 from dmp.sweeps import cli as sweep
 
 if TYPE_CHECKING:
-    from dmp.config import RunConfig
     from dmp.layout import Layout
     from dmp.studies import Plan
+    from dmp.studies.run import RunConfig
 
 app = typer.Typer(
     name="dmp",
@@ -50,7 +50,7 @@ def _shared(plan: "Plan", stage: str, run: "RunConfig", processes: int | None) -
 
     config = run.config.pretraining if stage == "pretrain" else run.config.training
     needed = plan.scale.execution.resources(stage)
-    return share_training(needed, config.batch_size, run.patch, processes)
+    return share_training(needed, config.batch_size, run.batch_losses, processes)
 
 
 def _complete_runs(plan: "Plan", runs: list["RunConfig"], results: Path, data: Path) -> None:

@@ -5,8 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, model_validator
 
-from dmp.config import Strict, Variant
+from dmp.config import Strict
 from dmp.errors import DMPError
+from dmp.methods import Variant
 
 UNTRAINED = "untrained"
 

@@ -12,17 +12,13 @@ from dmp.config.run import (
     OptimizerConfig,
     PretrainingConfig,
     PublishedConfig,
-    RunConfig,
-    RunStage,
     SamplingConfig,
     TaskConfig,
     TextConfig,
     TrainingConfig,
 )
-from dmp.config.variant import METHODS, Variant
 
 __all__ = [
-    "METHODS",
     "ArchiveConfig",
     "BackboneConfig",
     "DataConfig",
@@ -35,8 +31,6 @@ __all__ = [
     "PatchConfig",
     "PretrainingConfig",
     "PublishedConfig",
-    "RunConfig",
-    "RunStage",
     "SamplingConfig",
     "SourceConfig",
     "Strict",
@@ -44,7 +38,6 @@ __all__ = [
     "TextConfig",
     "TrainingConfig",
     "UNetConfig",
-    "Variant",
     "content_hash",
     "from_data",
     "nearest",

@@ -1,13 +1,11 @@
 """A task of the paper bound to data, backbone and sizes, and a run: one variant of it, one seed."""
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Discriminator,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Tag,
@@ -15,10 +13,8 @@ from pydantic import (
 )
 
 from dmp.config.backbone import BackboneConfig, UNetConfig
-from dmp.config.base import Strict, content_hash
+from dmp.config.base import Strict
 from dmp.config.data import LatentsConfig, SourceConfig
-from dmp.config.patch import PatchConfig
-from dmp.numerics import Numerics
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 # Of one image there is no covariance, and no pair.
@@ -360,131 +356,3 @@ class TaskConfig(Strict):
             name = self.evaluation.extractor.name
             found["inception_score"] = f"the extractor {name} has no logits"
         return found
-
-
-RunStage = Literal["baseline", "convergence", "weights", "samples", "metrics"]
-
-
-class RunConfig(Strict):
-    """Everything that decides the numbers of one run; where and how fast it runs is not in it."""
-
-    scale: str
-    task: str
-    variant: str
-    seed: NonNegativeInt
-    baseline_seed: NonNegativeInt
-    sampling_seed: NonNegativeInt
-    precision: Literal["fp32", "bf16"]
-    numerics: Numerics = "native"
-    method: str
-    patch: PatchConfig | None
-    config: TaskConfig
-
-    def fingerprint(self, stage: "RunStage") -> str:
-        """Return the fingerprint of what one stage makes: a hash of all that decides its bits.
-
-        Each stage's includes those of the stages before it. Labels are in none of them; neither is
-        how often a training logs, saves its state or is checked for convergence, nor how the work
-        is divided among jobs.
-
-        Args:
-            stage: ``baseline`` the weights of the baseline that the run rests on; ``convergence``
-                the check of that baseline; ``weights`` what further training makes; ``samples``
-                and ``metrics`` what follows from these.
-
-        """
-        return content_hash(_DECIDED_BY[stage](self))
-
-    @property
-    def hash(self) -> str:
-        """The fingerprint of the run's numbers."""
-        return self.fingerprint("metrics")
-
-    @property
-    def snapshots(self) -> list[int]:
-        """Iterations before the last at which the run is evaluated too.
-
-        A patch that is not a no-op at the start is looked at before any training as well.
-        """
-        if self.method == "baseline":
-            return []
-        changed = self.patch is not None and not self.patch.starts_as_no_op
-        return [0] * changed + self.config.training.snapshots
-
-    @property
-    def iterations(self) -> int:
-        """Iterations of further training; 0 for the baseline."""
-        return 0 if self.method == "baseline" else self.config.training.iterations
-
-
-# When a training logs and saves its state changes none of its bits.
-_RECORDING = {"log_every", "checkpoint_every"}
-_CONVERGENCE = {
-    "convergence_every", "convergence_checkpoints", "convergence_samples", "convergence_tolerance",
-}  # fmt: skip
-
-
-def _baseline(run: RunConfig) -> dict[str, Any]:
-    task = run.config.model_dump(
-        mode="json",
-        include={
-            *("data", "backbone", "diffusion", "pretraining"),
-            *("conditioning", "text", "label_dropout"),
-        },
-    )
-    for key in _RECORDING | _CONVERGENCE:
-        del task["pretraining"][key]
-    how = run.model_dump(mode="json", include={"precision", "numerics"})
-    return {**task, "seed": run.baseline_seed, **how}
-
-
-def _convergence(run: RunConfig) -> dict[str, Any]:
-    task = run.config
-    # Whoever reads the FIDs judges them: the tolerance decides none of them.
-    keys = _CONVERGENCE - {"convergence_tolerance"}
-    return {
-        "baseline": run.fingerprint("baseline"),
-        **task.pretraining.model_dump(mode="json", include=keys),
-        "sampling": task.sampling.model_dump(mode="json", exclude={"samples"}),
-        **task.evaluation.model_dump(
-            mode="json", include={"extractor", "reference", "reference_file"}
-        ),
-    }
-
-
-def _weights(run: RunConfig) -> dict[str, Any]:
-    training = None
-    if run.method != "baseline":  # which is not trained further
-        training = run.config.training.model_dump(mode="json", exclude=_RECORDING)
-    return {
-        "baseline": run.fingerprint("baseline"),
-        **run.model_dump(mode="json", include={"method", "patch", "seed"}),
-        "training": training,
-    }
-
-
-def _samples(run: RunConfig) -> dict[str, Any]:
-    # Samples are kept as features of these networks.
-    networks = {"extractor", "second_opinion"}
-    return {
-        "weights": run.fingerprint("weights"),
-        "sampling_seed": run.sampling_seed,
-        "sampling": run.config.sampling.model_dump(mode="json"),
-        **run.config.evaluation.model_dump(mode="json", include=networks),
-    }
-
-
-def _metrics(run: RunConfig) -> dict[str, Any]:
-    return {
-        "samples": run.fingerprint("samples"),
-        "evaluation": run.config.evaluation.model_dump(mode="json"),
-    }
-
-
-_DECIDED_BY: dict[str, Callable[[RunConfig], dict[str, Any]]] = {
-    "baseline": _baseline,
-    "convergence": _convergence,
-    "weights": _weights,
-    "samples": _samples,
-    "metrics": _metrics,
-}

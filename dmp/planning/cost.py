@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dmp.config import RunConfig, TaskConfig, content_hash
+from dmp.config import TaskConfig, content_hash
 from dmp.data.registry import dataset_info
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
@@ -14,6 +14,7 @@ from dmp.planning.throughput import Published
 from dmp.planning.unet import UNetGeometry
 from dmp.running.launch import training_gpus
 from dmp.studies import Plan
+from dmp.studies.run import RunConfig
 
 CLASSIFIER = "dataset-classifier"
 STAGES = (
@@ -243,7 +244,7 @@ def _baseline(
 
 def _gpus(plan: Plan, stage: str, run: RunConfig) -> int:
     # A scale that asks for no GPU uses the one that is there.
-    return max(1, training_gpus(plan.scale.execution.resources(stage), run.patch))
+    return max(1, training_gpus(plan.scale.execution.resources(stage), run.batch_losses))
 
 
 def _run(plan: Plan, run: RunConfig, rates: Rates) -> Iterable[Job]:

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from dmp.config import RunConfig, RunStage, TaskConfig
+from dmp.config import TaskConfig
 from dmp.layout import Layout
 from dmp.products.product import Product
+from dmp.studies.run import RunConfig, RunStage
 
 _DATASET_CLASSIFIER = "dataset-classifier"
 

@@ -3,10 +3,9 @@
 import os
 import sys
 
-from dmp.config import PatchConfig
 from dmp.errors import DMPError
 from dmp.running.lease import VISIBLE, hold_gpus
-from dmp.running.processes import check_shared, mixed_losses, process_count
+from dmp.running.processes import check_shared, process_count
 from dmp.studies.schema import Resources
 
 # Beside what torchrun passes on by itself: a scheduler may send SIGUSR1 before it kills.
@@ -24,16 +23,16 @@ class ProcessFailedError(DMPError):
 
 
 def share_training(
-    needed: Resources, batch_size: int, patch: PatchConfig | None, processes: int | None = None
+    needed: Resources, batch_size: int, batch_losses: list[str], processes: int | None = None
 ) -> bool:
     """Hold the GPUs of a training job and, where it has several, train in as many processes.
 
-    A patch with losses that cannot be shared trains in one process, unless several are demanded.
+    A method with losses that cannot be shared trains in one process, unless several are demanded.
 
     Args:
         needed: by the job.
         batch_size: global.
-        patch: the options of the patch, if there is one.
+        batch_losses: options whose losses mix the images of a batch, as ``key = value``.
         processes: how many; one for each GPU if None.
 
     Returns:
@@ -45,11 +44,11 @@ def share_training(
     """
     if process_count() > 1:
         return False
-    gpus = training_gpus(needed, patch)
+    gpus = training_gpus(needed, batch_losses)
     if processes is None:
         # On the CPU, on purpose: see :func:`dmp.running.lease.leased_gpus`.
         processes = 1 if os.environ.get(VISIBLE) == "" else max(1, gpus)
-    check_shared(batch_size, patch, processes)
+    check_shared(batch_size, batch_losses, processes)
     hold_gpus(gpus, needed.gpu_share or 100)
     if processes == 1:
         return False
@@ -57,10 +56,10 @@ def share_training(
     return True
 
 
-def training_gpus(needed: Resources, patch: PatchConfig | None) -> int:
+def training_gpus(needed: Resources, batch_losses: list[str]) -> int:
     """Return how many GPUs a training job uses: one where its losses cannot be shared."""
     gpus = needed.gpus or 0
-    return min(gpus, 1) if mixed_losses(patch) else gpus
+    return min(gpus, 1) if batch_losses else gpus
 
 
 def launch(processes: int, arguments: list[str]) -> None:

@@ -3,12 +3,7 @@
 import os
 import sys
 
-from dmp.config import PatchConfig
 from dmp.errors import DMPError
-
-# Balancing losses that mix the images of a batch: their mean over parts of it is another number.
-MIXING_IMPORTANCE = ("batch", "summed")
-PER_IMAGE_LOAD = "indicator"
 
 
 def process_count() -> int:
@@ -26,18 +21,6 @@ def local_process() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def mixed_losses(patch: PatchConfig | None) -> list[str]:
-    """Return the options of a patch whose losses are no mean over the images of a batch."""
-    if patch is None or patch.gate == "none":
-        return []
-    found = []
-    if patch.importance in MIXING_IMPORTANCE:
-        found.append(f"importance = {patch.importance}")
-    if patch.load != PER_IMAGE_LOAD:
-        found.append(f"load = {patch.load}")
-    return found
-
-
 def leave_group() -> None:
     """Close the connections to the other processes, if there are any."""
     torch = sys.modules.get("torch")
@@ -45,7 +28,7 @@ def leave_group() -> None:
         torch.distributed.destroy_process_group()
 
 
-def check_shared(batch_size: int, patch: PatchConfig | None, processes: int) -> None:
+def check_shared(batch_size: int, batch_losses: list[str], processes: int) -> None:
     """Refuse what several processes would compute differently from one.
 
     Each takes an equal share of the batch, and gradients are averaged: exact where the loss is a
@@ -62,10 +45,9 @@ def check_shared(batch_size: int, patch: PatchConfig | None, processes: int) -> 
             f"batch_size = {batch_size} cannot be shared by {processes} processes: it has to be a "
             f"multiple of their number"
         )
-    found = mixed_losses(patch)
-    if found:
+    if batch_losses:
         raise DMPError(
-            f"{' and '.join(found)}: this balancing loss mixes the images of a batch, so that "
+            f"{' and '.join(batch_losses)}: this loss mixes the images of a batch, and "
             f"{processes} processes would compute another one; train this variant in one process "
             f"(--processes 1)"
         )

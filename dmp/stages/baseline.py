@@ -1,10 +1,10 @@
 """What a baseline leaves behind, whether it was trained here or published by others."""
 
 from dmp.backbones import Backbone
-from dmp.config import RunConfig
 from dmp.products.runs import baseline_product
 from dmp.stages.common import Context
 from dmp.stages.provenance import write_record
+from dmp.studies.run import RunConfig
 from dmp.tensorfile import save_tensors
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dmp.backbones import Backbone, DiT
-from dmp.config import LatentsConfig, RunConfig, TaskConfig, UNetConfig
+from dmp.config import LatentsConfig, TaskConfig, UNetConfig
 from dmp.data.autoencoder import Autoencoder, load_autoencoder
 from dmp.data.captions import load_captions
 from dmp.data.registry import Images
@@ -21,14 +21,16 @@ from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.files import STAGE_OUTPUT
 from dmp.layout import Layout
+from dmp.methods import find_method
+from dmp.methods.attached import Attached
 from dmp.metrics import classifier
 from dmp.metrics.denoising import BATCH, DenoisingLosses, denoising_losses
 from dmp.metrics.features import Extractor
 from dmp.numerics import Numerics, in_force, pin_products
-from dmp.patching import Patch, patch
 from dmp.running.memory import keep_freed_memory
 from dmp.running.processes import local_process, process_count
 from dmp.studies import Plan
+from dmp.studies.run import RunConfig
 from dmp.tensorfile import load_tensors, read_description, save_tensors
 
 
@@ -195,19 +197,9 @@ def pretrained_backbone(context: Context, run: RunConfig) -> Backbone:
     return backbone.to(context.device)
 
 
-def attach(run: RunConfig, backbone: Backbone) -> Patch | None:
-    """Freeze the backbone and attach the run's patch, or leave all weights free to train."""
-    return None if run.patch is None else patch(backbone, run.patch, run.seed)
-
-
-def save_weights(path: Path, run: RunConfig, backbone: nn.Module, attached: Patch | None) -> None:
-    """Write what further training made: the patch, all weights, or nothing for the baseline."""
-    fingerprint = run.fingerprint("weights")
-    if attached is not None:
-        attached.save(path, identity=fingerprint)
-    else:
-        tensors = {} if run.method == "baseline" else backbone.state_dict()
-        save_tensors(path, tensors, {"format": "weights", "identity": fingerprint})
+def attach(run: RunConfig, backbone: nn.Module) -> Attached:
+    """Prepare a backbone for the training of a run, as its method says."""
+    return find_method(run.method).attach(backbone, run.options, run.seed)
 
 
 def save_diverged(path: Path, run: RunConfig, step: int) -> None:
@@ -228,8 +220,8 @@ def has_diverged(path: Path) -> bool:
 
 def load_weights(
     context: Context, run: RunConfig, iteration: int | None = None
-) -> tuple[Backbone, Patch | None]:
-    """Return the backbone as the run trained it, or had by an iteration, and its patch.
+) -> tuple[Backbone, Attached]:
+    """Return the backbone as the run trained it, or had by an iteration, and what is attached.
 
     Raises:
         DMPError: a file is missing, corrupt, or of another configuration.
@@ -240,16 +232,12 @@ def load_weights(
     path = context.layout.weights(*names)
     if iteration is not None:
         path = context.layout.snapshot(*names, iteration)
-    tensors, description = load_tensors(path, STAGE_OUTPUT)
+    description = read_description(path, STAGE_OUTPUT)
     expected = run.fingerprint("weights")
     if description.get("identity") != expected:
         raise DMPError(
             f"{path} was trained under another configuration ({description.get('identity')}, not "
             f"{expected}); delete it and run again"
         )
-    attached = None
-    if run.patch is not None:
-        attached = Patch.load(path, backbone)
-    elif tensors:
-        backbone.load_state_dict(tensors, strict=True)
+    attached = find_method(run.method).load(path, backbone, run.options)
     return backbone.eval(), attached

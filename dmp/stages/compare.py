@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 from tabulate import tabulate
 
-from dmp.config import Variant
 from dmp.errors import DMPError
 from dmp.layout import Layout
+from dmp.methods import Variant
 from dmp.reporting.numbers import MISSING
 from dmp.reporting.page import Page
 from dmp.reporting.tables import study_page

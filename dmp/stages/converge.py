@@ -5,7 +5,6 @@ import shutil
 from typing import Any
 
 from dmp.backbones import Backbone
-from dmp.config import RunConfig
 from dmp.files import STAGE_OUTPUT, write_json
 from dmp.layout import Layout
 from dmp.metrics.features import Features
@@ -17,6 +16,7 @@ from dmp.stages.common import Context, pretrained_backbone
 from dmp.stages.data import TaskData, task_data
 from dmp.stages.pretrain import judged_iterations, train_baseline
 from dmp.stages.sample import draw
+from dmp.studies.run import RunConfig
 from dmp.tensorfile import load_tensors
 
 

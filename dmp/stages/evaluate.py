@@ -8,11 +8,12 @@ import numpy as np
 
 from dmp.backbones import Backbone
 from dmp.bins import bin_label, timestep_bin
-from dmp.config import RunConfig, TaskConfig, content_hash
+from dmp.config import TaskConfig, content_hash
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.files import atomic_path, read_json, write_json, write_text
 from dmp.layout import Layout
+from dmp.methods.attached import Attached
 from dmp.metrics.denoising import DenoisingLosses
 from dmp.metrics.features import Features, check_features, load_features
 from dmp.metrics.fidelity import fidelity, frechet_distance
@@ -30,6 +31,7 @@ from dmp.stages.common import (
 )
 from dmp.stages.data import TaskData
 from dmp.stages.provenance import write_config
+from dmp.studies.run import RunConfig
 
 COLUMNS = ("metric", "bin", "iteration", "value", "samples", "protocol", "evaluator")
 
@@ -249,13 +251,14 @@ def _denoising_rows(
 
 
 def _gate(
-    context: Context, run: RunConfig, backbone: Backbone, attached: Patch | None, data: TaskData
+    context: Context, run: RunConfig, backbone: Backbone, attached: Attached, data: TaskData
 ) -> GateRecord | None:
-    if attached is None or attached.gate is None:
+    patch = attached.module
+    if not isinstance(patch, Patch) or patch.gate is None:
         return None
     timesteps = run.config.evaluation.gate_timesteps
     return record_gate(
-        backbone, attached, Diffusion.of(run.config), data.held_out, timesteps, context.device
+        backbone, patch, Diffusion.of(run.config), data.held_out, timesteps, context.device
     )
 
 

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 from dmp.backbones import DiT
-from dmp.config import RunConfig
 from dmp.data.shape import input_shape
 from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
@@ -15,11 +14,14 @@ from dmp.stages.baseline import write_baseline
 from dmp.stages.common import Context, new_backbone
 from dmp.stages.data import TaskData, task_data
 from dmp.stages.published import import_baseline
+from dmp.studies.run import RunConfig
 from dmp.tensorfile import load_tensors, save_tensors
 from dmp.training import Objective, fit
 
 
-def training_stream(run: RunConfig, objective: Objective, data: TaskData) -> TrainingStream:
+def training_stream(
+    run: RunConfig, objective: Objective, data: TaskData, continues: bool = False
+) -> TrainingStream:
     """Return the training examples of a run's seed.
 
     Baselines draw from one phase and further training from the other. ``continued``, a baseline's
@@ -28,10 +30,9 @@ def training_stream(run: RunConfig, objective: Objective, data: TaskData) -> Tra
     on one baseline, the others take the same place of their own seed's phase, or they would all
     train alike.
     """
-    task, attached = run.config, objective.patch
-    own = run.method in ("pretraining", "continued")
+    task = run.config
+    own = continues or run.variant == "pretraining"
     used = task.pretraining.iterations * task.pretraining.batch_size
-    noisy = attached is not None and attached.config.gate_noise
     return TrainingStream(
         data.train,
         run.seed,
@@ -40,9 +41,9 @@ def training_stream(run: RunConfig, objective: Objective, data: TaskData) -> Tra
         task.label_dropout,
         objective.backbone.null_label if task.label_dropout else None,
         None if data.captions is None else data.captions.train,
-        attached.noise_shape if noisy else None,
+        objective.attached.noise_shape,
         phase="pretraining" if own else "further training",
-        skip=used if run.method == "continued" else 0,
+        skip=used if continues else 0,
     )
 
 
@@ -101,7 +102,7 @@ def train_baseline(
     backbone = new_backbone(context, run.task, run.config)
     assert isinstance(backbone, DiT)  # weights of others are published: the configuration says so
     backbone.initialize_weights(generator(run.seed, "backbone initialisation"))
-    objective = Objective(backbone, Diffusion.of(run.config), None)
+    objective = Objective(backbone, Diffusion.of(run.config))
     if is_main_process():
         set_foreign_state_aside(directory, fingerprint)
     fit(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from dmp.config import RunConfig
 from dmp.files import write_json
 from dmp.numerics import in_force, processor
+from dmp.studies.run import RunConfig
 
 
 def write_record(directory: Path, run: RunConfig, device: str, started: float) -> None:

@@ -6,10 +6,11 @@ import time
 import torch
 
 from dmp.backbones import Backbone, load_diffusers_dit, load_public_dit
-from dmp.config import PublishedConfig, RunConfig
+from dmp.config import PublishedConfig
 from dmp.diffusion import Diffusion
 from dmp.stages.baseline import write_baseline
 from dmp.stages.common import Context, new_backbone
+from dmp.studies.run import RunConfig
 from dmp.training import Objective
 from dmp.training.checkpoint import Progress, save_checkpoint
 

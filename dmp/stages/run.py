@@ -2,8 +2,8 @@
 
 import time
 
-from dmp.config import RunConfig
 from dmp.diffusion import Diffusion
+from dmp.methods import find_method
 from dmp.products.runs import run_products
 from dmp.running.processes import is_main_process
 from dmp.stages.common import (
@@ -11,13 +11,13 @@ from dmp.stages.common import (
     attach,
     pretrained_backbone,
     save_diverged,
-    save_weights,
 )
 from dmp.stages.data import TaskData, task_data
 from dmp.stages.evaluate import evaluate_run, write_finished
 from dmp.stages.pretrain import set_foreign_state_aside, training_stream
 from dmp.stages.provenance import write_record
 from dmp.stages.sample import sample_run
+from dmp.studies.run import RunConfig
 from dmp.training import DivergedError, Objective, fit
 from dmp.training.watch import Watch
 
@@ -37,7 +37,8 @@ def train_run(context: Context, run: RunConfig, data: TaskData, watch: Watch | N
     backbone = pretrained_backbone(context, run)
     attached = attach(run, backbone)
     try:
-        if run.method != "baseline":
+        method = find_method(run.method)
+        if method.trains:
             if is_main_process():
                 set_foreign_state_aside(directory, fingerprint)
             training = run.config.training
@@ -47,19 +48,19 @@ def train_run(context: Context, run: RunConfig, data: TaskData, watch: Watch | N
             def on_snapshot(step: int) -> None:
                 if step in run.snapshots:
                     path = context.layout.snapshot(*names, step)
-                    save_weights(path, run, backbone, attached)
+                    attached.save(path, run.fingerprint("weights"))
                 if watch is not None and step in watched:
                     objective.eval()
                     watch.look(step, backbone)
                     objective.train()
 
             start = None
-            if run.method == "continued":
+            if method.continues:
                 state = context.layout.pretrained_state(run.task, run.baseline_seed)
                 start = (state, run.fingerprint("baseline"))
             fit(
                 objective,
-                training_stream(run, objective, data),
+                training_stream(run, objective, data, method.continues),
                 training,
                 directory,
                 fingerprint,
@@ -80,7 +81,7 @@ def train_run(context: Context, run: RunConfig, data: TaskData, watch: Watch | N
     if not is_main_process():
         return
     write_record(directory, run, context.device, started)
-    save_weights(path, run, backbone, attached)
+    attached.save(path, run.fingerprint("weights"))
     made.mark_finished()
 
 

@@ -8,7 +8,6 @@ from PIL import Image
 from tqdm import tqdm
 
 from dmp.backbones import Backbone
-from dmp.config import RunConfig
 from dmp.errors import DMPError
 from dmp.files import atomic_path
 from dmp.metrics.features import Features, check_features, load_features, save_features
@@ -17,6 +16,7 @@ from dmp.sampling import sample_images, sample_labels
 from dmp.sampling.shards import Shard
 from dmp.stages.common import Context, decoder, has_diverged, load_weights, task_extractor
 from dmp.stages.data import TaskData
+from dmp.studies.run import RunConfig
 
 GRID = 8
 

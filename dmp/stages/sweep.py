@@ -7,12 +7,12 @@ import pandas as pd
 import torch
 from filelock import FileLock
 
-from dmp.config import RunConfig
 from dmp.errors import DMPError
 from dmp.files import write_text
 from dmp.stages.common import Context, attach, measure_denoising, new_backbone
 from dmp.stages.data import task_data
 from dmp.stages.run import complete_run
+from dmp.studies.run import RunConfig
 from dmp.sweeps.cached import is_computed, read_values
 from dmp.sweeps.files import CONFIRMED_COLUMNS, SweepFiles
 from dmp.sweeps.loading import fresh_seeds, search_seeds
@@ -83,20 +83,25 @@ def _watch(context: Context, sweep: Sweep, run: RunConfig, report: Report) -> Wa
 
 
 def added_parameters(context: Context, run: RunConfig) -> float:
-    """Return how many parameters a run's patch adds to its backbone, counted on real modules.
+    """Return how many parameters a run's method adds to its backbone, counted on real modules.
 
     Raises:
-        ImpossibleError: the patch does not fit the backbone.
+        ImpossibleError: the method does not fit the backbone.
         DMPError: the backbone itself cannot be built.
 
     """
     with torch.device("meta"):
         backbone = new_backbone(context, run.task, run.config)
+        before = _count(backbone)
         try:
             attached = attach(run, backbone)
         except DMPError as error:
             raise ImpossibleError(str(error)) from error
-    return 0.0 if attached is None else float(sum(p.numel() for p in attached.parameters()))
+    return float(_count(backbone) + _count(attached.module) - before)
+
+
+def _count(module: torch.nn.Module | None) -> int:
+    return 0 if module is None else sum(p.numel() for p in module.parameters())
 
 
 def confirm_variant(context: Context, sweep: Sweep, variant: str | None, point: int) -> None:

@@ -10,13 +10,14 @@ import torch
 import yaml
 
 from dmp.backbones import SIZES, DiT
-from dmp.config import PatchConfig, nearest
+from dmp.config import nearest
 from dmp.data.noise import standard_normal
 from dmp.data.stream import Batch
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.files import write_text
-from dmp.patching import Patch, patch
+from dmp.methods import find_method
+from dmp.methods.attached import Attached
 from dmp.planning.flops import Geometry, geometry
 from dmp.planning.throughput import (
     THROUGHPUT,
@@ -165,7 +166,8 @@ def _measure(
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     backbone = _backbone(g, device)
-    attached = patch(backbone, PatchConfig()) if work.startswith("patch") else None
+    method = find_method("dmp" if work.startswith("patch") else "fine-tuning")
+    attached = method.attach(backbone, method.options(), seed=0)
     if compiled:
         backbone.compile()
     if work.endswith("training"):
@@ -198,7 +200,7 @@ def _noise(backbone: DiT, count: int, device: str) -> tuple[torch.Tensor, torch.
 
 
 def _training(
-    context: Context, backbone: DiT, attached: Patch | None, count: int
+    context: Context, backbone: DiT, attached: Attached, count: int
 ) -> Callable[[], None]:
     """Return one training iteration, as the training loop does it."""
     diffusion = Diffusion("linear", TIMESTEPS)

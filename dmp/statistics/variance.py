@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.power import TTestIndPower
 
-from dmp.config import Variant
+from dmp.methods import Variant
 from dmp.statistics.arms import Arms
 from dmp.statistics.paired import ALPHA, POWER, units_needed
 

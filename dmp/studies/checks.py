@@ -2,19 +2,18 @@
 
 from dmp.config import (
     BackboneConfig,
-    PatchConfig,
     TaskConfig,
     UNetConfig,
-    Variant,
     nearest,
 )
 from dmp.data.registry import dataset_info
 from dmp.data.shape import has_captions, input_shape
 from dmp.errors import DMPError
+from dmp.methods import UnfitError, Variant, find_method
 from dmp.studies.schema import Comparison, Scale
 
 
-class UnfitError(DMPError):
+class UnfitVariantError(DMPError):
     """A variant that this task's backbone has no place for; that of another scale may have.
 
     Attributes:
@@ -162,8 +161,8 @@ def resolve_variant(text: str, task: str, scale: Scale, where: str) -> Variant:
     """Check that a task and a variant exist and fit together; return the variant.
 
     Raises:
-        UnfitError: the backbone has no place for the variant: a depth that it does not have, or
-            prompts that cannot be spread over its tokens.
+        UnfitVariantError: the backbone has no place for the variant, such as a depth that
+            it does not have, or prompts that cannot be spread over its tokens.
         DMPError: unknown task or variant, or a second name for another variant's run.
 
     """
@@ -175,58 +174,28 @@ def resolve_variant(text: str, task: str, scale: Scale, where: str) -> Variant:
         place, config = f"{where}: variant '{text}' of task '{task}'", scale.tasks[task]
         if isinstance(config.backbone, UNetConfig):
             _fits_a_unet(variant, place)
-        if variant.patch is not None:
-            _fits(variant.patch, config, place)
+        try:
+            find_method(variant.method).check(variant.options, config)
+        except UnfitError as error:
+            raise UnfitVariantError(place, str(error)) from error
+        except ValueError as error:
+            raise DMPError(f"{place}: {error}") from error
     return variant
 
 
-def _fits(patch: PatchConfig, task: TaskConfig, where: str) -> None:
-    """Refuse what the backbone does not have, or what would give a run a second name."""
-    grids = task.backbone.grids(input_shape(task.data).size, patch.placement)
-    if not grids:
-        raise UnfitError(
-            where, "placement = stage-inputs is for U-Nets; a DiT has transformer-blocks"
-        )
-    try:
-        for grid in grids[: patch.blocks(len(grids))]:
-            patch.check_grid(grid)
-    except ValueError as error:
-        raise UnfitError(where, str(error)) from error
-    if patch.resize != "none" and patch.grid == "tokens":
-        raise DMPError(
-            f"{where}: resize = {patch.resize} changes nothing at one resolution; give grid as well"
-        )
-
-
 def _fits_a_unet(variant: Variant, where: str) -> None:
-    """Refuse what needs one sequence of tokens, an embedding of the condition, or a variance."""
+    """Refuse training options that need a variance, or one sequence of tokens."""
     if variant.training.loss == "hybrid":
-        raise UnfitError(
+        raise UnfitVariantError(
             where,
             "loss = hybrid trains a variance, which a U-Net does not predict; accepted: simple",
         )
     if variant.training.learning_rate_factor == "one-over-n":
-        raise UnfitError(
+        raise UnfitVariantError(
             where,
             "learning_rate_factor = one-over-n needs one number of tokens, and those of a U-Net's "
             "blocks differ; give a number",
         )
-    patch = variant.patch
-    if patch is None:
-        return
-    for key, accepted in (
-        ("position", ("add",)),
-        ("condition", ("t",)),
-        ("gate", ("linear", "constant", "none")),
-        ("mixture", ("own",)),
-    ):
-        if getattr(patch, key) not in accepted:
-            raise UnfitError(
-                where,
-                f"{key} = {getattr(patch, key)} is not for a U-Net, whose blocks differ in tokens "
-                f"and width, and which has no embedding of the caption; accepted: "
-                f"{', '.join(accepted)}",
-            )
 
 
 def resolve_comparisons(

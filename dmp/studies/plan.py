@@ -7,20 +7,19 @@ from dmp.claims.schema import Claims, load_claims
 from dmp.config import (
     BackboneConfig,
     DataConfig,
-    RunConfig,
-    RunStage,
     SourceConfig,
     TaskConfig,
     TrainingConfig,
-    Variant,
     content_hash,
     from_data,
     nearest,
 )
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
+from dmp.methods import NoOptions, Variant, find_method
 from dmp.studies.checks import check_datasets, check_task, resolve_comparisons, resolve_variant
 from dmp.studies.loading import load_scale, load_studies
+from dmp.studies.run import RunConfig, RunStage
 from dmp.studies.schema import ParameterStudy, Scale, Study
 
 ABLATIONS = Path("ablations")
@@ -151,7 +150,7 @@ class Plan:
             precision=self.scale.precision,
             numerics=self.scale.numerics,
             method=parsed.method,
-            patch=parsed.patch,
+            options=parsed.options,
             config=config.model_copy(update={"training": training}),
         )
 
@@ -168,7 +167,7 @@ class Plan:
             precision=self.scale.precision,
             numerics=self.scale.numerics,
             method="pretraining",
-            patch=None,
+            options=NoOptions(),
             config=self.scale.tasks[task],
         )
 
@@ -348,7 +347,7 @@ def _further_training(config: TaskConfig, variant: Variant, where: str) -> Train
 
     """
     scale = config.training.model_dump()
-    if variant.method == "continued":
+    if find_method(variant.method).continues:
         # The baseline's own training goes on: its batches, its learning rate, its average.
         names = ("batch_size", "learning_rate", "weight_decay", "ema_decay")
         scale |= {name: getattr(config.pretraining, name) for name in names}

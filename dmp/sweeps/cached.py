@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from dmp.config import RunConfig
 from dmp.files import read_json
 from dmp.layout import Layout
+from dmp.studies.run import RunConfig
 
 # Every objective that is measured, and whether the run has diverged.
 MEASURED = ("fid", "denoising_mse")

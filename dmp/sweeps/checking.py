@@ -9,7 +9,7 @@ from dmp.data.shape import input_shape
 from dmp.errors import DMPError
 from dmp.rng import generator
 from dmp.studies import Plan
-from dmp.studies.checks import UnfitError, resolve_variant
+from dmp.studies.checks import UnfitVariantError, resolve_variant
 from dmp.sweeps.schema import (
     CategoricalParameter,
     FloatParameter,
@@ -67,7 +67,7 @@ def make_space(sweep: Sweep, plan: Plan, where: str) -> Space:
             # First with the name of the file, for messages.
             resolve_variant(variant, sweep.task, plan.scale, f"{where}: parameters")
             build(variant)
-        except UnfitError as error:
+        except UnfitVariantError as error:
             refused.append((point, error.reason))
         else:
             existing.append(point)

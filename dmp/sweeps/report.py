@@ -2,8 +2,8 @@
 
 import optuna
 
-from dmp.config import Variant
 from dmp.files import write_text
+from dmp.methods import Variant
 from dmp.reporting.page import write_page
 from dmp.studies import Plan
 from dmp.sweeps.checking import make_space

@@ -4,9 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from dmp.config import METHODS, PatchConfig, Strict, Variant, nearest
-from dmp.config.variant import TrainingOptions
+from dmp.config import Strict, nearest
 from dmp.errors import DMPError
+from dmp.methods import TrainingOptions, Variant, find_method
 
 # Sizes of the task that a bound may be given as, so that one file serves every scale.
 Size = Literal["tokens", "blocks", "side"]
@@ -225,9 +225,8 @@ class Sweep(Strict):
             base = Variant.parse(self.base, "base")
         except DMPError as error:
             raise ValueError(str(error)) from error
-        if METHODS[base.method] is None:
-            raise ValueError(f"base = {self.base} has no prompts to search over")
-        accepted = {*PatchConfig.model_fields, *TrainingOptions.model_fields}
+        method = find_method(base.method)
+        accepted = {*method.options.model_fields, *TrainingOptions.model_fields} - method.fixed
         fixed = base.differences()
         seen: list[str] = []
         for parameter in self.parameters:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dmp.config import Variant
+from dmp.methods import Variant
 from dmp.sweeps.schema import Parameter, Value, rounded
 
 Point = dict[str, Value]

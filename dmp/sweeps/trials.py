@@ -4,8 +4,8 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from dmp.config import Variant
 from dmp.errors import DMPError
+from dmp.methods import Variant
 from dmp.sweeps.schema import IntParameter, Sweep
 from dmp.sweeps.worker import COMPUTED, REASON, RETRIED_FROM, VARIANT, WHY, ended
 

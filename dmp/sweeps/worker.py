@@ -22,8 +22,8 @@ from filelock import BaseFileLock, FileLock, Timeout
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from dmp.config import Variant
 from dmp.errors import DMPError
+from dmp.methods import Variant
 from dmp.running.signals import PreemptedError
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.outcome import ImpossibleError, Objective, PrunedError

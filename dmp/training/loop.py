@@ -78,7 +78,7 @@ def fit(
             time limit does not reach a checkpoint, or a file cannot be read or written.
 
     """
-    attached = objective.patch
+    attached = objective.attached
     accelerator = Accelerator(
         mixed_precision="bf16" if precision == "bf16" else "no",
         # Says that processes without a GPU are meant to talk to each other.
@@ -89,12 +89,12 @@ def fit(
             DistributedDataParallelKwargs(
                 broadcast_buffers=False,
                 # There are gates that never read the prompts.
-                find_unused_parameters=attached is not None,
+                find_unused_parameters=attached.may_leave_unused,
             )
         ],
     )
     processes, main = accelerator.num_processes, accelerator.is_main_process
-    check_shared(config.batch_size, None if attached is None else attached.config, processes)
+    check_shared(config.batch_size, attached.batch_losses, processes)
     objective.to(accelerator.device)
     trainable = objective.trainable()
     optimizer = torch.optim.AdamW(

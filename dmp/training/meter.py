@@ -60,7 +60,7 @@ class Meter:
         self._add("loss/mse", terms.mse.mean())
         if terms.vb is not None:
             self._add("loss/vb", terms.vb.mean())
-        for name, value in terms.gate.items():
+        for name, value in terms.method.items():
             self._add(name, value)
         membership = nn.functional.one_hot(
             timestep_bin(batch.timesteps, BINS, self._timesteps), BINS

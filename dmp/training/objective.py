@@ -1,4 +1,4 @@
-"""What is minimised: the hybrid denoising loss of a backbone, and its patch's balancing losses."""
+"""What is minimised: the hybrid denoising loss of a backbone, and what its method adds to it."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from dmp.data.stream import Batch
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
-from dmp.patching import Patch
+from dmp.methods.attached import Attached
 
 
 class Terms(NamedTuple):
@@ -18,24 +18,24 @@ class Terms(NamedTuple):
         mse: ``(B,)``, squared error of the predicted noise, per image.
         vb: ``(B,)``, variational bound in bits per dimension, per image; None where no variance
             is learned.
-        gate: importance, load and entropy, scalars by name, where there is a gate; and the share
-            of the prompts' contribution that arrived, where tokens are in half precision.
+        method: scalars by name that the method adds to the log: importance, load and entropy of a
+            gate; the share of the prompts' contribution that arrived, in half precision.
 
     """
 
     total: Tensor
     mse: Tensor
     vb: Tensor | None
-    gate: dict[str, Tensor]
+    method: dict[str, Tensor]
 
 
 class Objective(nn.Module):
-    """Backbone and patch in one module, so that distributed training sees every parameter.
+    """A backbone and what was added to it in one module: distributed training sees it all.
 
     Args:
         backbone: predicts noise, and variance where ``diffusion`` learns one.
         diffusion: the forward process and its losses.
-        patch: attached to ``backbone``, or None.
+        attached: the method at work on ``backbone``; by default all of its weights train.
         loss: ``hybrid``, noise and variance; or ``simple``, the noise alone.
 
     Raises:
@@ -44,7 +44,11 @@ class Objective(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, diffusion: Diffusion, patch: Patch | None, loss: str = "hybrid"
+        self,
+        backbone: nn.Module,
+        diffusion: Diffusion,
+        attached: Attached | None = None,
+        loss: str = "hybrid",
     ) -> None:
         super().__init__()
         if loss == "hybrid" and not diffusion.learned_variance:
@@ -52,7 +56,8 @@ class Objective(nn.Module):
                 "training.loss = hybrid needs a backbone that predicts the variance; this one "
                 "predicts noise alone; accepted: simple"
             )
-        self.backbone, self.patch = backbone, patch
+        self.attached = Attached(backbone) if attached is None else attached
+        self.backbone, self.added = backbone, self.attached.module
         self.diffusion, self.loss = diffusion, loss
 
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -62,19 +67,19 @@ class Objective(nn.Module):
     def groups(self, learning_rate: float) -> list[dict]:
         """Return the parameters that train, grouped by learning rate, for an optimiser."""
         trainable = list(self.trainable().values())
-        factor = 1.0 if self.patch is None else self.patch.config.gate_learning_rate_factor
-        if self.patch is None or factor == 1:
-            return [{"params": trainable, "lr": learning_rate}]
-        gate = {id(parameter) for parameter in self.patch.gate_parameters()}
+        factors = {id(p): factor for factor, ps in self.attached.own_rates() for p in ps}
         return [
-            {"params": [p for p in trainable if id(p) not in gate], "lr": learning_rate},
-            {"params": [p for p in trainable if id(p) in gate], "lr": factor * learning_rate},
+            {
+                "params": [p for p in trainable if factors.get(id(p), 1.0) == factor],
+                "lr": factor * learning_rate,
+            }
+            for factor in dict.fromkeys([1.0, *factors.values()])
         ]
 
     def forward(self, batch: Batch) -> Terms:
-        """Return the loss of a batch: ``mse + vb``, and the weighted balancing losses."""
-        if self.patch is not None and len(batch.gate_noise):
-            self.patch.noise = batch.gate_noise
+        """Return the loss of a batch: ``mse + vb``, and what the method adds."""
+        if len(batch.gate_noise):
+            self.attached.set_noise(batch.gate_noise)
         noisy = self.diffusion.add_noise(batch.images, batch.noise, batch.timesteps)
         output = self.backbone(noisy, batch.timesteps, batch.labels).float()
         losses = self.diffusion.losses(output, batch.images, noisy, batch.noise, batch.timesteps)
@@ -83,11 +88,7 @@ class Objective(nn.Module):
         if self.loss == "hybrid":
             assert vb is not None  # the constructor has seen to it
             total = total + vb.mean()
-        gate: dict[str, Tensor] = {}
-        balancing = self.patch.balancing() if self.patch is not None else None
-        if balancing is not None:
-            total, gate = total + balancing[0], balancing[1]
-        arrived = self.patch.arrived() if self.patch is not None else None
-        if arrived is not None:
-            gate = {**gate, "prompts/arrived": arrived}
-        return Terms(total, losses.mse.detach(), None if vb is None else vb.detach(), gate)
+        own, logged = self.attached.losses(), self.attached.observed()
+        if own is not None:
+            total, logged = total + own[0], own[1] | logged
+        return Terms(total, losses.mse.detach(), None if vb is None else vb.detach(), logged)

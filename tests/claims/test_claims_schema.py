@@ -6,8 +6,8 @@ import pytest
 from harness import ROOT
 
 from dmp.claims.schema import load_claims
-from dmp.config import Variant
 from dmp.errors import DMPError
+from dmp.methods import Variant
 
 DIFFERENCE = {
     "test": "difference", "task": "unconditional", "variant": "dmp", "against": "baseline",

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from dmp.backbones import DiT
-from dmp.config import METHODS, PatchConfig
+from dmp.config import PatchConfig
 from dmp.errors import DMPError
+from dmp.methods import Variant
 from dmp.patching import Patch, patch, patch_of
 
 CONFIGS = {
     "mixture": PatchConfig(),
-    "prompt tuning": METHODS["prompt-tuning"],
+    "prompt tuning": Variant.parse("prompt-tuning").patch,
     "told another time": PatchConfig(gate_timestep="permuted"),
     "both conditions": PatchConfig(condition="t+c"),
     "resized": PatchConfig(grid=2, resize="bicubic"),

@@ -11,8 +11,9 @@ from scipy import stats
 from test_patch import DEPTH, TOKENS, WIDTH, make_backbone, make_inputs, randomise
 from torch import nn
 
-from dmp.config import METHODS, PatchConfig
+from dmp.config import PatchConfig
 from dmp.errors import DMPError
+from dmp.methods import Variant
 from dmp.patching import Patch, patch
 from dmp.patching.losses import importance_loss, smooth_load_loss, top_probability
 from dmp.patching.weights import apply_noise, select, to_weights
@@ -48,7 +49,7 @@ OPTIONS = {
     "prepend plain": PatchConfig(**NO_GATE, weights="one", position="prepend", prompts=3),
     "grid": PatchConfig(grid=2, resize="nearest"),
     "smooth grid": PatchConfig(grid=2, resize="bicubic"),
-    "released": METHODS["released"],
+    "released": Variant.parse("released").patch,
 }
 
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dmp.backbones import DiT
-from dmp.config import METHODS, PatchConfig
+from dmp.config import PatchConfig
 from dmp.errors import DMPError
+from dmp.methods import Variant
 from dmp.patching import Patch, entropy, importance_loss, load_loss, patch
 from dmp.tensorfile import save_tensors
 
@@ -39,7 +40,7 @@ def randomise(attached: Patch) -> None:
 
 CONFIGS = [
     PatchConfig(),
-    METHODS["prompt-tuning"],
+    Variant.parse("prompt-tuning").patch,
     PatchConfig(selection="uniform"),
     PatchConfig(depth=1),
     PatchConfig(depth="half"),

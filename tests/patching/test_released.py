@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from dmp.backbones import DiT
-from dmp.config import Variant
+from dmp.methods import Variant
+from dmp.methods.patched import AttachedPatch
 from dmp.patching import Patch, patch
 from dmp.training.objective import Objective
 
@@ -191,7 +192,7 @@ def test_released_training_from_its_own_start_agrees_with_an_oracle(name):
     for parameter, value in zip(theirs(attached).values(), oracle.values.values(), strict=True):
         assert parameter.shape == value.shape
         assert not parameter.any()  # prompts, gate and noise all start at zero
-    groups = Objective(model, None, attached, "simple").groups(LEARNING_RATE)
+    groups = Objective(model, None, AttachedPatch(model, attached), "simple").groups(LEARNING_RATE)
     optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
     for step in range(6):
         x, t, y, noise = batch(step, attached)

@@ -6,7 +6,8 @@ from diffusers import AutoencoderKL
 from flop_counter import counted
 
 from dmp.backbones import SIZES, DiT
-from dmp.config import PatchConfig, Variant
+from dmp.config import PatchConfig
+from dmp.methods import Variant
 from dmp.metrics.classifier import Classifier
 from dmp.patching import patch
 from dmp.planning import flops

@@ -6,7 +6,8 @@ from diffusers import UNet2DConditionModel
 from flop_counter import counted
 
 from dmp.backbones.unet import unet_options
-from dmp.config import UNetConfig, Variant
+from dmp.config import UNetConfig
+from dmp.methods import Variant
 from dmp.patching import patch
 from dmp.planning import flops
 from dmp.planning.unet import CAPTION_TOKENS, UNetGeometry

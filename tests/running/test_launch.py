@@ -7,6 +7,7 @@ from harness import ROOT, run_command
 
 from dmp.config import PatchConfig
 from dmp.errors import DMPError
+from dmp.methods import find_method
 from dmp.running.launch import training_gpus
 from dmp.running.processes import check_shared
 from dmp.studies.schema import Execution, Resources
@@ -30,10 +31,10 @@ def test_every_process_runs_the_command_and_its_status_comes_back(scale, status)
 
 
 def test_batch_has_to_be_shared_evenly():
-    check_shared(8, None, 4)
-    check_shared(7, None, 1)
+    check_shared(8, [], 4)
+    check_shared(7, [], 1)
     with pytest.raises(DMPError, match="batch_size = 8 cannot be shared by 3 processes"):
-        check_shared(8, None, 3)
+        check_shared(8, [], 3)
 
 
 @pytest.mark.parametrize(
@@ -46,13 +47,13 @@ def test_batch_has_to_be_shared_evenly():
     ],
 )
 def test_losses_that_mix_images_are_refused_or_trained_in_one_process(options, named):
-    patch = PatchConfig(**options)
-    with pytest.raises(DMPError, match=f"{named}: this balancing loss mixes the images"):
-        check_shared(8, patch, 2)
-    check_shared(8, patch, 1)
-    assert training_gpus(Resources(gpus=4), patch) == 1
-    assert training_gpus(Resources(gpus=4), PatchConfig()) == 4
-    assert training_gpus(Resources(gpus=0), patch) == 0
+    mixing = find_method("dmp").batch_losses(PatchConfig(**options))
+    with pytest.raises(DMPError, match=f"{named}: this loss mixes the images"):
+        check_shared(8, mixing, 2)
+    check_shared(8, mixing, 1)
+    assert training_gpus(Resources(gpus=4), mixing) == 1
+    assert training_gpus(Resources(gpus=4), []) == 4
+    assert training_gpus(Resources(gpus=0), mixing) == 0
 
 
 def test_training_alone_uses_several_gpus():

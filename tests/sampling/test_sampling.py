@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dmp.backbones import DiT
-from dmp.config import METHODS, PatchConfig, TaskConfig
+from dmp.config import PatchConfig, TaskConfig
 from dmp.errors import DMPError
+from dmp.methods import Variant
 from dmp.patching import patch
 from dmp.rng import key
 from dmp.sampling import sample_images, sample_labels
@@ -215,7 +216,9 @@ def test_guiding_a_model_without_null_label_is_an_error():
 
 
 @pytest.mark.parametrize("scale", [1.0, 1.5])
-@pytest.mark.parametrize("config", [PatchConfig(), METHODS["prompt-tuning"]], ids=["dmp", "none"])
+@pytest.mark.parametrize(
+    "config", [PatchConfig(), Variant.parse("prompt-tuning").patch], ids=["dmp", "none"]
+)
 def test_prompts_reach_the_samples(scale, config):
     """Prompts at zero keep every image, and any others change it, from the same noise."""
     backbone, task = make_backbone(), make_task(scale)

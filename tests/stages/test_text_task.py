@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from harness import ROOT, edit_yaml
 
-from dmp.config import Variant
 from dmp.errors import DMPError
+from dmp.methods import Variant
 from dmp.stages.common import Context
 from dmp.stages.data import task_data
 from dmp.stages.prepare import encode_captions, make_reference, train_extractor

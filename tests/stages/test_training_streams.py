@@ -7,12 +7,12 @@ import pytest
 import torch
 from harness import ROOT
 
-from dmp.config import RunConfig
 from dmp.data.examples import Pixels
 from dmp.data.registry import Images
 from dmp.data.stream import Batch
 from dmp.stages.pretrain import training_stream
 from dmp.studies import load_plan
+from dmp.studies.run import RunConfig
 
 TASK, SEEDS = "unconditional", range(3)
 PLAN = load_plan("digits", ROOT / "ablations")

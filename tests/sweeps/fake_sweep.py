@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from dmp.config import Variant
 from dmp.layout import Layout
+from dmp.methods import Variant
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.outcome import Outcome
 from dmp.sweeps.schema import Sweep

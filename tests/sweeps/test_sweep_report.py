@@ -13,10 +13,11 @@ from harness import ROOT
 from optuna.trial import TrialState
 from scipy import stats
 
-from dmp.config import Variant, from_data
+from dmp.config import from_data
 from dmp.errors import DMPError
 from dmp.files import write_text
 from dmp.layout import Layout
+from dmp.methods import Variant
 from dmp.studies import Cell, load_plan
 from dmp.sweeps.cached import is_computed, read_values
 from dmp.sweeps.checking import make_space

@@ -11,8 +11,8 @@ from fake_sweep import STUDY, make_search, make_sweep, measure
 from harness import ROOT
 from optuna.trial import TrialState
 
-from dmp.config import Variant
 from dmp.errors import DMPError
+from dmp.methods import Variant
 from dmp.running.signals import PreemptedError
 from dmp.studies import load_plan
 from dmp.sweeps.checking import make_space

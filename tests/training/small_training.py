@@ -8,13 +8,12 @@ import torch
 from torch import nn
 
 from dmp.backbones import DiT
-from dmp.config import METHODS as VARIANTS
 from dmp.config import PatchConfig, TrainingConfig
 from dmp.data.examples import Pixels
 from dmp.data.registry import Images
 from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
-from dmp.patching import patch
+from dmp.methods import Variant, find_method
 from dmp.training import Objective
 
 CONFIG = TrainingConfig(
@@ -22,7 +21,7 @@ CONFIG = TrainingConfig(
 )
 METHODS = {
     "fine-tuning": None,
-    "prompt-tuning": VARIANTS["prompt-tuning"],
+    "prompt-tuning": Variant.parse("prompt-tuning").patch,
     "dmp": PatchConfig(),
 }
 
@@ -35,7 +34,7 @@ def make_objective(config: PatchConfig | None, seed: int = 0) -> Objective:
     backbone.initialize_weights(np.random.default_rng(seed))
     # A fresh DiT puts out zero whatever its prompts; a converged one does not.
     nn.init.normal_(backbone.final_layer.linear.weight, std=0.1, generator=torch.Generator())
-    attached = None if config is None else patch(backbone, config, seed)
+    attached = None if config is None else find_method("dmp").attach(backbone, config, seed)
     return Objective(backbone, Diffusion("cosine"), attached)
 
 

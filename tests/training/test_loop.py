@@ -15,6 +15,7 @@ from dmp.data.registry import Images
 from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
+from dmp.methods.patched import AttachedPatch
 from dmp.patching import patch
 from dmp.training import DivergedError, Objective, fit, meter
 
@@ -100,7 +101,7 @@ def test_patch_alone_is_averaged(tmp_path):
     plain, averaged = make_objective(METHODS["dmp"]), make_objective(METHODS["dmp"])
     fit(plain, make_stream(), CONFIG, tmp_path / "plain", "id")
     fit(averaged, make_stream(), CONFIG, tmp_path / "ema", "id", ema_decay=0.9)
-    assert 0 < averaged.patch.prompts.norm() < plain.patch.prompts.norm()
+    assert 0 < averaged.added.prompts.norm() < plain.added.prompts.norm()
     for a, b in zip(averaged.backbone.parameters(), plain.backbone.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -141,8 +142,8 @@ def test_a_baselines_training_goes_on_as_if_it_had_never_ended(tmp_path):
 def test_gate_learns_at_a_rate_of_its_own():
     objective = make_objective(PatchConfig(gate_learning_rate_factor=10))
     prompts, gate = objective.groups(0.1)
-    assert [id(p) for p in prompts["params"]] == [id(objective.patch.prompts)]
-    assert {id(p) for p in gate["params"]} == {id(p) for p in objective.patch.gate.parameters()}
+    assert [id(p) for p in prompts["params"]] == [id(objective.added.prompts)]
+    assert {id(p) for p in gate["params"]} == {id(p) for p in objective.added.gate.parameters()}
     assert (prompts["lr"], gate["lr"]) == (0.1, 1.0)
     (everything,) = make_objective(PatchConfig()).groups(0.1)
     assert len(everything["params"]) == 3
@@ -164,11 +165,11 @@ def test_simple_loss_leaves_the_bound_out():
 def test_frozen_backbone_keeps_every_bit(tmp_path, method):
     objective = make_objective(METHODS[method])
     before = {name: p.clone() for name, p in objective.backbone.named_parameters()}
-    patched = {name: p.clone() for name, p in objective.patch.named_parameters()}
+    patched = {name: p.clone() for name, p in objective.added.named_parameters()}
     fit(objective, make_stream(), CONFIG, tmp_path, "id")
     for name, parameter in objective.backbone.named_parameters():
         assert torch.equal(parameter, before[name]), name
-    for name, parameter in objective.patch.named_parameters():
+    for name, parameter in objective.added.named_parameters():
         assert not torch.equal(parameter, patched[name]), name
 
 
@@ -187,7 +188,7 @@ def test_importance_loss_changes_the_gate(tmp_path):
     for weight in (0.0, 1.0):
         objective = make_objective(PatchConfig(importance_weight=weight))
         fit(objective, make_stream(), CONFIG, tmp_path / str(weight), "id")
-        trained.append(objective.patch.gate.linear.weight)
+        trained.append(objective.added.gate.linear.weight)
     assert not torch.equal(*trained)
 
 
@@ -263,7 +264,7 @@ def test_log_says_how_much_of_the_prompts_arrived_where_tokens_are_in_half_preci
     stream = TrainingStream(Pixels(Images(images, np.zeros(40, np.int64))), 0, 1000, flip=False)
     for precision in ("bf16", "fp32"):
         backbone = build_unet()
-        attached = patch(backbone, PatchConfig())
+        attached = AttachedPatch(backbone, patch(backbone, PatchConfig()))
         diffusion = Diffusion("cosine", learned_variance=False)
         objective = Objective(backbone, diffusion, attached, "simple")
         AcceleratorState._reset_state(reset_partial_state=True)  # a process has one precision

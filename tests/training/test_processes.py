@@ -10,6 +10,7 @@ from small_training import CONFIG, SHARED, logged, make_objective, make_stream
 
 from dmp.backbones import DiT
 from dmp.config import PatchConfig
+from dmp.methods.patched import AttachedPatch
 from dmp.patching import patch
 from dmp.studies import load_plan
 from dmp.training import Objective, fit, loop
@@ -102,11 +103,11 @@ def test_prompts_alone_may_be_without_gradient_and_only_where_the_gate_ignores_t
         attached = patch(backbone, config)
         if config.gate_noise:
             attached.noise = torch.randn(4, *attached.prompts.shape[:2])
-        objective = Objective(backbone, diffusion, attached)
+        objective = Objective(backbone, diffusion, AttachedPatch(backbone, attached))
         objective(batch).total.backward()
         without = [name for name, p in objective.trainable().items() if p.grad is None]
         literal = config.gate == "attention-literal"
-        assert without == (["patch.prompts"] if literal else []), (config, without)
+        assert without == (["added.prompts"] if literal else []), (config, without)
     backbone = make_objective(None)
     backbone(batch).total.backward()
     assert all(p.grad is not None for p in backbone.parameters() if p.requires_grad)

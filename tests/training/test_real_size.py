@@ -9,6 +9,7 @@ from dmp.data.examples import Pixels
 from dmp.data.registry import Images
 from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion, sample
+from dmp.methods.patched import AttachedPatch
 from dmp.patching import patch
 from dmp.rng import generator
 from dmp.training import Objective, fit
@@ -27,11 +28,12 @@ def test_dit_b_2_on_latents_trains_is_patched_and_samples(tmp_path):
     data = Pixels(Images(latents, np.zeros(4, np.int64)))
     stream = TrainingStream(data, 0, 1000, flip=True)
 
-    fit(Objective(backbone, diffusion, None), stream, CONFIG, tmp_path / "baseline", "baseline")
+    fit(Objective(backbone, diffusion), stream, CONFIG, tmp_path / "baseline", "baseline")
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     attached = patch(backbone, PatchConfig())
     assert sum(p.numel() for p in attached.parameters()) == 2_556_416
-    fit(Objective(backbone, diffusion, attached), stream, CONFIG, tmp_path / "dmp", "dmp")
+    at_work = AttachedPatch(backbone, attached)
+    fit(Objective(backbone, diffusion, at_work), stream, CONFIG, tmp_path / "dmp", "dmp")
     # The backbone was frozen, and the prompts have left zero.
     assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
     assert attached.prompts.abs().sum() > 0

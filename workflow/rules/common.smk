@@ -88,8 +88,8 @@ def needed_by(stage, scale, task=None, variant=None):
     needed = plan(scale).scale.execution.resources(stage)
     if stage != "train":
         return needed
-    patch = plan(scale).run(task, variant, plan(scale).seeds[0]).patch
-    return needed.model_copy(update={"gpus": training_gpus(needed, patch)})
+    losses = plan(scale).run(task, variant, plan(scale).seeds[0]).batch_losses
+    return needed.model_copy(update={"gpus": training_gpus(needed, losses)})
 
 
 def needs(stage, scale=None):

@@ -1,0 +1,116 @@
+"""What a method has done to a backbone; the part of a method that computes."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dmp.errors import DMPError
+from dmp.files import STAGE_OUTPUT
+from dmp.tensorfile import load_tensors, save_tensors
+
+
+class Attached:
+    """A method at work on a backbone. This one has added nothing: what is free to train, trains.
+
+    Attributes:
+        backbone: the backbone.
+        module: what was added beside the backbone's own modules and trains with it; None if
+            nothing was, or if it stands inside the backbone.
+        noise_shape: shape of the standard normal numbers that each example brings for the method;
+            None if it needs none.
+        batch_losses: as for :meth:`dmp.methods.Method.batch_losses`.
+
+    """
+
+    noise_shape: tuple[int, int] | None = None
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        module: nn.Module | None = None,
+        batch_losses: list[str] | None = None,
+    ) -> None:
+        self.backbone, self.module = backbone, module
+        self.batch_losses = batch_losses or []
+
+    @property
+    def may_leave_unused(self) -> bool:
+        """Whether parameters may train that a loss does not depend on."""
+        return self.module is not None
+
+    def set_noise(self, noise: Tensor) -> None:
+        """Take the numbers of a batch, ``(B, *noise_shape)``, for the next forward pass."""
+
+    def losses(self) -> tuple[Tensor, dict[str, Tensor]] | None:
+        """Return what is added to the loss after a forward pass, and its parts; None if nothing."""
+        return None
+
+    def observed(self) -> dict[str, Tensor]:
+        """Return what else of a forward pass belongs into the training's log."""
+        return {}
+
+    def own_rates(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """Return parameters that train at a multiple of the learning rate, by that factor."""
+        return []
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return all that trains."""
+        inside = [p for p in self.backbone.parameters() if p.requires_grad]
+        return inside + ([] if self.module is None else list(self.module.parameters()))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what :meth:`save` writes: all weights of the backbone."""
+        return self.backbone.state_dict()
+
+    def save(self, path: Path, identity: str) -> None:
+        """Write what training made to one safetensors file, atomically.
+
+        Raises:
+            DMPError: it cannot be written.
+
+        """
+        save_tensors(path, self.tensors(), {"format": "weights", "identity": identity})
+
+
+class Partial(Attached):
+    """Only some of the backbone's parameters train, and only they are saved.
+
+    Args:
+        backbone: frozen, except for these.
+        chosen: names of its parameters that train.
+        module: what was added beside it; its parameters are saved under ``added.``.
+
+    """
+
+    def __init__(
+        self, backbone: nn.Module, chosen: list[str], module: nn.Module | None = None
+    ) -> None:
+        super().__init__(backbone, module)
+        self._chosen = chosen
+        backbone.requires_grad_(False)
+        for name in chosen:
+            backbone.get_parameter(name).requires_grad_(True)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the parameters that train, and nothing else."""
+        found: dict[str, Tensor] = {n: self.backbone.get_parameter(n) for n in self._chosen}
+        if self.module is not None:
+            found |= {f"added.{name}": p for name, p in self.module.named_parameters()}
+        return found
+
+    @torch.no_grad()
+    def restore(self, path: Path) -> "Partial":
+        """Set the parameters to what :meth:`save` wrote.
+
+        Raises:
+            DMPError: the file is of another backbone, missing or corrupt.
+
+        """
+        saved, own = load_tensors(path, STAGE_OUTPUT)[0], self.tensors()
+        shapes = {name: tensor.shape for name, tensor in saved.items()}
+        if shapes != {name: tensor.shape for name, tensor in own.items()}:
+            raise DMPError(f"{path} does not hold the parameters that train of this backbone")
+        for name, tensor in own.items():
+            tensor.copy_(saved[name])
+        return self

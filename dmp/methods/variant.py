@@ -1,0 +1,144 @@
+"""A variant is a method and what differs from its default; its name is the name of its folder."""
+
+import functools
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+
+from dmp.config.base import Strict, from_data, nearest
+from dmp.config.patch import PatchConfig
+from dmp.config.run import Probability
+from dmp.errors import DMPError
+from dmp.methods.base import Method, find_method
+
+
+class TrainingOptions(Strict):
+    """What a variant may change of the scale's further training; ``None`` keeps the scale's.
+
+    Attributes:
+        iterations: of further training.
+        iterations_factor: of the scale's iterations; the product is rounded.
+        batch_size: global.
+        learning_rate: of all that trains.
+        learning_rate_factor: of the scale's learning rate; ``one-over-n`` divides it by the number
+            of tokens.
+        ema_decay: average what trains, and evaluate the average; ``baseline`` averages over as
+            long a time as the baseline's own training did.
+        loss: ``hybrid`` or ``simple``; see :class:`dmp.config.TrainingConfig`.
+
+    """
+
+    iterations: PositiveInt | None = None
+    iterations_factor: PositiveFloat | None = None
+    batch_size: PositiveInt | None = None
+    learning_rate: PositiveFloat | None = None
+    learning_rate_factor: PositiveFloat | Literal["one-over-n"] | None = None
+    ema_decay: Probability | Literal["baseline"] | None = None
+    loss: Literal["hybrid", "simple"] | None = None
+
+
+class SamplingOptions(Strict):
+    """What a variant may change of sampling; ``None`` keeps what the run's seed says.
+
+    Attributes:
+        sampling_seed: takes the noise of that seed's samples, whatever the run's own seed: how
+            much do results vary because of sampling alone?
+
+    """
+
+    sampling_seed: NonNegativeInt | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of further training.
+
+    Attributes:
+        method: the name of a method.
+        options: its options, an instance of its model of options.
+        training: the differences from the scale's further training.
+        sampling: the differences from the scale's sampling.
+
+    """
+
+    method: str
+    options: Strict
+    training: TrainingOptions
+    sampling: SamplingOptions
+
+    @classmethod
+    def parse(cls, text: str, where: str = "variant") -> "Variant":
+        """Read ``method,key=value,...``, for example ``dmp,selection=uniform,depth=1``.
+
+        Raises:
+            DMPError: unknown method or key, a value that is not accepted, a key given twice, or
+                an option that the method does not have.
+
+        """
+        return _parse(text, where)
+
+    @property
+    def patch(self) -> PatchConfig | None:
+        """The options of the prompts and their gate; None for a method without prompts."""
+        return self.options if isinstance(self.options, PatchConfig) else None
+
+    def differences(self) -> dict[str, Any]:
+        """Return only what differs from the method's own defaults, sorted by name."""
+        found: dict[str, Any] = self.training.model_dump(exclude_none=True)
+        found |= self.sampling.model_dump(exclude_none=True)
+        options = self.options.model_dump()
+        theirs = _defaults(find_method(self.method), options)
+        found |= {k: v for k, v in options.items() if v != theirs[k]}
+        return dict(sorted(found.items()))
+
+    @functools.cached_property
+    def name(self) -> str:
+        """The canonical name: two spellings of one variant have one name, and run once."""
+        return ",".join([self.method, *(f"{k}={_spell(v)}" for k, v in self.differences().items())])
+
+
+# A plan asks for the same few variants again and again: once for each of their runs.
+@functools.lru_cache(maxsize=4096)
+def _parse(text: str, where: str) -> Variant:
+    name, *assignments = (part.strip() for part in text.split(","))
+    method = find_method(name, where)
+    own = set(method.options.model_fields)
+    training_keys = set(TrainingOptions.model_fields) - method.fixed
+    sampling_keys = set(SamplingOptions.model_fields)
+    accepted = own | training_keys | sampling_keys
+    changes: dict[str, str] = {}
+    for assignment in assignments:
+        key, separator, value = assignment.partition("=")
+        if not separator or not value:
+            raise DMPError(f"{where}: '{assignment}' is not of the form key=value")
+        if key in changes:
+            raise DMPError(f"{where}: '{key}' is given twice in '{text}'")
+        if key not in accepted:
+            raise DMPError(f"{where}: unknown option '{key}' of '{name}': {nearest(key, accepted)}")
+        changes[key] = value
+    place = f"{where}: '{text}'"
+    given = {k: v for k, v in changes.items() if k in own}
+    options = from_data(method.options, method.preset(given) | given, place)
+    training = from_data(
+        TrainingOptions, {k: v for k, v in changes.items() if k in training_keys}, place
+    )
+    sampling = from_data(
+        SamplingOptions, {k: v for k, v in changes.items() if k in sampling_keys}, place
+    )
+    for key in ("iterations", "learning_rate"):
+        if None not in (getattr(training, key), getattr(training, f"{key}_factor")):
+            raise DMPError(f"{place} gives {key} and {key}_factor; give one")
+    return Variant(name, options, training, sampling)
+
+
+def _defaults(method: Method[Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a method, as they are where a variant says nothing."""
+    fields = {name: field.default for name, field in method.options.model_fields.items()}
+    return fields | method.preset(options)
+
+
+def _spell(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return format(value, "g") if isinstance(value, float) else str(value)
