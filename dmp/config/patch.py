@@ -2,9 +2,17 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
-from dmp.config.base import Strict
+from dmp.config.base import Strict, nearest
+from dmp.config.gates import gate_names
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -43,6 +51,12 @@ def check_resizing(edge: int, grid: tuple[int, int], mode: str) -> None:
             f"tokens in blocks of one size; use bilinear or bicubic, or a grid that divides the "
             f"tokens'"
         )
+
+
+def _known(gate: str) -> str:
+    if gate != "none" and gate not in gate_names():
+        raise ValueError(f"unknown gate: {nearest(gate, ['none', *gate_names()])}")
+    return gate
 
 
 class PatchConfig(Strict):
@@ -114,9 +128,7 @@ class PatchConfig(Strict):
 
     """
 
-    gate: Literal[
-        "linear", "attention", "attention-literal", "attention-released", "constant", "none"
-    ] = "linear"
+    gate: Annotated[str, AfterValidator(_known)] = "linear"
     weights: Literal["softmax", "n-softmax", "sigmoid", "one", "one-over-n"] = "softmax"
     gate_temperature: PositiveFloat = 1.0
     selection: Literal["distinct", "uniform"] = "distinct"
@@ -193,7 +205,7 @@ class PatchConfig(Strict):
                              "fades the attention of patched blocks alone")  # fmt: skip
         if self.type == "hard" and self.weights != "softmax":
             raise ValueError(f"type = hard is defined for weights = softmax, not {self.weights}")
-        if self.selection == "uniform" and self.gate not in ("linear", "constant"):
+        if self.selection == "uniform" and self.gate.startswith("attention"):
             raise ValueError(
                 f"selection = uniform is defined for gate = linear or constant, not {self.gate}: "
                 f"an attention gate sees no block index"

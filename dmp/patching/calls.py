@@ -20,7 +20,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from dmp.errors import DMPError
 from dmp.patching.half import Arrival, Widened, narrow
 from dmp.patching.points import PatchPoints
-from dmp.patching.weights import Mixed
+from dmp.patching.weights import GateOutput
 
 if TYPE_CHECKING:
     from dmp.patching.patch import Patch
@@ -54,7 +54,7 @@ class Call:
     keeps: bool
     widened: Widened
     condition: Tensor | None = None
-    mixed: dict[int, Mixed] = dataclasses.field(default_factory=dict)
+    mixed: dict[int, GateOutput] = dataclasses.field(default_factory=dict)
     repeats: bool = False
 
     def of_block(self, x: Tensor) -> "Call":
@@ -73,7 +73,7 @@ class Kept(NamedTuple):
 
     """
 
-    mixed: dict[int, Mixed]
+    mixed: dict[int, GateOutput]
     gradients: bool
     share: Tensor | None
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dmp.config.patch import PatchConfig
-from dmp.patching.weights import Mixed, top_count
+from dmp.patching.weights import GateOutput, top_count
 
 EPSILON = 1e-5  # below Eq. 10
 RELEASED_EPSILON = 1e-10
@@ -88,7 +88,7 @@ def smooth_load_loss(probability: Tensor) -> Tensor:
     return squared_variation(probability.mean(dim=1), RELEASED_EPSILON).sum()
 
 
-def balancing(mixed: list[Mixed], config: PatchConfig) -> tuple[Tensor, dict[str, Tensor]]:
+def balancing(mixed: list[GateOutput], config: PatchConfig) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the weighted sum of the balancing losses, and all of them by name, for the log.
 
     Blocks with another K are computed on their own; what the paper sums over blocks is summed
@@ -100,7 +100,7 @@ def balancing(mixed: list[Mixed], config: PatchConfig) -> tuple[Tensor, dict[str
         config: says which forms and factors.
 
     """
-    groups: dict[int, list[Mixed]] = {}
+    groups: dict[int, list[GateOutput]] = {}
     for block in mixed:
         groups.setdefault(block.soft.shape[1], []).append(block)
     parts = [_terms(group, config) for group in groups.values()]
@@ -127,13 +127,13 @@ def balancing(mixed: list[Mixed], config: PatchConfig) -> tuple[Tensor, dict[str
     return total, {name: value.detach() for name, value in terms.items()}
 
 
-def _watched(mixed: list[Mixed], config: PatchConfig) -> Tensor:
+def _watched(mixed: list[GateOutput], config: PatchConfig) -> Tensor:
     """Return the weights that the losses look at, ``(L, B, K)``, of blocks with the same K."""
     applied = config.importance_on == "applied"
     return torch.stack([block.weights if applied else block.soft for block in mixed]).float()
 
 
-def _terms(mixed: list[Mixed], config: PatchConfig) -> dict[str, Tensor]:
+def _terms(mixed: list[GateOutput], config: PatchConfig) -> dict[str, Tensor]:
     """Return the losses of blocks with the same K."""
     weights = _watched(mixed, config)
     terms = {

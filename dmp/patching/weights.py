@@ -10,7 +10,7 @@ from dmp.config.patch import PatchConfig
 SMALLEST_DEVIATION = 0.01
 
 
-class Mixed(NamedTuple):
+class GateOutput(NamedTuple):
     """What a gate makes of a block's prompts.
 
     Attributes:

@@ -233,19 +233,3 @@ def test_load_loss_changes_no_gradient_to_the_last_bit():
 def test_entropy_lies_between_one_prompt_and_all_alike():
     assert float(entropy(torch.full((1, 1, 8), 1 / 8))) == pytest.approx(np.log(8))
     assert float(entropy(torch.eye(8)[None])) == 0
-
-
-def test_a_new_gate_is_one_class_and_its_name(monkeypatch):
-    from dmp.patching import GATES, Gate, register_gate
-
-    class Even(Gate):
-        def logits(self, condition, block, prompts):
-            return condition.new_zeros(len(condition), len(prompts))
-
-    monkeypatch.setitem(GATES, "even", Even)
-    assert register_gate("even")(Even) is Even
-    model, inputs = make_backbone(), make_inputs()
-    attached = patch(model, PatchConfig.model_construct(**{**dict(PatchConfig()), "gate": "even"}))
-    randomise(attached)
-    model(*inputs)
-    assert torch.allclose(torch.stack(attached.weights()), torch.tensor(1 / TOKENS))
