@@ -14,7 +14,7 @@ from dmp.stages.baseline import write_baseline
 from dmp.stages.common import Context, new_backbone
 from dmp.stages.data import TaskData, task_data
 from dmp.stages.published import import_baseline
-from dmp.studies.run import RunConfig
+from dmp.studies.run import PRETRAINING, RunConfig
 from dmp.tensorfile import load_tensors, save_tensors
 from dmp.training import Objective, fit
 
@@ -31,7 +31,7 @@ def training_stream(
     train alike.
     """
     task = run.config
-    own = continues or run.variant == "pretraining"
+    own = continues or run.method == PRETRAINING
     used = task.pretraining.iterations * task.pretraining.batch_size
     return TrainingStream(
         data.train,

@@ -19,7 +19,7 @@ from dmp.errors import DMPError
 from dmp.methods import NoOptions, Variant, find_method
 from dmp.studies.checks import check_datasets, check_task, resolve_comparisons, resolve_variant
 from dmp.studies.loading import load_scale, load_studies
-from dmp.studies.run import RunConfig, RunStage
+from dmp.studies.run import PRETRAINING, RunConfig, RunStage
 from dmp.studies.schema import ParameterStudy, Scale, Study
 
 ABLATIONS = Path("ablations")
@@ -160,13 +160,13 @@ class Plan:
         return RunConfig(
             scale=self.name,
             task=task,
-            variant="pretraining",
+            variant=PRETRAINING,
             seed=baseline_seed,
             baseline_seed=baseline_seed,
             sampling_seed=baseline_seed,
             precision=self.scale.precision,
             numerics=self.scale.numerics,
-            method="pretraining",
+            method=PRETRAINING,
             options=NoOptions(),
             config=self.scale.tasks[task],
         )

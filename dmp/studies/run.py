@@ -9,6 +9,8 @@ from dmp.config import PatchConfig, Strict, TaskConfig, content_hash
 from dmp.methods import find_method
 from dmp.numerics import Numerics
 
+# In place of a method's name, for a baseline's own training.
+PRETRAINING = "pretraining"
 RunStage = Literal["baseline", "convergence", "weights", "samples", "metrics"]
 
 
@@ -112,7 +114,7 @@ def _convergence(run: RunConfig) -> dict[str, Any]:
 
 def _weights(run: RunConfig) -> dict[str, Any]:
     training = None
-    if find_method(run.method).trains:
+    if run.method == PRETRAINING or find_method(run.method).trains:
         training = run.config.training.model_dump(mode="json", exclude=_RECORDING)
     options = run.options.model_dump(mode="json")
     prompts = isinstance(run.options, PatchConfig)

@@ -12,10 +12,13 @@ import pandas as pd
 import pytest
 import torch
 from harness import ROOT, edit_yaml, make_tiny
+from torch import nn
 
 from dmp.errors import DMPError
 from dmp.files import read_json, write_json
 from dmp.layout import Layout
+from dmp.methods import base
+from dmp.methods.selective import Selective
 from dmp.products.product import Product
 from dmp.stages.collect import collect_baselines, collect_results
 from dmp.stages.common import Context, load_weights, pretrained_backbone
@@ -72,6 +75,7 @@ def files(layout: Layout, run) -> dict[str, bytes]:
     [
         *("baseline", "fine-tuning", "prompt-tuning", "dmp", "continued", "released"),
         *("fine-tuning,ema_decay=0.9", "dmp,position=prepend", "dmp,prompt_init=0.1"),
+        *("lora", "ia3", "bitfit", "adaln", "difffit"),
     ],
 )
 def test_stages_apart_give_the_bytes_of_stages_together(context, variant):
@@ -84,6 +88,31 @@ def test_stages_apart_give_the_bytes_of_stages_together(context, variant):
     sample_run(context, run, data)
     evaluate_run(context, run, data)
     assert files(context.layout, run) == together
+
+
+def test_a_method_of_another_package_is_run_like_our_own(context, monkeypatch):
+    """One class, registered by its name: no edit anywhere else."""
+
+    class ReadOut(Selective):
+        """The last layer trains."""
+
+        name = "read-out"
+
+        def chosen(self, backbone: nn.Module) -> list[str]:
+            return [n for n, _ in backbone.named_parameters() if n.startswith("final_layer.linear")]
+
+    monkeypatch.setitem(base._METHODS, "read-out", ReadOut())
+    run = context.plan.run(TASK, "read-out,learning_rate_factor=3", 0)
+    complete_run(context, run)
+    layout = context.layout
+    assert set(load_tensors(layout.weights(TASK, run.variant, 0))[0]) == {
+        "final_layer.linear.weight",
+        "final_layer.linear.bias",
+    }
+    assert np.isfinite(metrics(context, run)["fid", "all"]).all()
+    assert read_json(layout.run(TASK, run.variant, 0) / "config.json")["config"]["method"] == (
+        "read-out"
+    )
 
 
 def test_baseline_trains_nothing_and_dmp_saves_only_the_patch(context):
