@@ -5,7 +5,7 @@ import errno
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,7 +48,7 @@ def write_error(path: Path, error: OSError) -> DMPError:
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path) -> Generator[Path]:
     """Yield a temporary path beside ``path``; on success it is synced and renamed to ``path``.
 
     The temporary name keeps the suffix, since several libraries choose a format by it.

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def _error(problem: str, advice: str) -> DMPError:
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path, advice: Advice) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _opened(path: str | Path, advice: Advice) -> Generator[tuple[Any, dict[str, Any]]]:
     path = Path(path)
     if not path.is_file():
         raise _error(f"{path} does not exist", advice.absent)

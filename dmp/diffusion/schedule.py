@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
 from dmp.config import nearest
 from dmp.errors import DMPError

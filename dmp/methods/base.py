@@ -104,10 +104,11 @@ class UnfitError(ValueError):
     """The backbone of a task has no place for a method; that of another scale may have."""
 
 
+AnyMethod = TypeVar("AnyMethod", bound=Method[Any])
 _METHODS: dict[str, Method[Any]] = {}
 
 
-def register(method: type[Method[Any]]) -> type[Method[Any]]:
+def register(method: type[AnyMethod]) -> type[AnyMethod]:
     """Make a method known by its name; used as a decorator of its class.
 
     Raises:

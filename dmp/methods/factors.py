@@ -1,5 +1,7 @@
 """Learned factors on the branches of a DiT's blocks."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +26,7 @@ class Factors(nn.Module):
         )
         for number, block in enumerate(backbone.blocks):
             for branch, module in enumerate((block.attn, block.mlp)):
-                module.register_forward_hook(_Scaled(self, number, branch))
+                cast(nn.Module, module).register_forward_hook(_Scaled(self, number, branch))
 
 
 class _Scaled:

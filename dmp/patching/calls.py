@@ -20,7 +20,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from dmp.errors import DMPError
 from dmp.patching.half import Arrival, Widened, narrow
 from dmp.patching.points import PatchPoints
-from dmp.patching.weights import GateOutput
+from dmp.patching.weights import Weighting
 
 if TYPE_CHECKING:
     from dmp.patching.patch import Patch
@@ -40,7 +40,7 @@ class Call:
         gradients: whether the model was called with gradients enabled.
         keeps: whether weights are kept after the call.
         condition: ``(B, C)``, what the gate sees, once it is known.
-        mixed: what the gate made of each block's prompts, without the prompts.
+        weightings: the gate's weights of each block's prompts, by its index.
         widened: what became of a half-precision stream.
         repeats: whether this is one block run again, for the backward pass.
 
@@ -54,26 +54,26 @@ class Call:
     keeps: bool
     widened: Widened
     condition: Tensor | None = None
-    mixed: dict[int, GateOutput] = dataclasses.field(default_factory=dict)
+    weightings: dict[int, Weighting] = dataclasses.field(default_factory=dict)
     repeats: bool = False
 
     def of_block(self, x: Tensor) -> "Call":
         """Return what is needed to run a block on ``x`` again; it does not hold ``x`` itself."""
         widened = self.widened.of_block(x)
-        return dataclasses.replace(self, keeps=False, mixed={}, widened=widened, repeats=True)
+        return dataclasses.replace(self, keeps=False, weightings={}, widened=widened, repeats=True)
 
 
 class Kept(NamedTuple):
     """What is kept of a call.
 
     Attributes:
-        mixed: what the gate made of each block's prompts, without the prompts.
+        weightings: the gate's weights of each block's prompts, by its index.
         gradients: whether the model was called with gradients enabled.
         share: of the prompts' contribution that arrived; None if all blocks got float32.
 
     """
 
-    mixed: dict[int, GateOutput]
+    weightings: dict[int, Weighting]
     gradients: bool
     share: Tensor | None
 
@@ -109,6 +109,8 @@ class Calls:
         if points.timestep_embedding is not None:
             handles.append(points.timestep_embedding.register_forward_hook(self.read_timestep))
         if self.patch.config.condition == "t+c":
+            if points.condition_embedding is None:
+                raise DMPError("patch: condition = t+c, but this backbone embeds no condition")
             handles.append(points.condition_embedding.register_forward_hook(self.read_condition))
         return handles
 
@@ -171,7 +173,7 @@ class Calls:
         self._thread.kept = None
         self._thread.call = Call(
             patch,
-            tuple(images.shape[-2:]),
+            (images.shape[-2], images.shape[-1]),
             # Samplers may give one timestep for the whole batch, as a number or a tensor.
             torch.as_tensor(timesteps, device=device).expand(len(images)),
             self.noise,
@@ -191,7 +193,7 @@ class Calls:
         if call.keeps:
             arrival = call.widened.arrival
             share = None if arrival is None else arrival.share()
-            self._thread.kept = Kept(call.mixed, call.gradients, share)
+            self._thread.kept = Kept(call.weightings, call.gradients, share)
 
     def read_timestep(self, _: nn.Module, __: tuple, output: Tensor) -> None:
         """Read the timestep embedding: a forward hook."""
@@ -209,7 +211,7 @@ class Calls:
         """Return what the gate sees: the timestep embedding, ``(B, C)``, perhaps with another."""
         if call.condition is None:
             misled, t = _gate_is_misled(call.patch), call.timesteps
-            t = call.patch.permutation[t.long()] if misled else t
+            t = call.patch.get_buffer("permutation")[t.long()] if misled else t
             call.condition = self._points.embed_timesteps(t)
         return call.condition
 
@@ -250,10 +252,10 @@ class Calls:
         """Warn once of a contribution that is lost; reading it waits for the device, once."""
         if self._checked:
             return
-        self._checked, share = True, float(arrival.share())
-        if share < LEAST_SHARE:
+        self._checked, share = True, arrival.share()
+        if share is not None and share < LEAST_SHARE:
             warnings.warn(
-                f"patch: {share:.0%} of the prompts' contribution arrives in this model's "
+                f"patch: {float(share):.0%} of the prompts' contribution arrives in this model's "
                 f"half-precision tokens, beside which it is too small; run the model in float32, "
                 f"or train with larger weights, such as weights = n-softmax",
                 stacklevel=2,

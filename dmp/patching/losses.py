@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dmp.config.patch import PatchConfig
-from dmp.patching.weights import GateOutput, top_count
+from dmp.patching.weights import Weighting, top_count
 
 EPSILON = 1e-5  # below Eq. 10
 RELEASED_EPSILON = 1e-10
@@ -88,7 +88,7 @@ def smooth_load_loss(probability: Tensor) -> Tensor:
     return squared_variation(probability.mean(dim=1), RELEASED_EPSILON).sum()
 
 
-def balancing(mixed: list[GateOutput], config: PatchConfig) -> tuple[Tensor, dict[str, Tensor]]:
+def balancing(blocks: list[Weighting], config: PatchConfig) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the weighted sum of the balancing losses, and all of them by name, for the log.
 
     Blocks with another K are computed on their own; what the paper sums over blocks is summed
@@ -96,12 +96,12 @@ def balancing(mixed: list[GateOutput], config: PatchConfig) -> tuple[Tensor, dic
     form sums over blocks must have the same K: it is summed within each group.
 
     Args:
-        mixed: one per patched block.
+        blocks: the weights of each patched block.
         config: says which forms and factors.
 
     """
-    groups: dict[int, list[GateOutput]] = {}
-    for block in mixed:
+    groups: dict[int, list[Weighting]] = {}
+    for block in blocks:
         groups.setdefault(block.soft.shape[1], []).append(block)
     parts = [_terms(group, config) for group in groups.values()]
     means = {"gate/entropy", "gate/noise"}
@@ -111,7 +111,7 @@ def balancing(mixed: list[GateOutput], config: PatchConfig) -> tuple[Tensor, dic
         means.add("loss/load")
     terms = {}
     for name in parts[0]:
-        shares = [len(g) / len(mixed) if name in means else 1 for g in groups.values()]
+        shares = [len(g) / len(blocks) if name in means else 1 for g in groups.values()]
         values = [share * part[name] for share, part in zip(shares, parts, strict=True)]
         terms[name] = functools.reduce(operator.add, values)
     total = terms["loss/importance"].new_zeros(())
@@ -127,15 +127,15 @@ def balancing(mixed: list[GateOutput], config: PatchConfig) -> tuple[Tensor, dic
     return total, {name: value.detach() for name, value in terms.items()}
 
 
-def _watched(mixed: list[GateOutput], config: PatchConfig) -> Tensor:
+def _watched(blocks: list[Weighting], config: PatchConfig) -> Tensor:
     """Return the weights that the losses look at, ``(L, B, K)``, of blocks with the same K."""
     applied = config.importance_on == "applied"
-    return torch.stack([block.weights if applied else block.soft for block in mixed]).float()
+    return torch.stack([block.applied if applied else block.soft for block in blocks]).float()
 
 
-def _terms(mixed: list[GateOutput], config: PatchConfig) -> dict[str, Tensor]:
+def _terms(blocks: list[Weighting], config: PatchConfig) -> dict[str, Tensor]:
     """Return the losses of blocks with the same K."""
-    weights = _watched(mixed, config)
+    weights = _watched(blocks, config)
     terms = {
         "loss/importance": importance_loss(weights, config.importance),
         # What the paper's ε takes away shows in the difference of the two.
@@ -143,11 +143,11 @@ def _terms(mixed: list[GateOutput], config: PatchConfig) -> dict[str, Tensor]:
             weights.detach(), config.importance, RELEASED_EPSILON
         ),
         "loss/load": load_loss(weights),
-        "gate/entropy": entropy(torch.stack([block.weights for block in mixed]).float()),
+        "gate/entropy": entropy(torch.stack([block.applied for block in blocks]).float()),
     }
-    if config.load != "indicator" and mixed[0].deviation is not None:
+    if config.load != "indicator" and blocks[0].deviation is not None:
         logits, noisy, deviation = (
-            torch.stack([getattr(block, name) for block in mixed]).float()
+            torch.stack([getattr(block, name) for block in blocks]).float()
             for name in ("logits", "noisy", "deviation")
         )
         probability = top_probability(

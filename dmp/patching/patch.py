@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -113,7 +114,7 @@ class Patch(nn.Module):
                 blocks, self._contribution, count, config.prepended, end, calls
             )
         if self.fade is not None:
-            attentions = [block.attention for block in blocks]
+            attentions = [block.attention for block in blocks if block.attention is not None]
             handles += attach_fading(attentions, self._faded, self.noise_shape[1])
         handles += calls.attach(model)
         self._handles: list[RemovableHandle] = handles
@@ -123,8 +124,10 @@ class Patch(nn.Module):
     @property
     def _gates(self) -> list[Gate | None]:
         """The gate of each block."""
-        several = isinstance(self.gate, nn.ModuleDict)
-        return [self.gate[str(k)] if several else self.gate for k in self._counts]
+        gate = self.gate
+        if gate is None or isinstance(gate, Gate):
+            return [gate] * len(self._counts)
+        return [cast(Gate, gate[str(k)]) for k in self._counts]
 
     def _contribution(self, tokens: Tensor, index: int) -> Tensor:
         """Return the weighted prompts of a block, ``(B, K, D)``, or without a gate ``(K, D)``."""
@@ -142,15 +145,16 @@ class Patch(nn.Module):
         # The backbone may compute in half precision; the patch does not.
         tokens = tokens.to(prompts.dtype)
         condition = self._calls.condition(call).to(prompts.dtype)
-        mixed = gate(tokens, condition, index, prompts, noise)
-        if mixed.weights is not None and call.keeps:
-            # The largest part, which nothing reads, would stay until the next call.
-            call.mixed[index] = mixed._replace(prompts=None)
-        return mixed.prompts
+        weighted, weighting = gate(tokens, condition, index, prompts, noise)
+        if weighting is not None and call.keeps:
+            call.weightings[index] = weighting
+        return weighted
 
     def _faded(self, index: int) -> Tensor:
         """Return the scalar of a block in a masked start."""
-        return self._calls.running.patch.fade[index]
+        fade = self._calls.running.patch.fade
+        assert fade is not None  # hooks that call this are attached with a masked start alone
+        return fade[index]
 
     @property
     def noise(self) -> Tensor | None:
@@ -191,7 +195,7 @@ class Patch(nn.Module):
             DMPError: they were not kept.
 
         """
-        return [mixed.weights for mixed in self._kept().mixed.values()]
+        return [weighting.applied for weighting in self._kept().weightings.values()]
 
     def balancing(self) -> tuple[Tensor, dict[str, Tensor]] | None:
         """Return the balancing losses of the last forward pass; None if nothing has weights.
@@ -204,7 +208,7 @@ class Patch(nn.Module):
 
         """
         kept = self._kept()
-        if not kept.mixed:
+        if not kept.weightings:
             return None
         if torch.is_grad_enabled() and not kept.gradients:
             raise DMPError(
@@ -212,7 +216,7 @@ class Patch(nn.Module):
                 "gradients, or under reentrant activation checkpointing; accepted: "
                 "use_reentrant=False"
             )
-        return balancing(list(kept.mixed.values()), self.config)
+        return balancing(list(kept.weightings.values()), self.config)
 
     def arrived(self) -> Tensor | None:
         """Return the share of the prompts' contribution that arrived in the last forward pass.

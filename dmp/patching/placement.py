@@ -218,7 +218,8 @@ def token_grid(
 
     """
     if block.feature_map:
-        count, width, grid = x.shape[2:].numel(), x.shape[1], tuple(x.shape[2:])
+        grid = (x.shape[2], x.shape[3])
+        count, width = math.prod(grid), x.shape[1]
     else:
         count, width = x.shape[1:]
         rows = max(1, round(math.sqrt(count * image[0] / image[1])))

@@ -99,8 +99,9 @@ def compute_device(model: nn.Module) -> torch.device:
     for module in model.modules():
         hook = getattr(module, "_hf_hook", None)
         for one in getattr(hook, "hooks", (hook,)):  # several are wrapped in one
-            if getattr(one, "execution_device", None) is not None:
-                return torch.device(one.execution_device)
+            execution_device = getattr(one, "execution_device", None)
+            if execution_device is not None:
+                return torch.device(execution_device)
     return device
 
 

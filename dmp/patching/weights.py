@@ -10,25 +10,36 @@ from dmp.config.patch import PatchConfig
 SMALLEST_DEVIATION = 0.01
 
 
+class Weighting(NamedTuple):
+    """The weights of a block's prompts, and where they come from.
+
+    Attributes:
+        soft: ``(B, K)``, the weights before hard selection.
+        applied: ``(B, K)``, the weights that were applied.
+        logits: ``(B, K)``, the gate's outputs without noise; None in a gate that has none.
+        noisy: ``(B, K)``, with noise; likewise.
+        deviation: ``(B, K)``, standard deviation of the noise; None where there is no noise.
+
+    """
+
+    soft: Tensor
+    applied: Tensor
+    logits: Tensor | None = None
+    noisy: Tensor | None = None
+    deviation: Tensor | None = None
+
+
 class GateOutput(NamedTuple):
     """What a gate makes of a block's prompts.
 
     Attributes:
         prompts: ``(B, K, D)``, weighted; what enters the tokens.
-        soft: ``(B, K)``, the weights before hard selection; None if there are no weights.
-        weights: ``(B, K)``, the weights that were applied.
-        logits: ``(B, K)``, the gate's outputs without noise.
-        noisy: ``(B, K)``, with noise.
-        deviation: ``(B, K)``, standard deviation of the noise; None where there is none.
+        weighting: the weights; None if the gate has none.
 
     """
 
     prompts: Tensor
-    soft: Tensor | None = None
-    weights: Tensor | None = None
-    logits: Tensor | None = None
-    noisy: Tensor | None = None
-    deviation: Tensor | None = None
+    weighting: Weighting | None = None
 
 
 def apply_noise(

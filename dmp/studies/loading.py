@@ -18,7 +18,7 @@ class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = {k for k in keys if isinstance(k, str) and keys.count(k) > 1 and k != "<<"}
         if twice:
-            line = node.start_mark.line + 1
+            line = node.start_mark.line + 1 if node.start_mark else "?"
             raise DMPError(f"key '{sorted(twice)[0]}' is given twice in the mapping at line {line}")
         return super().construct_mapping(node, deep)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dmp.claims.schema import Claims, load_claims
 from dmp.config import (
@@ -379,7 +380,7 @@ def _resolve(study: Study, scale: Scale, where: str) -> Study:
         if names.count((task, variant)) > 1:
             raise DMPError(f"{where}: the cell {task}/{variant} is given twice")
     comparisons = resolve_comparisons(study.comparisons, names, f"{where}: comparisons")
-    changes = {"cells": cells, "comparisons": comparisons}
+    changes: dict[str, Any] = {"cells": cells, "comparisons": comparisons}
     if study.variance is not None:
         (changes["variance"],) = resolve_comparisons([study.variance], names, f"{where}: variance")
     return study.model_copy(update=changes)

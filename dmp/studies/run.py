@@ -69,6 +69,8 @@ class RunConfig(Strict):
     @property
     def batch_losses(self) -> list[str]:
         """The options whose losses mix the images of a batch, as ``key = value``."""
+        if self.method == PRETRAINING:
+            return []
         return find_method(self.method).batch_losses(self.options)
 
     @property

@@ -1,7 +1,7 @@
 """The exponential moving average of what trains."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import torch
 from torch import nn
@@ -34,7 +34,7 @@ class Average:
             parameter.copy_(average)
 
     @contextlib.contextmanager
-    def in_place(self) -> Iterator[None]:
+    def in_place(self) -> Generator[None]:
         """Replace the parameters by their averages for a while."""
         current = [p.detach().clone() for p in self._current] if self._averaged else []
         self.keep()

@@ -52,4 +52,4 @@ def make_gate(
     gates = [kind(config, points, count, blocks) for count, blocks in served.items()]
     if len(gates) == 1:
         return gates[0]
-    return nn.ModuleDict(zip(map(str, served), gates, strict=True))
+    return nn.ModuleDict({str(k): gate for k, gate in zip(served, gates, strict=True)})

@@ -8,7 +8,7 @@ from dmp.config.patch import PatchConfig
 from dmp.patching.gates.attention import AttentionGate
 from dmp.patching.gates.base import common_width, register_gate
 from dmp.patching.points import PatchPoints
-from dmp.patching.weights import GateOutput
+from dmp.patching.weights import GateOutput, Weighting
 
 
 @register_gate("attention-released")
@@ -37,4 +37,4 @@ class ReleasedAttentionGate(AttentionGate):
         attention = self.logits(condition, block, prompts).softmax(dim=1)
         channels = (attention[:, :, None] * self.value(condition)[:, None]).softmax(dim=1)
         weights = channels.mean(dim=2)
-        return GateOutput(channels * prompts, weights, weights)
+        return GateOutput(channels * prompts, Weighting(weights, weights))

@@ -4,7 +4,7 @@ import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -15,15 +15,16 @@ from dmp.config.patch import PatchConfig
 from dmp.errors import DMPError
 from dmp.initialisation import normal_, uniform_
 from dmp.patching.points import PatchPoints
-from dmp.patching.weights import GateOutput, apply_noise, select, to_weights
+from dmp.patching.weights import GateOutput, Weighting, apply_noise, select, to_weights
 
 GATES: dict[str, type["Gate"]] = {}
+AnyGate = TypeVar("AnyGate", bound="Gate")
 
 
-def register_gate(name: str) -> Callable[[type["Gate"]], type["Gate"]]:
+def register_gate(name: str) -> Callable[[type[AnyGate]], type[AnyGate]]:
     """Make a gate selectable as ``PatchConfig.gate``; used as a decorator of its class."""
 
-    def register(gate: type["Gate"]) -> type["Gate"]:
+    def register(gate: type[AnyGate]) -> type[AnyGate]:
         GATES[name] = gate
         announce(name)
         return gate
@@ -113,7 +114,9 @@ class Gate(nn.Module):
         noisy, deviation = apply_noise(logits, condition, self.noise, noise)
         soft = to_weights(noisy, self.config)
         weights = select(soft, self.config)
-        return GateOutput(weights[:, :, None] * prompts, soft, weights, logits, noisy, deviation)
+        return GateOutput(
+            weights[:, :, None] * prompts, Weighting(soft, weights, logits, noisy, deviation)
+        )
 
 
 def common_width(config: PatchConfig, points: PatchPoints, blocks: Sequence[int]) -> int:

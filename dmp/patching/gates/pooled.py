@@ -5,7 +5,7 @@ import math
 from torch import Tensor
 
 from dmp.patching.gates.linear import LinearGate
-from dmp.patching.weights import GateOutput
+from dmp.patching.weights import GateOutput, Weighting
 
 
 class PooledGate(LinearGate):
@@ -28,4 +28,4 @@ class PooledGate(LinearGate):
         affinity = tokens @ prompts.T / math.sqrt(prompts.shape[1])
         attention = (logits[:, None] + affinity).softmax(dim=2)
         weights = attention.mean(dim=1)
-        return GateOutput(attention @ prompts, weights, weights)
+        return GateOutput(attention @ prompts, Weighting(weights, weights))
