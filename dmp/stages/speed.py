@@ -34,6 +34,8 @@ def measure_speed(context: Context) -> None:
         for repeat in range(-WARM_UP, REPEATS):
             for stage in ("training", "sampling"):
                 for variant, steps in timed.items():
+                    if stage not in steps:
+                        continue
                     seconds = _seconds(steps[stage], context.device)
                     if repeat >= 0:
                         rows.append((task, variant, stage, repeat, seconds))
@@ -53,7 +55,7 @@ def _seconds(step: Callable[[], None], device: str) -> float:
 
 
 def _steps(context: Context, task: str, variant: str, seed: int) -> dict[str, Callable[[], None]]:
-    """Return one training iteration and one sampling step of a variant, ready to be called."""
+    """Return one sampling step of a variant and, if it trains, one training iteration."""
     run = context.plan.run(task, variant, seed)
     backbone = pretrained_backbone(context, run)
     attached = attach(run, backbone)
@@ -63,13 +65,6 @@ def _steps(context: Context, task: str, variant: str, seed: int) -> dict[str, Ca
     stream = training_stream(run, objective, data)
     examples = stream.__getitems__(range(run.config.training.batch_size))
     batch = Batch(*(part.to(context.device) for part in examples))
-    optimizer = torch.optim.AdamW(objective.groups(run.config.training.learning_rate), fused=True)
-
-    def train() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        objective(batch).total.backward()
-        optimizer.step()
-
     count = context.plan.scale.execution.at_once(task)
     rows = torch.arange(count) % len(batch.images)
     x, t, y = batch.images[rows], batch.timesteps[rows], batch.labels[rows]
@@ -77,5 +72,14 @@ def _steps(context: Context, task: str, variant: str, seed: int) -> dict[str, Ca
     @torch.no_grad()
     def sample() -> None:
         backbone(x, t, y)
+
+    if not objective.trainable():
+        return {"sampling": sample}
+    optimizer = torch.optim.AdamW(objective.groups(run.config.training.learning_rate), fused=True)
+
+    def train() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        objective(batch).total.backward()
+        optimizer.step()
 
     return {"training": train, "sampling": sample}
