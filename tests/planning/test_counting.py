@@ -1,4 +1,4 @@
-"""Counts on ``meta`` against PyTorch's own counter on real numbers, and against published counts."""
+"""Counts on ``meta`` against PyTorch's own counter on real numbers, and published counts."""
 
 from collections.abc import Callable
 
