@@ -119,7 +119,7 @@ def _losses(run: RunConfig, counts: Counts, models: int, rates: Rates) -> Time:
     """Return the time of the denoising losses of held-out, or of as many training, images."""
     evaluation, parts = run.config.evaluation, _images(run.config)
     images = min(parts["train"], parts["held-out"], evaluation.held_out_images)
-    return rates.evaluation(counts, images * evaluation.timesteps_per_image * models)
+    return rates.single(counts.forward * images * evaluation.timesteps_per_image * models)
 
 
 def _pixels(task: TaskConfig) -> tuple[int, int]:
@@ -165,7 +165,7 @@ def _preparation(name: str, task: TaskConfig, rates: Rates, latents_jobs: int) -
         if task.data.source is not None:
             # The states of all tokens and the pooled one, as the encoder's cache keeps them.
             disk += captions * (networks.CAPTION_TOKENS + 1) * task.text.hidden_size * HALF
-        yield Job(("captions", name), rates.text(macs * captions), disk=disk)
+        yield Job(("captions", name), rates.single(macs * captions), disk=disk)
     real = parts[task.evaluation.reference]
     time, _ = _features(task, 0 if task.evaluation.reference_file else real, rates)
     _, disk = _features(task, min(real, task.evaluation.reference_features), rates)
@@ -236,5 +236,5 @@ def _run(plan: Plan, run: RunConfig, counts: Counts, rates: Rates) -> Iterator[J
     # The last model is looked at on held-out and on training images.
     time = _losses(run, counts, 2 + snapshots, rates)
     if run.patch is not None and run.patch.gate != "none":
-        time += rates.evaluation(counts, 2 * task.evaluation.gate_timesteps * GATE_IMAGES)
+        time += rates.single(counts.forward * 2 * task.evaluation.gate_timesteps * GATE_IMAGES)
     yield Job(evaluate, time, needs=(sample,))

@@ -74,11 +74,10 @@ def count_model(
     backbone: Backbone, attach: Callable[[], nn.Module | None], batch_size: int
 ) -> Counts:
     """Return what a backbone on ``meta`` computes with what is attached to it."""
-    own = [p for p in backbone.parameters() if p.requires_grad]
+    own = {p: p.requires_grad for p in backbone.parameters()}
     with torch.device("meta"):
         attached = attach()
     modules: list[nn.Module] = [backbone] if attached is None else [backbone, attached]
-    numbers = sum(p.numel() for p in backbone.parameters())
     size = (backbone.in_channels, backbone.input_size, backbone.input_size)
     images = torch.empty(batch_size, *size, device="meta")
     timesteps = torch.empty(batch_size, dtype=torch.int64, device="meta")
@@ -99,9 +98,9 @@ def count_model(
     return Counts(
         forward=alone.forward / batch_size,
         training=(step.forward + step.backward) / batch_size,
-        backbone=numbers,
+        backbone=sum(p.numel() for p in own),
         trained=sum(trained.values()),
-        frozen=not all(p.requires_grad for p in own),
+        frozen=any(trains and not p.requires_grad for p, trains in own.items()),
     )
 
 

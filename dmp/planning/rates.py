@@ -82,16 +82,12 @@ class Rates:
         work = "patched_sampling" if counts.frozen else "sampling"
         return self._backbone(work, counts, counts.forward * evaluations)
 
-    def evaluation(self, counts: Counts, evaluations: int) -> Time:
-        """Return the time of forward passes for losses, which are computed in fp32."""
-        return self._computed(counts.forward * evaluations, self.gpu.fp32)
-
     def convolutions(self, macs: float) -> Time:
         """Return the time of autoencoder or Inception, whose convolutions run in TF32 or fp32."""
         return self._computed(macs, self.gpu.tf32 or self.gpu.fp32)
 
-    def text(self, macs: float) -> Time:
-        """Return the time of a text encoder, in fp32."""
+    def single(self, macs: float) -> Time:
+        """Return the time of losses or of a text encoder, in fp32."""
         return self._computed(macs, self.gpu.fp32)
 
     def _backbone(self, work: Work, counts: Counts, macs: float) -> Time:

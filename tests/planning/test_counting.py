@@ -168,6 +168,43 @@ def test_gate_from_elsewhere_is_counted_without_an_edit(monkeypatch):
     assert two.training - one.training == 3 * (2 * 32**2 + 33 * 16)
 
 
+class LowRank(nn.Module):
+    """A frozen layer beside two small ones, as an adapter puts it into the place of the layer."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.layer = layer
+        self.down = nn.Linear(layer.in_features, 2, bias=False)
+        self.up = nn.Linear(2, layer.out_features, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) + self.up(self.down(x))
+
+
+def adapt(model: nn.Module) -> None:
+    model.requires_grad_(False)
+    for block in model.blocks:
+        block.attn.qkv = LowRank(block.attn.qkv)
+
+
+def free_biases(model: nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.endswith("bias"))
+
+
+@pytest.mark.parametrize("method", [adapt, free_biases])
+def test_methods_that_change_the_backbone_itself_are_counted(method):
+    with torch.device("meta"):
+        meta = dit()
+    found, model = count_model(meta, lambda: method(meta), BATCH), dit()
+    numbers = sum(p.numel() for p in model.parameters())
+    method(model)
+    inputs = torch.zeros(BATCH, 1, 8, 8), *torch.zeros(2, BATCH, dtype=torch.int64)
+    assert found.training * BATCH == macs(lambda: model(*inputs).sum().backward())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert (found.backbone, found.trained, found.saved) == (numbers, trained, trained)
+
+
 def test_networks_around_the_backbone_take_what_the_counter_counts():
     from torchvision.models import inception_v3
     from transformers import CLIPTextConfig, CLIPTextModel
