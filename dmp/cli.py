@@ -96,7 +96,6 @@ def plan(
     loaded = open_plan(scale, ablations, seeds)
     from dmp.planning.report import plan_scale
 
-    published = any(t.pretraining.published for t in loaded.scale.tasks.values())
     print(
         plan_scale(
             loaded,
@@ -105,7 +104,6 @@ def plan(
             budget,
             ablations / "throughput",
             compiled=compiled,
-            import_published=published,
             csv=_layout(scale, results).root / "plan.csv",
         )
     )

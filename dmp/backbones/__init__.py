@@ -2,6 +2,7 @@
 
 from dmp.backbones import adapters  # noqa: F401  registers the patch points
 from dmp.backbones.base import Backbone
+from dmp.backbones.building import build_backbone
 from dmp.backbones.dit import SIZES, DiT, Size, dit
 from dmp.backbones.importing import load_diffusers_dit, load_public_dit
 from dmp.backbones.pipelines import load_patch
@@ -11,6 +12,7 @@ __all__ = [
     "Backbone",
     "DiT",
     "Size",
+    "build_backbone",
     "dit",
     "load_diffusers_dit",
     "load_patch",

@@ -13,7 +13,8 @@ def images_and_timesteps(x: Tensor, t: Tensor, y: Tensor) -> tuple[Tensor, Tenso
 
 @patch_points.register
 def _(model: DiT) -> PatchPoints:
-    blocks = [Block(b, model.grid, model.hidden_size, attention=b.attn) for b in model.blocks]
+    grid, width = model.grid, model.hidden_size
+    blocks = [Block(b, grid, width, attention=b.get_submodule("attn")) for b in model.blocks]
     return PatchPoints(
         placements={"transformer-blocks": blocks},
         arguments=images_and_timesteps,

@@ -1,8 +1,27 @@
 """What training, sampling and evaluation know of a backbone."""
 
 import abc
+from typing import Protocol
 
+import numpy as np
 from torch import Tensor, nn
+
+
+class Texts(Protocol):
+    """States of captions by number, such as :class:`dmp.data.text.TextStore`.
+
+    Attributes:
+        width: E.
+        null: the number of the empty caption.
+
+    """
+
+    width: int
+    null: int
+
+    def sequence(self, numbers: np.ndarray) -> Tensor:
+        """Return the states of captions, ``(n, tokens, E)`` float32 on the CPU."""
+        ...
 
 
 class Backbone(nn.Module, abc.ABC):

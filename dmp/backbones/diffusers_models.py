@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from diffusers import (
-    DiTTransformer2DModel,
-    ModelMixin,
-    PixArtTransformer2DModel,
-    UNet2DConditionModel,
-)
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.embeddings import TimestepEmbedding
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
+from diffusers.models.transformers.pixart_transformer_2d import PixArtTransformer2DModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from dmp.errors import DMPError
@@ -22,10 +23,22 @@ class _Embedding:
 
     model: ModelMixin
     waves: nn.Module
-    layers: nn.Module
+    layers: TimestepEmbedding
+
+    @property
+    def width(self) -> int:
+        """C."""
+        return self.layers.linear_2.out_features
 
     def __call__(self, t: Tensor) -> Tensor:
         return self.layers(self.waves(t).to(self.model.dtype))
+
+
+def _embedding(model: ModelMixin, inside: str) -> _Embedding:
+    """Return the embedding by the layers that a module of the model has."""
+    layers = model.get_submodule(f"{inside}.timestep_embedder")
+    waves = model.get_submodule(f"{inside}.time_proj")
+    return _Embedding(model, waves, cast("TimestepEmbedding", layers))
 
 
 def _dit_arguments(hidden_states: Tensor, timestep: Any = None, *_: Any, **__: Any) -> tuple:
@@ -47,24 +60,24 @@ def _unet_arguments(sample: Tensor, timestep: Any, *_: Any, **__: Any) -> tuple:
 def _(model: DiTTransformer2DModel) -> PatchPoints:
     # Each block embeds the timestep by itself, after the prompts have gone in: the gate reads what
     # the first of them is going to compute.
-    embedder = model.transformer_blocks[0].norm1.emb
+    embedding = _embedding(model, "transformer_blocks.0.norm1.emb")
     return PatchPoints(
         placements={"transformer-blocks": _transformer_blocks(model)},
         arguments=_dit_arguments,
-        embed_timesteps=_Embedding(model, embedder.time_proj, embedder.timestep_embedder),
-        condition_size=embedder.timestep_embedder.linear_2.out_features,
+        embed_timesteps=embedding,
+        condition_size=embedding.width,
     )
 
 
 @patch_points.register
 def _(model: PixArtTransformer2DModel) -> PatchPoints:
-    embedder = model.adaln_single.emb
+    embedding = _embedding(model, "adaln_single.emb")
     return PatchPoints(
         placements={"transformer-blocks": _transformer_blocks(model)},
         arguments=_pixart_arguments,
-        embed_timesteps=_Embedding(model, embedder.time_proj, embedder.timestep_embedder),
-        condition_size=embedder.timestep_embedder.linear_2.out_features,
-        timestep_embedding=embedder.timestep_embedder,
+        embed_timesteps=embedding,
+        condition_size=embedding.width,
+        timestep_embedding=embedding.layers,
     )
 
 
@@ -74,15 +87,16 @@ def _(model: UNet2DConditionModel) -> PatchPoints:
     blocks = [
         Block(block, stage.grid, block.dim, attention=block.attn1)
         for stage in stages
-        for attention in getattr(stage.module, "attentions", None) or ()
-        for block in getattr(attention, "transformer_blocks", ())
+        for block in stage.module.modules()
+        if isinstance(block, BasicTransformerBlock)
     ]
+    embedding = _Embedding(model, model.time_proj, model.time_embedding)
     return PatchPoints(
         placements={"transformer-blocks": blocks, "stage-inputs": stages},
         arguments=_unet_arguments,
-        embed_timesteps=_Embedding(model, model.time_proj, model.time_embedding),
-        condition_size=model.time_embedding.linear_2.out_features,
-        timestep_embedding=model.time_embedding,
+        embed_timesteps=embedding,
+        condition_size=embedding.width,
+        timestep_embedding=embedding.layers,
         inferred=(
             "the paper patches Stable Diffusion v1.5 and does not say where: that prompts enter at "
             "these places, with a grid and a width of their own and a gate for each resolution, "
@@ -92,9 +106,9 @@ def _(model: UNet2DConditionModel) -> PatchPoints:
 
 
 def _transformer_blocks(model: DiTTransformer2DModel | PixArtTransformer2DModel) -> list[Block]:
-    grid = _sample_size(model) // model.config.patch_size
-    width = model.inner_dim
-    return [Block(b, grid, width, attention=b.attn1) for b in model.transformer_blocks]
+    grid = _sample_size(model) // model.config["patch_size"]
+    blocks = model.get_submodule("transformer_blocks").children()
+    return [Block(b, grid, model.inner_dim, attention=b.get_submodule("attn1")) for b in blocks]
 
 
 def _stages(model: UNet2DConditionModel) -> Iterator[Block]:
@@ -106,7 +120,7 @@ def _stages(model: UNet2DConditionModel) -> Iterator[Block]:
     size, width, sizes = _sample_size(model), model.conv_in.out_channels, []
     for stage in model.down_blocks:
         yield Block(stage, size, width, feature_map=True)
-        width = stage.resnets[-1].out_channels
+        width = _width(stage)
         sizes.append(size)
         if stage.downsamplers is not None:
             size = (size + 1) // 2  # odd sizes are rounded up
@@ -114,17 +128,23 @@ def _stages(model: UNet2DConditionModel) -> Iterator[Block]:
         yield Block(model.mid_block, size, width, feature_map=True)
     for stage in model.up_blocks:
         yield Block(stage, sizes.pop(), width, feature_map=True)
-        width = stage.resnets[-1].out_channels
+        width = _width(stage)
 
 
-def _sample_size(model: nn.Module) -> int:
+def _width(stage: nn.Module) -> int:
+    """Return the width of what a stage puts out."""
+    *_, last = stage.get_submodule("resnets").children()
+    return cast("ResnetBlock2D", last).out_channels
+
+
+def _sample_size(model: ModelMixin) -> int:
     """Return the edge of the images that the model was trained on.
 
     Raises:
         DMPError: its configuration does not say, or they are not square.
 
     """
-    size = model.config.sample_size
+    size = model.config["sample_size"]
     if isinstance(size, list | tuple) and len(set(size)) == 1:
         size = size[0]
     if not isinstance(size, int):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from diffusers.models.embeddings import get_2d_sincos_pos_embed, get_timestep_embedding
-from timm.layers import Mlp, PatchEmbed
+from timm.layers import GELUTanh, Mlp, PatchEmbed
 from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
@@ -56,7 +56,7 @@ class TimestepEmbedder(nn.Module):
     def forward(self, t: Tensor) -> Tensor:
         """Embed timesteps."""
         waves = get_timestep_embedding(t, FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0)
-        return self.mlp(waves.to(self.mlp[0].weight.dtype))
+        return self.mlp(waves.to(next(self.mlp.parameters()).dtype))
 
 
 class LabelEmbedder(nn.Module):
@@ -79,6 +79,8 @@ class CaptionEmbedder(nn.Module):
         hidden_size: D.
 
     """
+
+    embeddings: Tensor
 
     def __init__(self, embeddings: Tensor, hidden_size: int) -> None:
         super().__init__()
@@ -103,9 +105,7 @@ class DiTBlock(nn.Module):
         self.norm1 = nn.LayerNorm(hidden_size, elementwise_affine=False, eps=1e-6)
         self.attn = Attention(hidden_size, num_heads=num_heads, qkv_bias=True)
         self.norm2 = nn.LayerNorm(hidden_size, elementwise_affine=False, eps=1e-6)
-        self.mlp = Mlp(
-            hidden_size, int(hidden_size * mlp_ratio), act_layer=lambda: nn.GELU(approximate="tanh")
-        )
+        self.mlp = Mlp(hidden_size, int(hidden_size * mlp_ratio), act_layer=GELUTanh)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(hidden_size, 6 * hidden_size))
 
     def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
@@ -178,7 +178,7 @@ class DiT(Backbone):
             # Positions are sines and cosines of row and column.
             raise DMPError(f"hidden_size = {hidden_size} is not a multiple of 4")
         self.input_size, self.in_channels = input_size, in_channels
-        self.hidden_size, self.depth = hidden_size, depth
+        self.hidden_size, self.depth, self.num_heads = hidden_size, depth, num_heads
         self.out_channels = in_channels * (2 if learn_sigma else 1)
         self.patch_size, self.grid = patch_size, input_size // patch_size
         self.num_tokens = self.grid**2
@@ -222,19 +222,15 @@ class DiT(Backbone):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 xavier_uniform_(module.weight, source)
-                nn.init.zeros_(module.bias)
-        projection = self.x_embedder.proj
-        xavier_uniform_(projection.weight.view(self.hidden_size, -1), source)
-        nn.init.zeros_(projection.bias)
-        embedders = [*self.t_embedder.modules(), *self.y_embedder.modules()]
+        xavier_uniform_(self.x_embedder.proj.weight.view(self.hidden_size, -1), source)
         if isinstance(self.y_embedder, LabelEmbedder):
             normal_(self.y_embedder.embedding_table.weight, 0.02, source)
-        for layer in (module for module in embedders if isinstance(module, nn.Linear)):
-            normal_(layer.weight, 0.02, source)
-        zeroed = [block.adaLN_modulation[1] for block in self.blocks]
-        for layer in (*zeroed, self.final_layer.adaLN_modulation[1], self.final_layer.linear):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for module in (*self.t_embedder.modules(), *self.y_embedder.modules()):
+            if isinstance(module, nn.Linear):
+                normal_(module.weight, 0.02, source)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias") or "adaLN_modulation" in name or "final_layer" in name:
+                nn.init.zeros_(parameter)
         self.pos_embed.copy_(self.positions())
 
     def positions(self) -> Tensor:

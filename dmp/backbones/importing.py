@@ -88,9 +88,8 @@ def load_diffusers_dit(folder: str | Path, model: DiT) -> None:
     if (folder / "transformer").is_dir():
         folder = folder / "transformer"
     config = read_json(folder / "config.json")
-    heads = model.blocks[0].attn.num_heads
     for key, expected in (
-        ("num_attention_heads", heads),
+        ("num_attention_heads", model.num_heads),
         ("norm_type", "ada_norm_zero"),
         ("activation_fn", "gelu-approximate"),
     ):

@@ -8,17 +8,16 @@ captions take 12 GB, too much for a buffer.
 import dataclasses
 import inspect
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-from diffusers import UNet2DConditionModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from dmp.backbones import diffusers_models  # noqa: F401  registers the patch points
 from dmp.backbones.adapters import images_and_timesteps
-from dmp.backbones.base import Backbone
+from dmp.backbones.base import Backbone, Texts
 from dmp.backbones.wrappers import unwrapped
 from dmp.config import UNetConfig
 from dmp.data.offline import pretrained_folder, read_model_config
@@ -29,22 +28,6 @@ from dmp.patching.points import PatchPoints, patch_points
 FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 FOLDER = "unet"  # of a pipeline
 _KEY = "pretraining.published.path"
-
-
-class Texts(Protocol):
-    """States of captions by number, such as :class:`dmp.data.text.TextStore`.
-
-    Attributes:
-        width: E.
-        null: the number of the empty caption.
-
-    """
-
-    width: int
-    null: int
-
-    def sequence(self, numbers: np.ndarray) -> Tensor:
-        """Return the states of captions, ``(n, tokens, E)`` float32 on the CPU."""
 
 
 class UNet(Backbone):

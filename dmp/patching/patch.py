@@ -85,23 +85,22 @@ class Patch(nn.Module):
         self._counts = counts
         self.noise_shape = (depth, max(counts))
         if device.type != "meta":
-            self._initialise(seed, points.num_timesteps)
+            self._initialise(seed)
+        if config.gate_timestep != "true":
+            order = generator(seed, "permuted timesteps").permutation(points.num_timesteps)
+            # Saved with the patch, which does not know its seed when it is loaded.
+            self.register_buffer("permutation", torch.from_numpy(order).to(device))
         self._calls = Calls(self, points)
         self._attach(model, points)
 
     @torch.no_grad()
-    def _initialise(self, seed: int, timesteps: int) -> None:
+    def _initialise(self, seed: int) -> None:
         for number, gate in enumerate(g for g in dict.fromkeys(self._gates) if g is not None):
             gate.reset(generator(seed, "gate initialisation", number))
         if self.config.prompt_init:
             source = generator(seed, "prompt initialisation")
             for prompts in self.prompt_parameters():
                 normal_(prompts, self.config.prompt_init, source)
-        if self.config.gate_timestep != "true":
-            order = generator(seed, "permuted timesteps").permutation(timesteps)
-            device = self.prompt_parameters()[0].device
-            # Saved with the patch, which does not know its seed when it is loaded.
-            self.register_buffer("permutation", torch.from_numpy(order).to(device))
 
     def _attach(self, model: nn.Module, points: PatchPoints) -> None:
         config, blocks, calls = self.config, self._blocks, self._calls

@@ -1,42 +1,29 @@
 """The jobs that a plan is made of, and what each takes of a GPU and of the disk."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dmp.config import TaskConfig, content_hash
 from dmp.data.registry import dataset_info
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
-from dmp.planning import flops
-from dmp.planning.flops import AnyGeometry, geometry
+from dmp.methods import find_method
+from dmp.planning import networks
+from dmp.planning.counting import Counts, count
 from dmp.planning.rates import Rates, Time
-from dmp.planning.throughput import Published
-from dmp.planning.unet import UNetGeometry
 from dmp.running.launch import training_gpus
 from dmp.studies import Plan
 from dmp.studies.run import RunConfig
 
 CLASSIFIER = "dataset-classifier"
-STAGES = (
-    "latents",
-    "captions",
-    "extractor",
-    "reference",
-    "baseline",
-    "train",
-    "sample",
-    "evaluate",
-)
-
-# MS-COCO, of whose images a few have six or seven; what was found on the web has one.
-CAPTIONS_PER_IMAGE = {"coco": 5, "webdataset": 1, "parquet": 1}
+# MS-COCO, of whose images a few have six or seven; where others have captions, they have one.
+CAPTIONS_PER_IMAGE = {"coco": 5}
 GATE_IMAGES = 32
 FLOAT, HALF = 4, 2
 INCEPTION_FEATURES = 2048 + 1008
 CLASSIFIER_FEATURES = 64
 
 Key = tuple[str, ...]
-NONE = Time()
 
 
 @dataclass(frozen=True)
@@ -49,9 +36,7 @@ class Job:
         gpus: how many share it, each taking its part of the time.
         disk: bytes that stay.
         needs: keys of the jobs that have to be done before.
-        published: the name of the public weights of this baseline, if there are any.
-        imported: whether they are taken, and nothing is trained.
-        spared: the time of training that they spare, where they are imported.
+        weights: of a baseline, where its weights come from.
 
     """
 
@@ -60,43 +45,36 @@ class Job:
     gpus: int = 1
     disk: int = 0
     needs: tuple[Key, ...] = ()
-    published: str = ""
-    imported: bool = False
-    spared: Time = NONE
+    weights: str = ""
 
     @property
     def stage(self) -> str:
-        """One of :data:`STAGES`."""
+        """Of which stage it is."""
         return self.key[0]
 
 
-def jobs(
-    plan: Plan, rates: Rates, published: Iterable[Published] = (), imported: bool = True
-) -> dict[Key, Job]:
+def jobs(plan: Plan, rates: Rates) -> dict[Key, Job]:
     """Return the jobs of all runs of a plan, each after those that it needs.
 
     Args:
         plan: the scale and its studies.
         rates: how fast the GPU is.
-        published: baselines with public weights.
-        imported: whether those are imported, or trained all the same.
 
     Raises:
         DMPError: a dataset on disk whose number of images the scale does not say.
 
     """
-    found: dict[Key, Job] = {}
-    public = list(published)
+    found: list[Job] = []
     for name, task in plan.scale.tasks.items():
-        for job in _preparation(name, task, rates, plan.scale.execution.latents_jobs):
-            found[job.key] = job
+        found += _preparation(name, task, rates, plan.scale.execution.latents_jobs)
+    counts = {name: count(plan.pretraining(name, 0)) for name, _ in plan.baselines()}
     for name, seed in plan.baselines():
-        job = _baseline(plan, plan.pretraining(name, seed), rates, public, imported)
-        found[job.key] = job
-    for run in plan.runs():
-        for job in _run(plan, plan.run(*run), rates):
-            found[job.key] = job
-    return found
+        found.append(_baseline(plan, plan.pretraining(name, seed), counts[name], rates))
+    for name, variant in plan.variants():
+        counted = count(plan.run(name, variant, plan.seeds[0]))
+        for seed in plan.seeds:
+            found += _run(plan, plan.run(name, variant, seed), counted, rates)
+    return {job.key: job for job in found}
 
 
 def run_keys(run: tuple[str, str, int]) -> list[Key]:
@@ -110,85 +88,86 @@ def _latents_key(task: TaskConfig) -> Key:
     return ("latents", task.data.name, content_hash(task.data.model_dump(exclude={"held_out"})))
 
 
-def images_of(task: TaskConfig) -> int:
-    """Return how many images a task's dataset has.
+def _images(task: TaskConfig) -> dict[str, int]:
+    """Return how many images each part of a task's dataset has.
 
     Raises:
         DMPError: it lies on disk, and the scale does not say how many there are.
 
     """
     if task.data.source is None:
-        return len(dataset_info(task.data.name).load().labels)
-    if task.data.source.images is None:
+        info = dataset_info(task.data.name)
+        every = info.images or len(info.load().labels)
+    else:
+        every = _given(task.data.source.images, task, "source")
+    held_out = round(every * task.data.held_out)
+    parts = {"train": every - held_out, "held-out": held_out, "all": every}
+    if task.evaluation.reference == "test" and task.data.test is not None:
+        parts["test"] = _given(task.data.test.images, task, "test")
+    return parts
+
+
+def _given(images: int | None, task: TaskConfig, key: str) -> int:
+    if images is None:
         raise DMPError(
             f"the cost of '{task.data.name}' depends on how many images it has: give "
-            f"data.source.images"
+            f"data.{key}.images"
         )
-    return task.data.source.images
+    return images
 
 
-def _split(task: TaskConfig) -> tuple[int, int]:
-    """Return how many images are trained on, and held out."""
-    count = images_of(task)
-    held_out = round(count * task.data.held_out)
-    return count - held_out, held_out
-
-
-def _losses(run: RunConfig, g: AnyGeometry, models: int, rates: Rates) -> Time:
+def _losses(run: RunConfig, counts: Counts, models: int, rates: Rates) -> Time:
     """Return the time of the denoising losses of held-out, or of as many training, images."""
-    evaluation = run.config.evaluation
-    images = min(*_split(run.config), evaluation.held_out_images)
-    return rates.evaluation(g, run.patch, images * evaluation.timesteps_per_image * models)
+    evaluation, parts = run.config.evaluation, _images(run.config)
+    images = min(parts["train"], parts["held-out"], evaluation.held_out_images)
+    return rates.single(counts.forward * images * evaluation.timesteps_per_image * models)
 
 
 def _pixels(task: TaskConfig) -> tuple[int, int]:
     """Return height (and width) and channels of an image, not of its latents."""
-    pixels = task.data.model_copy(update={"latents": None})
-    shape = input_shape(pixels)
+    shape = input_shape(task.data.model_copy(update={"latents": None}))
     return shape.size, shape.channels
 
 
 def _features(task: TaskConfig, images: int, rates: Rates) -> tuple[Time, int]:
     """Return time and bytes of the features of images."""
-    size, channels = _pixels(task)
     classes = input_shape(task.data).classes
     own = task.evaluation.extractor.name == CLASSIFIER
-    macs = flops.classifier(size, channels, classes) if own else flops.INCEPTION
+    macs = networks.classifier(*_pixels(task), classes) if own else networks.INCEPTION
     width = CLASSIFIER_FEATURES + classes if own else INCEPTION_FEATURES
     return rates.convolutions(macs * images), images * width * FLOAT
 
 
-def _preparation(name: str, task: TaskConfig, rates: Rates, latents_jobs: int) -> Iterable[Job]:
-    count, (train, held_out) = images_of(task), _split(task)
+def _preparation(name: str, task: TaskConfig, rates: Rates, latents_jobs: int) -> Iterator[Job]:
+    parts, shape = _images(task), input_shape(task.data)
     needs: list[Key] = []
     if task.data.latents is not None:
-        latents, shape = task.data.latents, input_shape(task.data)
+        latents = task.data.latents
         # Each image and its mirror: mean and log-variance.
-        views = count * (2 if shape.flip else 1)
+        views = parts["all"] * (2 if shape.flip else 1)
         numbers = 2 * views * latents.channels * shape.size**2
         width = HALF if latents.dtype == "float16" else FLOAT
-        time = rates.convolutions(flops.encode(_pixels(task)[0]) * views)
+        time = rates.convolutions(networks.encode(_pixels(task)[0]) * views)
         yield Job(_latents_key(task), time, latents_jobs, numbers * width)
     if task.evaluation.extractor.name == CLASSIFIER:
-        size, channels = _pixels(task)
-        macs = flops.classifier(size, channels, input_shape(task.data).classes)
+        macs = networks.classifier(*_pixels(task), shape.classes)
         epochs = task.evaluation.extractor.epochs
         key = ("extractor", task.data.name)
-        yield Job(key, rates.convolutions(3 * macs * train * epochs))
+        yield Job(key, rates.convolutions(3 * macs * parts["train"] * epochs))
         needs.append(key)
     if task.text is not None:
         if task.data.source is None:
             phrases = dataset_info(task.data.name).phrases
             captions = sum(len(c) for split in (phrases() if phrases else ()) for c in split)
         else:
-            captions = CAPTIONS_PER_IMAGE[task.data.source.format] * count
-        macs = flops.text_encoder(task.text.hidden_size, task.text.layers)
+            captions = CAPTIONS_PER_IMAGE.get(task.data.source.format, 1) * parts["all"]
+        macs = networks.text_encoder(task.text.hidden_size, task.text.layers)
         disk = captions * task.text.hidden_size * FLOAT
         if task.data.source is not None:
             # The states of all tokens and the pooled one, as the encoder's cache keeps them.
-            disk += captions * (flops.CAPTION_TOKENS + 1) * task.text.hidden_size * HALF
-        yield Job(("captions", name), rates.text(macs * captions), disk=disk)
-    real = {"train": train, "held-out": held_out, "all": count}[task.evaluation.reference]
+            disk += captions * (networks.CAPTION_TOKENS + 1) * task.text.hidden_size * HALF
+        yield Job(("captions", name), rates.single(macs * captions), disk=disk)
+    real = parts[task.evaluation.reference]
     time, _ = _features(task, 0 if task.evaluation.reference_file else real, rates)
     _, disk = _features(task, min(real, task.evaluation.reference_features), rates)
     yield Job(("reference", name), time, disk=disk, needs=tuple(needs))
@@ -196,50 +175,39 @@ def _preparation(name: str, task: TaskConfig, rates: Rates, latents_jobs: int) -
 
 def _prepared(name: str, task: TaskConfig) -> tuple[Key, ...]:
     """Return the keys of what a task needs before any training."""
-    needs: list[Key] = [("reference", name)]
-    if task.data.latents is not None:
-        needs.append(_latents_key(task))
-    if task.text is not None:
-        needs.append(("captions", name))
-    return tuple(needs)
+    latents = [] if task.data.latents is None else [_latents_key(task)]
+    captions = [] if task.text is None else [("captions", name)]
+    return ("reference", name), *latents, *captions
 
 
-def _samples(run: RunConfig, g: AnyGeometry, count: int, rates: Rates) -> tuple[Time, int]:
+def _samples(run: RunConfig, counts: Counts, images: int, rates: Rates) -> tuple[Time, int]:
     """Return time and bytes of features of samples: backbone, decoder, extractor."""
     task = run.config
     guided = 2 if task.sampling.guidance_scale != 1 else 1
-    time, disk = _features(task, count, rates)
-    time += rates.sampling(g, run.patch, count * task.sampling.steps * guided)
+    time, disk = _features(task, images, rates)
+    time += rates.sampling(counts, images * task.sampling.steps * guided)
     if task.data.latents is not None:
-        time += rates.convolutions(flops.decode(_pixels(task)[0]) * count)
+        time += rates.convolutions(networks.decode(_pixels(task)[0]) * images)
     return time, disk
 
 
-def _baseline(
-    plan: Plan, run: RunConfig, rates: Rates, published: list[Published], imported: bool
-) -> Job:
-    task, g = run.config, geometry(run.config)
-    config, weights = task.pretraining, flops.parameters(g) * FLOAT
+def _baseline(plan: Plan, run: RunConfig, counts: Counts, rates: Rates) -> Job:
+    config, weights = run.config.pretraining, counts.backbone * FLOAT
     key = ("baseline", run.task, str(run.baseline_seed))
-    needs = _prepared(run.task, task)
-    losses = _losses(run, g, 1, rates)
-    training = rates.training(g, None, config.iterations * config.batch_size)
-    check, _ = _samples(run, g, config.convergence_samples, rates)
+    needs = _prepared(run.task, run.config)
+    losses = _losses(run, counts, 1, rates)
+    check, _ = _samples(run, counts, config.convergence_samples, rates)
+    training = rates.training(counts, config.iterations * config.batch_size)
     training += check * config.convergence_checkpoints
-    if isinstance(g, UNetGeometry):
-        # Nobody trains it here, whatever is asked for: a few samples are looked at.
-        assert config.published is not None  # the configuration says so
-        # The weights; and those with their averages, from which training could go on.
-        return Job(key, losses + check, 1, 3 * weights, needs, config.published.path, True)
-    same = (p for p in published if p.data == task.data.name and p.label_rows == g.label_rows)
-    name = next((p.name for p in same if p.matches(g)), "")
-    if name and imported:
-        # There is one checkpoint, whose trend cannot be looked at.
-        return Job(key, losses, 1, weights, needs, name, True, training)
+    if config.published is not None:
+        # They are sampled once. The weights; and those with their averages, from which training
+        # could go on.
+        origin = f"imported: {config.published.path}; training would take {training} h"
+        return Job(key, losses + check, 1, 3 * weights, needs, origin)
     # The averaged weights, at the end and at the points before it where convergence is judged; and
     # the others with the averages and Adam's two moments.
     disk = (config.convergence_checkpoints + 4) * weights
-    return Job(key, training + losses, _gpus(plan, "pretrain", run), disk, needs, name)
+    return Job(key, training + losses, _gpus(plan, "pretrain", run), disk, needs, "trained")
 
 
 def _gpus(plan: Plan, stage: str, run: RunConfig) -> int:
@@ -247,34 +215,27 @@ def _gpus(plan: Plan, stage: str, run: RunConfig) -> int:
     return max(1, training_gpus(plan.scale.execution.resources(stage), run.batch_losses))
 
 
-def _run(plan: Plan, run: RunConfig, rates: Rates) -> Iterable[Job]:
-    task, g = run.config, geometry(run.config)
+def _run(plan: Plan, run: RunConfig, counts: Counts, rates: Rates) -> Iterator[Job]:
+    task, execution = run.config, plan.scale.execution
     train, sample, evaluate = run_keys((run.task, run.variant, run.seed))
     baseline = ("baseline", run.task, str(run.baseline_seed))
-    steps = task.training
-    trains = 0
-    if run.method != "baseline":
-        trains = flops.parameters(g) if run.patch is None else flops.patch_parameters(g, run.patch)
-    snapshots = len(run.snapshots)
+    time, numbers, snapshots = Time(), 0, len(run.snapshots)
+    if find_method(run.method).trains:
+        numbers = counts.saved
+        time = rates.training(counts, task.training.iterations * task.training.batch_size)
     # Weights, now and at each snapshot; and the checkpoint with Adam's moments and the average.
-    copies = 1 + snapshots + 3 + (steps.ema_decay is not None)
-    time = Time()
-    if trains:
-        time = rates.training(g, run.patch, steps.iterations * steps.batch_size)
-    gpus = _gpus(plan, "train", run)
-    yield Job(train, time, gpus, copies * trains * FLOAT, (baseline,))
+    copies = 1 + snapshots + 3 + (task.training.ema_decay is not None)
+    yield Job(train, time, _gpus(plan, "train", run), copies * numbers * FLOAT, (baseline,))
 
-    time, disk = _samples(run, g, task.sampling.samples, rates)
+    time, disk = _samples(run, counts, task.sampling.samples, rates)
     size, channels = _pixels(task)
     # Some images of the last iteration are kept, of snapshots the features alone.
-    kept = min(task.sampling.samples, plan.scale.execution.kept_samples)
+    kept = min(task.sampling.samples, execution.kept_samples)
     disk = disk * (1 + snapshots) + kept * channels * size**2
-    shards = plan.scale.execution.sampling_shards
-    yield Job(sample, time * (1 + snapshots), shards, disk, (train,))
+    yield Job(sample, time * (1 + snapshots), execution.sampling_shards, disk, (train,))
 
     # The last model is looked at on held-out and on training images.
-    time = _losses(run, g, 2 + snapshots, rates)
+    time = _losses(run, counts, 2 + snapshots, rates)
     if run.patch is not None and run.patch.gate != "none":
-        passes = 2 * task.evaluation.gate_timesteps * GATE_IMAGES
-        time += rates.evaluation(g, run.patch, passes)
+        time += rates.single(counts.forward * 2 * task.evaluation.gate_timesteps * GATE_IMAGES)
     yield Job(evaluate, time, needs=(sample,))

@@ -1,13 +1,17 @@
 """From arithmetic to seconds: by what was measured, else by a share of the GPU's peak."""
 
+import functools
 from dataclasses import dataclass
 
+import torch
+
 from dmp.config import PatchConfig
-from dmp.planning import flops
-from dmp.planning.flops import AnyGeometry
-from dmp.planning.throughput import Gpu, Throughput, Work
+from dmp.patching import patch
+from dmp.planning.counting import Counts, count_model
+from dmp.planning.throughput import Gpu, Measurement, Throughput, Work
 
 FLOPS_PER_MAC = 2
+HOUR = 3600
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,33 @@ class Time:
 
     def __mul__(self, factor: float) -> "Time":
         return Time(self.seconds * factor, self.measured * factor)
+
+    def __str__(self) -> str:
+        return number(self.hours)
+
+    @property
+    def hours(self) -> float:
+        """GPU hours."""
+        return self.seconds / HOUR
+
+    @property
+    def origin(self) -> str:
+        """How much of it rests on measurements."""
+        if not self.seconds:
+            return "-"
+        share = self.measured / self.seconds
+        if share > 0.995:
+            return "measured"
+        return "computed" if share < 0.005 else f"{share:.0%} measured"
+
+
+def number(value: float) -> str:
+    """Return a number with two or three significant digits, and no exponent."""
+    if value == 0:
+        return "0"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2g}"
 
 
 @dataclass(frozen=True)
@@ -41,37 +72,46 @@ class Rates:
     precision: str
     measured: list[Throughput]
 
-    def training(self, g: AnyGeometry, patch: PatchConfig | None, images: int) -> Time:
+    def training(self, counts: Counts, images: int) -> Time:
         """Return the time of training on ``images`` examples, counted with repetitions."""
-        work = "full_training" if patch is None else "patch_training"
-        return self._backbone(work, g, flops.train(g, patch) * images)
+        work = "patch_training" if counts.frozen else "full_training"
+        return self._backbone(work, counts, counts.training * images)
 
-    def sampling(self, g: AnyGeometry, patch: PatchConfig | None, evaluations: int) -> Time:
+    def sampling(self, counts: Counts, evaluations: int) -> Time:
         """Return the time of forward passes, each of one image."""
-        work = "sampling" if patch is None else "patched_sampling"
-        return self._backbone(work, g, flops.forward(g, patch) * evaluations)
-
-    def evaluation(self, g: AnyGeometry, patch: PatchConfig | None, evaluations: int) -> Time:
-        """Return the time of forward passes for losses, which are computed in fp32."""
-        return self._computed(flops.forward(g, patch) * evaluations, self.gpu.fp32)
+        work = "patched_sampling" if counts.frozen else "sampling"
+        return self._backbone(work, counts, counts.forward * evaluations)
 
     def convolutions(self, macs: float) -> Time:
         """Return the time of autoencoder or Inception, whose convolutions run in TF32 or fp32."""
         return self._computed(macs, self.gpu.tf32 or self.gpu.fp32)
 
-    def text(self, macs: float) -> Time:
-        """Return the time of a text encoder, in fp32."""
+    def single(self, macs: float) -> Time:
+        """Return the time of losses or of a text encoder, in fp32."""
         return self._computed(macs, self.gpu.fp32)
 
-    def _backbone(self, work: Work, g: AnyGeometry, macs: float) -> Time:
+    def _backbone(self, work: Work, counts: Counts, macs: float) -> Time:
         for file in self.measured:
-            for model in file.models:
-                rate = model.macs_per_second(work) if model.matches(g) else None
+            for measured in file.models:
+                rate = _macs_per_second(measured, work) if measured.matches(counts.sizes) else None
                 if rate is not None:
                     return Time(macs / rate, macs / rate)
-        peak = self.gpu.bf16 if self.precision == "bf16" else self.gpu.fp32
-        assert peak is not None  # find_gpu has seen to it
-        return self._computed(macs, peak)
+        return self._computed(macs, self.gpu.peak(self.precision))
 
     def _computed(self, macs: float, peak: float) -> Time:
         return Time(FLOPS_PER_MAC * macs / (peak * 1e12 * self.utilisation))
+
+
+@functools.cache
+def _macs_per_second(measured: Measurement, work: Work) -> float | None:
+    """Return what a measured rate is in MACs per second, by which it serves all variants."""
+    rate: float | None = getattr(measured, work)
+    if rate is None:
+        return None
+    with torch.device("meta"):
+        backbone = measured.dit()
+    patched = work.startswith("patch")
+    counts = count_model(
+        backbone, lambda: patch(backbone, PatchConfig()) if patched else None, measured.batch_size
+    )
+    return rate * (counts.training if work.endswith("training") else counts.forward)

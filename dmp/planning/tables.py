@@ -1,7 +1,8 @@
-"""What each table costs by itself and beside others, and which tables to make first."""
+"""What a scale's stages, baselines and tables cost: frames of numbers, for text and CSV alike."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+
+import pandas as pd
 
 from dmp.planning.cost import Job, Key, run_keys
 from dmp.planning.rates import Time
@@ -9,80 +10,134 @@ from dmp.studies import Plan
 
 CLAIMS = "claims"  # the scope of that name
 
+Jobs = dict[Key, Job]
 
-@dataclass(frozen=True)
-class Table:
-    """A table, figure or study, or the page of verdicts, and the jobs that it takes.
 
-    Attributes:
-        name: of the study, or ``claims``.
-        paper: whether the paper shows it (or claims it), or it is a question of ours.
-        rows: how many rows of it this scale fills; of ``claims``, how many claims.
-        runs: how many runs it shows, seeds counted.
-        jobs: keys of all jobs that it rests on.
+def total(keys: Iterable[Key], jobs: Jobs) -> Time:
+    """Return the GPU time of jobs."""
+    return sum((jobs[key].time for key in sorted(keys)), Time())
 
+
+def gigabytes(keys: Iterable[Key], jobs: Jobs) -> float:
+    """Return what jobs leave on the disk."""
+    return sum(jobs[key].disk for key in keys) / 1e9
+
+
+def wall_hours(keys: Collection[Key], jobs: Jobs, count: int) -> tuple[float, float]:
+    """Return bounds of the wall time of jobs on ``count`` GPUs.
+
+    A job that k GPUs share counts as k jobs with a k-th of its time. With W the sum of all jobs and
+    C the longest chain of jobs that wait for one another, no order takes less than
+    ``max(W / m, C)`` on m GPUs, and one that never leaves a GPU idle while a job is ready takes at
+    most ``W / m + (1 - 1 / m) C`` (Graham 1966).
     """
-
-    name: str
-    paper: bool
-    rows: int
-    runs: int
-    jobs: frozenset[Key]
+    work, chain = total(keys, jobs).hours, longest_chain(keys, jobs)
+    return max(work / count, chain), work / count + (1 - 1 / count) * chain
 
 
-@dataclass(frozen=True)
-class Step:
-    """A table in the order in which tables are made.
-
-    Attributes:
-        table: the table.
-        alone: GPU time if it were the only one.
-        added: GPU time beside the tables before it.
-        disk: bytes that it adds.
-        total: GPU time of all tables so far.
-        wall: bounds of the wall time of all tables so far, in seconds; see :func:`wall_time`.
-        claims: how many claims can be judged by all runs so far.
-        fits: whether the budget allows it.
-
-    """
-
-    table: Table
-    alone: Time
-    added: Time
-    disk: int
-    total: Time
-    wall: tuple[float, float]
-    claims: int
-    fits: bool
+def longest_chain(keys: Collection[Key], jobs: Jobs) -> float:
+    """Return the hours of the longest chain of jobs that wait for one another."""
+    ends: dict[Key, float] = {}
+    # Jobs come after those that they need.
+    for key in (key for key in jobs if key in keys):
+        before = max((ends[need] for need in jobs[key].needs), default=0.0)
+        ends[key] = before + jobs[key].time.hours / jobs[key].gpus
+    return max(ends.values(), default=0.0)
 
 
-def closure(keys: Iterable[Key], jobs: dict[Key, Job]) -> frozenset[Key]:
+def closure(keys: Iterable[Key], jobs: Jobs) -> frozenset[Key]:
     """Return jobs and all that they rest on."""
-    found: set[Key] = set()
-    waiting = list(keys)
-    while waiting:
-        key = waiting.pop()
-        if key not in found:
-            found.add(key)
-            waiting += jobs[key].needs
+    found = set(keys)
+    for key in reversed(jobs):
+        if key in found:
+            found.update(jobs[key].needs)
     return frozenset(found)
 
 
-def tables(plan: Plan, jobs: dict[Key, Job]) -> list[Table]:
-    """Return every table of a plan; one that needs no run has no jobs."""
-    found = [
-        Table(name, study.target == "tables", len(study.cells), 0, frozenset())
-        for name, study in plan.parameter_studies.items()
-    ]
-    scopes = {name: sum(c.not_run is None for c in s.cells) for name, s in plan.studies.items()}
+def job_table(jobs: Jobs) -> pd.DataFrame:
+    """Return a row for each job."""
+    return pd.DataFrame(
+        {
+            "stage": key[0],
+            "of": "/".join(key[1:]),
+            "GPU-hours": job.time.hours,
+            "origin": job.time.origin,
+            "GPUs": job.gpus,
+            "disk, GB": job.disk / 1e9,
+            "weights": job.weights,
+        }
+        for key, job in jobs.items()
+    )
+
+
+def stage_table(jobs: Jobs) -> pd.DataFrame:
+    """Return a row for each stage."""
+    stages: dict[str, list[Key]] = {}
+    for key in jobs:
+        stages.setdefault(key[0], []).append(key)
+    return pd.DataFrame(
+        {
+            "stage": stage,
+            "jobs": len(keys),
+            "GPU-hours": total(keys, jobs).hours,
+            "origin": total(keys, jobs).origin,
+            "disk, GB": gigabytes(keys, jobs),
+        }
+        for stage, keys in stages.items()
+    )
+
+
+def cost_table(plan: Plan, jobs: Jobs, count: int, budget: float | None = None) -> pd.DataFrame:
+    """Return a row for each table, figure or study, and one for the page of verdicts.
+
+    What the paper shows and claims comes before our own questions, the cheapest first. A table adds
+    what those above it do not share. With a budget, one that does not fit beside those above it is
+    passed over: nothing below it rests on its runs.
+
+    Args:
+        plan: the scale and its studies.
+        jobs: from :func:`dmp.planning.cost.jobs`.
+        count: GPUs.
+        budget: GPU-hours, or None for no limit.
+
+    """
     shown = {*plan.targeted("tables"), CLAIMS}
+    sizes = {name: len(study.cells) for name, study in plan.parameter_studies.items()}
+    runs: dict[str, list[tuple[str, str, int]]] = {name: [] for name in sizes}
+    for name, study in plan.studies.items():
+        sizes[name] = sum(cell.not_run is None for cell in study.cells)
+        runs[name] = plan.runs(name)
     if plan.claims is not None:
-        scopes[CLAIMS] = len(plan.claims.claims)
-    for name, rows in scopes.items():
-        runs = plan.runs(name)
-        keys = [key for run in runs for key in run_keys(run)]
-        found.append(Table(name, name in shown, rows, len(runs), closure(keys, jobs)))
-    return sorted(found, key=lambda table: table.name)
+        sizes[CLAIMS], runs[CLAIMS] = len(plan.claims.claims), plan.runs(CLAIMS)
+    keys = {
+        name: closure((key for run in each for key in run_keys(run)), jobs)
+        for name, each in runs.items()
+    }
+    alone = {name: total(each, jobs) for name, each in keys.items()}
+    rows, done = [], frozenset[Key]()
+    for name in sorted(sizes, key=lambda name: (name not in shown, alone[name].hours, name)):
+        reached = done | keys[name]
+        so_far, wall = total(reached, jobs).hours, wall_hours(reached, jobs, count)
+        fits = budget is None or so_far <= budget
+        rows.append(
+            {
+                "table": name,
+                "rows": sizes[name],
+                "runs": len(runs[name]),
+                "alone, GPU-h": alone[name].hours,
+                "origin": alone[name].origin,
+                "adds, GPU-h": total(keys[name] - done, jobs).hours,
+                "adds, GB": gigabytes(keys[name] - done, jobs),
+                "so far, GPU-h": so_far,
+                "so far, GB": gigabytes(reached, jobs),
+                "wall so far, at least, h": wall[0],
+                "at most, h": wall[1],
+                "claims judged": judged(plan, reached),
+                "fits": "yes" if fits else "no",
+            }
+        )
+        done = reached if fits else done
+    return pd.DataFrame(rows)
 
 
 def judged(plan: Plan, done: Collection[Key]) -> int:
@@ -104,86 +159,3 @@ def judged(plan: Plan, done: Collection[Key]) -> int:
         needed += [("baseline", task, seed) for task in timed]
         count += all(key in done for key in needed)
     return count
-
-
-def total(keys: Iterable[Key], jobs: dict[Key, Job]) -> Time:
-    """Return the GPU time of jobs."""
-    return sum((jobs[key].time for key in sorted(keys)), Time())
-
-
-def disk(keys: Iterable[Key], jobs: dict[Key, Job]) -> int:
-    """Return the bytes that jobs leave."""
-    return sum(jobs[key].disk for key in keys)
-
-
-def wall_time(keys: Collection[Key], jobs: dict[Key, Job], count: int) -> tuple[float, float]:
-    """Return bounds of the wall time of jobs on ``count`` GPUs, in seconds.
-
-    A job that k GPUs share counts as k jobs with a k-th of its time. With W the sum of all jobs and
-    C the longest chain of jobs that wait for one another, no order takes less than
-    ``max(W / m, C)`` on m GPUs, and one that never leaves a GPU idle while a job is ready takes at
-    most ``W / m + (1 - 1 / m) C`` (Graham 1966).
-    """
-    work = total(keys, jobs).seconds
-    chain = longest_chain(keys, jobs)
-    return max(work / count, chain), work / count + (1 - 1 / count) * chain
-
-
-def longest_chain(keys: Collection[Key], jobs: dict[Key, Job]) -> float:
-    """Return the seconds of the longest chain of jobs that wait for one another."""
-    ends: dict[Key, float] = {}
-    # Jobs come after those that they need.
-    for key in (key for key in jobs if key in keys):
-        before = max((ends[need] for need in jobs[key].needs), default=0.0)
-        ends[key] = before + jobs[key].time.seconds / jobs[key].gpus
-    return max(ends.values(), default=0.0)
-
-
-def order(plan: Plan, jobs: dict[Key, Job], count: int, budget: float | None = None) -> list[Step]:
-    """Return all tables in the order in which to make them.
-
-    What the paper shows and claims comes before our own questions. Within each, next comes the
-    table with the most rows per GPU-hour that it adds to those before it; what shares all its runs
-    with them adds none and comes first. With a budget only tables that still
-    fit into what is left of it are looked at; those that never fit are at the end, each with what
-    it would add to those that do.
-
-    Args:
-        plan: the scale and its studies.
-        jobs: from :func:`dmp.planning.cost.jobs`.
-        count: GPUs.
-        budget: GPU-hours, or None for no limit.
-
-    """
-    waiting, done, steps = tables(plan, jobs), frozenset[Key](), []
-
-    def added(table: Table) -> Time:
-        return total(table.jobs - done, jobs)
-
-    def rank(table: Table) -> tuple[bool, float, str]:
-        seconds = added(table).seconds
-        rate = table.rows / seconds if seconds else float("inf")
-        return not table.paper, -rate, table.name
-
-    def step(table: Table, reached: frozenset[Key], fits: bool) -> Step:
-        return Step(
-            table,
-            total(table.jobs, jobs),
-            added(table),
-            disk(table.jobs - done, jobs),
-            total(reached, jobs),
-            wall_time(reached, jobs, count),
-            judged(plan, reached),
-            fits,
-        )
-
-    limit = float("inf") if budget is None else budget * 3600
-    while waiting:
-        fitting = [t for t in waiting if total(t.jobs | done, jobs).seconds <= limit]
-        if not fitting:
-            break
-        table = min(fitting, key=rank)
-        waiting.remove(table)
-        steps.append(step(table, done | table.jobs, True))
-        done |= table.jobs
-    return steps + [step(table, done | table.jobs, False) for table in sorted(waiting, key=rank)]

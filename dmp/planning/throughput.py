@@ -6,16 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from dmp.config import PatchConfig, Strict, from_data, nearest
+from dmp.backbones import DiT
+from dmp.config import BackboneConfig, Strict, TaskConfig, from_data, nearest
+from dmp.data.shape import input_shape
 from dmp.errors import DMPError
-from dmp.planning import flops
-from dmp.planning.flops import AnyGeometry, Geometry
 from dmp.studies.loading import read_yaml
 
 THROUGHPUT = Path("ablations/throughput")
-GPUS, PUBLISHED = "gpus.yaml", "published.yaml"
+GPUS = "gpus.yaml"
 
-# What is measured of a backbone, each with its own arithmetic.
+# What is measured of a backbone.
 Work = Literal["full_training", "patch_training", "sampling", "patched_sampling"]
 
 
@@ -35,6 +35,10 @@ class Gpu(Strict):
     fp32: PositiveFloat
     memory: PositiveFloat
 
+    def peak(self, precision: str) -> float:
+        """Return TFLOP/s of matrix products; in fp32 where the GPU lacks the precision."""
+        return (self.bf16 if precision == "bf16" else None) or self.fp32
+
 
 class Gpus(Strict):
     """The file ``gpus.yaml``: kinds by name, and the share of their peak that is assumed."""
@@ -43,7 +47,9 @@ class Gpus(Strict):
     gpus: Annotated[dict[str, Gpu], Field(min_length=1)]
 
 
-class _Backbone(Strict):
+class Sizes(Strict):
+    """The sizes of a DiT, whatever its condition."""
+
     input_size: PositiveInt
     channels: PositiveInt
     patch_size: PositiveInt
@@ -51,13 +57,27 @@ class _Backbone(Strict):
     hidden_size: PositiveInt
     num_heads: PositiveInt
 
-    def matches(self, g: AnyGeometry) -> bool:
-        """Return whether a backbone has these sizes, whatever its condition."""
-        # A U-Net lacks some of them.
-        return all(getattr(g, name, None) == getattr(self, name) for name in _Backbone.model_fields)
+    @classmethod
+    def of(cls, task: TaskConfig) -> "Sizes | None":
+        """Return the sizes of a task's backbone; None if it is not a DiT."""
+        shape, backbone = input_shape(task.data), task.backbone
+        if not isinstance(backbone, BackboneConfig):
+            return None
+        return Sizes(
+            input_size=shape.size, channels=shape.channels, **backbone.model_dump(exclude={"kind"})
+        )
+
+    def matches(self, other: "Sizes | None") -> bool:
+        """Return whether another backbone has these sizes."""
+        return all(getattr(other, name, None) == getattr(self, name) for name in Sizes.model_fields)
+
+    def dit(self) -> DiT:
+        """Return an unconditional DiT of these sizes, not yet initialised."""
+        return DiT(self.input_size, self.patch_size, self.channels, self.hidden_size, self.depth,
+                   self.num_heads)  # fmt: skip
 
 
-class Measurement(_Backbone):
+class Measurement(Sizes):
     """What was measured of one unconditional backbone; each number may be missing.
 
     Attributes:
@@ -83,19 +103,6 @@ class Measurement(_Backbone):
     patch_training_memory: PositiveFloat | None = None
     sampling_memory: PositiveFloat | None = None
     patched_sampling_memory: PositiveFloat | None = None
-
-    def macs_per_second(self, work: Work) -> float | None:
-        """Return what a measured rate is in MACs per second, so that it serves all variants."""
-        rate = getattr(self, work)
-        if rate is None:
-            return None
-        g = Geometry(**{name: getattr(self, name) for name in _Backbone.model_fields})
-        return rate * {
-            "full_training": lambda: flops.train(g),
-            "patch_training": lambda: flops.train(g, PatchConfig()),
-            "sampling": lambda: flops.forward(g),
-            "patched_sampling": lambda: flops.forward(g, PatchConfig()),
-        }[work]()  # fmt: skip
 
 
 class Throughput(Strict):
@@ -124,26 +131,10 @@ class Throughput(Strict):
     note: str = ""
     models: Annotated[list[Measurement], Field(min_length=1)]
 
-
-class Published(_Backbone):
-    """A baseline whose weights are public.
-
-    Attributes:
-        name: for people.
-        source: address.
-        data: the dataset it was trained on, by the name that scales give it.
-        label_rows: rows of its label embedding.
-
-    """
-
-    name: str
-    source: str
-    data: str
-    label_rows: PositiveInt
-
-
-class _PublishedFile(Strict):
-    published: list[Published]
+    @property
+    def conditions(self) -> str:
+        """Precision, and whether the backbone was compiled, in words."""
+        return f"{self.precision}, {'compiled' if self.compiled else 'not compiled'}"
 
 
 def load_gpus(folder: Path) -> Gpus:
@@ -179,18 +170,5 @@ def load_throughput(folder: Path) -> dict[str, Throughput]:
         DMPError: one is unreadable or not valid; naming the file, the key and the nearest key.
 
     """
-    paths = (p for p in sorted(folder.glob("*.yaml")) if p.name not in (GPUS, PUBLISHED))
+    paths = (p for p in sorted(folder.glob("*.yaml")) if p.name != GPUS)
     return {path.name: from_data(Throughput, read_yaml(path), str(path)) for path in paths}
-
-
-def load_published(folder: Path) -> list[Published]:
-    """Read ``published.yaml``; nothing is published where there is no such file.
-
-    Raises:
-        DMPError: it is not valid.
-
-    """
-    path = folder / PUBLISHED
-    if not path.is_file():
-        return []
-    return from_data(_PublishedFile, read_yaml(path), str(path)).published

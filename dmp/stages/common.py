@@ -10,12 +10,11 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from dmp.backbones import Backbone, DiT
+from dmp.backbones import Backbone, build_backbone
 from dmp.config import LatentsConfig, TaskConfig, UNetConfig
 from dmp.data.autoencoder import Autoencoder, load_autoencoder
 from dmp.data.captions import load_captions
 from dmp.data.registry import Images
-from dmp.data.shape import input_shape
 from dmp.data.text import TextStore
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
@@ -135,32 +134,11 @@ def new_backbone(context: Context, task: str, config: TaskConfig) -> Backbone:
         DMPError: its captions have not been encoded, or by another encoder.
 
     """
-    shape = input_shape(config.data)
-    b = config.backbone
-    if isinstance(b, UNetConfig):
-        # Here, since diffusers' models take seconds to import, which jobs without them are spared.
-        from dmp.backbones.unet import UNet
-
-        assert config.text is not None  # the configuration has been checked
-        store = TextStore(context.layout.text(task), config.text.name)
-        return UNet(b, shape.size, shape.channels, store)
-    classes, embeddings = 1, None
-    if config.conditioning == "class":
-        classes = shape.classes
-    elif config.conditioning == "text":
-        captions = load_captions(context.layout.captions(task))
-        classes, embeddings = len(captions.texts), captions.embeddings
-    return DiT(
-        input_size=shape.size,
-        patch_size=b.patch_size,
-        in_channels=shape.channels,
-        hidden_size=b.hidden_size,
-        depth=b.depth,
-        num_heads=b.num_heads,
-        num_classes=classes,
-        class_dropout_prob=config.label_dropout,
-        captions=embeddings,
-    )
+    if config.text is None:
+        return build_backbone(config)
+    if isinstance(config.backbone, UNetConfig):
+        return build_backbone(config, TextStore(context.layout.text(task), config.text.name))
+    return build_backbone(config, load_captions(context.layout.captions(task)).embeddings)
 
 
 def measure_denoising(

@@ -5,12 +5,13 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import torch
 import yaml
 
-from dmp.backbones import SIZES, DiT
-from dmp.config import nearest
+from dmp.backbones import SIZES, Backbone
+from dmp.config import from_data, nearest
 from dmp.data.noise import standard_normal
 from dmp.data.stream import Batch
 from dmp.diffusion import Diffusion
@@ -18,15 +19,15 @@ from dmp.errors import DMPError
 from dmp.files import write_text
 from dmp.methods import find_method
 from dmp.methods.attached import Attached
-from dmp.planning.flops import Geometry, geometry
 from dmp.planning.throughput import (
     THROUGHPUT,
     Measurement,
+    Sizes,
     Throughput,
+    Work,
     find_gpu,
     load_gpus,
 )
-from dmp.planning.unet import UNetGeometry
 from dmp.rng import generator
 from dmp.stages.common import Context
 from dmp.stages.provenance import commit_of_code
@@ -73,7 +74,7 @@ def measure_throughput(
     known = load_gpus(folder)
     if (context.device == "cuda") == (gpu == CPU):
         raise DMPError(
-            f"this process computes on '{context.device}', which is no {gpu}: give the kind of "
+            f"this process computes on '{context.device}', which is not {gpu}: give the kind of "
             f"GPU that it is ({', '.join(known.gpus)}), or {CPU} on a machine without one"
         )
     if gpu != CPU:
@@ -85,27 +86,29 @@ def measure_throughput(
     missing: list[str] = []
     for name in tasks or list(scale.tasks):
         task = scale.tasks[name]
-        g = geometry(task)
-        if isinstance(g, UNetGeometry):
-            missing.append(f"{name} is not measured: its backbone is no DiT")
+        backbone = Sizes.of(task)
+        if backbone is None:
+            missing.append(f"{name} is not measured: its backbone is not a DiT")
             print(missing[-1], flush=True)
             continue
-        model = _name(g)
+        model = _name(backbone)
         if model in found:
             continue
         sizes = (batch_size or task.training.batch_size, scale.execution.sampling_batch_size)
-        numbers = {"batch_size": sizes[0], "sampling_batch_size": sizes[1]}
-        for work in ("full_training", "patch_training", "sampling", "patched_sampling"):
+        numbers: dict[str, float | None] = {}
+        for work in get_args(Work):
             try:
-                rate, memory = _measure(context, g, work, *sizes, compiled, repeats)
+                rate, memory = _measure(context, backbone, work, *sizes, compiled, repeats)
             except torch.cuda.OutOfMemoryError:
                 missing.append(f"{work} of {model} does not fit into memory")
                 print(missing[-1], flush=True)
                 continue
             print(f"{model}: {work}: {rate:.4g}/s", flush=True)
             numbers |= {work: rate, f"{work}_memory": memory}
-        sized = {field: getattr(g, field) for field in _SIZES}
-        found[model] = Measurement(name=model, **sized, **numbers)
+        batches = {"batch_size": sizes[0], "sampling_batch_size": sizes[1]}
+        found[model] = from_data(
+            Measurement, {**backbone.model_dump(), "name": model, **batches, **numbers}, model
+        )
     if not found:
         raise DMPError(f"nothing was measured: {'; '.join(missing)}; name a task with a DiT")
     commit, dirty = commit_of_code()
@@ -126,17 +129,14 @@ def measure_throughput(
     return path
 
 
-_SIZES = ("input_size", "channels", "patch_size", "depth", "hidden_size", "num_heads")
-
-
-def _name(g: Geometry) -> str:
+def _name(sizes: Sizes) -> str:
     """Return ``DiT-B/2`` and its kin, with the input where it is not that of 256×256 latents."""
-    sizes = {tuple(size): name for name, size in SIZES.items()}
-    known = sizes.get((g.depth, g.hidden_size, g.num_heads))
-    name = f"DiT-{known}" if known else f"DiT-{g.depth}x{g.hidden_size}"
-    name = f"{name}/{g.patch_size}"
-    at = (g.input_size, g.channels)
-    return name if at == (32, 4) else f"{name} at {at[0]}x{at[0]}x{at[1]}"
+    names = {tuple(size): name for name, size in SIZES.items()}
+    blocks = f"{sizes.depth}x{sizes.hidden_size}"
+    known = names.get((sizes.depth, sizes.hidden_size, sizes.num_heads), blocks)
+    edge, channels = sizes.input_size, sizes.channels
+    at = "" if (edge, channels) == (32, 4) else f" at {edge}x{edge}x{channels}"
+    return f"DiT-{known}/{sizes.patch_size}{at}"
 
 
 def _device(device: str) -> str:
@@ -145,16 +145,10 @@ def _device(device: str) -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
-def _backbone(g: Geometry, device: str) -> DiT:
-    model = DiT(g.input_size, g.patch_size, g.channels, g.hidden_size, g.depth, g.num_heads)
-    model.initialize_weights(generator(0, "backbone initialisation"))
-    return model.to(device)
-
-
 def _measure(
     context: Context,
-    g: Geometry,
-    work: str,
+    sizes: Sizes,
+    work: Work,
     batch_size: int,
     sampling_batch_size: int,
     compiled: bool,
@@ -165,7 +159,9 @@ def _measure(
     if cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    backbone = _backbone(g, device)
+    backbone = sizes.dit()
+    backbone.initialize_weights(generator(0, "backbone initialisation"))
+    backbone.to(device)
     method = find_method("dmp" if work.startswith("patch") else "fine-tuning")
     attached = method.attach(backbone, method.options(), seed=0)
     if compiled:
@@ -192,7 +188,7 @@ def _autocast(context: Context) -> torch.autocast:
     return torch.autocast(context.device, torch.bfloat16, enabled=enabled)
 
 
-def _noise(backbone: DiT, count: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _noise(backbone: Backbone, count: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return images of noise, and a timestep for each."""
     shape = (backbone.in_channels, backbone.input_size, backbone.input_size)
     images = standard_normal(0, "throughput", range(count), shape)
@@ -200,7 +196,7 @@ def _noise(backbone: DiT, count: int, device: str) -> tuple[torch.Tensor, torch.
 
 
 def _training(
-    context: Context, backbone: DiT, attached: Attached, count: int
+    context: Context, backbone: Backbone, attached: Attached, count: int
 ) -> Callable[[], None]:
     """Return one training iteration, as the training loop does it."""
     diffusion = Diffusion("linear", TIMESTEPS)
@@ -220,7 +216,7 @@ def _training(
     return step
 
 
-def _sampling(context: Context, backbone: DiT, count: int) -> Callable[[], None]:
+def _sampling(context: Context, backbone: Backbone, count: int) -> Callable[[], None]:
     """Return one evaluation of the network for each of ``count`` images."""
     backbone.eval()
     images, timesteps = _noise(backbone, count, context.device)

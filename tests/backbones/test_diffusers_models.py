@@ -277,19 +277,6 @@ def test_prompts_before_diffusers_blocks_can_be_prepended():
         torch.testing.assert_close(call(model), output, rtol=1e-4, atol=1e-5)
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("kind", MODELS)
-def test_model_in_half_precision_stays_in_it(kind):
-    model = MODELS[kind]().to(torch.bfloat16)
-    plain = call(model, dtype=torch.bfloat16)
-    attached = patch(model, PatchConfig())
-    assert {p.dtype for p in attached.parameters()} == {torch.float32}
-    randomise(attached)
-    output = call(model, dtype=torch.bfloat16)
-    assert output.dtype == torch.bfloat16
-    assert not torch.equal(output, plain)
-
-
 # -- what cannot be --------------------------------------------------------------------------------
 
 

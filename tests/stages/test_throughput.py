@@ -1,14 +1,14 @@
 """Throughput files: measured here, written whole, and read by the plan."""
 
+import dataclasses
 import shutil
 
 import pytest
 from harness import ROOT, edit_yaml
 
-from dmp.config import PatchConfig
 from dmp.errors import DMPError
 from dmp.layout import Layout
-from dmp.planning import flops
+from dmp.planning.counting import count
 from dmp.planning.rates import Rates
 from dmp.planning.throughput import find_gpu, load_gpus, load_throughput
 from dmp.stages.common import Context
@@ -21,7 +21,7 @@ def context(tmp_path_factory):
     root = tmp_path_factory.mktemp("throughput")
     ablations = shutil.copytree(ROOT / "ablations", root / "ablations")
     for path in (ablations / "throughput").glob("*.yaml"):
-        if path.name not in ("gpus.yaml", "published.yaml"):
+        if path.name != "gpus.yaml":
             path.unlink()
     return Context(load_plan("smoke", ablations), Layout(root / "results", "smoke"), "cpu")
 
@@ -62,21 +62,25 @@ def test_file_says_what_was_measured_on_what(measured):
 def test_plan_takes_measured_rates_for_the_backbone_that_they_are_of(measured, folder, context):
     gpus = load_gpus(folder)
     rates = Rates(find_gpu(gpus, "H200", "fp32"), gpus.utilisation, "fp32", [measured])
-    g, model = flops.geometry(context.plan.scale.tasks["unconditional"]), measured.models[0]
-    found = rates.training(g, None, 1000)
+    model = measured.models[0]
+
+    def counted(variant, task="unconditional"):
+        return count(context.plan.run(task, variant, 0))
+
+    found = rates.training(counted("fine-tuning"), 1000)
     assert found.seconds == found.measured == pytest.approx(1000 / model.full_training)
-    found = rates.training(g, PatchConfig(), 1000)
-    assert found.measured == pytest.approx(1000 / model.patch_training)
-    assert rates.sampling(g, None, 7).measured == pytest.approx(7 / model.sampling)
+    patched = counted("dmp")
+    assert rates.training(patched, 1000).measured == pytest.approx(1000 / model.patch_training)
+    assert rates.sampling(patched, 7).measured == pytest.approx(7 / model.patched_sampling)
     # Prepended prompts make the sequence longer: the same GPU, more arithmetic.
-    longer = PatchConfig(position="prepend", prompts=8)
-    assert rates.sampling(g, longer, 7).measured > rates.sampling(g, PatchConfig(), 7).measured
-    other = flops.Geometry(8, 1, 2, 5, 32, 4)
-    assert rates.training(other, None, 1000).measured == 0
+    longer = counted("dmp,position=prepend")
+    assert rates.sampling(longer, 7).measured > rates.sampling(patched, 7).measured
+    other = dataclasses.replace(patched, sizes=patched.sizes.model_copy(update={"depth": 5}))
+    assert rates.training(other, 1000).measured == 0
 
 
 def test_device_task_and_kind_are_checked_first(context, folder):
-    with pytest.raises(DMPError, match=r"computes on 'cpu', which is no H200.*or CPU"):
+    with pytest.raises(DMPError, match=r"computes on 'cpu', which is not H200.*or CPU"):
         measure_throughput(context, "H200", folder=folder)
     with pytest.raises(DMPError, match=r"unknown task 'uncond.*did you mean 'unconditional'\?"):
         measure_throughput(context, tasks=["unconditionl"], folder=folder)
@@ -105,5 +109,5 @@ def test_unet_is_left_out_and_the_file_says_so(context, tmp_path):
     tasks = ["unconditional", "stable-diffusion"]
     measure_throughput(small, tasks=tasks, batch_size=2, repeats=1, folder=folder)
     file = load_throughput(folder)["CPU-paper-smoke-fp32.yaml"]
-    assert "stable-diffusion is not measured: its backbone is no DiT" in file.note
+    assert "stable-diffusion is not measured: its backbone is not a DiT" in file.note
     assert len(file.models) == 1
