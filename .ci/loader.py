@@ -22,16 +22,17 @@ import numpy as np
 import torch
 
 from dmp.config import LatentsConfig
-from dmp.data.latents import LatentImages, LatentStore
 from dmp.data.latents.encode import ARRAY, LABELS
+from dmp.data.latents.store import LatentImages, LatentStore
 from dmp.data.noise import standard_normal
-from dmp.data.shards import Row, Shards
+from dmp.data.shards import Row, Shards, share
 from dmp.rng import generator
 
 IMAGES = int(sys.argv[1]) if len(sys.argv) > 1 else 40_000
 SHAPE = (4, 32, 32)
 THREADS = int(sys.argv[3]) if len(sys.argv) > 3 else 1
 BATCH = 256
+JOBS = 4
 GOAL = 20_000
 
 
@@ -39,19 +40,19 @@ def make(folder: Path, config: LatentsConfig) -> None:
     """Write a finished cache of random posteriors."""
     identity = {"format": "latents", "autoencoder": "random", "resolution": 256, "dtype": "float16"}
     row = Row((2, 2, *SHAPE), config.dtype)
-    shards = Shards(folder, identity, {ARRAY: row}, IMAGES, config.shard_size)
-    for number in range(len(shards)):
-        rows = shards.rows(number)
+    shards = Shards(folder, identity, {ARRAY: row})
+    for number in range(JOBS):
+        rows = share(IMAGES, config.shard_size, number, JOBS)
         random = generator(0, "loader benchmark", number)
         batches = (
             random.standard_normal((len(rows[start : start + BATCH]), *row.shape), np.float32)
             for start in range(0, len(rows), BATCH)
         )
-        shards.write(number, "", ({ARRAY: batch} for batch in batches))
+        shards.write(number, rows, "", ({ARRAY: batch} for batch in batches))
     labels = np.zeros(IMAGES, np.int64)
     np.save(folder / LABELS, labels)
     digest = hashlib.sha256(labels.tobytes()).hexdigest()
-    shards.seal(lambda _: "", autoencoder=config.autoencoder, labels=digest)
+    shards.seal(IMAGES, lambda _: "", autoencoder=config.autoencoder, labels=digest)
 
 
 def forget(folder: Path) -> None:

@@ -13,7 +13,7 @@ from dmp.errors import DMPError
 from dmp.finite import check_tensors
 
 FILES = ("config.json", "diffusion_pytorch_model.safetensors")
-_KEY = "latents.autoencoder"
+KEY = "latents.autoencoder"
 
 
 class Autoencoder:
@@ -69,7 +69,7 @@ class Autoencoder:
                 images = self._model.decode(unscaled).sample
             if not torch.isfinite(images).all() and torch.isfinite(batch).all():
                 raise DMPError(
-                    f"{_KEY} = '{self.config.autoencoder}' makes NaN or infinite pixels of latents "
+                    f"{KEY} = '{self.config.autoencoder}' makes NaN or infinite pixels of latents "
                     f"that lie between {batch.min():.4g} and {batch.max():.4g}; it was made for "
                     f"others"
                 )
@@ -94,8 +94,8 @@ def load_autoencoder(config: LatentsConfig, device: str = "cpu") -> Autoencoder:
             not finite.
 
     """
-    folder = pretrained_folder(config.autoencoder, FILES, _KEY)
-    described = read_model_config(folder, ["AutoencoderKL"], _KEY)
+    folder = pretrained_folder(config.autoencoder, FILES, KEY)
+    described = read_model_config(folder, ["AutoencoderKL"], KEY)
     # Here, since diffusers takes seconds that a wrong folder should not wait for.
     from diffusers import AutoencoderKL
     from diffusers.utils import logging
@@ -106,8 +106,8 @@ def load_autoencoder(config: LatentsConfig, device: str = "cpu") -> Autoencoder:
             folder, use_safetensors=True, local_files_only=True, output_loading_info=True
         )
     except Exception as error:  # the library has a dozen ways to say that a file is damaged
-        raise DMPError(f"{_KEY}: {folder / FILES[1]} cannot be loaded: {error}") from error
-    check_loading(info, folder, _KEY)
+        raise DMPError(f"{KEY}: {folder / FILES[1]} cannot be loaded: {error}") from error
+    check_loading(info, folder, KEY)
     found = {
         "channels": model.config.latent_channels,
         "factor": 2 ** (len(model.config.block_out_channels) - 1),
@@ -121,5 +121,5 @@ def load_autoencoder(config: LatentsConfig, device: str = "cpu") -> Autoencoder:
                 f"latents.{key} and a backbone that fits it"
             )
     model = model.float().to(device).requires_grad_(False).eval()
-    check_tensors(model.state_dict(), f"{_KEY}: {folder / FILES[1]}", "fetch the model again")
+    check_tensors(model.state_dict(), f"{KEY}: {folder / FILES[1]}", "fetch the model again")
     return Autoencoder(model, config, model_identity(described, model.state_dict()))

@@ -3,9 +3,8 @@
 from typing import NamedTuple
 
 from dmp.config import DataConfig
+from dmp.data.formats import captions_per_image
 from dmp.data.registry import dataset_info
-
-RGB = 3
 
 
 class InputShape(NamedTuple):
@@ -37,11 +36,9 @@ def input_shape(config: DataConfig, where: str = "dataset") -> InputShape:
 
     """
     source, latents = config.source, config.latents
-    if source is None:
+    if source is None or latents is None:
         info = dataset_info(config.name, where)
         return InputShape(info.image_size, info.channels, info.classes, info.flip)
-    if latents is None:
-        return InputShape(source.resolution, RGB, source.classes, source.flip)
     size = source.resolution // latents.factor
     return InputShape(size, latents.channels, source.classes, source.flip)
 
@@ -50,9 +47,9 @@ def has_captions(config: DataConfig) -> bool:
     """Return whether the images have captions.
 
     Raises:
-        DMPError: as :func:`input_shape`.
+        DMPError: as :func:`input_shape`, or the format is unknown.
 
     """
     if config.source is None:
         return dataset_info(config.name).phrases is not None
-    return config.source.format in ("coco", "webdataset", "parquet")
+    return captions_per_image(config.source) > 0

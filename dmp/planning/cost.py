@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dmp.config import RunConfig, TaskConfig, content_hash
+from dmp.data.formats import captions_per_image
 from dmp.data.registry import dataset_info
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
@@ -27,8 +28,6 @@ STAGES = (
     "evaluate",
 )
 
-# MS-COCO, of whose images a few have six or seven; what was found on the web has one.
-CAPTIONS_PER_IMAGE = {"coco": 5, "webdataset": 1, "parquet": 1}
 GATE_IMAGES = 32
 FLOAT, HALF = 4, 2
 INCEPTION_FEATURES = 2048 + 1008
@@ -180,7 +179,7 @@ def _preparation(name: str, task: TaskConfig, rates: Rates, latents_jobs: int) -
             phrases = dataset_info(task.data.name).phrases
             captions = sum(len(c) for split in (phrases() if phrases else ()) for c in split)
         else:
-            captions = CAPTIONS_PER_IMAGE[task.data.source.format] * count
+            captions = captions_per_image(task.data.source) * count
         macs = flops.text_encoder(task.text.hidden_size, task.text.layers)
         disk = captions * task.text.hidden_size * FLOAT
         if task.data.source is not None:

@@ -7,12 +7,12 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from dmp.stages.text import encode_text
 from safetensors.torch import load_file, save_file
 from tiny_models import write_clip
 
 from dmp.data.text import TextStore, encode_captions, index_captions, load_text_encoder
 from dmp.errors import DMPError
-from dmp.stages.text import encode_text
 
 # "a cat" twice, and one that is longer than CLIP reads: every letter is a token here.
 TEXTS = ["a cat", "a dog on a boat", "a cat", "x" * 100, "ein Kätzchen", "two birds"]

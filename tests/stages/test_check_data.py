@@ -16,7 +16,7 @@ import dmp.data.inspection as inspection
 from dmp.config import SourceConfig
 from dmp.data.inspection import inspect
 from dmp.data.manifest import load_manifest
-from dmp.data.sources import Source
+from dmp.data.sources.base import Source
 from dmp.errors import DMPError
 from dmp.files import read_json, write_json
 from dmp.stages.check_data import check_data
@@ -271,7 +271,7 @@ def test_captions_without_an_image_and_images_without_a_caption_are_said(
     write(tmp_path / "data", 4)
     gone, bare = drop(tmp_path / "data", 1, 2)
     _, findings, error = checked(tmp_path, config)
-    assert findings[gone] == ("damage", "a caption names this image, and it is not there")
+    assert findings[gone] == ("damage", "a caption names this image, which does not exist")
     assert findings[bare] == ("damage", "no caption belongs to the image")
     assert gone in error
     assert bare in error
@@ -290,7 +290,7 @@ def test_an_unreadable_caption_is_damage(tmp_path):
     members = {"1.jpg": real.encode(real.make_image(1), ".jpg"), "1.json": b'{"caption'}
     (tmp_path / "data" / "0.tar").write_bytes(real.tar_bytes(members))
     _, findings, _ = checked(tmp_path, configured("webdataset"))
-    assert "is no caption" in findings["0.tar:1.jpg"][1]
+    assert "is not a caption" in findings["0.tar:1.jpg"][1]
 
 
 def test_failed_downloads_of_laion_are_a_note(tmp_path):

@@ -68,7 +68,10 @@ def test_published_weights_of_the_paper_are_asked_for(monkeypatch, tmp_path):
 
 # Datasets that can be fetched
 
-ARCHIVE = {"url": "http://a.org/train2014.zip", "gives": "coco/train2014", "size": 2 * 10**9}
+ARCHIVE = {
+    **{"url": "http://a.org/train2014.zip", "gives": "coco/train2014"},
+    **{"size": 2 * 10**9, "sha256": "0" * 64},
+}
 COCO = {"archives": [ARCHIVE], "terms": "http://a.org/terms"}
 HUB = {"hub": "owner/name", "files": ["data/*"], "licence": "Terms"}
 
@@ -102,7 +105,8 @@ def test_a_dataset_is_fetched_only_if_it_is_asked_for(fetchable):
     )
     assert fetched == []
     assert missing(plan, data, ["coco"])["dataset coco"] == ""
-    assert fetched == [("coco", plan.source("coco"), data)]
+    source = plan.source("coco")
+    assert fetched == [("coco", source, source.download, data)]
     (data / "coco/train2014").mkdir(parents=True)
     assert missing(plan, data, ["coco"])["dataset coco"] == ""
     assert len(fetched) == 1
@@ -140,7 +144,7 @@ def test_offline_nothing_is_fetched_and_what_is_needed_is_listed(fetchable, monk
 def test_a_dataset_that_cannot_be_fetched_does_not_stop_the_others(fetchable, monkeypatch):
     plan, data, fetched = fetchable
 
-    def fails(name, source, root):
+    def fails(name, source, download, root):
         if name == "imagenet":
             raise DMPError("dataset 'imagenet': no")
         fetched.append(name)

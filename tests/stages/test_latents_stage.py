@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dmp.stages.latents import encode_latents, index_latents
 from PIL import Image
 from tiny_models import write_autoencoder
 
@@ -13,7 +14,6 @@ from dmp.config import LatentsConfig
 from dmp.data.latents import LatentStore, Pixels, encode_shards, index_shards
 from dmp.data.sources.base import Source
 from dmp.errors import DMPError
-from dmp.stages.latents import encode_latents, index_latents
 
 EDGE = 16
 

@@ -1,6 +1,5 @@
-"""Read the cache: draw latents from posteriors, by number, straight from memory-mapped shards."""
+"""Read the cache: draw latents from posteriors, by number, from files mapped into memory."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from dmp.config import LatentsConfig
 from dmp.data.latents.encode import ARRAY, LABELS
-from dmp.data.shards import open_shards
+from dmp.data.shards import open_shards, read_verified
 from dmp.errors import DMPError
 
 
@@ -40,9 +39,9 @@ class LatentStore:
         if index["identity"].get("format") != "latents" or ARRAY not in arrays:
             raise DMPError(f"{where} is not the index of latents")
         self._scratch = torch.empty(0)
-        # One row per posterior: image i is row 2i, its mirror row 2i + 1.
-        self._posteriors = arrays[ARRAY].merged()
-        self.shape = self._posteriors.shape[1:]
+        self._posteriors = arrays[ARRAY]
+        # (image or mirror, mean or log-variance, C, h, w)
+        self.shape: tuple[int, ...] = self._posteriors.shape[2:]
         self.identity: str = index["identity"]["autoencoder"]
         found = {
             "autoencoder": index["autoencoder"],
@@ -54,14 +53,14 @@ class LatentStore:
             if value != getattr(config, key):
                 raise DMPError(
                     f"latents.{key} = {getattr(config, key)!r}, but {where} was made with "
-                    f"{value!r}; encode the images again, into another folder"
+                    f"{value!r}; encode the images again"
                 )
-        self.labels = _read_labels(folder / LABELS, index["labels"], len(self))
+        self.labels = read_verified(folder / LABELS, index["labels"])
 
     def __len__(self) -> int:
-        return len(self._posteriors) // 2
+        return len(self._posteriors)
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type, tuple[Path, LatentsConfig]]:
         return LatentStore, (self._folder, self._config)
 
     def posterior(self, rows: np.ndarray, mirrored: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -76,7 +75,7 @@ class LatentStore:
             [-30, 20], where diffusers clamps it.
 
         """
-        taken = self._posteriors.take(2 * np.asarray(rows, np.int64) + np.asarray(mirrored, bool))
+        taken = self._posteriors.take(rows, np.asarray(mirrored, np.int64))
         mean, logvar = torch.from_numpy(taken).unbind(1)
         return mean, logvar
 
@@ -102,18 +101,6 @@ class LatentStore:
     def mean(self, rows: np.ndarray, mirrored: np.ndarray) -> Tensor:
         """Return the posteriors' means, scaled; arguments and result as :meth:`draw`."""
         return self.posterior(rows, mirrored)[0].float().mul_(self._config.scaling)
-
-
-def _read_labels(path: Path, expected: str, count: int) -> np.ndarray:
-    try:
-        labels = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DMPError(
-            f"{path} is missing, truncated or corrupt ({error}); index the latents again"
-        ) from error
-    if len(labels) != count or hashlib.sha256(labels.tobytes()).hexdigest() != expected:
-        raise DMPError(f"{path} does not match its hash in index.json; index the latents again")
-    return labels
 
 
 class LatentImages:

@@ -6,10 +6,16 @@ from pathlib import Path
 from dmp.data.sources.findings import Finding
 from dmp.errors import DMPError
 
+LAION = (
+    "LAION: the links are at https://huggingface.co/laion, where the terms of the (gated) dataset "
+    "have to be accepted; img2dataset (https://github.com/rom1504/img2dataset) downloads the "
+    "images with --image_size 512"
+)
+
 
 def orphaned(names: Iterable[str]) -> list[Finding]:
     """Return the findings about captions without an image."""
-    problem = "a caption names this image, and it is not there"
+    problem = "a caption names this image, which does not exist"
     remedy = "copy or download the image again, or remove its captions"
     return [Finding(name, "damage", problem, remedy) for name in names]
 
