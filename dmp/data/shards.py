@@ -90,8 +90,9 @@ class Shards:
                 left.
 
         """
-        # What stands there is about to be replaced, and its record would no longer be true.
-        self.record_path(number).unlink(missing_ok=True)
+        # What stands there is about to be replaced: neither would be true any longer.
+        for path in (self.record_path(number), self.folder / "index.json"):
+            path.unlink(missing_ok=True)
         digests = {name: hashlib.sha256() for name in self.arrays}
         with contextlib.ExitStack() as stack:
             files = {}
