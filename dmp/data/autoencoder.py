@@ -1,16 +1,16 @@
 """The autoencoder between pixels and latents: diffusers' AutoencoderKL, checked and frozen."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dmp.config import LatentsConfig
 from dmp.data.images import to_model
-from dmp.data.offline import check_loading, model_identity, pretrained_folder, read_model_config
+from dmp.data.offline import load_frozen, model_identity, pretrained_folder, read_model_config
 from dmp.errors import DMPError
-from dmp.finite import check_tensors
 
 FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 KEY = "latents.autoencoder"
@@ -25,7 +25,7 @@ class Autoencoder:
 
     """
 
-    def __init__(self, model: nn.Module, config: LatentsConfig, identity: str) -> None:
+    def __init__(self, model: Any, config: LatentsConfig, identity: str) -> None:
         self.config, self.identity = config, identity
         self._model = model
         self._device = next(model.parameters()).device
@@ -77,7 +77,7 @@ class Autoencoder:
 
 
 @contextmanager
-def _exact() -> Iterator[None]:
+def _exact() -> Generator[None]:
     """Convolve in float32: what is cached once should not carry the rounding of TF32."""
     with torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
@@ -89,9 +89,8 @@ def load_autoencoder(config: LatentsConfig, device: str = "cpu") -> Autoencoder:
     """Load an autoencoder by hub name or from a local folder; safetensors only.
 
     Raises:
-        DMPError: its files cannot be had, are damaged or incomplete, or it has other channels,
-            another factor or another scaling than the configuration says, or weights that are
-            not finite.
+        DMPError: its files are unavailable, damaged or incomplete, or it has other channels,
+            another factor or another scaling than the configuration says.
 
     """
     folder = pretrained_folder(config.autoencoder, FILES, KEY)
@@ -101,13 +100,7 @@ def load_autoencoder(config: LatentsConfig, device: str = "cpu") -> Autoencoder:
     from diffusers.utils import logging
 
     logging.disable_progress_bar()
-    try:
-        model, info = AutoencoderKL.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, output_loading_info=True
-        )
-    except Exception as error:  # the library has a dozen ways to say that a file is damaged
-        raise DMPError(f"{KEY}: {folder / FILES[1]} cannot be loaded: {error}") from error
-    check_loading(info, folder, KEY)
+    model = load_frozen(AutoencoderKL.from_pretrained, folder, KEY, device)
     found = {
         "channels": model.config.latent_channels,
         "factor": 2 ** (len(model.config.block_out_channels) - 1),
@@ -120,6 +113,4 @@ def load_autoencoder(config: LatentsConfig, device: str = "cpu") -> Autoencoder:
                 f"'{config.autoencoder}' has {value}; choose another autoencoder, or change "
                 f"latents.{key} and a backbone that fits it"
             )
-    model = model.float().to(device).requires_grad_(False).eval()
-    check_tensors(model.state_dict(), f"{KEY}: {folder / FILES[1]}", "fetch the model again")
     return Autoencoder(model, config, model_identity(described, model.state_dict()))

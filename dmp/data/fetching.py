@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
 from dmp.config import ArchiveConfig, DownloadConfig, SourceConfig
 from dmp.errors import DMPError
@@ -82,6 +83,7 @@ def _fetch_archive(archive: ArchiveConfig, target: Path) -> None:
     path = target.with_name(f".{PurePosixPath(archive.url).name}")
     target.parent.mkdir(parents=True, exist_ok=True)
     # The archive and what is in it lie side by side for a while; images hardly compress.
+    download = pooch.HTTPDownloader(progressbar=True, chunk_size=2**20)
     _ensure_space(target.parent, 2 * archive.size - (archive.size if path.exists() else 0))
     try:
         pooch.retrieve(
@@ -89,7 +91,7 @@ def _fetch_archive(archive: ArchiveConfig, target: Path) -> None:
             known_hash=f"sha256:{archive.sha256}",
             fname=path.name,
             path=path.parent,
-            downloader=pooch.HTTPDownloader(progressbar=True, chunk_size=2**20),
+            downloader=download,  # ty: ignore[invalid-argument-type]  # pooch's own class
         )
     except (RequestException, ValueError) as error:  # the latter is another checksum
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -194,13 +196,7 @@ def _hub_problem(where: str, download: DownloadConfig, error: BaseException) -> 
 
 
 def _readable(size: int) -> str:
-    """Return a number of bytes for people: ``13.5 GB``."""
-    value = float(size)
-    for unit in ("bytes", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.1f} GB"
+    return tqdm.format_sizeof(size, "B")
 
 
 def _ensure_space(folder: Path, needed: int) -> None:

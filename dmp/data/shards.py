@@ -1,15 +1,14 @@
 """Arrays too large for memory: one ``.npy`` file per array and shard, mapped into memory to read.
 
 A shard is what one job makes: consecutive rows of each array, and a record ``shard-00000.json``
-that says what made them and what the files hash to. The record is written last: a shard without one
-is not there. Once all are, they are verified and listed in ``index.json``: a cache without an index
-is not finished.
+that says what made them and what the files hash to. Once all are there, they are verified and
+listed in ``index.json``: a cache without an index is not finished.
 """
 
 import contextlib
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +19,6 @@ from dmp.errors import DMPError
 from dmp.files import atomic_path, read_json, write_json
 from dmp.finite import check_rows
 
-Batches = Iterable[Mapping[str, np.ndarray]]
 _MEND = "delete it and run the command that makes it again"
 
 
@@ -51,39 +49,28 @@ class Shards:
 
     Attributes:
         folder: where they lie.
-        identity: what decides a row besides its input: plain data, compared as a whole.
+        identity: what decides the rows: plain data, compared as a whole.
         arrays: the arrays, by name.
+        count: rows in all.
 
     """
 
     folder: Path
     identity: dict[str, Any]
     arrays: dict[str, Row]
+    count: int
 
     def record_path(self, number: int) -> Path:
         """Return where a shard's record lies."""
         return self.folder / f"shard-{number:05d}.json"
 
-    def path(self, name: str, number: int) -> Path:
-        """Return where a shard's rows of one array lie."""
-        return self.folder / f"{name}-{number:05d}.npy"
-
-    def write(
-        self,
-        number: int,
-        rows: range,
-        inputs: str,
-        batches: Batches,
-        notes: Callable[[], dict[str, Any]] = dict,
-    ) -> None:
+    def write(self, number: int, rows: range, batches: Iterable[Mapping[str, np.ndarray]]) -> None:
         """Write a shard batch by batch: memory holds one batch.
 
         Args:
             number: the shard.
             rows: the numbers of its rows.
-            inputs: hash of what they are made from.
             batches: consecutive rows of each array, by name.
-            notes: asked once all is written: what else the record should say.
 
         Raises:
             DMPError: a file cannot be written, or a row is not finite; nothing half-written is
@@ -94,111 +81,74 @@ class Shards:
         for path in (self.record_path(number), self.folder / "index.json"):
             path.unlink(missing_ok=True)
         digests = {name: hashlib.sha256() for name in self.arrays}
+        done = rows.start
         with contextlib.ExitStack() as stack:
             files = {}
             for name, row in self.arrays.items():
-                temporary = stack.enter_context(atomic_path(self.path(name, number)))
+                temporary = stack.enter_context(atomic_path(_path(self.folder, name, number)))
                 files[name] = stack.enter_context(temporary.open("wb"))
                 dtype = np.lib.format.dtype_to_descr(np.dtype(row.dtype))
-                shape = (len(rows), *row.shape)
-                header = {"descr": dtype, "fortran_order": False, "shape": shape}
+                header = {"descr": dtype, "fortran_order": False, "shape": (len(rows), *row.shape)}
                 np.lib.format.write_array_header_1_0(files[name], header)
             # Not through a memory map: a full disk would then end the process without a word.
-            for first, batch in _counted(batches, rows):
+            for batch in batches:
                 for name, row in self.arrays.items():
                     values = np.ascontiguousarray(batch[name], dtype=row.dtype)
-                    check_rows(values, f"{self.folder}: {name} of row", _overflow(row), first)
+                    why = (
+                        "the model that made them does not fit its input, or "
+                        f"{row.dtype} is too narrow for what it makes"
+                    )
+                    check_rows(values, f"{self.folder}: {name} of row", why, done)
                     files[name].write(values.data)
                     digests[name].update(values.data)
-        record = {
-            **self._expected(rows, inputs),
-            "sha256": {name: digest.hexdigest() for name, digest in digests.items()},
-        }
-        write_json(self.record_path(number), record | notes())
+                done += len(next(iter(batch.values())))
+            if done != rows.stop:
+                raise ValueError(f"{done - rows.start} rows were made of {len(rows)}")
+        hashes = {name: digest.hexdigest() for name, digest in digests.items()}
+        record = {"identity": self.identity, "first": rows.start, "count": len(rows)}
+        write_json(self.record_path(number), {**record, "sha256": hashes})
 
-    def seal(self, count: int, inputs: Callable[[range], str], **more: Any) -> dict[str, Any]:
+    def seal(self, **more: Any) -> None:
         """Verify every shard and list them in ``index.json``, which makes the cache complete.
 
         Args:
-            count: rows in all.
-            inputs: of the numbers of some rows, the hash of what they are made from.
             more: what else the index should say.
 
-        Returns:
-            The index.
-
         Raises:
-            DMPError: a shard is missing, damaged, or made by something else.
+            DMPError: a shard is missing, damaged, or made from something else.
 
         """
         (self.folder / "index.json").unlink(missing_ok=True)
-        records: list[dict[str, Any]] = []
-        done = 0
-        while done < count:
-            path = self.record_path(len(records))
+        counts: list[int] = []
+        while (done := sum(counts)) < self.count:
+            path = self.record_path(len(counts))
             if not path.is_file():
                 raise DMPError(
-                    f"{path} does not exist: rows {done} to {count - 1} of {count} have not been "
-                    "made; run the command that makes them"
+                    f"{path} does not exist: rows {done} to {self.count - 1} of {self.count} have "
+                    "not been made; run the command that makes them"
                 )
             record = read_json(path)
-            rows = range(done, min(count, done + record.get("count", 0)))
-            self._check(path, record, self._expected(rows, inputs(rows)))
-            for name in self.arrays:
-                self._verify(self.path(name, len(records)), record["sha256"][name], len(rows))
-            records.append(record)
-            done = rows.stop
-        index = {
-            "identity": self.identity,
-            "arrays": {name: row._asdict() for name, row in self.arrays.items()},
-            "count": count,
-            "shards": records,
-            **more,
-        }
+            for key, value in (("identity", self.identity), ("first", done)):
+                if record.get(key) != value:
+                    raise DMPError(
+                        f"{path}: the shard was made from something else: {key} = "
+                        f"{record.get(key)!r}, here {value!r}; delete the folder {self.folder} and "
+                        "run the commands that fill it again"
+                    )
+            for name, expected in record["sha256"].items():
+                file = _path(self.folder, name, len(counts))
+                values = _mapped(file)
+                if hashlib.sha256(values.reshape(-1).data).hexdigest() != expected:
+                    problem = "is corrupt: its content does not match its hash in the record"
+                    raise DMPError(f"{file} {problem}; {_MEND}")
+            counts.append(record["count"])
+        arrays = {name: row._asdict() for name, row in self.arrays.items()}
+        index = {"identity": self.identity, "arrays": arrays, "counts": counts, **more}
         write_json(self.folder / "index.json", index)
-        return index
-
-    def _expected(self, rows: range, inputs: str) -> dict[str, Any]:
-        return {
-            "identity": self.identity,
-            "first": rows.start,
-            "count": len(rows),
-            "inputs": inputs,
-        }
-
-    def _check(self, path: Path, found: Any, expected: dict[str, Any]) -> None:
-        for key, value in expected.items():
-            if found.get(key) != value:
-                raise DMPError(
-                    f"{path}: the shard was made from something else: {key} = {found.get(key)!r}, "
-                    f"here {value!r}; delete the folder {self.folder} and run the commands that "
-                    "fill it again"
-                )
-
-    def _verify(self, path: Path, expected: str, count: int) -> None:
-        values = _mapped(path)
-        if len(values) != count or hashlib.sha256(values.reshape(-1).data).hexdigest() != expected:
-            raise DMPError(
-                f"{path} is corrupt: its content does not match its hash in the shard's record; "
-                f"{_MEND}"
-            )
 
 
-def _counted(batches: Batches, rows: range) -> Iterable[tuple[int, Mapping[str, np.ndarray]]]:
-    """Yield batches with the number of their first row; there have to be as many rows as said."""
-    first = rows.start
-    for batch in batches:
-        yield first, batch
-        first += len(next(iter(batch.values())))
-    if first != rows.stop:
-        raise ValueError(f"{first - rows.start} rows were made of {len(rows)}")
-
-
-def _overflow(row: Row) -> str:
-    return (
-        f"the model that made them does not fit its input, or {row.dtype} is too narrow for what "
-        f"it makes"
-    )
+def _path(folder: Path, name: str, number: int) -> Path:
+    return folder / f"{name}-{number:05d}.npy"
 
 
 def _mapped(path: Path) -> np.ndarray:
@@ -248,51 +198,36 @@ class ShardedArray:
         return out
 
 
-def open_shards(folder: Path) -> tuple[dict[str, Any], dict[str, ShardedArray]]:
+def open_shards(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, ShardedArray]]:
     """Return a finished cache's index, and its arrays by name.
 
     Lengths are checked here; hashes were when the index was written.
 
+    Args:
+        folder: of the cache.
+        kind: the ``format`` of its identity.
+
     Raises:
-        DMPError: the cache is not finished, or a shard is missing or truncated.
+        DMPError: the cache is not finished or of another kind, or a shard is missing or truncated.
 
     """
-    index = read_json(folder / "index.json")
-    arrays = {}
+    path = folder / "index.json"
+    index = read_json(path)
+    arrays: dict[str, ShardedArray] = {}
     try:
+        found = index["identity"]["format"]
         for name, row in index["arrays"].items():
-            shards = Shards(folder, index["identity"], {})
-            maps = []
-            for number, record in enumerate(index["shards"]):
-                maps.append(_mapped(shards.path(name, number)))
-                expected = (record["count"], *row["shape"])
-                if maps[-1].shape != expected or maps[-1].dtype != row["dtype"]:
-                    raise DMPError(
-                        f"{shards.path(name, number)} holds {maps[-1].shape} {maps[-1].dtype}, but "
-                        f"index.json says {expected} {row['dtype']}; delete the folder and make it "
-                        "again"
-                    )
+            maps = [_mapped(_path(folder, name, n)) for n in range(len(index["counts"]))]
+            shapes = [(count, *row["shape"]) for count in index["counts"]]
+            if [m.shape for m in maps] != shapes or any(m.dtype != row["dtype"] for m in maps):
+                raise DMPError(
+                    f"{path} does not fit the files of {name}; delete the folder {folder}"
+                )
             arrays[name] = ShardedArray(maps)
     except (KeyError, TypeError, AttributeError) as error:
         raise DMPError(
-            f"{folder / 'index.json'} is not the index of a cache ({error!r}); delete the folder "
-            f"and make it again"
+            f"{path} is not the index of a cache ({error!r}); delete the folder and make it again"
         ) from error
+    if found != kind:
+        raise DMPError(f"{path} is not the index of {kind}")
     return index, arrays
-
-
-def read_verified(path: Path, expected: str) -> np.ndarray:
-    """Return a small array that stands beside the shards.
-
-    Args:
-        path: of the ``.npy`` file.
-        expected: SHA-256 of its values, from the index.
-
-    Raises:
-        DMPError: it is missing or damaged.
-
-    """
-    values = np.array(_mapped(path))
-    if hashlib.sha256(values.tobytes()).hexdigest() != expected:
-        raise DMPError(f"{path} does not match its hash in index.json; {_MEND}")
-    return values

@@ -5,6 +5,7 @@ appearance, and last the empty caption, which is the null condition of guidance.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,19 +14,17 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dmp.data.shards import Row, Shards, open_shards, read_verified
+from dmp.data.shards import Row, Shards, open_shards
 from dmp.data.textencoder import KEY, TextEncoder
 from dmp.errors import DMPError
-from dmp.files import atomic_path
 
-HASHES = "captions.npy"
 # What is encoded together, which moves last bits: batches, each within one block.
 BATCH, BLOCK = 256, 4096
 
 
 def encode_captions(
     folder: Path, texts: Iterable[str], encoder: TextEncoder, dtype: str = "float16"
-) -> None:
+) -> list[str]:
     """Encode the distinct captions among ``texts``, and the empty one, and verify what was written.
 
     Args:
@@ -33,6 +32,9 @@ def encode_captions(
         texts: captions, repeated or not.
         encoder: encodes them.
         dtype: of the cached states.
+
+    Returns:
+        the captions in the order of their numbers.
 
     Raises:
         DMPError: the folder cannot be written, or a state is not finite.
@@ -43,8 +45,7 @@ def encode_captions(
     captions = [*unique, ""]
     blocks = [captions[first : first + BLOCK] for first in range(0, len(captions), BLOCK)]
     cut = sum(map(encoder.too_long, blocks))
-    hashes = np.stack([_hash(text) for text in captions])
-    content = hashlib.sha256(hashes.tobytes()).hexdigest()
+    content = hashlib.sha256(json.dumps(captions).encode()).hexdigest()
 
     def batches() -> Iterator[dict[str, np.ndarray]]:
         with tqdm(total=len(captions), desc="captions", mininterval=1) as progress:
@@ -55,26 +56,15 @@ def encode_captions(
                     yield {"sequence": sequence.numpy(), "pooled": pooled.numpy()}
                     progress.update(len(part))
 
-    identity = {"format": "captions", "encoder": encoder.identity, "dtype": dtype}
+    identity = {"format": "captions", "encoder": encoder.identity, "dtype": dtype, "texts": content}
     arrays = {
         "sequence": Row((encoder.length, encoder.width), dtype),
         "pooled": Row((encoder.width,), dtype),
     }
-    shards = Shards(folder, identity, arrays)
-    shards.write(0, range(len(captions)), content, batches())
-    with atomic_path(folder / HASHES) as temporary:
-        np.save(temporary, hashes)
-    shards.seal(
-        len(captions),
-        lambda _: content,
-        truncated=cut,
-        encoder=encoder.name,
-        captions=content,
-    )
-
-
-def _hash(text: str) -> np.ndarray:
-    return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
+    shards = Shards(folder, identity, arrays, len(captions))
+    shards.write(0, range(len(captions)), batches())
+    shards.seal(truncated=cut, encoder=encoder.name)
+    return captions
 
 
 class TextStore:
@@ -99,13 +89,10 @@ class TextStore:
 
     def __init__(self, folder: Path, encoder: str | None = None) -> None:
         self._folder, self._encoder = folder, encoder
-        index, arrays = open_shards(folder)
-        where = folder / "index.json"
-        if index["identity"].get("format") != "captions":
-            raise DMPError(f"{where} is not the index of captions")
+        index, arrays = open_shards(folder, "captions")
         if encoder not in (None, index["encoder"]):
             raise DMPError(
-                f"{KEY} = {encoder!r}, but {where} was made with {index['encoder']!r}; encode "
+                f"{KEY} = {encoder!r}, but {folder} was made with {index['encoder']!r}; encode "
                 f"the captions again"
             )
         self._sequence, self._pooled = arrays["sequence"], arrays["pooled"]
@@ -113,32 +100,12 @@ class TextStore:
         self.identity: str = index["identity"]["encoder"]
         self.truncated: int = index["truncated"]
         self.null = len(self) - 1
-        hashes = read_verified(folder / HASHES, index["captions"])
-        self._numbers = {row.tobytes(): number for number, row in enumerate(hashes)}
 
     def __len__(self) -> int:
         return len(self._pooled)
 
     def __reduce__(self) -> tuple[type, tuple[Path, str | None]]:
         return TextStore, (self._folder, self._encoder)
-
-    def numbers(self, texts: Iterable[str]) -> np.ndarray:
-        """Return the numbers of captions: ``(n,)`` int64.
-
-        Raises:
-            DMPError: a caption has not been encoded.
-
-        """
-        found = []
-        for text in texts:
-            number = self._numbers.get(_hash(text).tobytes())
-            if number is None:
-                raise DMPError(
-                    f"{self._folder} does not hold the caption {text!r:.80}; encode the captions "
-                    f"again"
-                )
-            found.append(number)
-        return np.array(found, np.int64)
 
     def pooled(self, numbers: np.ndarray) -> Tensor:
         """Return the pooled states ``(n, E)`` float32 of captions by number."""

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from dmp.data.offline import check_loading, model_identity, pretrained_folder, read_model_config
+from dmp.data.offline import load_frozen, model_identity, pretrained_folder, read_model_config
 from dmp.errors import DMPError
-from dmp.finite import check_tensors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -76,20 +75,15 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
     folder = pretrained_folder(name, FILES, KEY)
     described = read_model_config(folder, ["clip_text_model", "clip"], KEY)
     # Here, since transformers takes seconds that a wrong folder should not wait for.
-    from transformers import CLIPTextModel, CLIPTokenizerFast
+    from transformers import CLIPTextModel, CLIPTokenizerFast  # ty: ignore[missing-module-member]  # loaded lazily
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    model = load_frozen(CLIPTextModel.from_pretrained, folder, KEY, device)
     try:
         tokenizer = CLIPTokenizerFast.from_pretrained(folder, local_files_only=True)
-        model, info = CLIPTextModel.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, output_loading_info=True
-        )
     except Exception as error:  # the library has a dozen ways to say that a file is damaged
-        raise DMPError(f"{KEY}: the model in {folder} cannot be loaded: {error}") from error
-    check_loading(info, folder, KEY)
-    model = model.float().to(device).requires_grad_(False).eval()
-    check_tensors(model.state_dict(), f"{KEY}: {folder / FILES[1]}", "fetch the model again")
+        raise DMPError(f"{KEY}: the tokenizer in {folder} cannot be loaded: {error}") from error
     words = hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
     # Of the configuration what is the text model's: the rest does not bear on a caption.
     text = described.get("text_config") or described

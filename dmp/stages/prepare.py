@@ -73,13 +73,14 @@ def _captions_on_disk(context: Context, task: str, data: DataConfig, encoder: st
         asked = one_caption_each(test, evaluation_images(len(test)))
     folder = context.layout.text(task)
     every = [text for captions in texts for text in captions[:each]]
-    encode_clip(folder, [*every, *asked], load_text_encoder(encoder, context.device))
+    model = load_text_encoder(encoder, context.device)
+    *known, _ = encode_clip(folder, [*every, *asked], model)  # the empty caption is the last
+    number = {text: place for place, text in enumerate(known)}
+    numbers = np.array([number[text] for text in every]).reshape(len(texts), each)
+    order = np.array([number[text] for text in asked])
     store = TextStore(folder, encoder)
-    numbers = store.numbers(every).reshape(len(texts), each)
-    # In the store's order; its last caption is the empty one.
-    known = list(dict.fromkeys([*every, *asked]))
     embeddings = store.pooled(np.arange(len(store)))
-    return Captions(embeddings, numbers[train], numbers[held_out], store.numbers(asked), known)
+    return Captions(embeddings, numbers[train], numbers[held_out], order, known)
 
 
 def evaluation_images(count: int, most: int = EVALUATION_SIZE) -> np.ndarray:
@@ -104,7 +105,7 @@ def one_caption_each(source: Source, images: np.ndarray) -> list[str]:
         if not captions:
             raise DMPError(f"{source.base / source.name(image)}: the image has no caption")
         draw = generator(0, "evaluation caption", image)
-        chosen.append(captions[draw.integers(len(captions))])
+        chosen.append(captions[int(draw.integers(len(captions)))])
     return chosen
 
 

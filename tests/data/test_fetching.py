@@ -153,8 +153,8 @@ def test_a_full_disk_is_said_before_the_first_byte_and_while_writing(server, tmp
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1500))
         message = refused(tmp_path, of_archives(server))
-    assert f"{2 * len(IMAGES) / 1000:.3g} kB are needed in {tmp_path / 'set'}" in message
-    assert "1.5 kB are free; free some space, or choose a folder on another disk" in message
+    assert f"{2 * len(IMAGES) / 1000:.3g}kB are needed in {tmp_path / 'set'}" in message
+    assert "1.50kB are free; free some space, or choose a folder on another disk" in message
     assert server.asked == []
 
     def full(*arguments, **options):
@@ -187,7 +187,7 @@ def test_origins_are_those_of_what_is_not_there(server, tmp_path):
     ]
     source = of_archives(server)
     assert list(origins(source, source.download, tmp_path)) == [
-        f"{server.url}/a/t.zip (30.4 kB), unpacked to {tmp_path}/set/train"
+        f"{server.url}/a/t.zip (30.4kB), unpacked to {tmp_path}/set/train"
     ]
     (tmp_path / "set/train").mkdir(parents=True)
     assert list(origins(source, source.download, tmp_path)) == []

@@ -137,7 +137,7 @@ def test_what_is_not_there_or_does_not_fit_is_refused_before_it_is_fetched(
 ):
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1))
-        with pytest.raises(DMPError, match=r"14 bytes are needed in .*, and 1 bytes are free"):
+        with pytest.raises(DMPError, match=r"14.0B are needed in .*, and 1.00B are free"):
             fetch(tmp_path)
     download = SOURCE.download.model_copy(update={"files": ["x/*"]})
     with pytest.raises(DMPError, match=r"has no file that fits x/\*"):

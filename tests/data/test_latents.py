@@ -240,20 +240,21 @@ def test_a_shard_that_is_made_again_takes_the_index_with_it(finished, autoencode
 
 
 def test_rows_that_are_not_as_many_as_said_leave_no_shard(tmp_path):
-    shards = Shards(tmp_path, {}, {"a": Row((2,), "float32")})
+    shards = Shards(tmp_path, {}, {"a": Row((2,), "float32")}, 4)
     with pytest.raises(ValueError, match="3 rows were made of 4"):
-        shards.write(0, range(4), "", [{"a": np.zeros((3, 2))}])
+        shards.write(0, range(4), [{"a": np.zeros((3, 2))}])
     assert not list(tmp_path.iterdir())
 
 
-def test_index_names_content_and_labels(finished, autoencoder):
+def test_records_name_content_and_autoencoder(finished, autoencoder):
     index = json.loads((finished / "index.json").read_text())
     assert index["identity"]["autoencoder"] == autoencoder.identity
-    for number, record in enumerate(index["shards"]):
-        values = np.load(finished / f"latents-{number:05d}.npy")
-        assert record["sha256"]["latents"] == hashlib.sha256(values.tobytes()).hexdigest()
-    pixels = b"".join(PIXELS[i].tobytes() for i in range(8, 11))
-    assert index["shards"][2]["pixels"] == hashlib.sha256(pixels).hexdigest()
+    assert index["counts"] == [4, 4, 3]
+    for number in range(3):
+        record = json.loads((finished / f"shard-{number:05d}.json").read_text())
+        for name in ("latents", "labels"):
+            values = np.load(finished / f"{name}-{number:05d}.npy")
+            assert record["sha256"][name] == hashlib.sha256(values.tobytes()).hexdigest()
 
 
 def flip_a_bit(path, offset: int = -5) -> None:
@@ -262,9 +263,10 @@ def flip_a_bit(path, offset: int = -5) -> None:
     path.write_bytes(content)
 
 
-def test_a_changed_bit_is_found(autoencoder, cache):
-    flip_a_bit(cache / "latents-00001.npy")
-    with pytest.raises(DMPError, match=r"latents-00001\.npy is corrupt.*hash"):
+@pytest.mark.parametrize("name", ["latents-00001.npy", "labels-00002.npy"])
+def test_a_changed_bit_is_found(autoencoder, cache, name):
+    flip_a_bit(cache / name)
+    with pytest.raises(DMPError, match=rf"{name} is corrupt.*hash"):
         index_shards(cache, PIXELS, autoencoder)
     assert not (cache / "index.json").exists(), "a damaged cache must not count as finished"
 
@@ -305,14 +307,14 @@ def test_shards_of_another_autoencoder_or_of_other_images_are_refused(config, ca
     with pytest.raises(DMPError, match=r"shard-00000\.json.*identity = .*autoencoder"):
         index_shards(cache, PIXELS, model)
     model = load_autoencoder(config)
-    with pytest.raises(DMPError, match=r"rows 11 to 11 of 12 have not been made"):
+    with pytest.raises(DMPError, match=r"shard-00000\.json.*identity = .*images"):
         index_shards(cache, Pixels(FakeSource(12), EDGE, as_array), model)
 
     class Renamed(FakeSource):
         def name(self, index):
             return f"other/{index}.png"
 
-    with pytest.raises(DMPError, match=r"shard-00000\.json.*inputs"):
+    with pytest.raises(DMPError, match=r"shard-00000\.json.*identity = .*images"):
         index_shards(cache, Pixels(Renamed(), EDGE, as_array), model)
 
 
@@ -321,14 +323,20 @@ def test_shards_of_another_autoencoder_or_of_other_images_are_refused(config, ca
     [("autoencoder", "another/name"), ("channels", 8), ("factor", 4), ("dtype", "float16")],
 )
 def test_a_store_of_another_configuration_is_refused(finished, config, key, value):
-    with pytest.raises(DMPError, match=rf"latents\.{key} = '?{value}.*index\.json"):
+    with pytest.raises(DMPError, match=rf"latents\.{key} = '?{value}.*was made with"):
         LatentStore(finished, config.model_copy(update={key: value}))
 
 
-def test_damaged_labels_are_refused(config, cache):
-    flip_a_bit(cache / "labels.npy")
-    with pytest.raises(DMPError, match=r"labels\.npy does not match its hash"):
-        LatentStore(cache, config)
+def test_something_else_than_latents_is_refused(config, cache):
+    index = json.loads((cache / "index.json").read_text())
+    for change, problem in (
+        ({"identity": {"format": "captions"}}, "is not the index of latents"),
+        ({"counts": [4, 4, 4]}, "does not fit the files of l"),
+        ({"arrays": None}, "is not the index of a cache"),
+    ):
+        (cache / "index.json").write_text(json.dumps(index | change))
+        with pytest.raises(DMPError, match=problem):
+            LatentStore(cache, config)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -32,7 +32,6 @@ def root(tmp_path_factory):
     real.write_tars(root / "nested", nested=True)
     real.write_coco(root / "coco", 5)
     real.write_webdataset(root / "webdataset", 5)
-    real.write_parquet(root / "parquet", 6, failed=1)
     real.write_parquet_images(root / "parquet-images", list(range(5)))
     return root
 
@@ -50,7 +49,6 @@ ALL = {
     "nested": {"kind": "tars", "path": "nested/ILSVRC2012_img_train.tar"},
     "coco": COCO,
     "webdataset": {},
-    "parquet": {},
     "parquet-images": {"captions": "text"},
 }
 
@@ -138,22 +136,10 @@ def test_coco_images_are_also_read_from_the_zip_as_distributed(root, tmp_path):
     assert [source.captions(i) for i in range(5)] == [folder.captions(i) for i in range(5)]
 
 
-@pytest.mark.parametrize("kind", ["webdataset", "parquet", "parquet-images"])
+@pytest.mark.parametrize("kind", ["webdataset", "parquet-images"])
 def test_laion_has_one_caption_for_each_image(root, kind):
     source = opened(root, kind, **ALL[kind])
     assert [source.captions(i) for i in range(5)] == [[real.caption(i)] for i in range(5)]
-
-
-def test_parquet_names_files_relative_to_the_table_too(tmp_path):
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    real.write_folder(tmp_path / "parquet", 3)
-    rows = [{"file_name": f"00000/{n:05d}.png", "text": f"caption {n}"} for n in range(3)]
-    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "parquet" / "metadata.parquet")
-    for options in ({}, {"captions": "metadata.parquet"}):
-        source = opened(tmp_path, "parquet", **options)
-        assert [source.captions(i) for i in range(3)] == [[f"caption {n}"] for n in range(3)]
 
 
 def test_json_gives_the_caption_of_a_shard_without_text_files(root, tmp_path):
@@ -212,7 +198,6 @@ ORIGINS = {
     "tars": r"register at https://image-net.org, accept the terms",
     "coco": r"https://cocodataset.org.*train2014.zip.*annotations_trainval2014.zip",
     "webdataset": r"terms of the \(gated\) dataset have to be accepted; img2dataset",
-    "parquet": r"terms of the \(gated\) dataset have to be accepted; img2dataset",
     "parquet-images": r"https://huggingface.co/datasets/ILSVRC/imagenet-1k, .* be accepted",
 }
 
@@ -232,7 +217,7 @@ def test_a_missing_dataset_is_described_with_its_origin(tmp_path, kind):
 @pytest.mark.parametrize("kind", ORIGINS)
 def test_planning_knows_how_many_captions_a_format_has(kind):
     given = {"captions": "x"} if kind in ("coco", "parquet-images") else {}
-    expected = {"coco": 5, "webdataset": 1, "parquet": 1, "parquet-images": 1}.get(kind, 0)
+    expected = {"coco": 5, "webdataset": 1, "parquet-images": 1}.get(kind, 0)
     assert captions_per_image(SourceConfig(format=kind, path="x", **given)) == expected
 
 
@@ -273,7 +258,6 @@ def test_an_empty_folder_is_the_same_error(tmp_path, kind):
         ("folder", "images.zip", "images.zip: cannot be opened as a zip"),
         ("classes", "train.zip", "train.zip: is not a folder"),
         ("tars", "train.tar.gz", "train.tar.gz: is not a .tar; decompress it"),
-        ("parquet", "table.parquet", "table.parquet is not a folder"),
         ("parquet-images", "table.csv", "table.csv: is not a .parquet"),
     ],
 )
@@ -306,19 +290,3 @@ def test_captions_that_are_missing_or_something_else_are_refused(root, tmp_path)
         captions.write_text(text)
         with pytest.raises(DMPError, match=problem):
             opened(tmp_path, "coco", **COCO)
-
-
-def test_tables_that_are_missing_or_something_else_are_refused(tmp_path):
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    real.write_folder(tmp_path / "parquet", 2)
-    with pytest.raises(DMPError, match=r"holds no .parquet"):
-        opened(tmp_path, "parquet")
-    table = tmp_path / "parquet" / "00000.parquet"
-    table.write_bytes(b"PAR1 and then nothing")
-    with pytest.raises(DMPError, match=r"00000.parquet: cannot be read as parquet"):
-        opened(tmp_path, "parquet")
-    parquet.write_table(pa.table({"URL": ["http://"], "TEXT": ["a cat"]}), table)
-    with pytest.raises(DMPError, match=r"columns URL, TEXT; needed .* downloaded by img2dataset"):
-        opened(tmp_path, "parquet")

@@ -100,7 +100,7 @@ def test_a_dataset_is_fetched_only_if_it_is_asked_for(fetchable):
     plan, data, fetched = fetchable
     needs = missing(plan, data)
     assert needs["dataset coco"] == (
-        "`dmp download coco --scale paper-smoke` fetches http://a.org/train2014.zip (2.0 GB), "
+        "`dmp download coco --scale paper-smoke` fetches http://a.org/train2014.zip (2.00GB), "
         f"unpacked to {data}/coco/train2014; its terms of use are at http://a.org/terms"
     )
     assert fetched == []
@@ -134,7 +134,7 @@ def test_offline_nothing_is_fetched_and_what_is_needed_is_listed(fetchable, monk
     needs = missing(plan, data, ["coco", "imagenet"], ["Terms"])
     assert fetched == []
     for name, origin in (
-        ("coco", "http://a.org/train2014.zip (2.0 GB)"),
+        ("coco", "http://a.org/train2014.zip (2.00GB)"),
         ("imagenet", "data/* of https://huggingface.co/datasets/owner/name"),
     ):
         assert needs[f"dataset {name}"].startswith("offline, since HF_HUB_OFFLINE is set: nothing")

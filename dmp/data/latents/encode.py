@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +19,8 @@ from dmp.data.autoencoder import Autoencoder
 from dmp.data.shards import Row, Shards, share
 from dmp.data.sources.base import Source
 from dmp.errors import DMPError
-from dmp.files import atomic_path
 
-ARRAY = "latents"
-LABELS = "labels.npy"
+LATENTS, LABELS = "latents", "labels"
 
 
 @dataclass(frozen=True)
@@ -55,23 +52,22 @@ class Pixels(Dataset):
 def _shards(folder: Path, pixels: Pixels, autoencoder: Autoencoder) -> Shards:
     config = autoencoder.config
     edge = pixels.resolution // config.factor
+    images = hashlib.sha256()
+    for index in range(len(pixels)):  # what is known without reading them
+        images.update(f"{pixels.source.name(index)}\t{pixels.source.label(index)}\n".encode())
     identity = {
         "format": "latents",
         "autoencoder": autoencoder.identity,
         "resolution": pixels.resolution,
         "dtype": config.dtype,
+        "images": images.hexdigest(),
     }
-    # image or mirror, mean or log-variance
-    row = Row((2, 2, config.channels, edge, edge), config.dtype)
-    return Shards(folder, identity, {ARRAY: row})
-
-
-def _inputs(pixels: Pixels, rows: range) -> str:
-    """Return the hash of the names and labels of images, which are known without reading them."""
-    digest = hashlib.sha256()
-    for index in rows:
-        digest.update(f"{pixels.source.name(index)}\t{pixels.source.label(index)}\n".encode())
-    return digest.hexdigest()
+    arrays = {
+        # image or mirror, mean or log-variance
+        LATENTS: Row((2, 2, config.channels, edge, edge), config.dtype),
+        LABELS: Row((), "int64"),
+    }
+    return Shards(folder, identity, arrays, len(pixels))
 
 
 def encode_shard(
@@ -100,32 +96,26 @@ def encode_shard(
     rows = share(len(pixels), block, job, jobs)
     if not rows:
         return
-    ends = [*range(rows.start, rows.stop, block), rows.stop]
-    batches = [
-        list(range(start, min(start + size, stop)))
-        for first, stop in pairwise(ends)
-        for start in range(first, stop, size)
+    numbers = [
+        list(range(start, min(start + size, end)))
+        for first, end in pairwise([*range(rows.start, rows.stop, block), rows.stop])
+        for start in range(first, end, size)
     ]
-    content = hashlib.sha256()
 
-    def posteriors() -> Iterator[dict[str, np.ndarray]]:
-        loader = DataLoader(pixels, batch_sampler=batches, num_workers=workers, collate_fn=_collate)
-        with tqdm(total=len(rows), desc="latents", unit="image", mininterval=1) as progress:
-            for batch in loader:
-                if isinstance(batch, DMPError):
-                    raise batch
-                content.update(batch.numpy().data)
-                parts = [autoencoder.encode(images) for images in (batch, batch.flip(-1))]
-                both = torch.stack([torch.stack(part, dim=1) for part in parts], dim=1)
-                yield {ARRAY: both.numpy()}
-                progress.update(len(batch))
+    def batches() -> Iterator[dict[str, np.ndarray]]:
+        loader = DataLoader(pixels, batch_sampler=numbers, num_workers=workers, collate_fn=_collate)
+        progress = tqdm(total=len(rows), desc="latents", unit="image", mininterval=1)
+        for batch, part in zip(loader, numbers, strict=True):
+            if isinstance(batch, DMPError):
+                raise batch
+            posteriors = [autoencoder.encode(images) for images in (batch, batch.flip(-1))]
+            both = torch.stack([torch.stack(pair, dim=1) for pair in posteriors], dim=1)
+            labels = np.array([pixels.source.label(index) for index in part], np.int64)
+            yield {LATENTS: both.numpy(), LABELS: labels}
+            progress.update(len(batch))
+        progress.close()
 
-    def notes() -> dict[str, Any]:
-        # The pixels say which images these were in truth, and batches how they were rounded.
-        return {"pixels": content.hexdigest(), "batch_size": size}
-
-    shards = _shards(folder, pixels, autoencoder)
-    shards.write(job, rows, _inputs(pixels, rows), posteriors(), notes)
+    _shards(folder, pixels, autoencoder).write(job, rows, batches())
 
 
 def _collate(items: list[np.ndarray | DMPError]) -> torch.Tensor | DMPError:
@@ -139,18 +129,10 @@ def _collate(items: list[np.ndarray | DMPError]) -> torch.Tensor | DMPError:
 
 
 def index_shards(folder: Path, pixels: Pixels, autoencoder: Autoencoder) -> None:
-    """Verify the shards of all jobs, then write labels and index: the cache is complete.
+    """Verify the shards of all jobs, then write the index: the cache is complete.
 
     Raises:
-        DMPError: a shard is missing, damaged, or made by something else.
+        DMPError: a shard is missing, damaged, or made from something else.
 
     """
-    labels = np.array([pixels.source.label(index) for index in range(len(pixels))], np.int64)
-    with atomic_path(folder / LABELS) as temporary:
-        np.save(temporary, labels)
-    _shards(folder, pixels, autoencoder).seal(
-        len(pixels),
-        lambda rows: _inputs(pixels, rows),
-        autoencoder=autoencoder.config.autoencoder,
-        labels=hashlib.sha256(labels.tobytes()).hexdigest(),
-    )
+    _shards(folder, pixels, autoencoder).seal(autoencoder=autoencoder.config.autoencoder)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from dmp.config import LatentsConfig
-from dmp.data.latents.encode import ARRAY, LABELS
-from dmp.data.shards import open_shards, read_verified
+from dmp.data.latents.encode import LABELS, LATENTS
+from dmp.data.shards import open_shards
 from dmp.errors import DMPError
 
 
@@ -34,15 +34,14 @@ class LatentStore:
 
     def __init__(self, folder: Path, config: LatentsConfig) -> None:
         self._folder, self._config = folder, config
-        index, arrays = open_shards(folder)
-        where = folder / "index.json"
-        if index["identity"].get("format") != "latents" or ARRAY not in arrays:
-            raise DMPError(f"{where} is not the index of latents")
+        index, arrays = open_shards(folder, "latents")
         self._scratch = torch.empty(0)
-        self._posteriors = arrays[ARRAY]
+        self._posteriors = arrays[LATENTS]
         # (image or mirror, mean or log-variance, C, h, w)
-        self.shape: tuple[int, ...] = self._posteriors.shape[2:]
+        _, _, channels, height, width = self._posteriors.shape
+        self.shape = (channels, height, width)
         self.identity: str = index["identity"]["autoencoder"]
+        self.labels = arrays[LABELS].take(np.arange(len(self)))
         found = {
             "autoencoder": index["autoencoder"],
             "channels": self.shape[0],
@@ -52,10 +51,9 @@ class LatentStore:
         for key, value in found.items():
             if value != getattr(config, key):
                 raise DMPError(
-                    f"latents.{key} = {getattr(config, key)!r}, but {where} was made with "
+                    f"latents.{key} = {getattr(config, key)!r}, but {folder} was made with "
                     f"{value!r}; encode the images again"
                 )
-        self.labels = read_verified(folder / LABELS, index["labels"])
 
     def __len__(self) -> int:
         return len(self._posteriors)

@@ -8,7 +8,7 @@ import io
 from collections.abc import Sequence
 from typing import get_args
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from dmp.config.data import Mode
 from dmp.data.sources.findings import DamagedFileError
@@ -84,9 +84,9 @@ def to_rgb(image: Image.Image, where: str, convert: Sequence[str]) -> Image.Imag
     raise DamagedFileError(where, f"the image is {described}, not RGB", remedy)
 
 
-def _refuse_depth(image: Image.Image, where: str) -> None:
+def _refuse_depth(image: ImageFile.ImageFile, where: str) -> None:
     # The mode alone does not tell: Pillow opens 16-bit colour as RGB and drops the low bytes.
-    raw = [str(tile.args if isinstance(tile.args, str) else tile.args[:1]) for tile in image.tile]
+    raw = [str(a[:1] if isinstance(a, tuple) else a) for a in (tile.args for tile in image.tile)]
     deep = image.mode.startswith(("I", "F")) or any(";16" in r or ";32" in r for r in raw)
     if deep:
         raise DamagedFileError(

@@ -1,11 +1,12 @@
 """Tables with the images in them, as datasets lie on the Hugging Face hub; nothing is unpacked."""
 
+import contextlib
 import json
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,15 +15,17 @@ from dmp.data.formats import dataset_format
 from dmp.data.sources.base import Source
 from dmp.data.sources.captioned import clean
 from dmp.data.sources.findings import AGAIN, DamagedFileError, Finding
-from dmp.data.sources.tables import opened
 from dmp.errors import DMPError
 
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
 LABEL = "label"
-_PART = re.compile(r"(?P<split>.*)-(?P<number>[0-9]{5})-of-(?P<count>[0-9]{5})[.]parquet")
+_PART = re.compile(r"(?P<split>.*)-[0-9]{5}-of-[0-9]{5}[.]parquet")
 
 
 class _Group(NamedTuple):
-    """A row group, which is read at once: its table, its number there, its first row there."""
+    """Rows that are read at once: of which table, their number there, the first row, how many."""
 
     table: Path
     number: int
@@ -57,9 +60,7 @@ class ParquetImages(Source):
         self._groups: list[_Group] = []
         self._labels: list[int] = []
         self._captions: list[list[str]] = []
-        tables = _tables(path)
-        self.findings += _missing_parts(tables, self.base)
-        for table in tables:
+        for table in _tables(path):
             try:
                 self._add(table)
             except DamagedFileError as error:
@@ -78,15 +79,15 @@ class ParquetImages(Source):
     def _add(self, path: Path) -> None:
         """Read all of a table but its images."""
         labels, captions = [], []
-        with opened(path) as file:
+        with _opened(path) as file:
             schema, metadata = file.schema_arrow, file.metadata
             image = _image_column(schema, path)
             if self.config.classes > 1:
-                _check_column(schema, LABEL, "the labels", "integers", path)
+                _check_column(schema, LABEL, "integers", path)
                 values = file.read([LABEL])[LABEL].to_pylist()
                 labels = [-1 if value is None else value for value in values]
             if self.config.captions is not None:
-                _check_column(schema, self.config.captions, "captions", "texts", path)
+                _check_column(schema, self.config.captions, "texts", path)
                 values = file.read([self.config.captions])[self.config.captions].to_pylist()
                 captions = [clean([v] if isinstance(v, str) else v or []) for v in values]
         first = 0
@@ -104,19 +105,18 @@ class ParquetImages(Source):
         labels = np.array(self._labels, np.int64)
         outside = np.flatnonzero((labels < 0) | (labels >= len(names)))
         if len(outside):
-            problem = f"the label of {len(outside)} images, of which this is the first, is no class"
+            problem = f"{len(outside)} images, this one first, have a label that is not a class"
             remedy = "correct the table, or fetch a split that has labels"
             self.findings.append(Finding(self.name(int(outside[0])), "damage", problem, remedy))
         empty = sorted(set(range(len(names))) - set(self._labels))
-        self.findings += [
-            Finding(names[n], "damage", "the class has no image", AGAIN) for n in empty
-        ]
+        problem = "the class has no image"
+        self.findings += [Finding(names[n], "damage", problem, AGAIN) for n in empty]
 
     def __len__(self) -> int:
         return int(self._start[-1])
 
     def _place(self, index: int) -> tuple[int, int]:
-        """Return an image's group, and its row there."""
+        """Return the number of an image's group, and its row there."""
         number = int(np.searchsorted(self._start, index, side="right")) - 1
         return number, index - int(self._start[number])
 
@@ -134,7 +134,7 @@ class ParquetImages(Source):
             # Forgotten first: two groups are never in memory at once.
             self._held.number = self._held.images = None
             group = self._groups[number]
-            with opened(group.table, where) as file:
+            with _opened(group.table, where) as file:
                 images = file.read_row_group(group.number, columns=[group.column])
             self._held.number, self._held.images = number, images[group.column]
         image = self._held.images[row].as_py() or {}
@@ -158,6 +158,21 @@ class ParquetImages(Source):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _held=threading.local())
+
+
+@contextlib.contextmanager
+def _opened(path: Path, where: Path | None = None) -> "Generator[ParquetFile]":
+    """Open a table, of which ``where`` is read: damage found meanwhile is named by it."""
+    # Here, since it takes a fifth of a second, and every job that reads a plan has the formats.
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            yield file
+    except (pyarrow.ArrowException, OSError) as error:
+        problem = f"cannot be read as parquet ({' '.join(str(error).split())})"
+        raise DamagedFileError(where or path, problem, f"{AGAIN}: {path.name}") from error
 
 
 def _tables(path: Path) -> list[Path]:
@@ -188,16 +203,6 @@ def _tables(path: Path) -> list[Path]:
     return [path / name for name in names]
 
 
-def _missing_parts(tables: Sequence[Path], base: Path) -> Iterator[Finding]:
-    """Yield the tables that the names of the others say there are."""
-    names = {table.relative_to(base).as_posix() for table in tables}
-    for match in {m["split"]: m for m in map(_PART.fullmatch, sorted(names)) if m}.values():
-        for number in range(int(match["count"])):
-            name = f"{match['split']}-{number:05d}-of-{match['count']}.parquet"
-            if name not in names:
-                yield Finding(name, "damage", "the table is missing", AGAIN)
-
-
 def _image_column(schema: Any, path: Path) -> str:
     from pyarrow import types
 
@@ -211,20 +216,17 @@ def _image_column(schema: Any, path: Path) -> str:
     return found[0]
 
 
-def _check_column(schema: Any, name: str, what: str, kind: str, path: Path) -> None:
+def _check_column(schema: Any, name: str, kind: str, path: Path) -> None:
     from pyarrow import types
 
     if name not in schema.names:
         raise DMPError(
-            f"{path} has the columns {', '.join(schema.names)}; needed for {what} is '{name}'"
+            f"{path} has the columns {', '.join(schema.names)}; needed is '{name}', with {kind}"
         )
     found = schema.field(name).type
-    if kind == "integers":
-        fits = types.is_integer(found)
-    else:
-        text = found.value_type if types.is_list(found) else found
-        fits = types.is_string(text) or types.is_large_string(text)
-    if not fits:
+    text = found.value_type if types.is_list(found) else found
+    is_text = types.is_string(text) or types.is_large_string(text)
+    if not (types.is_integer(found) if kind == "integers" else is_text):
         raise DMPError(f"{path}: column '{name}' is of type {found}; needed are {kind}")
 
 

@@ -3,7 +3,7 @@
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -79,7 +79,7 @@ def _list_tar(path: Path, findings: list[Finding]) -> list[Member]:
 
 
 def _members(
-    file: BinaryIO, start: int, path: Path, name: str, findings: list[Finding]
+    file: IO[bytes], start: int, path: Path, name: str, findings: list[Finding]
 ) -> Iterator[Member]:
     count = 0
     try:
