@@ -6,6 +6,8 @@ from dmp.config import DataConfig
 from dmp.data.formats import captions_per_image
 from dmp.data.registry import dataset_info
 
+RGB = 3
+
 
 class InputShape(NamedTuple):
     """What a backbone has to fit.
@@ -36,9 +38,11 @@ def input_shape(config: DataConfig, where: str = "dataset") -> InputShape:
 
     """
     source, latents = config.source, config.latents
-    if source is None or latents is None:
+    if source is None:
         info = dataset_info(config.name, where)
         return InputShape(info.image_size, info.channels, info.classes, info.flip)
+    if latents is None:  # what an autoencoder is fed
+        return InputShape(source.resolution, RGB, source.classes, source.flip)
     size = source.resolution // latents.factor
     return InputShape(size, latents.channels, source.classes, source.flip)
 
