@@ -1,6 +1,6 @@
 """The autoencoder between pixels and latents: diffusers' AutoencoderKL, checked and frozen."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,15 +20,14 @@ class Autoencoder:
     """A frozen AutoencoderKL in float32.
 
     Attributes:
-        identity: SHA-256 over configuration and weights.
         config: what it was checked against.
+        identity: SHA-256 over configuration and weights.
 
     """
 
     def __init__(self, model: Any, config: LatentsConfig, identity: str) -> None:
         self.config, self.identity = config, identity
         self._model = model
-        self._device = next(model.parameters()).device
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,7 +42,7 @@ class Autoencoder:
 
         """
         with _exact():
-            posterior = self._model.encode(to_model(pixels.to(self._device))).latent_dist
+            posterior = self._model.encode(to_model(pixels.to(self._model.device))).latent_dist
         return posterior.mean.cpu(), posterior.logvar.cpu()
 
     @torch.no_grad()
@@ -58,14 +57,10 @@ class Autoencoder:
             DMPError: images that are not finite, of latents that are.
 
         """
-        return torch.cat(list(self.decode_batches(latents)))
-
-    @torch.no_grad()
-    def decode_batches(self, latents: Tensor) -> Iterator[Tensor]:
-        """Yield what :meth:`decode` returns by batches, for more images than fit into memory."""
+        decoded = []
         for batch in latents.split(self.config.batch_size):
             with _exact():
-                unscaled = batch.to(self._device, torch.float32) / self.config.scaling
+                unscaled = batch.to(self._model.device, torch.float32) / self.config.scaling
                 images = self._model.decode(unscaled).sample
             if not torch.isfinite(images).all() and torch.isfinite(batch).all():
                 raise DMPError(
@@ -73,7 +68,8 @@ class Autoencoder:
                     f"that lie between {batch.min():.4g} and {batch.max():.4g}; it was made for "
                     f"others"
                 )
-            yield images.clamp(-1, 1).to(latents.device)
+            decoded.append(images.clamp(-1, 1).to(latents.device))
+        return torch.cat(decoded)
 
 
 @contextmanager

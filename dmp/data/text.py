@@ -43,19 +43,18 @@ def encode_captions(
     unique = dict.fromkeys(texts)
     unique.pop("", None)
     captions = [*unique, ""]
-    blocks = [captions[first : first + BLOCK] for first in range(0, len(captions), BLOCK)]
-    cut = sum(map(encoder.too_long, blocks))
-    content = hashlib.sha256(json.dumps(captions).encode()).hexdigest()
 
     def batches() -> Iterator[dict[str, np.ndarray]]:
         with tqdm(total=len(captions), desc="captions", mininterval=1) as progress:
-            for block in blocks:
+            for first in range(0, len(captions), BLOCK):
+                block = captions[first : first + BLOCK]
                 for start in range(0, len(block), BATCH):
                     part = block[start : start + BATCH]
                     sequence, pooled = encoder.encode(part)
                     yield {"sequence": sequence.numpy(), "pooled": pooled.numpy()}
                     progress.update(len(part))
 
+    content = hashlib.sha256(json.dumps(captions).encode()).hexdigest()
     identity = {"format": "captions", "encoder": encoder.identity, "dtype": dtype, "texts": content}
     arrays = {
         "sequence": Row((encoder.length, encoder.width), dtype),
@@ -63,7 +62,7 @@ def encode_captions(
     }
     shards = Shards(folder, identity, arrays, len(captions))
     shards.write(0, range(len(captions)), batches())
-    shards.seal(truncated=cut, encoder=encoder.name)
+    shards.seal(encoder=encoder.name)
     return captions
 
 
@@ -78,8 +77,6 @@ class TextStore:
 
     Attributes:
         width: E.
-        identity: of the encoder, as :class:`TextEncoder` has it.
-        truncated: how many captions were longer than the encoder reads.
         null: the number of the empty caption, which is the last.
 
     Raises:
@@ -97,8 +94,6 @@ class TextStore:
             )
         self._sequence, self._pooled = arrays["sequence"], arrays["pooled"]
         self.width: int = self._pooled.shape[0]
-        self.identity: str = index["identity"]["encoder"]
-        self.truncated: int = index["truncated"]
         self.null = len(self) - 1
 
     def __len__(self) -> int:

@@ -21,8 +21,8 @@ class TextEncoder:
     """A frozen CLIPTextModel with its tokenizer, in float32.
 
     Attributes:
-        identity: SHA-256 over tokenizer, configuration and weights.
         name: as it was asked for.
+        identity: SHA-256 over tokenizer, configuration and weights.
         length: tokens of a sequence; 77 in CLIP.
         width: E.
 
@@ -32,7 +32,6 @@ class TextEncoder:
         self, model: Any, tokenizer: "PreTrainedTokenizerBase", name: str, identity: str
     ) -> None:
         self._model, self._tokenizer = model, tokenizer
-        self._device = next(model.parameters()).device
         self.name, self.identity = name, identity
         self.length: int = model.config.max_position_embeddings
         self.width: int = model.config.hidden_size
@@ -43,20 +42,10 @@ class TextEncoder:
 
         Texts are padded to the full length, and cut where they are longer, as CLIP was trained.
         """
-        inputs = self._tokenizer(
-            list(texts),
-            padding="max_length",
-            truncation=True,
-            max_length=self.length,
-            return_tensors="pt",
-        )
-        output = self._model(input_ids=inputs["input_ids"].to(self._device))
+        how = {"padding": "max_length", "truncation": True, "max_length": self.length}
+        inputs = self._tokenizer(list(texts), return_tensors="pt", **how)
+        output = self._model(input_ids=inputs["input_ids"].to(self._model.device))
         return output.last_hidden_state.cpu(), output.pooler_output.cpu()
-
-    def too_long(self, texts: Sequence[str]) -> int:
-        """Return how many texts are cut."""
-        tokens = self._tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
-        return sum(len(ids) > self.length for ids in tokens)
 
 
 def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
@@ -68,14 +57,16 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
         device: where to compute.
 
     Raises:
-        DMPError: its files are unavailable, damaged or incomplete, it is not a CLIP, or it has
-            weights that are not finite.
+        DMPError: its files are unavailable, damaged or incomplete, or it is not a CLIP.
 
     """
     folder = pretrained_folder(name, FILES, KEY)
     described = read_model_config(folder, ["clip_text_model", "clip"], KEY)
     # Here, since transformers takes seconds that a wrong folder should not wait for.
-    from transformers import CLIPTextModel, CLIPTokenizerFast  # ty: ignore[missing-module-member]  # loaded lazily
+    from transformers import (
+        CLIPTextModel,
+        CLIPTokenizerFast,  # ty: ignore[missing-module-member]  # the library loads it lazily
+    )
     from transformers.utils import logging
 
     logging.disable_progress_bar()

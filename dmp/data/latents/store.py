@@ -24,8 +24,6 @@ class LatentStore:
     Attributes:
         shape: (C, h, w) of a latent.
         labels: ``(n,)`` int64, each image's class.
-        identity: of the autoencoder that made them, as :class:`~dmp.data.autoencoder.Autoencoder`
-            has it.
 
     Raises:
         DMPError: the cache is not finished, damaged, or was made by another configuration.
@@ -40,12 +38,11 @@ class LatentStore:
         # (image or mirror, mean or log-variance, C, h, w)
         _, _, channels, height, width = self._posteriors.shape
         self.shape = (channels, height, width)
-        self.identity: str = index["identity"]["autoencoder"]
         self.labels = arrays[LABELS].take(np.arange(len(self)))
         found = {
             "autoencoder": index["autoencoder"],
-            "channels": self.shape[0],
-            "factor": index["identity"]["resolution"] // self.shape[1],
+            "channels": channels,
+            "factor": index["identity"]["resolution"] // height,
             "dtype": index["identity"]["dtype"],
         }
         for key, value in found.items():
@@ -69,8 +66,7 @@ class LatentStore:
             mirrored: ``(B,)`` bool.
 
         Returns:
-            two tensors ``(B, C, h, w)`` of the cache's dtype, unscaled; the log-variance lies in
-            [-30, 20], where diffusers clamps it.
+            two tensors ``(B, C, h, w)`` of the cache's dtype, unscaled.
 
         """
         taken = self._posteriors.take(rows, np.asarray(mirrored, np.int64))
@@ -109,11 +105,6 @@ class LatentImages:
         rows: ``(n,)`` int64, numbers of the images that these are; all of them if left out.
         labels: ``(n,)`` int64, what the backbone is told of them; their classes if left out.
 
-    Attributes:
-        shape: (C, h, w).
-        labels: ``(n,)`` int64.
-        noisy: True, since each example is drawn from its image's posterior.
-
     """
 
     noisy = True
@@ -133,15 +124,7 @@ class LatentImages:
         return len(self._rows)
 
     def take(self, rows: np.ndarray, mirrored: np.ndarray, noise: Tensor | None) -> Tensor:
-        """Return latents ``(B, C, h, w)`` float32, scaled.
-
-        Args:
-            rows: ``(B,)`` int64, places among these images.
-            mirrored: ``(B,)`` bool.
-            noise: ``(B, C, h, w)`` float32, standard normal, by which each posterior is drawn;
-                None gives its mean, which is what is evaluated on held-out images.
-
-        """
+        """Return latents, scaled, each drawn from its posterior by its noise."""
         chosen = self._rows[np.asarray(rows, np.int64)]
         if noise is None:
             return self._store.mean(chosen, mirrored)
