@@ -87,7 +87,8 @@ class SourceConfig(Strict):
         format: one of :mod:`dmp.data.formats`; that it exists, and what it needs, is checked when a
             scale is read.
         path: folder or file, below the folder of all data (``--data``).
-        captions: where the format looks for them: a file below ``path``'s folder, or a column.
+        captions: where the format looks for them: a file, relative to the folder that holds
+            ``path``, or a column.
         options: what the format knows besides; its own model checks them.
         resolution: edge in pixels after centre crop and resize.
         classes: number of classes; 1 where there are none.

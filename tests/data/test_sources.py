@@ -6,7 +6,6 @@ import random
 import shutil
 import subprocess
 import sys
-import tarfile
 import tracemalloc
 
 import numpy as np
@@ -142,16 +141,6 @@ def test_laion_has_one_caption_for_each_image(root, kind):
     assert [source.captions(i) for i in range(5)] == [[real.caption(i)] for i in range(5)]
 
 
-def test_json_gives_the_caption_of_a_shard_without_text_files(root, tmp_path):
-    (tmp_path / "webdataset").mkdir()
-    with tarfile.open(root / "webdataset" / "00000.tar") as tar:
-        members = {info.name: tar.extractfile(info).read() for info in tar}
-    members = {name: data for name, data in members.items() if not name.endswith(".txt")}
-    (tmp_path / "webdataset" / "00000.tar").write_bytes(real.tar_bytes(members))
-    source = opened(tmp_path, "webdataset")
-    assert [source.captions(i) for i in range(4)] == [[real.caption(i)] for i in range(4)]
-
-
 def test_evaluation_captions_are_one_caption_of_each_of_the_chosen_images(root):
     source = opened(root, "coco", **COCO)
     images = evaluation_images(len(source), 4)
@@ -272,20 +261,17 @@ def test_captions_that_are_missing_or_something_else_are_refused(root, tmp_path)
     captions = tmp_path / "coco" / COCO["captions"]
     with pytest.raises(DMPError, match="format 'coco' needs 'captions'"):
         opened(tmp_path, "coco", path="coco/train2014")
-    with pytest.raises(DMPError, match=r"neither .*train2014/x.json nor .*coco/x.json exists"):
+    with pytest.raises(DMPError, match=r"captions .*coco/x.json cannot be read \(No such file"):
         opened(tmp_path, "coco", path="coco/train2014", captions="x.json")
     data = json.loads(captions.read_text())
     for text, problem in (
-        ("{", r"is not readable JSON"),
-        (json.dumps([]), r"has no list 'images'"),
+        ("{", r"JSONDecodeError: "),
+        (json.dumps([]), r"TypeError: "),
         (
             json.dumps(data | {"annotations": [{"id": 0, "image_id": 0, "bbox": []}]}),
-            r"annotations\[0\] has no 'caption'; a captions_\*.json is needed",
+            r"does not hold captions as COCO's captions_\*.json do.*KeyError: 'caption'",
         ),
-        (
-            json.dumps(data | {"images": data["images"][:3]}),
-            r"10 captions belong to images that the file does not list, the first to image 3",
-        ),
+        (json.dumps(data | {"images": data["images"][:3]}), r"KeyError: 3"),
     ):
         captions.write_text(text)
         with pytest.raises(DMPError, match=problem):

@@ -82,15 +82,6 @@ def test_each_caption_is_encoded_once_and_the_empty_one_is_last(finished):
     assert store.sequence(np.array([0])).shape == (1, 77, store.width)
 
 
-def test_captions_that_were_cut_are_counted(finished):
-    assert json.loads((finished / "index.json").read_text())["truncated"] == 1
-    assert TextStore(finished).truncated == 1
-
-
-def test_captions_of_just_the_full_length_are_not_counted_as_cut(encoder):
-    assert encoder.too_long(["x" * 75, "x" * 76]) == 1
-
-
 def test_what_stood_there_is_replaced(encoder, cache):
     assert encode_captions(cache, ["a horse"], encoder) == ["a horse", ""]
     assert len(TextStore(cache)) == 2

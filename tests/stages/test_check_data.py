@@ -274,7 +274,7 @@ def test_a_blank_caption_is_none(tmp_path):
 
 def test_an_unreadable_caption_is_damage(tmp_path):
     real.write_webdataset(tmp_path / "data", 0)
-    members = {"1.jpg": real.encode(real.make_image(1), ".jpg"), "1.json": b'{"caption'}
+    members = {"1.jpg": real.encode(real.make_image(1), ".jpg"), "1.txt": b"\xff\xfe"}
     (tmp_path / "data" / "0.tar").write_bytes(real.tar_bytes(members))
     _, findings, _ = checked(tmp_path, configured("webdataset"))
     assert "is not a caption" in findings["0.tar:1.jpg"][1]

@@ -1,13 +1,11 @@
-"""MS-COCO: images, and a ``captions_*.json`` with several captions of each."""
+"""MS-COCO: images, and beside them a ``captions_*.json`` with several captions of each."""
 
 import json
-from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from dmp.config import SourceConfig
 from dmp.data.formats import dataset_format
-from dmp.data.sources.captioned import captions_path, clean, orphaned
+from dmp.data.sources.captioned import clean, orphaned
 from dmp.data.sources.filesource import FileSource
 from dmp.errors import DMPError
 
@@ -33,7 +31,7 @@ class CocoCaptions(FileSource):
 
     def __init__(self, config: SourceConfig, path: Path) -> None:
         super().__init__(config, path)
-        captions = _read(captions_path(path, config.captions or ""))
+        captions = _read(path.parent / (config.captions or ""))
         names = (self.name(index).rpartition(":")[2] for index in range(len(self)))
         images = [PurePosixPath(name).name for name in names]
         self._captions = [captions.get(image, []) for image in images]
@@ -62,33 +60,16 @@ class CocoCaptions(FileSource):
 def _read(path: Path) -> dict[str, list[str]]:
     """Return the captions of each image by its file name."""
     try:
-        with path.open(encoding="utf-8") as file:
-            data = json.load(file)
-    except (OSError, ValueError) as error:
-        raise DMPError(f"{path} is not readable JSON ({error}); download it again") from error
-    names = {entry["id"]: entry["file_name"] for entry in _list(data, "images", path, "file_name")}
-    captions: dict[str, list[str]] = {name: [] for name in names.values()}
-    entries = _list(data, "annotations", path, "image_id", "caption")
-    unknown = Counter(e["image_id"] for e in entries if e["image_id"] not in names)
-    if unknown:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        names = {entry["id"]: entry["file_name"] for entry in data["images"]}
+        captions: dict[str, list[str]] = {name: [] for name in names.values()}
+        for entry in sorted(data["annotations"], key=lambda entry: entry["id"]):
+            captions[names[entry["image_id"]]] += clean([entry["caption"]])
+    except OSError as error:
+        raise DMPError(f"the captions {path} cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise DMPError(
-            f"{path}: {unknown.total()} captions belong to images that the file does not "
-            f"list, the first to image {min(unknown)}; download it again"
-        )
-    for entry in sorted(entries, key=lambda entry: entry["id"]):
-        captions[names[entry["image_id"]]] += clean([entry["caption"]])
+            f"{path} does not hold captions as COCO's captions_*.json do, each of an image that is "
+            f"listed ({type(error).__name__}: {error}); download it again"
+        ) from error
     return captions
-
-
-def _list(data: Any, key: str, path: Path, *fields: str) -> list[dict[str, Any]]:
-    entries = data.get(key) if isinstance(data, dict) else None
-    if not isinstance(entries, list):
-        raise DMPError(f"{path} has no list '{key}': it does not hold captions as COCO's files do")
-    for number, entry in enumerate(entries):
-        missing = [f for f in ("id", *fields) if not isinstance(entry, dict) or f not in entry]
-        if missing:
-            raise DMPError(
-                f"{path}: {key}[{number}] has no '{missing[0]}'; a captions_*.json is needed, not "
-                "an instances_*.json"
-            )
-    return entries
