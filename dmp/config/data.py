@@ -98,7 +98,7 @@ class SourceConfig(Strict):
             dataset is known to contain them; any other mode is an error.
         smallest: images with a shorter edge are refused.
         download: how ``dmp download`` fetches it; None if a person has to. Where images come from
-            is no part of what they are: it is left out of manifests and hashes.
+            is not part of what they are: it is left out of manifests and hashes.
 
     """
 

@@ -18,13 +18,13 @@ from dmp.studies import Plan
 
 
 @dataclass(frozen=True)
-class Need:
+class Requirement:
     """One thing that a scale needs.
 
     Attributes:
         name: what it is.
         place: where it lies, or should.
-        missing: why it is not there, and where it is to be had; empty if it is there.
+        missing: why it is not there, and where to get it; empty if it is there.
 
     """
 
@@ -35,7 +35,7 @@ class Need:
 
 def download(
     plan: Plan, data: Path, datasets: Collection[str] = (), accepted: Collection[str] = ()
-) -> list[Need]:
+) -> list[Requirement]:
     """Fetch the pretrained models of a scale and some of its datasets, and look for what it needs.
 
     Models come from the Hugging Face hub through its own library, into its own cache. A dataset is
@@ -67,7 +67,7 @@ def download(
         missing = ""
         if not is_there(source, data):
             missing = _dataset(plan, name, data, name in datasets, accepted)
-        needs.append(Need(f"dataset {name}", str(data / source.path), missing))
+        needs.append(Requirement(f"dataset {name}", str(data / source.path), missing))
     for name, task in plan.scale.tasks.items():
         files = {
             "published weights": _published_file(task),
@@ -77,7 +77,7 @@ def download(
         for kind, file in files.items():
             if file:
                 missing = "" if (data / file).exists() else "put it there; it is not downloaded"
-                needs.append(Need(f"{kind} of {name}", str(data / file), missing))
+                needs.append(Requirement(f"{kind} of {name}", str(data / file), missing))
     return needs
 
 
@@ -139,8 +139,8 @@ def _models(plan: Plan, data: Path) -> list[tuple[str, str, Callable[[], Path]]]
     return list(found.values())
 
 
-def _model(what: str, name: str, find: Callable[[], Path]) -> Need:
+def _model(what: str, name: str, find: Callable[[], Path]) -> Requirement:
     try:
-        return Need(what, str(find()))
+        return Requirement(what, str(find()))
     except DMPError as error:
-        return Need(what, name, str(error))
+        return Requirement(what, name, str(error))

@@ -20,7 +20,6 @@ from dmp.data.noise import SHARE, standard_normal
 from dmp.data.shards import Row, Shards, share
 from dmp.data.sources.base import Source
 from dmp.errors import DMPError
-from dmp.rng import generator
 
 EDGE = 32  # pixels, that is 4 latents
 COUNT = 11  # three shards of four images, the last of them with three
@@ -148,13 +147,6 @@ def test_a_draw_is_the_formula(finished, config):
     expected = config.scaling * (mean + (logvar / 2).exp() * noise.double())
     torch.testing.assert_close(store.draw(rows, mirrored, noise).double(), expected)
     torch.testing.assert_close(store.mean(rows, mirrored).double(), config.scaling * mean)
-
-
-def test_noise_is_a_function_of_the_number_alone():
-    together = standard_normal(3, "posterior", [8, 2, 8], (4, 4, 4))
-    for row, number in zip(together, (8, 2, 8), strict=True):
-        alone = generator(3, "posterior", number).standard_normal((4, 4, 4), dtype=np.float32)
-        assert np.array_equal(row, alone)
 
 
 @pytest.mark.parametrize(("threads", "count"), [(2, 40), (3, 41), (5, 64)])

@@ -49,18 +49,6 @@ def test_labels_are_those_of_the_rows_and_named_as_the_table_says(tmp_path):
     assert (list(unlabelled.classes), unlabelled.label(5)) == ([], 0)
 
 
-def test_images_and_labels_are_those_of_class_folders(tmp_path):
-    real.write_parquet_images(tmp_path / "set", NUMBERS, classes=3)
-    real.write_classes(tmp_path / "classes", 3, 3)
-    folders = open_source(
-        SourceConfig(format="classes", path="classes", classes=3), tmp_path, "tested"
-    )
-    source = opened(tmp_path, classes=3)
-    pairs = [{(s.read(n), s.label(n)) for n in range(len(s))} for s in (source, folders)]
-    assert pairs[0] == pairs[1]
-    assert len(pairs[0]) == 9
-
-
 def test_captions_are_those_of_the_named_column(tmp_path):
     real.write_parquet_images(tmp_path / "set", [3, 1, 2])
     source = opened(tmp_path, captions="text")
@@ -71,15 +59,6 @@ def test_captions_are_those_of_the_named_column(tmp_path):
     parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "several.parquet")
     several = opened(tmp_path, path="several.parquet", captions="text")
     assert [several.captions(n) for n in range(2)] == [["a cat", "it"], []]
-
-
-def test_a_whole_dataset_passes_the_check(tmp_path):
-    real.write_parquet_images(tmp_path / "set", NUMBERS, classes=3)
-    manifest, error = checked(tmp_path, classes=3, images=9)
-    assert error == ""
-    assert manifest["images"] == 9
-    assert manifest["classes"] == ["the digit 0", "the digit 1", "the digit 2"]
-    assert (manifest["damaged"], manifest["notes"]) == (0, 0)
 
 
 def test_a_row_group_at_a_time_is_in_memory(tmp_path):

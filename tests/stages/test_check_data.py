@@ -47,6 +47,10 @@ def checked(root, config, workers=1):
         (real.write_folder, configured("folder", images=6)),
         (real.write_coco, configured("coco", images=6, **COCO)),
         (real.write_webdataset, configured("webdataset", images=6)),
+        (
+            lambda path, count: real.write_parquet_images(path, list(range(count))),
+            configured("parquet-images", images=6, captions="text"),
+        ),
     ],
 )
 def test_a_whole_dataset_passes(tmp_path, write, config):

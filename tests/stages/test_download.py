@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from dmp.cli import app
 from dmp.errors import DMPError
-from dmp.stages.download import Need, download
+from dmp.stages.download import Requirement, download
 from dmp.studies import load_plan
 
 sys.path.insert(0, str(ROOT / ".ci"))
@@ -41,7 +41,7 @@ def test_nothing_is_missing_where_everything_lies(small):
     assert not any(need.missing for need in needs)
 
 
-def test_what_is_missing_is_named_with_where_it_is_to_be_had(small):
+def test_what_is_missing_is_named_with_where_to_get_it(small):
     plan, data = small
     needs = {need.name: need.missing for need in download(plan, data)}
     assert "cocodataset.org" in needs["dataset coco"]
@@ -173,7 +173,10 @@ def test_the_command_hands_on_what_it_is_told_and_fails_while_something_lacks(
 
     def stage(plan, data, datasets, accepted):
         seen.append((plan.name, data, datasets, accepted))
-        return [Need("dataset coco", "x"), Need("dataset imagenet", "y", "its licence ...")]
+        return [
+            Requirement("dataset coco", "x"),
+            Requirement("dataset imagenet", "y", "its licence ..."),
+        ]
 
     monkeypatch.setattr("dmp.stages.download.download", stage)
     arguments = ["download", "coco", "imagenet", "--accept-licence", "A", "--accept-licence", "B"]
