@@ -10,7 +10,6 @@ with the draw from the posterior; a training stream draws the diffusion's noise 
 reaches 12,000 of its own time, as most of that is NumPy's noise, which is drawn by several.
 """
 
-import hashlib
 import os
 import sys
 import tempfile
@@ -22,16 +21,17 @@ import numpy as np
 import torch
 
 from dmp.config import LatentsConfig
-from dmp.data.latents import LatentImages, LatentStore
-from dmp.data.latents.encode import ARRAY, LABELS
+from dmp.data.latents.encode import LABELS, LATENTS
+from dmp.data.latents.store import LatentImages, LatentStore
 from dmp.data.noise import standard_normal
-from dmp.data.shards import Row, Shards
+from dmp.data.shards import Row, Shards, share
 from dmp.rng import generator
 
 IMAGES = int(sys.argv[1]) if len(sys.argv) > 1 else 40_000
 SHAPE = (4, 32, 32)
 THREADS = int(sys.argv[3]) if len(sys.argv) > 3 else 1
 BATCH = 256
+JOBS = 4
 GOAL = 20_000
 
 
@@ -39,19 +39,17 @@ def make(folder: Path, config: LatentsConfig) -> None:
     """Write a finished cache of random posteriors."""
     identity = {"format": "latents", "autoencoder": "random", "resolution": 256, "dtype": "float16"}
     row = Row((2, 2, *SHAPE), config.dtype)
-    shards = Shards(folder, identity, {ARRAY: row}, IMAGES, config.shard_size)
-    for number in range(len(shards)):
-        rows = shards.rows(number)
+    shards = Shards(folder, identity, {LATENTS: row, LABELS: Row((), "int64")}, IMAGES)
+    for number in range(JOBS):
+        rows = share(IMAGES, config.shard_size, number, JOBS)
         random = generator(0, "loader benchmark", number)
+        sizes = [len(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
         batches = (
-            random.standard_normal((len(rows[start : start + BATCH]), *row.shape), np.float32)
-            for start in range(0, len(rows), BATCH)
+            {LATENTS: random.standard_normal((n, *row.shape), np.float32), LABELS: np.zeros(n)}
+            for n in sizes
         )
-        shards.write(number, "", ({ARRAY: batch} for batch in batches))
-    labels = np.zeros(IMAGES, np.int64)
-    np.save(folder / LABELS, labels)
-    digest = hashlib.sha256(labels.tobytes()).hexdigest()
-    shards.seal(lambda _: "", autoencoder=config.autoencoder, labels=digest)
+        shards.write(number, rows, batches)
+    shards.seal(autoencoder=config.autoencoder)
 
 
 def forget(folder: Path) -> None:

@@ -173,30 +173,6 @@ def write_webdataset(path: Path, count: int, size: int = 64, shard_size: int = 4
     return path
 
 
-def write_parquet(
-    path: Path, count: int, size: int = 64, shard_size: int = 4, failed: int = 0
-) -> Path:
-    """Write ``00000.parquet`` beside ``00000/<key>.jpg``, as img2dataset does.
-
-    The last ``failed`` rows of the last table are of images that could not be downloaded.
-    """
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    for shard, first in enumerate(range(0, count, shard_size)):
-        folder = path / f"{shard:05d}"
-        folder.mkdir(parents=True)
-        rows = []
-        for number in range(first, min(first + shard_size, count)):
-            key = f"{shard:05d}{number - first:04d}"
-            status = "failed_to_download" if number >= count - failed else "success"
-            rows.append({"key": key, "caption": caption(number), "status": status, "url": ""})
-            if status == "success":
-                (folder / f"{key}.jpg").write_bytes(_bytes(number, size, ".jpg"))
-        parquet.write_table(pa.Table.from_pylist(rows), path / f"{shard:05d}.parquet")
-    return path
-
-
 def write_parquet_images(
     path: Path,
     numbers: list[int],

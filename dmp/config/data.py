@@ -3,9 +3,19 @@
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    JsonValue,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from dmp.config.base import Strict
+
+# Modes of images, as Pillow names them, that can be converted to RGB.
+Mode = Literal["L", "LA", "RGBA", "P", "CMYK"]
 
 
 class ArchiveConfig(Strict):
@@ -16,14 +26,14 @@ class ArchiveConfig(Strict):
         gives: what of it is needed, as a path below the folder of all data; its last part is a
             folder or file at the top of the archive.
         size: bytes of the archive.
-        sha256: of the archive; None where nobody published it.
+        sha256: of the archive.
 
     """
 
     url: Annotated[str, Field(pattern=r"^https?://[^/]+/(.+/)?[^/]+\.zip$")]
     gives: str
     size: PositiveInt
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
     @model_validator(mode="after")
     def _stays_below_the_folder_of_all_data(self) -> Self:
@@ -74,14 +84,12 @@ class SourceConfig(Strict):
     """A dataset on disk, as it is distributed.
 
     Attributes:
-        format: ``folder``: a folder or a zip of images, at any depth (FFHQ); ``classes``: one
-            folder per class; ``tars``: one tar per class, or one tar of such tars (ImageNet);
-            ``coco``: a folder of images and a ``captions_*.json``; ``webdataset``: tar shards of
-            images and captions; ``parquet``: a table of file names and captions beside images;
-            ``parquet-images``: tables with the images in them, as on the Hugging Face hub.
+        format: one of :mod:`dmp.data.formats`; that it exists, and what it needs, is checked when a
+            scale is read.
         path: folder or file, below the folder of all data (``--data``).
-        captions: for ``coco`` and ``parquet``: the file with the captions, below ``path``'s folder;
-            for ``parquet-images``: the column with them.
+        captions: where the format looks for them: a file, relative to the folder that holds
+            ``path``, or a column.
+        options: what the format knows besides; its own model checks them.
         resolution: edge in pixels after centre crop and resize.
         classes: number of classes; 1 where there are none.
         flip: whether a mirrored image is still a member of the dataset.
@@ -90,18 +98,20 @@ class SourceConfig(Strict):
             dataset is known to contain them; any other mode is an error.
         smallest: images with a shorter edge are refused.
         download: how ``dmp download`` fetches it; None if a person has to. Where images come from
-            is no part of what they are: it is left out of manifests and hashes.
+            is not part of what they are: it is left out of manifests and hashes.
 
     """
 
-    format: Literal["folder", "classes", "tars", "coco", "webdataset", "parquet", "parquet-images"]
+    format: str
     path: str
     captions: str | None = None
+    # Formats without options have no say in what a run is called.
+    options: dict[str, JsonValue] = Field(default={}, exclude_if=lambda options: not options)
     resolution: PositiveInt = 256
     classes: PositiveInt = 1
     flip: bool = True
     images: NonNegativeInt | None = None
-    convert: list[Literal["L", "LA", "RGBA", "P", "CMYK"]] = []
+    convert: list[Mode] = []
     smallest: PositiveInt = 64
     download: DownloadConfig | None = Field(default=None, exclude=True)
 
@@ -128,7 +138,8 @@ class LatentsConfig(Strict):
         factor: pixels per latent, along an edge.
         scaling: latents are multiplied by it before they are noised.
         dtype: of the cached mean and log-variance.
-        shard_size: images per shard file.
+        shard_size: jobs share the images in multiples of so many, and no batch crosses one of them:
+            what is encoded together, which moves last bits, does not depend on the jobs.
         batch_size: images encoded or decoded at once.
 
     """

@@ -1,34 +1,33 @@
 """The autoencoder between pixels and latents: diffusers' AutoencoderKL, checked and frozen."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dmp.config import LatentsConfig
 from dmp.data.images import to_model
-from dmp.data.offline import check_loading, model_identity, pretrained_folder, read_model_config
+from dmp.data.offline import load_frozen, model_identity, pretrained_folder, read_model_config
 from dmp.errors import DMPError
-from dmp.finite import check_tensors
 
 FILES = ("config.json", "diffusion_pytorch_model.safetensors")
-_KEY = "latents.autoencoder"
+KEY = "latents.autoencoder"
 
 
 class Autoencoder:
     """A frozen AutoencoderKL in float32.
 
     Attributes:
-        identity: SHA-256 over configuration and weights.
         config: what it was checked against.
+        identity: SHA-256 over configuration and weights.
 
     """
 
-    def __init__(self, model: nn.Module, config: LatentsConfig, identity: str) -> None:
+    def __init__(self, model: Any, config: LatentsConfig, identity: str) -> None:
         self.config, self.identity = config, identity
         self._model = model
-        self._device = next(model.parameters()).device
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,7 +42,7 @@ class Autoencoder:
 
         """
         with _exact():
-            posterior = self._model.encode(to_model(pixels.to(self._device))).latent_dist
+            posterior = self._model.encode(to_model(pixels.to(self._model.device))).latent_dist
         return posterior.mean.cpu(), posterior.logvar.cpu()
 
     @torch.no_grad()
@@ -58,26 +57,23 @@ class Autoencoder:
             DMPError: images that are not finite, of latents that are.
 
         """
-        return torch.cat(list(self.decode_batches(latents)))
-
-    @torch.no_grad()
-    def decode_batches(self, latents: Tensor) -> Iterator[Tensor]:
-        """Yield what :meth:`decode` returns by batches, for more images than fit into memory."""
+        decoded = []
         for batch in latents.split(self.config.batch_size):
             with _exact():
-                unscaled = batch.to(self._device, torch.float32) / self.config.scaling
+                unscaled = batch.to(self._model.device, torch.float32) / self.config.scaling
                 images = self._model.decode(unscaled).sample
             if not torch.isfinite(images).all() and torch.isfinite(batch).all():
                 raise DMPError(
-                    f"{_KEY} = '{self.config.autoencoder}' makes NaN or infinite pixels of latents "
+                    f"{KEY} = '{self.config.autoencoder}' makes NaN or infinite pixels of latents "
                     f"that lie between {batch.min():.4g} and {batch.max():.4g}; it was made for "
                     f"others"
                 )
-            yield images.clamp(-1, 1).to(latents.device)
+            decoded.append(images.clamp(-1, 1).to(latents.device))
+        return torch.cat(decoded)
 
 
 @contextmanager
-def _exact() -> Iterator[None]:
+def _exact() -> Generator[None]:
     """Convolve in float32: what is cached once should not carry the rounding of TF32."""
     with torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
@@ -89,25 +85,18 @@ def load_autoencoder(config: LatentsConfig, device: str = "cpu") -> Autoencoder:
     """Load an autoencoder by hub name or from a local folder; safetensors only.
 
     Raises:
-        DMPError: its files cannot be had, are damaged or incomplete, or it has other channels,
-            another factor or another scaling than the configuration says, or weights that are
-            not finite.
+        DMPError: its files are unavailable, damaged or incomplete, or it has other channels,
+            another factor or another scaling than the configuration says.
 
     """
-    folder = pretrained_folder(config.autoencoder, FILES, _KEY)
-    described = read_model_config(folder, ["AutoencoderKL"], _KEY)
+    folder = pretrained_folder(config.autoencoder, FILES, KEY)
+    described = read_model_config(folder, ["AutoencoderKL"], KEY)
     # Here, since diffusers takes seconds that a wrong folder should not wait for.
     from diffusers import AutoencoderKL
     from diffusers.utils import logging
 
     logging.disable_progress_bar()
-    try:
-        model, info = AutoencoderKL.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, output_loading_info=True
-        )
-    except Exception as error:  # the library has a dozen ways to say that a file is damaged
-        raise DMPError(f"{_KEY}: {folder / FILES[1]} cannot be loaded: {error}") from error
-    check_loading(info, folder, _KEY)
+    model = load_frozen(AutoencoderKL.from_pretrained, folder, KEY, device)
     found = {
         "channels": model.config.latent_channels,
         "factor": 2 ** (len(model.config.block_out_channels) - 1),
@@ -120,6 +109,4 @@ def load_autoencoder(config: LatentsConfig, device: str = "cpu") -> Autoencoder:
                 f"'{config.autoencoder}' has {value}; choose another autoencoder, or change "
                 f"latents.{key} and a backbone that fits it"
             )
-    model = model.float().to(device).requires_grad_(False).eval()
-    check_tensors(model.state_dict(), f"{_KEY}: {folder / FILES[1]}", "fetch the model again")
     return Autoencoder(model, config, model_identity(described, model.state_dict()))

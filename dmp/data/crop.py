@@ -20,10 +20,11 @@ def center_crop(image: Image.Image, resolution: int) -> np.ndarray:
 
     """
     while min(image.size) >= 2 * resolution:
-        image = image.resize(tuple(edge // 2 for edge in image.size), Image.Resampling.BOX)
+        width, height = image.size
+        image = image.resize((width // 2, height // 2), Image.Resampling.BOX)
     scale = resolution / min(image.size)
-    size = tuple(round(edge * scale) for edge in image.size)
-    pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+    width, height = (round(edge * scale) for edge in image.size)
+    pixels = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
     top, left = ((edge - resolution) // 2 for edge in pixels.shape[:2])
     cut = pixels[top : top + resolution, left : left + resolution]
     return np.ascontiguousarray(cut.transpose(2, 0, 1))

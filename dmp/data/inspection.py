@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from dmp.data.sources import DamagedFileError, Finding, Source
+from dmp.data.sources.base import Source
 from dmp.data.sources.decoding import decode, to_rgb
+from dmp.data.sources.findings import DamagedFileError, Finding
 
 _CHUNK = 64  # images handed to a worker at once
 

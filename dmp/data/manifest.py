@@ -62,9 +62,9 @@ def load_manifest(path: Path, config: SourceConfig, name: str) -> Manifest:
     if manifest.dataset != name:
         raise DMPError(f"{path} is of dataset '{manifest.dataset}', not of '{name}'")
     found, wanted = manifest.source.model_dump(), config.model_dump()
-    differing = [key for key in wanted if found[key] != wanted[key]]
+    differing = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
     if differing:
-        changes = ", ".join(f"{key} = {found[key]!r}, now {wanted[key]!r}" for key in differing)
+        changes = ", ".join(f"{k} = {found.get(k)!r}, now {wanted.get(k)!r}" for k in differing)
         raise DMPError(f"{path}: '{name}' was checked under {changes}; check it again")
     if manifest.damaged:
         raise DMPError(

@@ -6,7 +6,7 @@ Only the listed files are ever looked for, and none of them is a pickle. ``HF_HU
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dmp.errors import DMPError
+from dmp.finite import check_tensors
 
 
 def pretrained_folder(name: str, files: Sequence[str], key: str) -> Path:
@@ -25,8 +26,8 @@ def pretrained_folder(name: str, files: Sequence[str], key: str) -> Path:
         key: the key of the configuration that ``name`` comes from, for the message.
 
     Raises:
-        DMPError: a file is neither here nor to be had; the message says which files are needed,
-            where they would come from, and how to do without a network.
+        DMPError: a file is unavailable; the message says which files are needed, where they would
+            come from, and how to do without a network.
 
     """
     local = Path(name).expanduser()
@@ -44,15 +45,11 @@ def pretrained_folder(name: str, files: Sequence[str], key: str) -> Path:
 
     try:
         paths = [Path(hf_hub_download(name, file)) for file in files]
-    except HFValidationError as error:
+        return paths[0].parent
+    except (HFValidationError, RepositoryNotFoundError) as error:
         raise DMPError(
-            f"{key} = '{name}' is no folder that exists, and no name on the Hugging Face hub; "
-            f"give a folder that holds {needed}, or a name such as owner/model"
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise DMPError(
-            f"{key} = '{name}' is no folder that exists, and https://huggingface.co/{name} does "
-            f"not exist or is not public; give a folder that holds {needed}, or another name"
+            f"{key} = '{name}' is neither an existing folder nor a public name on the Hugging Face "
+            f"hub; give a folder that holds {needed}, or a name such as owner/model"
         ) from error
     except (OSError, ValueError, RuntimeError) as error:  # no network, a full disk, a proxy, ...
         offline = " (offline, since HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else ""
@@ -64,7 +61,6 @@ def pretrained_folder(name: str, files: Sequence[str], key: str) -> Path:
             f"{constants.HF_HOME}), or put the files into a folder and set {key} to its path. "
             f"The hub's client says: {reason}"
         ) from error
-    return paths[0].parent
 
 
 def read_model_config(folder: Path, kinds: Sequence[str], key: str) -> dict[str, Any]:
@@ -90,19 +86,34 @@ def read_model_config(folder: Path, kinds: Sequence[str], key: str) -> dict[str,
     return config
 
 
-def check_loading(info: Mapping[str, Any], folder: Path, key: str) -> None:
-    """Refuse a model of which some weights were not in the file: they would be random.
+def load_frozen(load: Callable[..., Any], folder: Path, key: str, device: str) -> Any:
+    """Return a model in float32 that nothing trains.
+
+    Args:
+        load: the library's ``from_pretrained``.
+        folder: the model's folder, with its weights as safetensors.
+        key: the key of the configuration, for the message.
+        device: where to compute.
 
     Raises:
-        DMPError: naming the first of them.
+        DMPError: the weights are damaged, incomplete or not finite.
 
     """
+    try:
+        model, info = load(
+            folder, use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
+    except Exception as error:  # the libraries have a dozen ways to say that a file is damaged
+        raise DMPError(f"{key}: the model in {folder} cannot be loaded: {error}") from error
     absent = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
-    if absent:
+    if absent:  # they would be random
         raise DMPError(
             f"{key}: the weights in {folder} do not fit its config.json: {len(absent)} are missing "
             f"or of another shape, the first is {absent[0]}; fetch the model again"
         )
+    model = model.float().to(device).requires_grad_(False).eval()
+    check_tensors(model.state_dict(), f"{key}: {folder}", "fetch the model again")
+    return model
 
 
 def model_identity(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:

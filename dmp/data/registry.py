@@ -1,8 +1,13 @@
-"""The datasets, by name. A new dataset is one function here; importing this costs nothing."""
+"""The embedded datasets, by name.
+
+A dataset is one function under the decorator :func:`dataset`: here, or in another package that
+names it in its entry-point group ``dmp.datasets``. Importing this module costs nothing.
+"""
 
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +29,19 @@ class Images(NamedTuple):
 
     images: "np.ndarray"
     labels: "np.ndarray"
+
+
+class Phrases(NamedTuple):
+    """Captions by label: each label has as many as any other.
+
+    Attributes:
+        train: ``train[label]`` are its captions in training.
+        test: those of the test split; none of them is seen in training.
+
+    """
+
+    train: list[list[str]]
+    test: list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -48,22 +66,10 @@ class DatasetInfo:
     classes: int
     flip: bool
     images: int | None = None
-    phrases: Callable[[], "Phrases"] | None = None
+    phrases: Callable[[], Phrases] | None = None
 
 
-class Phrases(NamedTuple):
-    """Captions by label: each label has as many as any other.
-
-    Attributes:
-        train: ``train[label]`` are its captions in training.
-        test: those of the test split; none of them is seen in training.
-
-    """
-
-    train: list[list[str]]
-    test: list[list[str]]
-
-
+Loader = Callable[[], Images]
 DATASETS: dict[str, DatasetInfo] = {}
 
 
@@ -76,10 +82,10 @@ def dataset(
     flip: bool,
     images: int | None = None,
     phrases: Callable[[], Phrases] | None = None,
-) -> Callable[[Callable[[], Images]], Callable[[], Images]]:
-    """Register the decorated function as a dataset."""
+) -> Callable[[Loader], Loader]:
+    """Register the decorated function as a dataset; the rest is as in :class:`DatasetInfo`."""
 
-    def register(load: Callable[[], Images]) -> Callable[[], Images]:
+    def register(load: Loader) -> Loader:
         # A job that does several runs reads the images once.
         cached = functools.cache(load)
         DATASETS[name] = DatasetInfo(cached, image_size, channels, classes, flip, images, phrases)
@@ -95,6 +101,9 @@ def dataset_info(name: str, where: str = "dataset") -> DatasetInfo:
         DMPError: there is no such dataset.
 
     """
+    if name not in DATASETS:
+        for entry in entry_points(group="dmp.datasets"):
+            entry.load()
     if name not in DATASETS:
         raise DMPError(f"{where}: unknown dataset '{name}': {nearest(name, DATASETS)}")
     return DATASETS[name]

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from dmp.config import DataConfig
+from dmp.data.formats import captions_per_image
 from dmp.data.registry import dataset_info
 
 RGB = 3
@@ -40,7 +41,7 @@ def input_shape(config: DataConfig, where: str = "dataset") -> InputShape:
     if source is None:
         info = dataset_info(config.name, where)
         return InputShape(info.image_size, info.channels, info.classes, info.flip)
-    if latents is None:
+    if latents is None:  # what an autoencoder is fed
         return InputShape(source.resolution, RGB, source.classes, source.flip)
     size = source.resolution // latents.factor
     return InputShape(size, latents.channels, source.classes, source.flip)
@@ -50,9 +51,9 @@ def has_captions(config: DataConfig) -> bool:
     """Return whether the images have captions.
 
     Raises:
-        DMPError: as :func:`input_shape`.
+        DMPError: as :func:`input_shape`, or the format is unknown.
 
     """
     if config.source is None:
         return dataset_info(config.name).phrases is not None
-    return config.source.format in ("coco", "webdataset", "parquet")
+    return captions_per_image(config.source) > 0

@@ -78,6 +78,8 @@ class TrainingStream(Dataset):
         phase: Phase = "pretraining",
         skip: int = 0,
     ) -> None:
+        if label_dropout and null_label is None:
+            raise ValueError("label_dropout needs a null_label")
         self._data = data
         self._labels = torch.from_numpy(data.labels)
         self._label_dropout, self._null_label = label_dropout, null_label
@@ -113,9 +115,9 @@ class TrainingStream(Dataset):
                 "gate noise", lambda g: g.standard_normal((BLOCK, *gate_noise), dtype=np.float32)
             )
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, index: int) -> Batch:
         """Return one example, as a batch of one."""
-        return self.__getitems__([number])
+        return self.__getitems__([index])
 
     def __getitems__(self, numbers: Sequence[int]) -> Batch:
         """Return the examples with these numbers."""
@@ -141,7 +143,7 @@ class TrainingStream(Dataset):
         if self._captions is not None:
             column = (gather(self._phrasing) * self._captions.shape[1]).long()
             labels = self._captions[labels, column]
-        if self._label_dropout:
+        if self._label_dropout and self._null_label is not None:
             labels = labels.masked_fill(gather(self._drop) < self._label_dropout, self._null_label)
         batch = Batch(images, labels, gather(self._timesteps), noise)
         if self._gate_noise is not None:

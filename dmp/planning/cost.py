@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dmp.config import TaskConfig, content_hash
+from dmp.data.formats import captions_per_image
 from dmp.data.registry import dataset_info
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
@@ -16,8 +17,6 @@ from dmp.studies import Plan
 from dmp.studies.run import RunConfig
 
 CLASSIFIER = "dataset-classifier"
-# MS-COCO, of whose images a few have six or seven; where others have captions, they have one.
-CAPTIONS_PER_IMAGE = {"coco": 5}
 GATE_IMAGES = 32
 FLOAT, HALF = 4, 2
 INCEPTION_FEATURES = 2048 + 1008
@@ -160,7 +159,7 @@ def _preparation(name: str, task: TaskConfig, rates: Rates, latents_jobs: int) -
             phrases = dataset_info(task.data.name).phrases
             captions = sum(len(c) for split in (phrases() if phrases else ()) for c in split)
         else:
-            captions = CAPTIONS_PER_IMAGE.get(task.data.source.format, 1) * parts["all"]
+            captions = captions_per_image(task.data.source) * parts["all"]
         macs = networks.text_encoder(task.text.hidden_size, task.text.layers)
         disk = captions * task.text.hidden_size * FLOAT
         if task.data.source is not None:

@@ -7,9 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 from dmp.config import SourceConfig
+from dmp.data.formats import open_source
 from dmp.data.inspection import Inspected, inspect
 from dmp.data.manifest import Manifest
-from dmp.data.sources import Finding, Source, open_source
+from dmp.data.sources.base import Source
+from dmp.data.sources.findings import Finding
 from dmp.errors import DMPError
 from dmp.files import write_json, write_text
 

@@ -5,15 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmp.config import DataConfig, TaskConfig
+from dmp.config import TaskConfig
 from dmp.data.captions import Captions, load_captions
 from dmp.data.crop import center_crop
 from dmp.data.examples import Examples, Pixels
+from dmp.data.formats import open_source
 from dmp.data.images import held_out_split, load_split
-from dmp.data.latents import LatentImages, LatentStore
+from dmp.data.latents.store import LatentImages, LatentStore
 from dmp.data.manifest import load_manifest
 from dmp.data.registry import Images
-from dmp.data.sources import Source, open_source
+from dmp.data.sources.base import Source
 from dmp.errors import DMPError
 from dmp.stages.common import Context
 
@@ -54,7 +55,7 @@ def task_data(context: Context, task: str, config: TaskConfig) -> TaskData:
         captions = load_captions(context.layout.captions(task))
     if config.data.source is None:
         return _embedded(config, captions)
-    return _on_disk(context, config, captions)
+    return _on_disk(context, task, config, captions)
 
 
 def _embedded(config: TaskConfig, captions: Captions | None) -> TaskData:
@@ -68,8 +69,12 @@ def _embedded(config: TaskConfig, captions: Captions | None) -> TaskData:
     return TaskData(Pixels(train), held_out, seen, captions)
 
 
-def _on_disk(context: Context, config: TaskConfig, captions: Captions | None) -> TaskData:
-    store = open_latents(context, config.data)
+def _on_disk(
+    context: Context, task: str, config: TaskConfig, captions: Captions | None
+) -> TaskData:
+    if config.data.latents is None:
+        raise DMPError(f"dataset '{config.data.name}' of task '{task}' has no latents")
+    store = LatentStore(context.layout.latents(config.data.name), config.data.latents)
     kept, out = held_out_split(len(store), config.data.held_out)
     count = min(len(out), len(kept), config.evaluation.held_out_images)
 
@@ -99,17 +104,6 @@ def _captioned(images: Images, numbers: np.ndarray) -> Images:
     """Give each image one of its row's captions, in turn."""
     turn = np.arange(len(images.labels)) % numbers.shape[1]
     return Images(images.images, numbers[images.labels, turn])
-
-
-def open_latents(context: Context, data: DataConfig) -> LatentStore:
-    """Open the latents of a dataset.
-
-    Raises:
-        DMPError: they have not been computed, or are damaged.
-
-    """
-    assert data.latents is not None  # callers ask for data that has latents
-    return LatentStore(context.layout.latents(data.name), data.latents)
 
 
 def open_checked(context: Context, name: str) -> Source:

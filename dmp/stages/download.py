@@ -8,24 +8,23 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dmp.config import SourceConfig, TaskConfig, nearest
-from dmp.data import autoencoder, text
-from dmp.data.fetching import fetch, is_there, origins
-from dmp.data.fetching.hub import LOGIN
+from dmp.config import TaskConfig, nearest
+from dmp.data import autoencoder, textencoder
+from dmp.data.fetching import LOGIN, fetch, is_there, origins
+from dmp.data.formats import find_format
 from dmp.data.offline import pretrained_folder
-from dmp.data.sources.opening import FORMATS
 from dmp.errors import DMPError
 from dmp.studies import Plan
 
 
 @dataclass(frozen=True)
-class Need:
+class Requirement:
     """One thing that a scale needs.
 
     Attributes:
         name: what it is.
         place: where it lies, or should.
-        missing: why it is not there, and where it is to be had; empty if it is there.
+        missing: why it is not there, and where to get it; empty if it is there.
 
     """
 
@@ -36,7 +35,7 @@ class Need:
 
 def download(
     plan: Plan, data: Path, datasets: Collection[str] = (), accepted: Collection[str] = ()
-) -> list[Need]:
+) -> list[Requirement]:
     """Fetch the pretrained models of a scale and some of its datasets, and look for what it needs.
 
     Models come from the Hugging Face hub through its own library, into its own cache. A dataset is
@@ -68,7 +67,7 @@ def download(
         missing = ""
         if not is_there(source, data):
             missing = _dataset(plan, name, data, name in datasets, accepted)
-        needs.append(Need(f"dataset {name}", str(data / source.path), missing))
+        needs.append(Requirement(f"dataset {name}", str(data / source.path), missing))
     for name, task in plan.scale.tasks.items():
         files = {
             "published weights": _published_file(task),
@@ -78,7 +77,7 @@ def download(
         for kind, file in files.items():
             if file:
                 missing = "" if (data / file).exists() else "put it there; it is not downloaded"
-                needs.append(Need(f"{kind} of {name}", str(data / file), missing))
+                needs.append(Requirement(f"{kind} of {name}", str(data / file), missing))
     return needs
 
 
@@ -86,36 +85,30 @@ def _dataset(plan: Plan, name: str, data: Path, wanted: bool, accepted: Collecti
     """Fetch a dataset that is not there, and return why it still is not; empty if it now is."""
     source = plan.source(name)
     if source.download is None:
-        return _by_hand(source)
-    needed = "; ".join(origins(source, data))
+        reader = find_format(source.format)
+        return f"{reader.expected} is needed. {reader.origin}"
+    needed = "; ".join(origins(source, source.download, data))
     from huggingface_hub import is_offline_mode
 
     if is_offline_mode():
         return f"offline, since HF_HUB_OFFLINE is set: nothing is fetched. Needed: {needed}"
-    licence = source.download.licence
-    unaccepted = licence is not None and licence not in accepted
+    licence, page = source.download.licence, source.download.page
     command = f"dmp download {name} --scale {plan.name}"
-    if unaccepted:
+    if licence is not None and licence not in accepted:
         login = f", {LOGIN} of the account that accepted them" if source.download.hub else ""
         return (
             f"its licence '{licence}' has to be accepted by a person: read and accept the terms "
-            f"at {source.download.page}{login}, and say so with `{command} --accept-licence "
-            f"'{licence}'`. That fetches {needed}"
+            f"at {page}{login}, and say so with `{command} --accept-licence '{licence}'`. That "
+            f"fetches {needed}"
         )
     if not wanted:
-        page = source.download.page
         terms = f"; its terms of use are at {page}" if page else ""
         return f"`{command}` fetches {needed}{terms}"
     try:
-        fetch(name, source, data)
+        fetch(name, source, source.download, data)
     except DMPError as error:
         return str(error)
     return ""
-
-
-def _by_hand(source: SourceConfig) -> str:
-    kind = FORMATS[source.format]
-    return f"{kind.expected} is needed. {kind.origin}"
 
 
 def _published_file(task: TaskConfig) -> str | None:
@@ -129,11 +122,11 @@ def _models(plan: Plan, data: Path) -> list[tuple[str, str, Callable[[], Path]]]
     for task in plan.scale.tasks.values():
         if task.data.latents is not None:
             name = task.data.latents.autoencoder
-            find = partial(pretrained_folder, name, autoencoder.FILES, "latents.autoencoder")
+            find = partial(pretrained_folder, name, autoencoder.FILES, autoencoder.KEY)
             found[name] = ("autoencoder", name, find)
         if task.text is not None and task.text.name is not None:
             name = task.text.name
-            find = partial(pretrained_folder, name, text.FILES, "text.name")
+            find = partial(pretrained_folder, name, textencoder.FILES, textencoder.KEY)
             found[name] = ("text encoder", name, find)
     for task in plan.scale.tasks.values():
         published = task.pretraining.published
@@ -146,8 +139,8 @@ def _models(plan: Plan, data: Path) -> list[tuple[str, str, Callable[[], Path]]]
     return list(found.values())
 
 
-def _model(what: str, name: str, find: Callable[[], Path]) -> Need:
+def _model(what: str, name: str, find: Callable[[], Path]) -> Requirement:
     try:
-        return Need(what, str(find()))
+        return Requirement(what, str(find()))
     except DMPError as error:
-        return Need(what, name, str(error))
+        return Requirement(what, name, str(error))

@@ -1,19 +1,22 @@
 """Before any training: captions, the feature extractor, and what samples are compared with."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from dmp.config import LatentsConfig, TaskConfig
+from dmp.config import DataConfig, TaskConfig
+from dmp.data.autoencoder import Autoencoder
 from dmp.data.captions import Captions, encode, save_captions
 from dmp.data.crop import center_crop
 from dmp.data.images import held_out_split, load_split
+from dmp.data.latents.encode import Pixels, encode_shard, index_shards
 from dmp.data.registry import dataset_info
-from dmp.data.sources import Source, evaluation_captions
-from dmp.data.sources.coco import EVALUATION_SIZE
+from dmp.data.sources.base import Source
 from dmp.data.text import TextStore
+from dmp.data.text import encode_captions as encode_clip
+from dmp.data.textencoder import load_text_encoder
 from dmp.errors import DMPError
 from dmp.files import write_json
 from dmp.metrics import classifier
@@ -26,10 +29,11 @@ from dmp.products.prepared import (
     reference_product,
 )
 from dmp.rng import generator
-from dmp.stages.common import Context, task_extractor
+from dmp.stages.common import Context, open_autoencoder, task_extractor
 from dmp.stages.data import open_checked, pixel_batches
-from dmp.stages.latents import Crop, encode_latents, index_latents
-from dmp.stages.text import encode_text
+
+# Samples of text-to-image models are drawn for one caption of each of so many images.
+EVALUATION_SIZE = 30_000
 
 
 def encode_captions(context: Context, task: str) -> None:
@@ -42,45 +46,67 @@ def encode_captions(context: Context, task: str) -> None:
     config = context.plan.scale.tasks[task]
     if config.text is None:
         raise DMPError(f"task '{task}' has no captions: its conditioning is {config.conditioning}")
-    if config.data.source is None:
-        phrases = dataset_info(config.data.name).phrases
-        assert phrases is not None  # the plan has checked that
-        captions = encode(phrases(), config.text)
+    if config.text.name is not None:
+        captions = _captions_on_disk(context, task, config.data, config.text.name)
     else:
-        captions = _captions_on_disk(context, task, config)
+        phrases = dataset_info(config.data.name).phrases
+        if phrases is None:
+            raise DMPError(f"dataset '{config.data.name}' of task '{task}' has no captions")
+        captions = encode(phrases(), config.text)
     save_captions(context.layout.captions(task), captions)
     captions_product(context.plan, context.layout, task).mark_finished()
 
 
-def _captions_on_disk(context: Context, task: str, config: TaskConfig) -> Captions:
+def _captions_on_disk(context: Context, task: str, data: DataConfig, encoder: str) -> Captions:
     """Encode the captions of a dataset's images, and of its split for evaluation."""
-    assert config.text is not None
-    assert config.text.name is not None
-    source = open_checked(context, config.data.name)
+    source = open_checked(context, data.name)
     texts = [source.captions(index) for index in range(len(source))]
     each = min(map(len, texts))
     if not each:
         lacking = source.name(next(i for i, captions in enumerate(texts) if not captions))
         raise DMPError(f"{lacking} has no caption, and task '{task}' needs one of each image")
-    train, held_out = held_out_split(len(source), config.data.held_out)
-    if config.data.test is None:
-        asked = [_one_of(texts[row], row) for row in held_out.tolist()]
+    train, held_out = held_out_split(len(source), data.held_out)
+    if data.test is None:
+        asked = one_caption_each(source, held_out)
     else:
-        test = open_checked(context, config.data.test_name)
-        asked = [c.text for c in evaluation_captions(test, min(EVALUATION_SIZE, len(test)))]
+        test = open_checked(context, data.test_name)
+        asked = one_caption_each(test, evaluation_images(len(test)))
     folder = context.layout.text(task)
     every = [text for captions in texts for text in captions[:each]]
-    encode_text(folder, [*every, *asked], config.text.name, context.device)
-    store = TextStore(folder, config.text.name)
-    numbers = store.numbers(every).reshape(len(texts), each)
-    # In the store's order; its last caption is the empty one.
-    known = list(dict.fromkeys([*every, *asked]))
+    model = load_text_encoder(encoder, context.device)
+    *known, _ = encode_clip(folder, [*every, *asked], model)  # the empty caption is the last
+    number = {text: place for place, text in enumerate(known)}
+    numbers = np.array([number[text] for text in every]).reshape(len(texts), each)
+    order = np.array([number[text] for text in asked])
+    store = TextStore(folder, encoder)
     embeddings = store.pooled(np.arange(len(store)))
-    return Captions(embeddings, numbers[train], numbers[held_out], store.numbers(asked), known)
+    return Captions(embeddings, numbers[train], numbers[held_out], order, known)
 
 
-def _one_of(captions: Sequence[str], row: int) -> str:
-    return captions[generator(0, "evaluation caption", row).integers(len(captions))]
+def evaluation_images(count: int, most: int = EVALUATION_SIZE) -> np.ndarray:
+    """Return the numbers of the images whose captions samples are drawn for: ``most`` of ``count``.
+
+    They are the first of a permutation, in the order of their numbers: a smaller set is part of a
+    larger one.
+    """
+    return np.sort(generator(0, "evaluation images").permutation(count)[:most])
+
+
+def one_caption_each(source: Source, images: np.ndarray) -> list[str]:
+    """Return a caption of each image, which depends on the image's number alone.
+
+    Raises:
+        DMPError: an image has none.
+
+    """
+    chosen = []
+    for image in images.tolist():
+        captions = source.captions(image)
+        if not captions:
+            raise DMPError(f"{source.base / source.name(image)}: the image has no caption")
+        draw = generator(0, "evaluation caption", image)
+        chosen.append(captions[int(draw.integers(len(captions)))])
+    return chosen
 
 
 def train_extractor(context: Context, dataset: str) -> None:
@@ -101,27 +127,25 @@ def train_extractor(context: Context, dataset: str) -> None:
 def encode_part(context: Context, dataset: str, part: int, of: int) -> None:
     """Encode one of ``of`` parts of a dataset's images, numbered from 1."""
     workers = context.plan.scale.execution.threads - 1
-    images = _images(context, dataset)
-    encode_latents(*images, context.device, part - 1, of, workers)
+    encode_shard(*_latents(context, dataset), part - 1, of, workers)
     write_json(context.layout.latents_part(dataset, part, of), {"part": part, "of": of})
     latents_part_product(context.plan, context.layout, dataset, part, of).mark_finished()
 
 
 def verify_parts(context: Context, dataset: str) -> None:
     """Verify a dataset's latents, and write the index that makes them readable."""
-    index_latents(*_images(context, dataset))
+    index_shards(*_latents(context, dataset))
     latents_product(context.plan, context.layout, dataset).mark_finished()
 
 
-def _images(context: Context, dataset: str) -> tuple[Path, Source, int, Crop, LatentsConfig]:
+def _latents(context: Context, dataset: str) -> tuple[Path, Pixels, Autoencoder]:
     """Return where a dataset's latents go, and what they are made of."""
     data = context.plan.encoded(dataset)
-    # Plan.encoded has no other datasets.
-    assert data.source is not None
-    assert data.latents is not None
-    source = open_checked(context, dataset)
-    folder = context.layout.latents(dataset)
-    return folder, source, data.source.resolution, center_crop, data.latents
+    if data.source is None or data.latents is None:
+        raise DMPError(f"dataset '{dataset}' has no latents")
+    pixels = Pixels(open_checked(context, dataset), data.source.resolution, center_crop)
+    autoencoder = open_autoencoder(data.latents, context.device)
+    return context.layout.latents(dataset), pixels, autoencoder
 
 
 def make_reference(context: Context, task: str) -> None:

@@ -6,6 +6,7 @@ from dmp.config import (
     UNetConfig,
     nearest,
 )
+from dmp.data.formats import check_sources
 from dmp.data.registry import dataset_info
 from dmp.data.shape import has_captions, input_shape
 from dmp.errors import DMPError
@@ -34,6 +35,7 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
 
     """
     place = f"{where}: tasks.{name}"
+    check_sources(task.data, f"{place}.data")
     shape = input_shape(task.data, f"{place}.data.name")
     if isinstance(task.backbone, BackboneConfig):
         _check_dit(task.backbone, task, shape.size, place)

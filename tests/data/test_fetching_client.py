@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import shutil
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 from local_server import answering
 
 from dmp.config import SourceConfig
-from dmp.data.fetching import fetch, is_there
+from dmp.data import fetching
+from dmp.data.fetching import is_there
 from dmp.errors import DMPError
 
 COMMIT = "c0ffee" * 6 + "0123"
@@ -85,8 +88,12 @@ def hub(monkeypatch, tmp_path):
         yield server
 
 
+def fetch(root) -> None:
+    fetching.fetch("tested", SOURCE, SOURCE.download, root)
+
+
 def test_the_files_that_are_asked_for_arrive(hub, tmp_path):
-    fetch("tested", SOURCE, tmp_path)
+    fetch(tmp_path)
     found = {p.relative_to(tmp_path / "set").as_posix() for p in (tmp_path / "set").rglob("*.*")}
     assert found == {"data/train-0.parquet", "data/train-1.parquet"}
     assert all((tmp_path / "set" / name).read_bytes() == FILES[name] for name in found)
@@ -96,10 +103,10 @@ def test_the_files_that_are_asked_for_arrive(hub, tmp_path):
 def test_a_damaged_file_is_fetched_again_alone(hub, tmp_path):
     hub.files["data/train-1.parquet"] = b"TRAIN 1"
     with pytest.raises(DMPError, match=r"1 do not have the hub's checksum, the first is data/tr"):
-        fetch("tested", SOURCE, tmp_path)
+        fetch(tmp_path)
     assert not is_there(SOURCE, tmp_path)
     hub.files, hub.served = dict(FILES), []
-    fetch("tested", SOURCE, tmp_path)
+    fetch(tmp_path)
     assert hub.served == ["data/train-1.parquet"]
     assert (tmp_path / "set/data/train-1.parquet").read_bytes() == b"train 1"
 
@@ -109,9 +116,9 @@ def test_a_damaged_file_is_fetched_again_alone(hub, tmp_path):
     [
         ((401, "GatedRepo"), "is gated, and this account has no access: accept the terms at"),
         ((403, "GatedRepo"), "is gated, and this account has no access: accept the terms at"),
-        ((404, "RevisionNotFound"), "has no revision 'v1'"),
-        ((404, "RepoNotFound"), "does not exist or is not public"),
-        ((403, ""), "was refused with HTTP status 403; the token may not read it"),
+        ((404, "RevisionNotFound"), "Revision Not Found"),
+        ((404, "RepoNotFound"), "for an account that may read it, log in with `hf auth login`"),
+        ((403, ""), "cannot be fetched ("),
     ],
 )
 def test_a_refusal_is_told_from_others_by_the_client(hub, tmp_path, error, message):
@@ -120,6 +127,19 @@ def test_a_refusal_is_told_from_others_by_the_client(hub, tmp_path, error, messa
     (tmp_path / ".set.part/data").mkdir(parents=True)
     (tmp_path / ".set.part/data/train-0.parquet").write_bytes(b"half")
     with pytest.raises(DMPError) as raised:
-        fetch("tested", SOURCE, tmp_path)
+        fetch(tmp_path)
     assert message in str(raised.value)
     assert not is_there(SOURCE, tmp_path)
+
+
+def test_what_is_not_there_or_does_not_fit_is_refused_before_it_is_fetched(
+    hub, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1))
+        with pytest.raises(DMPError, match=r"14.0B are needed in .*, and 1.00B are free"):
+            fetch(tmp_path)
+    download = SOURCE.download.model_copy(update={"files": ["x/*"]})
+    with pytest.raises(DMPError, match=r"has no file that fits x/\*"):
+        fetching.fetch("tested", SOURCE, download, tmp_path)
+    assert hub.served == []

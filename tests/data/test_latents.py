@@ -1,4 +1,4 @@
-"""The cache of latents: exact, resumable, verified, and drawn from at load time."""
+"""The cache of latents: exact, verified, and drawn from at load time; its jobs share the images."""
 
 import hashlib
 import json
@@ -14,11 +14,12 @@ from tiny_models import write_autoencoder
 from dmp.config import LatentsConfig
 from dmp.data.autoencoder import load_autoencoder
 from dmp.data.images import to_model
-from dmp.data.latents import LatentImages, LatentStore, Pixels, encode_shards, index_shards
+from dmp.data.latents.encode import Pixels, encode_shard, index_shards
+from dmp.data.latents.store import LatentImages, LatentStore
 from dmp.data.noise import SHARE, standard_normal
+from dmp.data.shards import Row, Shards, share
 from dmp.data.sources.base import Source
 from dmp.errors import DMPError
-from dmp.rng import generator
 
 EDGE = 32  # pixels, that is 4 latents
 COUNT = 11  # three shards of four images, the last of them with three
@@ -57,6 +58,11 @@ def as_array(image: Image.Image, resolution: int) -> np.ndarray:
 PIXELS = Pixels(FakeSource(), EDGE, as_array)
 
 
+def encode_all(folder, pixels, autoencoder, jobs: int = 3, workers: int = 0) -> None:
+    for job in reversed(range(jobs)):
+        encode_shard(folder, pixels, autoencoder, job, jobs, workers)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
@@ -76,7 +82,7 @@ def autoencoder(config):
 @pytest.fixture(scope="module")
 def finished(autoencoder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("latents")
-    encode_shards(folder, PIXELS, autoencoder)
+    encode_all(folder, PIXELS, autoencoder)
     index_shards(folder, PIXELS, autoencoder)
     return folder
 
@@ -143,13 +149,6 @@ def test_a_draw_is_the_formula(finished, config):
     torch.testing.assert_close(store.mean(rows, mirrored).double(), config.scaling * mean)
 
 
-def test_noise_is_a_function_of_the_number_alone():
-    together = standard_normal(3, "posterior", [8, 2, 8], (4, 4, 4))
-    for row, number in zip(together, (8, 2, 8), strict=True):
-        alone = generator(3, "posterior", number).standard_normal((4, 4, 4), dtype=np.float32)
-        assert np.array_equal(row, alone)
-
-
 @pytest.mark.parametrize(("threads", "count"), [(2, 40), (3, 41), (5, 64)])
 def test_threads_change_no_bit_of_the_noise(threads, count):
     shape, before = (4, 32, 32), torch.get_num_threads()
@@ -168,7 +167,7 @@ def test_half_precision_halves_the_cache_and_moves_latents_by_its_rounding(
 ):
     half = config.model_copy(update={"dtype": "float16"})
     autoencoder = load_autoencoder(half)
-    encode_shards(tmp_path, PIXELS, autoencoder)
+    encode_all(tmp_path, PIXELS, autoencoder)
     index_shards(tmp_path, PIXELS, autoencoder)
     rows, mirrored = np.arange(COUNT), np.zeros(COUNT, bool)
     exact = LatentStore(finished, config).mean(rows, mirrored)
@@ -198,36 +197,56 @@ def test_a_store_goes_to_another_process_as_its_path(finished, config):
     assert torch.equal(pickle.loads(pickled).take(rows, mirrored, None), store.mean(rows, mirrored))
 
 
-def test_jobs_and_workers_change_no_byte(finished, autoencoder, tmp_path):
-    for job in (1, 0):
-        encode_shards(tmp_path, PIXELS, autoencoder, job=job, jobs=2, workers=job)
+@pytest.mark.parametrize(("jobs", "workers"), [(1, 1), (2, 0), (7, 0)])
+def test_the_number_of_jobs_and_workers_changes_no_bit(
+    finished, autoencoder, config, tmp_path, jobs, workers
+):
+    encode_all(tmp_path, PIXELS, autoencoder, jobs, workers)
     index_shards(tmp_path, PIXELS, autoencoder)
-    assert contents(tmp_path) == contents(finished)
+    rows, mirrored = np.arange(COUNT), np.arange(COUNT) % 2 == 1
+    for one, other in zip(
+        LatentStore(tmp_path, config).posterior(rows, mirrored),
+        LatentStore(finished, config).posterior(rows, mirrored),
+        strict=True,
+    ):
+        assert torch.equal(one, other)
 
 
-def test_a_killed_job_is_resumed_where_it_stopped(finished, autoencoder, cache):
-    # What a kill leaves: no index, a shard without its record, and a temporary file.
-    (cache / "index.json").unlink()
-    (cache / "shard-00001.json").unlink()
-    (cache / "latents-00001.npy").write_bytes(b"of an earlier life")
+@pytest.mark.parametrize(("count", "block", "jobs"), [(11, 4, 3), (11, 4, 7), (8, 4, 1), (9, 1, 4)])
+def test_jobs_share_whole_blocks_without_gap_or_overlap(count, block, jobs):
+    shares = [share(count, block, job, jobs) for job in range(jobs)]
+    assert [row for rows in shares for row in rows] == list(range(count))
+    assert all(rows.start % block == 0 for rows in shares if rows)
+
+
+def test_a_shard_that_is_made_again_takes_the_index_with_it(finished, autoencoder, config, cache):
+    # What a kill leaves as well: a temporary file.
     leftover = cache / ".latents-00002.1.tmp.npy"
     leftover.write_bytes(b"half a shard")
-    kept = (cache / "latents-00000.npy").stat().st_mtime_ns
-    encode_shards(cache, PIXELS, autoencoder)
+    encode_shard(cache, PIXELS, autoencoder, 1, 3)
+    with pytest.raises(DMPError, match=r"index\.json does not exist"):
+        LatentStore(cache, config)
     index_shards(cache, PIXELS, autoencoder)
-    assert (cache / "latents-00000.npy").stat().st_mtime_ns == kept
     leftover.unlink()
     assert contents(cache) == contents(finished)
 
 
-def test_index_names_content_and_labels(finished, autoencoder):
+def test_rows_that_are_not_as_many_as_said_leave_no_shard(tmp_path):
+    shards = Shards(tmp_path, {}, {"a": Row((2,), "float32")}, 4)
+    with pytest.raises(ValueError, match="3 rows were made of 4"):
+        shards.write(0, range(4), [{"a": np.zeros((3, 2))}])
+    assert not list(tmp_path.iterdir())
+
+
+def test_records_name_content_and_autoencoder(finished, autoencoder):
     index = json.loads((finished / "index.json").read_text())
     assert index["identity"]["autoencoder"] == autoencoder.identity
-    for number, record in enumerate(index["shards"]):
-        content = (finished / f"latents-{number:05d}.npy").read_bytes()
-        assert record["sha256"]["latents"] == hashlib.sha256(content).hexdigest()
-    pixels = b"".join(PIXELS[i].tobytes() for i in range(8, 11))
-    assert index["shards"][2]["pixels"] == hashlib.sha256(pixels).hexdigest()
+    assert index["counts"] == [4, 4, 3]
+    for number in range(3):
+        record = json.loads((finished / f"shard-{number:05d}.json").read_text())
+        for name in ("latents", "labels"):
+            values = np.load(finished / f"{name}-{number:05d}.npy")
+            assert record["sha256"][name] == hashlib.sha256(values.tobytes()).hexdigest()
 
 
 def flip_a_bit(path, offset: int = -5) -> None:
@@ -236,28 +255,27 @@ def flip_a_bit(path, offset: int = -5) -> None:
     path.write_bytes(content)
 
 
-def test_a_changed_bit_is_found(autoencoder, cache):
-    flip_a_bit(cache / "latents-00001.npy")
-    with pytest.raises(DMPError, match=r"latents-00001\.npy is corrupt.*hash"):
+@pytest.mark.parametrize("name", ["latents-00001.npy", "labels-00002.npy"])
+def test_a_changed_bit_is_found(autoencoder, cache, name):
+    flip_a_bit(cache / name)
+    with pytest.raises(DMPError, match=rf"{name} is corrupt.*hash"):
         index_shards(cache, PIXELS, autoencoder)
     assert not (cache / "index.json").exists(), "a damaged cache must not count as finished"
 
 
-def test_a_truncated_shard_is_refused_and_encoded_again(finished, autoencoder, config, cache):
+def test_a_truncated_shard_is_refused(autoencoder, config, cache):
     path = cache / "latents-00001.npy"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DMPError, match=r"latents-00001\.npy is missing, truncated or corrupt"):
+    problem = r"latents-00001\.npy is missing, truncated or corrupt"
+    with pytest.raises(DMPError, match=problem):
         LatentStore(cache, config)
-    with pytest.raises(DMPError, match=r"latents-00001\.npy is truncated.*bytes"):
+    with pytest.raises(DMPError, match=problem):
         index_shards(cache, PIXELS, autoencoder)
-    encode_shards(cache, PIXELS, autoencoder)
-    index_shards(cache, PIXELS, autoencoder)
-    assert contents(cache) == contents(finished)
 
 
 def test_a_missing_shard_is_named(autoencoder, cache):
     (cache / "shard-00002.json").unlink()
-    with pytest.raises(DMPError, match=r"shard-00002\.json does not exist: shard 3 of 3"):
+    with pytest.raises(DMPError, match=r"shard-00002\.json does not exist: rows 8 to 10 of 11"):
         index_shards(cache, PIXELS, autoencoder)
 
 
@@ -271,28 +289,25 @@ def test_values_that_are_not_finite_are_refused(autoencoder, tmp_path):
             return mean, logvar
 
     with pytest.raises(DMPError, match=r"latents of row 2 \(1 of 3\): NaN or infinite values"):
-        encode_shards(tmp_path, PIXELS, Overflowing())
+        encode_shard(tmp_path, PIXELS, Overflowing())
     assert not list(tmp_path.iterdir()), "a shard that nobody can use was left there"
 
 
-def test_shards_of_another_autoencoder_are_refused(config, cache, tmp_path):
+def test_shards_of_another_autoencoder_or_of_other_images_are_refused(config, cache, tmp_path):
     other = write_autoencoder(tmp_path / "other", seed=1)
-    autoencoder = load_autoencoder(config.model_copy(update={"autoencoder": str(other)}))
-    for stage in (encode_shards, index_shards):
-        with pytest.raises(DMPError, match=r"shard-00000\.json.*identity\.autoencoder"):
-            stage(cache, PIXELS, autoencoder)
-
-
-def test_other_images_are_refused(autoencoder, cache):
-    with pytest.raises(DMPError, match=r"shard-00002\.json.*count = 3, here 4"):
-        encode_shards(cache, Pixels(FakeSource(12), EDGE, as_array), autoencoder)
+    model = load_autoencoder(config.model_copy(update={"autoencoder": str(other)}))
+    with pytest.raises(DMPError, match=r"shard-00000\.json.*identity = .*autoencoder"):
+        index_shards(cache, PIXELS, model)
+    model = load_autoencoder(config)
+    with pytest.raises(DMPError, match=r"shard-00000\.json.*identity = .*images"):
+        index_shards(cache, Pixels(FakeSource(12), EDGE, as_array), model)
 
     class Renamed(FakeSource):
         def name(self, index):
             return f"other/{index}.png"
 
-    with pytest.raises(DMPError, match=r"shard-00000\.json.*inputs"):
-        encode_shards(cache, Pixels(Renamed(), EDGE, as_array), autoencoder)
+    with pytest.raises(DMPError, match=r"shard-00000\.json.*identity = .*images"):
+        index_shards(cache, Pixels(Renamed(), EDGE, as_array), model)
 
 
 @pytest.mark.parametrize(
@@ -300,21 +315,26 @@ def test_other_images_are_refused(autoencoder, cache):
     [("autoencoder", "another/name"), ("channels", 8), ("factor", 4), ("dtype", "float16")],
 )
 def test_a_store_of_another_configuration_is_refused(finished, config, key, value):
-    with pytest.raises(DMPError, match=rf"latents\.{key} = '?{value}.*index\.json"):
+    with pytest.raises(DMPError, match=rf"latents\.{key} = '?{value}.*was made with"):
         LatentStore(finished, config.model_copy(update={key: value}))
 
 
-def test_damaged_labels_are_refused(config, cache):
-    flip_a_bit(cache / "labels.npy")
-    with pytest.raises(DMPError, match=r"labels\.npy does not match its hash"):
-        LatentStore(cache, config)
+def test_something_else_than_latents_is_refused(config, cache):
+    index = json.loads((cache / "index.json").read_text())
+    for change, problem in (
+        ({"identity": {"format": "captions"}}, "is not the index of latents"),
+        ({"counts": [4, 4, 4]}, "does not fit the files of l"),
+        ({"arrays": None}, "is not the index of a cache"),
+    ):
+        (cache / "index.json").write_text(json.dumps(index | change))
+        with pytest.raises(DMPError, match=problem):
+            LatentStore(cache, config)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_broken_image_is_one_sentence_even_from_a_worker(autoencoder, tmp_path, workers):
     pixels = Pixels(FakeSource(broken=5), EDGE, as_array)
     with pytest.raises(DMPError) as caught:
-        encode_shards(tmp_path, pixels, autoencoder, workers=workers)
+        encode_shard(tmp_path, pixels, autoencoder, workers=workers)
     assert str(caught.value) == "00005.png is truncated"
-    assert not list(tmp_path.glob("*00001*")), "of the shard that failed nothing is left"
-    assert (tmp_path / "shard-00000.json").is_file()
+    assert not list(tmp_path.iterdir()), "of the shard that failed nothing is left"

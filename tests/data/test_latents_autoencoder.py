@@ -34,12 +34,12 @@ def test_decoding_divides_by_the_scaling_and_is_diffusers_own(folder):
     assert torch.equal(load_autoencoder(config(folder)).decode(latents), oracle)
 
 
-def test_decoding_holds_one_batch_at_a_time(folder):
+def test_decoding_holds_one_batch_at_a_time(folder, monkeypatch):
     autoencoder = load_autoencoder(config(folder, batch_size=2))
-    latents = torch.randn(5, 4, 2, 2)
-    batches = list(autoencoder.decode_batches(latents))
-    assert [len(batch) for batch in batches] == [2, 2, 1]
-    assert torch.equal(torch.cat(batches), autoencoder.decode(latents))
+    sizes, decode = [], autoencoder._model.decode
+    monkeypatch.setattr(autoencoder._model, "decode", lambda x: sizes.append(len(x)) or decode(x))
+    assert len(autoencoder.decode(torch.randn(5, 4, 2, 2))) == 5
+    assert sizes == [2, 2, 1]
 
 
 def test_identity_is_of_weights_and_configuration_not_of_the_place(folder, tmp_path):
@@ -104,7 +104,7 @@ def test_damaged_or_foreign_files_are_refused(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     path = copy / "diffusion_pytorch_model.safetensors"
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(DMPError, match=r"model\.safetensors cannot be loaded"):
+    with pytest.raises(DMPError, match=r"the model in .* cannot be loaded"):
         load_autoencoder(config(copy))
     (copy / "config.json").write_text(json.dumps({"_class_name": "VQModel"}))
     with pytest.raises(DMPError, match="describes a model of kind VQModel, not AutoencoderKL"):
@@ -133,5 +133,7 @@ def test_offline_error_names_files_repository_and_remedies(monkeypatch, tmp_path
 
 
 def test_a_name_that_cannot_be_on_the_hub_is_said_to_be_neither():
-    with pytest.raises(DMPError, match="no folder that exists, and no name on the Hugging Face"):
+    with pytest.raises(
+        DMPError, match="neither an existing folder nor a public name on the Hugging Face"
+    ):
         load_autoencoder(config("/nowhere/at/all"))

@@ -10,14 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import write_clip
 
-from dmp.data.text import TextStore, encode_captions, index_captions, load_text_encoder
+from dmp.data import text
+from dmp.data.text import TextStore, encode_captions
+from dmp.data.textencoder import load_text_encoder
 from dmp.errors import DMPError
-from dmp.stages.text import encode_text
 
 # "a cat" twice, and one that is longer than CLIP reads: every letter is a token here.
 TEXTS = ["a cat", "a dog on a boat", "a cat", "x" * 100, "ein Kätzchen", "two birds"]
 DISTINCT = ["a cat", "a dog on a boat", "x" * 100, "ein Kätzchen", "two birds", ""]
-HOW = {"dtype": "float32", "shard_size": 4}
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,10 @@ def encoder(folder):
 @pytest.fixture(scope="module")
 def finished(encoder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("captions")
-    encode_captions(folder, TEXTS, encoder, batch_size=3, **HOW)
-    index_captions(folder, TEXTS, encoder, **HOW)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "BLOCK", 4)
+        patch.setattr(text, "BATCH", 3)
+        assert encode_captions(folder, TEXTS, encoder, "float32") == DISTINCT
     return folder
 
 
@@ -55,7 +57,7 @@ def test_weights_that_are_not_finite_are_refused(folder, tmp_path):
     name = next(name for name in weights if name.endswith("final_layer_norm.weight"))
     weights[name][0] = float("inf")
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(DMPError, match=r"text.encoder: .*1 of \d+ tensors \(.*final_layer_norm"):
+    with pytest.raises(DMPError, match=r"text\.name: .*1 of \d+ tensors \(.*final_layer_norm"):
         load_text_encoder(str(copy))
 
 
@@ -68,7 +70,7 @@ def test_cache_holds_what_transformers_computes(finished, folder):
     for texts in (DISTINCT[:3], DISTINCT[4:]):  # the batches that shards of four were cut into
         tokens = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
         oracle = model(input_ids=tokens["input_ids"])
-        numbers = store.numbers(texts)
+        numbers = np.array([DISTINCT.index(text) for text in texts])
         assert torch.equal(store.sequence(numbers), oracle.last_hidden_state)
         assert torch.equal(store.pooled(numbers), oracle.pooler_output)
 
@@ -76,62 +78,17 @@ def test_cache_holds_what_transformers_computes(finished, folder):
 def test_each_caption_is_encoded_once_and_the_empty_one_is_last(finished):
     store = TextStore(finished)
     assert len(store) == len(DISTINCT)
-    assert store.numbers(TEXTS).tolist() == [0, 1, 0, 2, 3, 4]
-    assert store.numbers([""]).tolist() == [store.null] == [5]
+    assert store.null == 5
     assert store.sequence(np.array([0])).shape == (1, 77, store.width)
-    with pytest.raises(DMPError, match="does not hold the caption 'a fish'"):
-        store.numbers(["a fish"])
 
 
-def test_captions_that_were_cut_are_counted(finished):
-    assert json.loads((finished / "index.json").read_text())["truncated"] == 1
-    assert TextStore(finished).truncated == 1
+def test_what_stood_there_is_replaced(encoder, cache):
+    assert encode_captions(cache, ["a horse"], encoder) == ["a horse", ""]
+    assert len(TextStore(cache)) == 2
 
 
-def test_captions_of_just_the_full_length_are_not_counted_as_cut(encoder):
-    assert encoder.too_long(["x" * 75, "x" * 76]) == 1
-
-
-def test_a_killed_job_is_resumed_where_it_stopped(finished, encoder, cache):
-    (cache / "index.json").unlink()
-    (cache / "shard-00000.json").unlink()
-    (cache / "pooled-00000.npy").unlink()
-    kept = (cache / "sequence-00001.npy").stat().st_mtime_ns
-    encode_captions(cache, TEXTS, encoder, batch_size=3, **HOW)
-    index_captions(cache, TEXTS, encoder, **HOW)
-    assert contents(cache) == contents(finished)
-    assert (cache / "sequence-00001.npy").stat().st_mtime_ns == kept
-
-
-def test_jobs_change_no_byte(finished, encoder, tmp_path):
-    for job in (1, 0):
-        encode_captions(tmp_path, TEXTS, encoder, batch_size=3, job=job, jobs=2, **HOW)
-    index_captions(tmp_path, TEXTS, encoder, **HOW)
-    assert contents(tmp_path) == contents(finished)
-
-
-@pytest.mark.parametrize("name", ["pooled-00001.npy", "sequence-00000.npy"])
-def test_a_changed_bit_is_found(encoder, cache, name):
-    content = bytearray((cache / name).read_bytes())
-    content[-3] ^= 1
-    (cache / name).write_bytes(content)
-    with pytest.raises(DMPError, match=rf"{name} is corrupt"):
-        index_captions(cache, TEXTS, encoder, **HOW)
-
-
-def test_damaged_hashes_are_refused(cache):
-    np.save(cache / "captions.npy", np.zeros((6, 32), np.uint8))
-    with pytest.raises(DMPError, match=r"captions\.npy does not match its hash"):
-        TextStore(cache)
-
-
-def test_other_captions_and_other_encoders_are_refused(encoder, cache, tmp_path):
-    with pytest.raises(DMPError, match=r"shard-00000\.json.*inputs"):
-        encode_captions(cache, ["a horse", *TEXTS[1:]], encoder, **HOW)
-    other = load_text_encoder(str(write_clip(tmp_path / "other", seed=1)))
-    with pytest.raises(DMPError, match=r"shard-00000\.json.*identity\.encoder"):
-        encode_captions(cache, TEXTS, other, **HOW)
-    with pytest.raises(DMPError, match=r"text\.encoder = 'another/clip'"):
+def test_a_cache_of_another_encoder_is_refused(cache):
+    with pytest.raises(DMPError, match=r"text\.name = 'another/clip'"):
         TextStore(cache, "another/clip")
 
 
@@ -166,11 +123,5 @@ def test_offline_error_names_files_and_repository(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(DMPError) as caught:
         load_text_encoder("openai/clip-vit-large-patch14")
-    for part in ("text.encoder", "tokenizer.json", "https://huggingface.co/openai/clip-vit-large"):
+    for part in ("text.name", "tokenizer.json", "https://huggingface.co/openai/clip-vit-large"):
         assert part in str(caught.value)
-
-
-def test_stage_encodes_captions_and_leaves_no_shard_open(folder, tmp_path):
-    encode_text(tmp_path, ["a cat", "one cat", "a dog", "a cat"], str(folder), "cpu")
-    store = TextStore(tmp_path, str(folder))
-    assert store.numbers(["a cat", "one cat", "a dog", ""]).tolist() == [0, 1, 2, 3]

@@ -22,7 +22,10 @@ BASELINE = f"baseline convergence {RUNS}"
 DATA = f"captions reference {BASELINE}"
 LATENTS = f"latents latents_part {DATA}"
 ON_DISK = f"manifest {LATENTS}"
-FILES = ("captions", "classes", "convert", "flip", "format", "images", "path", "resolution")
+FILES = (
+    *("captions", "classes", "convert", "flip", "format", "images", "options", "path"),
+    "resolution",
+)
 DOWNLOAD = (
     *("archives.gives", "archives.sha256", "archives.size", "archives.url", "files", "hub"),
     *("licence", "revision", "terms"),
@@ -123,6 +126,7 @@ NEVER_ALONE = {"tasks.*.backbone.cross_attention_dim", "tasks.*.text.encoder"}
 
 # Where not any other value will do.
 VALUES = {
+    "options": lambda value: {**value, "another": 1},
     "ema_decay": lambda value: 0.5,
     "checkpoint_every": lambda value: 2 * value,
     "log_every": lambda value: 1,

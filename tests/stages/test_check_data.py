@@ -16,7 +16,7 @@ import dmp.data.inspection as inspection
 from dmp.config import SourceConfig
 from dmp.data.inspection import inspect
 from dmp.data.manifest import load_manifest
-from dmp.data.sources import Source
+from dmp.data.sources.base import Source
 from dmp.errors import DMPError
 from dmp.files import read_json, write_json
 from dmp.stages.check_data import check_data
@@ -47,7 +47,10 @@ def checked(root, config, workers=1):
         (real.write_folder, configured("folder", images=6)),
         (real.write_coco, configured("coco", images=6, **COCO)),
         (real.write_webdataset, configured("webdataset", images=6)),
-        (real.write_parquet, configured("parquet", images=6)),
+        (
+            lambda path, count: real.write_parquet_images(path, list(range(count))),
+            configured("parquet-images", images=6, captions="text"),
+        ),
     ],
 )
 def test_a_whole_dataset_passes(tmp_path, write, config):
@@ -246,23 +249,11 @@ def drop_from_webdataset(folder, image, caption):
     return f"00000.tar:{image:09d}.txt", f"00000.tar:{caption:09d}.jpg"
 
 
-def drop_from_parquet(folder, image, caption):
-    import pyarrow.compute as pc
-    from pyarrow import parquet
-
-    (folder / "00000" / f"{image:09d}.jpg").unlink()
-    table = parquet.read_table(folder / "00000.parquet")
-    kept = table.filter(pc.not_equal(table["key"], f"{caption:09d}"))
-    parquet.write_table(kept, folder / "00000.parquet")
-    return f"00000/{image:09d}", f"00000/{caption:09d}.jpg"
-
-
 @pytest.mark.parametrize(
     ("write", "drop", "config"),
     [
         (real.write_coco, drop_from_coco, configured("coco", **COCO)),
         (real.write_webdataset, drop_from_webdataset, configured("webdataset")),
-        (real.write_parquet, drop_from_parquet, configured("parquet")),
     ],
 )
 def test_captions_without_an_image_and_images_without_a_caption_are_said(
@@ -271,7 +262,7 @@ def test_captions_without_an_image_and_images_without_a_caption_are_said(
     write(tmp_path / "data", 4)
     gone, bare = drop(tmp_path / "data", 1, 2)
     _, findings, error = checked(tmp_path, config)
-    assert findings[gone] == ("damage", "a caption names this image, and it is not there")
+    assert findings[gone] == ("damage", "a caption names this image, which does not exist")
     assert findings[bare] == ("damage", "no caption belongs to the image")
     assert gone in error
     assert bare in error
@@ -287,18 +278,10 @@ def test_a_blank_caption_is_none(tmp_path):
 
 def test_an_unreadable_caption_is_damage(tmp_path):
     real.write_webdataset(tmp_path / "data", 0)
-    members = {"1.jpg": real.encode(real.make_image(1), ".jpg"), "1.json": b'{"caption'}
+    members = {"1.jpg": real.encode(real.make_image(1), ".jpg"), "1.txt": b"\xff\xfe"}
     (tmp_path / "data" / "0.tar").write_bytes(real.tar_bytes(members))
     _, findings, _ = checked(tmp_path, configured("webdataset"))
-    assert "is no caption" in findings["0.tar:1.jpg"][1]
-
-
-def test_failed_downloads_of_laion_are_a_note(tmp_path):
-    real.write_parquet(tmp_path / "data", 6, failed=2)
-    _, findings, error = checked(tmp_path, configured("parquet", images=4))
-    assert error == ""
-    assert findings["."][0] == "note"
-    assert findings["."][1].startswith("2 rows of the tables")
+    assert "is not a caption" in findings["0.tar:1.jpg"][1]
 
 
 def test_known_modes_and_duplicates_and_other_files_are_notes(tmp_path):

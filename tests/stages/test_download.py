@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from dmp.cli import app
 from dmp.errors import DMPError
-from dmp.stages.download import Need, download
+from dmp.stages.download import Requirement, download
 from dmp.studies import load_plan
 
 sys.path.insert(0, str(ROOT / ".ci"))
@@ -41,7 +41,7 @@ def test_nothing_is_missing_where_everything_lies(small):
     assert not any(need.missing for need in needs)
 
 
-def test_what_is_missing_is_named_with_where_it_is_to_be_had(small):
+def test_what_is_missing_is_named_with_where_to_get_it(small):
     plan, data = small
     needs = {need.name: need.missing for need in download(plan, data)}
     assert "cocodataset.org" in needs["dataset coco"]
@@ -68,7 +68,10 @@ def test_published_weights_of_the_paper_are_asked_for(monkeypatch, tmp_path):
 
 # Datasets that can be fetched
 
-ARCHIVE = {"url": "http://a.org/train2014.zip", "gives": "coco/train2014", "size": 2 * 10**9}
+ARCHIVE = {
+    **{"url": "http://a.org/train2014.zip", "gives": "coco/train2014"},
+    **{"size": 2 * 10**9, "sha256": "0" * 64},
+}
 COCO = {"archives": [ARCHIVE], "terms": "http://a.org/terms"}
 HUB = {"hub": "owner/name", "files": ["data/*"], "licence": "Terms"}
 
@@ -97,12 +100,13 @@ def test_a_dataset_is_fetched_only_if_it_is_asked_for(fetchable):
     plan, data, fetched = fetchable
     needs = missing(plan, data)
     assert needs["dataset coco"] == (
-        "`dmp download coco --scale paper-smoke` fetches http://a.org/train2014.zip (2.0 GB), "
+        "`dmp download coco --scale paper-smoke` fetches http://a.org/train2014.zip (2.00GB), "
         f"unpacked to {data}/coco/train2014; its terms of use are at http://a.org/terms"
     )
     assert fetched == []
     assert missing(plan, data, ["coco"])["dataset coco"] == ""
-    assert fetched == [("coco", plan.source("coco"), data)]
+    source = plan.source("coco")
+    assert fetched == [("coco", source, source.download, data)]
     (data / "coco/train2014").mkdir(parents=True)
     assert missing(plan, data, ["coco"])["dataset coco"] == ""
     assert len(fetched) == 1
@@ -130,7 +134,7 @@ def test_offline_nothing_is_fetched_and_what_is_needed_is_listed(fetchable, monk
     needs = missing(plan, data, ["coco", "imagenet"], ["Terms"])
     assert fetched == []
     for name, origin in (
-        ("coco", "http://a.org/train2014.zip (2.0 GB)"),
+        ("coco", "http://a.org/train2014.zip (2.00GB)"),
         ("imagenet", "data/* of https://huggingface.co/datasets/owner/name"),
     ):
         assert needs[f"dataset {name}"].startswith("offline, since HF_HUB_OFFLINE is set: nothing")
@@ -140,7 +144,7 @@ def test_offline_nothing_is_fetched_and_what_is_needed_is_listed(fetchable, monk
 def test_a_dataset_that_cannot_be_fetched_does_not_stop_the_others(fetchable, monkeypatch):
     plan, data, fetched = fetchable
 
-    def fails(name, source, root):
+    def fails(name, source, download, root):
         if name == "imagenet":
             raise DMPError("dataset 'imagenet': no")
         fetched.append(name)
@@ -169,7 +173,10 @@ def test_the_command_hands_on_what_it_is_told_and_fails_while_something_lacks(
 
     def stage(plan, data, datasets, accepted):
         seen.append((plan.name, data, datasets, accepted))
-        return [Need("dataset coco", "x"), Need("dataset imagenet", "y", "its licence ...")]
+        return [
+            Requirement("dataset coco", "x"),
+            Requirement("dataset imagenet", "y", "its licence ..."),
+        ]
 
     monkeypatch.setattr("dmp.stages.download.download", stage)
     arguments = ["download", "coco", "imagenet", "--accept-licence", "A", "--accept-licence", "B"]

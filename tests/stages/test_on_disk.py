@@ -15,7 +15,7 @@ from harness import ROOT, edit_yaml
 from dmp.backbones import DiT
 from dmp.data.captions import load_captions
 from dmp.data.crop import center_crop
-from dmp.data.text import load_text_encoder
+from dmp.data.textencoder import load_text_encoder
 from dmp.errors import DMPError
 from dmp.files import read_json
 from dmp.sampling.shards import Shard

@@ -1,29 +1,26 @@
-"""Fill the cache: the posterior of every image and of its mirror, shard by shard.
+"""Fill the cache: the posterior of every image and of its mirror, a shard for each job.
 
-Shards are independent: jobs take every n-th one, and a killed job starts where it stopped. Images
-are always encoded in the same batches, so that neither the number of jobs nor a kill changes a bit.
+Images are always encoded in the same batches: the number of jobs changes no bit.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from dmp.data.autoencoder import Autoencoder
-from dmp.data.shards import Row, Shards
+from dmp.data.shards import Row, Shards, share
 from dmp.data.sources.base import Source
 from dmp.errors import DMPError
-from dmp.files import atomic_path
 
-ARRAY = "latents"
-LABELS = "labels.npy"
+LATENTS, LABELS = "latents", "labels"
 
 
 @dataclass(frozen=True)
@@ -54,34 +51,26 @@ class Pixels(Dataset):
 
 def _shards(folder: Path, pixels: Pixels, autoencoder: Autoencoder) -> Shards:
     config = autoencoder.config
-    if not len(pixels):
-        raise DMPError("there are no images to encode")
-    if pixels.resolution % config.factor:
-        raise DMPError(
-            f"source.resolution = {pixels.resolution} is not a multiple of "
-            f"latents.factor = {config.factor}"
-        )
     edge = pixels.resolution // config.factor
+    images = hashlib.sha256()
+    for index in range(len(pixels)):  # what is known without reading them
+        images.update(f"{pixels.source.name(index)}\t{pixels.source.label(index)}\n".encode())
     identity = {
         "format": "latents",
         "autoencoder": autoencoder.identity,
         "resolution": pixels.resolution,
         "dtype": config.dtype,
+        "images": images.hexdigest(),
     }
-    # image or mirror, mean or log-variance
-    row = Row((2, 2, config.channels, edge, edge), config.dtype)
-    return Shards(folder, identity, {ARRAY: row}, len(pixels), config.shard_size)
+    arrays = {
+        # image or mirror, mean or log-variance
+        LATENTS: Row((2, 2, config.channels, edge, edge), config.dtype),
+        LABELS: Row((), "int64"),
+    }
+    return Shards(folder, identity, arrays, len(pixels))
 
 
-def _inputs(pixels: Pixels, rows: range) -> str:
-    """Return the hash of the names and labels of images, which are known without reading them."""
-    digest = hashlib.sha256()
-    for index in rows:
-        digest.update(f"{pixels.source.name(index)}\t{pixels.source.label(index)}\n".encode())
-    return digest.hexdigest()
-
-
-def encode_shards(
+def encode_shard(
     folder: Path,
     pixels: Pixels,
     autoencoder: Autoencoder,
@@ -89,81 +78,61 @@ def encode_shards(
     jobs: int = 1,
     workers: int = 0,
 ) -> None:
-    """Encode the shards ``job``, ``job + jobs``, ... that are not there yet.
+    """Encode one job's share of the images.
 
     Args:
-        folder: of the cache.
+        folder: of the cache; the same for all jobs.
         pixels: the images.
         autoencoder: encodes them, ``config.batch_size`` at a time.
-        job: which of the jobs this is.
-        jobs: among how many the shards are dealt out.
+        job: which of the jobs this is, from 0.
+        jobs: how many there are.
         workers: processes that read images; they change no bit.
 
     Raises:
-        DMPError: an image cannot be read, the folder holds shards that something else has made,
-            or cannot be written.
+        DMPError: an image cannot be read, or the folder cannot be written.
 
     """
-    shards = _shards(folder, pixels, autoencoder)
-    mine = range(job, len(shards), jobs)
-    todo = [n for n in mine if not shards.is_done(n, _inputs(pixels, shards.rows(n)))]
-    total = sum(len(shards.rows(number)) for number in todo)
-    with tqdm(total=total, desc="latents", unit="image", mininterval=1) as progress:
-        for number in todo:
-            _encode_shard(shards, number, pixels, autoencoder, workers, progress.update)
-
-
-def _encode_shard(
-    shards: Shards,
-    number: int,
-    pixels: Pixels,
-    autoencoder: Autoencoder,
-    workers: int,
-    done: Callable[[int], Any],
-) -> None:
-    rows = shards.rows(number)
-    content = hashlib.sha256()
+    size, block = autoencoder.config.batch_size, autoencoder.config.shard_size
+    rows = share(len(pixels), block, job, jobs)
+    if not rows:
+        return
+    numbers = [
+        list(range(start, min(start + size, end)))
+        for first, end in pairwise([*range(rows.start, rows.stop, block), rows.stop])
+        for start in range(first, end, size)
+    ]
 
     def batches() -> Iterator[dict[str, np.ndarray]]:
-        size = autoencoder.config.batch_size
-        loader = DataLoader(Subset(pixels, rows), size, num_workers=workers, collate_fn=_collate)
-        for batch in loader:
+        loader = DataLoader(pixels, batch_sampler=numbers, num_workers=workers, collate_fn=_collate)
+        progress = tqdm(total=len(rows), desc="latents", unit="image", mininterval=1)
+        for batch, part in zip(loader, numbers, strict=True):
             if isinstance(batch, DMPError):
                 raise batch
-            content.update(batch.numpy().data)
-            parts = [autoencoder.encode(images) for images in (batch, batch.flip(-1))]
-            posteriors = torch.stack([torch.stack(part, dim=1) for part in parts], dim=1)
-            yield {ARRAY: posteriors.numpy()}
-            done(len(batch))
+            posteriors = [autoencoder.encode(images) for images in (batch, batch.flip(-1))]
+            both = torch.stack([torch.stack(pair, dim=1) for pair in posteriors], dim=1)
+            labels = np.array([pixels.source.label(index) for index in part], np.int64)
+            yield {LATENTS: both.numpy(), LABELS: labels}
+            progress.update(len(batch))
+        progress.close()
 
-    def notes() -> dict[str, Any]:
-        # The pixels say which images these were in truth, and batches how they were rounded.
-        return {"pixels": content.hexdigest(), "batch_size": autoencoder.config.batch_size}
-
-    shards.write(number, _inputs(pixels, rows), batches(), notes)
+    _shards(folder, pixels, autoencoder).write(job, rows, batches())
 
 
 def _collate(items: list[np.ndarray | DMPError]) -> torch.Tensor | DMPError:
+    images = []
     for item in items:
         if isinstance(item, DMPError):
             return item
+        images.append(item)
     # Contiguous whatever the crop returns: convolutions round by the layout in memory.
-    return torch.from_numpy(np.ascontiguousarray(np.stack(items)))
+    return torch.from_numpy(np.ascontiguousarray(np.stack(images)))
 
 
 def index_shards(folder: Path, pixels: Pixels, autoencoder: Autoencoder) -> None:
-    """Verify all shards, then write labels and index: the cache is complete.
+    """Verify the shards of all jobs, then write the index: the cache is complete.
 
     Raises:
-        DMPError: a shard is missing, damaged, not finite, or made by something else.
+        DMPError: a shard is missing, damaged, or made from something else.
 
     """
-    shards = _shards(folder, pixels, autoencoder)
-    labels = np.array([pixels.source.label(index) for index in range(len(pixels))], np.int64)
-    with atomic_path(folder / LABELS) as temporary:
-        np.save(temporary, labels)
-    shards.seal(
-        lambda number: _inputs(pixels, shards.rows(number)),
-        autoencoder=autoencoder.config.autoencoder,
-        labels=hashlib.sha256(labels.tobytes()).hexdigest(),
-    )
+    _shards(folder, pixels, autoencoder).seal(autoencoder=autoencoder.config.autoencoder)

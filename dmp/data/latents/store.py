@@ -1,6 +1,5 @@
-"""Read the cache: draw latents from posteriors, by number, straight from memory-mapped shards."""
+"""Read the cache: draw latents from posteriors, by number, from files mapped into memory."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dmp.config import LatentsConfig
-from dmp.data.latents.encode import ARRAY, LABELS
+from dmp.data.latents.encode import LABELS, LATENTS
 from dmp.data.shards import open_shards
 from dmp.errors import DMPError
 
@@ -25,8 +24,6 @@ class LatentStore:
     Attributes:
         shape: (C, h, w) of a latent.
         labels: ``(n,)`` int64, each image's class.
-        identity: of the autoencoder that made them, as :class:`~dmp.data.autoencoder.Autoencoder`
-            has it.
 
     Raises:
         DMPError: the cache is not finished, damaged, or was made by another configuration.
@@ -35,33 +32,30 @@ class LatentStore:
 
     def __init__(self, folder: Path, config: LatentsConfig) -> None:
         self._folder, self._config = folder, config
-        index, arrays = open_shards(folder)
-        where = folder / "index.json"
-        if index["identity"].get("format") != "latents" or ARRAY not in arrays:
-            raise DMPError(f"{where} is not the index of latents")
+        index, arrays = open_shards(folder, "latents")
         self._scratch = torch.empty(0)
-        # One row per posterior: image i is row 2i, its mirror row 2i + 1.
-        self._posteriors = arrays[ARRAY].merged()
-        self.shape = self._posteriors.shape[1:]
-        self.identity: str = index["identity"]["autoencoder"]
+        self._posteriors = arrays[LATENTS]
+        # (image or mirror, mean or log-variance, C, h, w)
+        _, _, channels, height, width = self._posteriors.shape
+        self.shape = (channels, height, width)
+        self.labels = arrays[LABELS].take(np.arange(len(self)))
         found = {
             "autoencoder": index["autoencoder"],
-            "channels": self.shape[0],
-            "factor": index["identity"]["resolution"] // self.shape[1],
+            "channels": channels,
+            "factor": index["identity"]["resolution"] // height,
             "dtype": index["identity"]["dtype"],
         }
         for key, value in found.items():
             if value != getattr(config, key):
                 raise DMPError(
-                    f"latents.{key} = {getattr(config, key)!r}, but {where} was made with "
-                    f"{value!r}; encode the images again, into another folder"
+                    f"latents.{key} = {getattr(config, key)!r}, but {folder} was made with "
+                    f"{value!r}; encode the images again"
                 )
-        self.labels = _read_labels(folder / LABELS, index["labels"], len(self))
 
     def __len__(self) -> int:
-        return len(self._posteriors) // 2
+        return len(self._posteriors)
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type, tuple[Path, LatentsConfig]]:
         return LatentStore, (self._folder, self._config)
 
     def posterior(self, rows: np.ndarray, mirrored: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -72,11 +66,10 @@ class LatentStore:
             mirrored: ``(B,)`` bool.
 
         Returns:
-            two tensors ``(B, C, h, w)`` of the cache's dtype, unscaled; the log-variance lies in
-            [-30, 20], where diffusers clamps it.
+            two tensors ``(B, C, h, w)`` of the cache's dtype, unscaled.
 
         """
-        taken = self._posteriors.take(2 * np.asarray(rows, np.int64) + np.asarray(mirrored, bool))
+        taken = self._posteriors.take(rows, np.asarray(mirrored, np.int64))
         mean, logvar = torch.from_numpy(taken).unbind(1)
         return mean, logvar
 
@@ -104,18 +97,6 @@ class LatentStore:
         return self.posterior(rows, mirrored)[0].float().mul_(self._config.scaling)
 
 
-def _read_labels(path: Path, expected: str, count: int) -> np.ndarray:
-    try:
-        labels = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DMPError(
-            f"{path} is missing, truncated or corrupt ({error}); index the latents again"
-        ) from error
-    if len(labels) != count or hashlib.sha256(labels.tobytes()).hexdigest() != expected:
-        raise DMPError(f"{path} does not match its hash in index.json; index the latents again")
-    return labels
-
-
 class LatentImages:
     """Some images of a store, as a stream of training examples needs them.
 
@@ -123,11 +104,6 @@ class LatentImages:
         store: the latents of all images.
         rows: ``(n,)`` int64, numbers of the images that these are; all of them if left out.
         labels: ``(n,)`` int64, what the backbone is told of them; their classes if left out.
-
-    Attributes:
-        shape: (C, h, w).
-        labels: ``(n,)`` int64.
-        noisy: True, since each example is drawn from its image's posterior.
 
     """
 
@@ -148,15 +124,7 @@ class LatentImages:
         return len(self._rows)
 
     def take(self, rows: np.ndarray, mirrored: np.ndarray, noise: Tensor | None) -> Tensor:
-        """Return latents ``(B, C, h, w)`` float32, scaled.
-
-        Args:
-            rows: ``(B,)`` int64, places among these images.
-            mirrored: ``(B,)`` bool.
-            noise: ``(B, C, h, w)`` float32, standard normal, by which each posterior is drawn;
-                None gives its mean, which is what is evaluated on held-out images.
-
-        """
+        """Return latents, scaled, each drawn from its posterior by its noise."""
         chosen = self._rows[np.asarray(rows, np.int64)]
         if noise is None:
             return self._store.mean(chosen, mirrored)

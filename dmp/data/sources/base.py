@@ -3,21 +3,29 @@
 import abc
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from PIL import Image
 
-from dmp.config import SourceConfig
+from dmp.config import SourceConfig, Strict, from_data
 from dmp.data.sources.decoding import decode, to_rgb
 from dmp.data.sources.findings import Finding
+
+
+class NoOptions(Strict):
+    """The options of a format that has none of its own."""
 
 
 class Source(abc.ABC):
     """A dataset on disk: images by number, in the order of their names.
 
-    Opening one lists names and sizes; images are read one at a time, so that memory does not grow
-    with their number. A source can be pickled and handed to another process.
+    Opening one lists names and sizes; images are read one at a time: memory does not grow with
+    their number. A source can be pickled and handed to another process.
 
     Attributes:
+        expected: what has to lie at the path, for messages.
+        origin: where such data comes from, and on which terms.
+        Options: what may stand in the configuration's ``options``.
         config: what the dataset is known to be.
         base: the folder that names are relative to.
         captioned: whether every image has to have a caption.
@@ -27,11 +35,41 @@ class Source(abc.ABC):
 
     """
 
-    config: SourceConfig
-    base: Path
+    expected: ClassVar[str]
+    origin: ClassVar[str]
+    Options: ClassVar[type[Strict]] = NoOptions
+
     captioned: bool = False
     classes: Sequence[str] = ()
-    findings: Sequence[Finding] = ()
+
+    def __init__(self, config: SourceConfig, path: Path) -> None:
+        """Open a dataset.
+
+        Args:
+            config: what the dataset is known to be; it has passed :meth:`check`.
+            path: where it lies; something is there.
+
+        Raises:
+            DMPError: it is something else.
+
+        """
+        self.config, self.base = config, path if path.is_dir() else path.parent
+        self.findings: list[Finding] = []
+
+    @classmethod
+    def check(cls, config: SourceConfig, where: str) -> None:
+        """Check a configuration before anything is read.
+
+        Raises:
+            DMPError: naming the key, the value and what is accepted.
+
+        """
+        from_data(cls.Options, config.options, f"{where}: options")
+
+    @classmethod
+    def captions_per_image(cls, config: SourceConfig) -> int:
+        """Return about how many captions an image has, for planning; 0 where there are none."""
+        return 0
 
     @abc.abstractmethod
     def __len__(self) -> int:

@@ -8,12 +8,12 @@ import io
 from collections.abc import Sequence
 from typing import get_args
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from dmp.config import SourceConfig
+from dmp.config.data import Mode
 from dmp.data.sources.findings import DamagedFileError
 
-CONVERTIBLE = get_args(get_args(SourceConfig.model_fields["convert"].annotation)[0])
+CONVERTIBLE: tuple[str, ...] = get_args(Mode)
 
 _REPLACE = "copy or download it again, or remove it together with its caption or index entry"
 
@@ -27,7 +27,7 @@ def decode(data: bytes, where: str, smallest: int) -> Image.Image:
         smallest: the least number of pixels along the shorter edge.
 
     Raises:
-        DamagedFileError: truncated, corrupt, no image, over 8 bits per channel, or too small.
+        DamagedFileError: truncated, corrupt, not an image, over 8 bits per channel, or too small.
 
     """
     if not data:
@@ -45,7 +45,8 @@ def decode(data: bytes, where: str, smallest: int) -> Image.Image:
         remedy = "make it smaller, or remove it together with its caption or index entry"
         raise DamagedFileError(where, f"the image is too large ({error})", remedy) from error
     except UnidentifiedImageError as error:
-        raise DamagedFileError(where, "the file is not an image that is known", _REPLACE) from error
+        problem = "the file is not an image of a known kind"
+        raise DamagedFileError(where, problem, _REPLACE) from error
     except Exception as error:  # Pillow's decoders answer bad bytes with almost any exception
         problem = f"the file is truncated or corrupt ({error})"
         raise DamagedFileError(where, problem, _REPLACE) from error
@@ -77,16 +78,15 @@ def to_rgb(image: Image.Image, where: str, convert: Sequence[str]) -> Image.Imag
         return image.convert("RGB")
     remedy = "convert the file to RGB"
     if image.mode in CONVERTIBLE:
-        remedy += f", or add {image.mode} to 'convert' in the dataset's source if all such files "
-        remedy += "are meant to be there"
+        remedy += f", or add {image.mode} to 'convert' if all such files are meant to be there"
     kind = {"L": "grayscale", "LA": "grayscale", "1": "black and white"}.get(image.mode)
     described = f"{kind} (mode {image.mode})" if kind else f"of mode {image.mode}"
     raise DamagedFileError(where, f"the image is {described}, not RGB", remedy)
 
 
-def _refuse_depth(image: Image.Image, where: str) -> None:
+def _refuse_depth(image: ImageFile.ImageFile, where: str) -> None:
     # The mode alone does not tell: Pillow opens 16-bit colour as RGB and drops the low bytes.
-    raw = [str(tile.args if isinstance(tile.args, str) else tile.args[:1]) for tile in image.tile]
+    raw = [str(a[:1] if isinstance(a, tuple) else a) for a in (tile.args for tile in image.tile)]
     deep = image.mode.startswith(("I", "F")) or any(";16" in r or ";32" in r for r in raw)
     if deep:
         raise DamagedFileError(

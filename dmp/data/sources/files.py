@@ -1,19 +1,16 @@
-"""The files in a folder, a zip or some tars: listed once, then read one at a time."""
+"""The files in a folder or a zip: listed once, then read one at a time."""
 
 import abc
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple
+from typing import NoReturn
 
-import numpy as np
-
-from dmp.data.sources.findings import DamagedFileError
+from dmp.data.sources.findings import AGAIN, DamagedFileError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-AGAIN = "copy or download it again"
 
 
 def is_image(name: str) -> bool:
@@ -69,9 +66,9 @@ class FolderFiles(Files):
             raise DamagedFileError(path, f"cannot be read ({error.strerror})", AGAIN) from error
 
 
-def _unlisted(error: OSError) -> None:
+def _unlisted(error: OSError) -> NoReturn:
     why = f"the folder cannot be listed ({error.strerror})"
-    raise DamagedFileError(error.filename, why, "make it readable") from error
+    raise DamagedFileError(str(error.filename), why, "make it readable") from error
 
 
 class ZipFiles(Files):
@@ -111,47 +108,6 @@ class ZipFiles(Files):
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_opened": None}
-
-
-class Member(NamedTuple):
-    """Where a tar's member lies: ``size`` bytes from ``offset`` on in the file ``archive``."""
-
-    name: str
-    archive: Path
-    offset: int
-    size: int
-
-
-class TarFiles(Files):
-    """The members of uncompressed tars, read by seeking, from an index of 20 bytes and a name."""
-
-    def __init__(self, members: Iterable[Member]) -> None:
-        members = sorted(members)
-        self._archives = sorted({member.archive for member in members})
-        numbers = {archive: number for number, archive in enumerate(self._archives)}
-        self.names = [member.name for member in members]
-        self._archive = np.array([numbers[member.archive] for member in members], np.int32)
-        self._offset = np.array([member.offset for member in members], np.int64)
-        self._size = np.array([member.size for member in members], np.int64)
-
-    def read(self, index: int) -> bytes:
-        """Return a member's bytes."""
-        path, size = self._archives[self._archive[index]], int(self._size[index])
-        where = path.parent / self.names[index]
-        try:
-            with path.open("rb") as file:
-                data = _read_at(file, int(self._offset[index]), size)
-        except OSError as error:
-            raise DamagedFileError(where, f"cannot be read ({error.strerror})", AGAIN) from error
-        if len(data) != size:
-            problem = f"the archive ends after {len(data)} of the file's {size} bytes"
-            raise DamagedFileError(where, problem, f"{AGAIN}: {path.name} is truncated")
-        return data
-
-
-def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
-    file.seek(offset)
-    return file.read(size)
 
 
 def open_files(path: Path) -> Files:

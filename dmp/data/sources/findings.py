@@ -5,6 +5,8 @@ from typing import Literal, NamedTuple
 
 from dmp.errors import DMPError
 
+AGAIN = "copy or download it again"
+
 
 class Finding(NamedTuple):
     """One thing that a user should know about a file.
@@ -36,7 +38,7 @@ class DamagedFileError(DMPError):
         super().__init__(f"{where}: {problem}; {remedy}")
         self.where, self.problem, self.remedy = str(where), problem, remedy
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
         # An exception is pickled by its message alone, unless it says otherwise.
         return type(self), (self.where, self.problem, self.remedy)
 

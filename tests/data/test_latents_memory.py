@@ -1,4 +1,4 @@
-"""The stage of latents: jobs, then one index; memory does not grow with the number of images."""
+"""Encoding latents: memory does not grow with the number of images."""
 
 import tracemalloc
 from pathlib import Path
@@ -7,13 +7,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_models import write_autoencoder
 
 from dmp.config import LatentsConfig
-from dmp.data.latents import LatentStore, Pixels, encode_shards, index_shards
+from dmp.data.latents.encode import Pixels, encode_shard, index_shards
 from dmp.data.sources.base import Source
-from dmp.errors import DMPError
-from dmp.stages.latents import encode_latents, index_latents
 
 EDGE = 16
 
@@ -41,35 +38,6 @@ def crop(image: Image.Image, resolution: int) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(image)[:resolution, :resolution].transpose(2, 0, 1))
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    torch.set_num_threads(1)
-    folder = write_autoencoder(tmp_path_factory.mktemp("autoencoder") / "tiny")
-    return LatentsConfig(autoencoder=str(folder), shard_size=2, batch_size=2)
-
-
-def test_one_job_leaves_a_finished_cache_and_several_leave_the_same(config, tmp_path):
-    alone, shared = tmp_path / "alone", tmp_path / "shared"
-    encode_latents(alone, Grey(5), EDGE, crop, config, "cpu")
-    for job in range(3):
-        encode_latents(shared, Grey(5), EDGE, crop, config, "cpu", job, 3)
-        with pytest.raises(DMPError, match=r"index\.json does not exist"):
-            LatentStore(shared, config)
-    index_latents(shared, Grey(5), EDGE, crop, config)
-    assert LatentStore(shared, config).shape == (4, 2, 2)
-    for path in alone.iterdir():
-        assert path.read_bytes() == (shared / path.name).read_bytes()
-
-
-def test_input_that_cannot_be_encoded_is_refused(config, tmp_path):
-    with pytest.raises(DMPError, match="job = 2 of 2"):
-        encode_latents(tmp_path, Grey(5), EDGE, crop, config, "cpu", 2, 2)
-    with pytest.raises(DMPError, match="no images"):
-        encode_latents(tmp_path, Grey(0), EDGE, crop, config, "cpu")
-    with pytest.raises(DMPError, match=r"resolution = 20 is not a multiple of latents\.factor = 8"):
-        encode_latents(tmp_path, Grey(5), 20, crop, config, "cpu")
-
-
 def peak_of_caching(folder: Path, config: LatentsConfig, count: int) -> int:
     """Return the most bytes held at once, NumPy's among them, while ``count`` images are cached."""
 
@@ -87,7 +55,7 @@ def peak_of_caching(folder: Path, config: LatentsConfig, count: int) -> int:
     pixels = Pixels(Grey(count), 64, crop)
     tracemalloc.start()
     try:
-        encode_shards(folder, pixels, autoencoder)
+        encode_shard(folder, pixels, autoencoder)
         index_shards(folder, pixels, autoencoder)
         return tracemalloc.get_traced_memory()[1]
     finally:
@@ -95,8 +63,8 @@ def peak_of_caching(folder: Path, config: LatentsConfig, count: int) -> int:
 
 
 @pytest.mark.parametrize("shard_size", [32, 10_000])
-def test_memory_grows_neither_with_the_images_nor_with_a_shard(config, tmp_path, shard_size):
-    config = config.model_copy(update={"shard_size": shard_size, "batch_size": 8})
+def test_memory_grows_neither_with_the_images_nor_with_a_shard(tmp_path, shard_size):
+    config = LatentsConfig(shard_size=shard_size, batch_size=8)
     peak_of_caching(tmp_path / "warm", config, 32)  # imports and caches of the libraries
     small = peak_of_caching(tmp_path / "small", config, 512)  # enough to fill every buffer
     large = peak_of_caching(tmp_path / "large", config, 1024)
