@@ -10,7 +10,7 @@ from dmp.layout import Layout
 from dmp.products.results import tracking_product
 from dmp.studies import Plan
 from dmp.tracking import FoldersError, IngestReport, Parent, ingest
-from dmp.tracking.folders import run_name
+from dmp.tracking.record import run_name
 
 # A server that answers, but too slowly, must not hold up a workflow for ever.
 GIVE_UP_AFTER_S = 1800.0
@@ -75,10 +75,9 @@ def track(
     # Without what changed this time: a receipt should not differ when nothing does.
     write_json(layout.tracking_receipt(target), {"experiment": plan.name, "runs": handed})
     tracking_product(plan, layout, target).mark_finished()
-    how = "" if report.in_bulk else ", value by value: some thousand a second"
     return (
         f"MLflow experiments '{plan.name}/...': {report.created} runs added, {report.updated} "
-        f"replaced, {report.unchanged} unchanged{how}"
+        f"replaced, {report.unchanged} unchanged"
     )
 
 

@@ -19,7 +19,7 @@ from dmp.running.processes import check_shared
 from dmp.running.signals import PreemptedError, StopRequest, stop_requests
 from dmp.training.average import Average
 from dmp.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from dmp.training.log import RunLog
+from dmp.runlog import RunLog
 from dmp.training.meter import Meter
 from dmp.training.objective import Objective, Terms
 
