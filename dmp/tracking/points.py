@@ -5,9 +5,9 @@ from pathlib import Path
 from dmp.errors import DMPError
 from dmp.files import read_json
 from dmp.runlog import Point
-from dmp.statistics.results import ALL_TIMESTEPS, RESULT_COLUMNS, read_csv
+from dmp.statistics.results import ALL_TIMESTEPS, read_csv
 
-_COLUMNS: dict[str, type] = {name: RESULT_COLUMNS[name] for name in ("metric", "bin", "iteration", "value")}
+_COLUMNS: dict[str, type] = {"metric": str, "bin": str, "iteration": int, "value": float}
 
 
 def read_metrics(path: Path, time_ms: int, step: int) -> list[Point]:

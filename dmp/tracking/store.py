@@ -38,8 +38,8 @@ _NAME_TAG = "dmp.record"
 _DIGEST_TAG = "dmp.folder_digest"
 _PARENT_TAG = "mlflow.parentRunId"
 _SQLITE = "sqlite:///"
-# MLflow's API takes 1,000 values in one request, and 100 parameters among them.
-_METRICS_PER_REQUEST, _PARAMS_PER_REQUEST = 900, 100
+# How many MLflow's API takes in one request: 1,000 values, of them 100 parameters.
+_METRICS, _PARAMS = 900, 100
 # What may be secret in an address, which MLflow's messages repeat: user:password@ and ?key=value.
 _SECRET = re.compile(r"[^\s/:@'\"]*:[^\s/@]+(?=@)|(?<=\?)\S+")
 
@@ -92,8 +92,13 @@ class Store:
 
         The old runs go before the new one comes, and nobody ever finds two; all that is lost to a
         kill in between is a view of files that still exist.
+
+        Raises:
+            DMPError: the record cannot be read, or has a name that MLflow does not accept.
+
         """
         from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+        from mlflow.exceptions import MlflowException
 
         # Before anything is deleted: a folder that cannot be read leaves the old run in place.
         metrics = [Metric(*point) for point in record.read_points()]
@@ -104,15 +109,19 @@ class Store:
             dataset = Dataset(use.name, use.digest, "dmp", use.source, profile=use.profile)
             context = [InputTag("mlflow.data.context", "training")]
             self.client.log_inputs(run_id, [DatasetInput(dataset, context)])
-        for number in range(
-            max(-(-len(metrics) // _METRICS_PER_REQUEST), -(-len(params) // _PARAMS_PER_REQUEST))
-        ):
-            self.client.log_batch(
-                run_id,
-                metrics[number * _METRICS_PER_REQUEST :][:_METRICS_PER_REQUEST],
-                params[number * _PARAMS_PER_REQUEST :][:_PARAMS_PER_REQUEST],
-                synchronous=True,
-            )
+        requests = max(-(-len(metrics) // _METRICS), -(-len(params) // _PARAMS))
+        try:
+            for number in range(requests):
+                self.client.log_batch(
+                    run_id,
+                    metrics[number * _METRICS :][:_METRICS],
+                    params[number * _PARAMS :][:_PARAMS],
+                    synchronous=True,
+                )
+        except MlflowException as error:
+            if error.error_code == "INVALID_PARAMETER_VALUE":
+                raise DMPError(f"MLflow cannot take {record.name}: {_reason(error)}") from error
+            raise
         self.complete(run_id, record.artifacts, record.digest, record.end_ms)
         return run_id
 

@@ -117,7 +117,7 @@ def test_second_time_nothing_changes(plan, layout):
 def test_broken_run_holds_up_no_other_study_and_leaves_no_receipt(plan, layout, runs):
     (layout.run(TASK, "baseline", 0) / "log.jsonl").write_text("{\n")
 
-    with pytest.raises(DMPError, match=r"log\.jsonl, line 1 is not JSON"):
+    with pytest.raises(DMPError, match=r"log\.jsonl, line 1 is not a JSON"):
         track(plan, layout, "tables")
 
     assert not layout.tracking_receipt("tables").exists()
