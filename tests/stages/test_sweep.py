@@ -20,9 +20,8 @@ from dmp.stages.prepare import make_reference, train_extractor
 from dmp.stages.pretrain import pretrain
 from dmp.stages.run import complete_run
 from dmp.stages.sample import sample_run
-from dmp.stages.sweep import added_parameters, confirm_variant, make_objective
+from dmp.stages.sweep import added_parameters, confirm_variant, make_objective, read_values
 from dmp.studies import load_plan
-from dmp.sweeps.cached import read_values
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.loading import fresh_seeds, load_space, load_sweep, study_name
 from dmp.sweeps.outcome import ImpossibleError, PrunedError

@@ -270,7 +270,7 @@ def test_search_of_a_space_that_is_empty_after_all_ends(tmp_path):
     search = make_search(tmp_path, sweep, space=space)
     assert search.work(lambda *_: pytest.fail("nothing can be run")) == 2
     with pytest.raises(DMPError, match="cannot exist; there is nothing to confirm"):
-        best_variants(sweep, trials_of(search))
+        best_variants(sweep, load_study(search.storage, STUDY))
 
 
 def test_worker_killed_while_it_passes_a_point_over_counts_no_lost_trial_as_passed(tmp_path):
@@ -289,7 +289,7 @@ def test_worker_killed_while_it_passes_a_point_over_counts_no_lost_trial_as_pass
     more = sweep.model_copy(update={"trials": 8})
     again = make_search(tmp_path, more, space=search.space)
     assert again.work(measure) == 8
-    states = trials_table(more, trials_of(again)).set_index("number")["state"]
+    states = trials_table(more, load_study(again.storage, STUDY)).set_index("number")["state"]
     assert states[trial.number] == "worker lost"
     assert (states == "complete").sum() == 8
 
