@@ -71,7 +71,8 @@ def compute(context: Context, sweep: Sweep, run: RunConfig, report: Report | Non
         context: where to.
         sweep: says after which iterations to report, if at all.
         run: the run.
-        report: told the held-out denoising loss on the way; None for a run that is never pruned.
+        report: called with the held-out denoising loss on the way; None for a run that is never
+            pruned.
 
     """
     names = (run.task, run.variant, run.seed)

@@ -72,8 +72,8 @@ def track(
             failure = failure or error
     if failure is not None:
         raise failure
-    # Without what changed this time: a receipt should not differ when nothing does.
-    write_json(layout.tracking_receipt(target), {"experiment": plan.name, "runs": handed})
+    # Without what changed this time: the summary should not differ when nothing does.
+    write_json(layout.tracking_summary(target), {"experiment": plan.name, "runs": handed})
     tracking_product(plan, layout, target).mark_finished()
     return (
         f"MLflow experiments '{plan.name}/...': {report.created} runs added, {report.updated} "

@@ -29,14 +29,8 @@ def sweep_page(
 ) -> Page:
     """Return the page of a finished sweep.
 
-    Args:
-        sweep: the sweep.
-        scale: where it was run.
-        left_out: values that cannot exist at this scale.
-        trials: from :func:`dmp.sweeps.trials.trials_table`.
-        confirmed: from :func:`dmp.sweeps.confirmation.confirm`.
-        seeds: the fresh seeds.
-
+    The tables are those of :func:`dmp.sweeps.trials.trials_table` and
+    :func:`dmp.sweeps.confirmation.confirm`; ``seeds`` are the fresh ones.
     """
     names = ", ".join(parameter.name for parameter in sweep.parameters)
     sampler = {"tpe": "TPE", "qmc": "Sobol points"}[sweep.sampler.kind]

@@ -76,7 +76,7 @@ def _draw(library: ModuleType, sweep: Sweep, study: optuna.Study) -> list[tuple[
             def target(trial: FrozenTrial, index: int = index) -> float:
                 return (trial.values or [])[index]
 
-            given = {"target": target, "target_name": names[index]}
+            given = {"target_name": names[index]} | ({"target": target} if len(names) > 1 else {})
             drawn.append(
                 (f"history-{objective}", library.plot_optimization_history(study, **given))
             )
