@@ -60,7 +60,7 @@ def track(
         folders = list(each.folders)
         handed += len(folders)
         try:
-            report += ingest(
+            done = ingest(
                 folders,
                 uri,
                 f"{plan.name}/{each.name}",
@@ -68,6 +68,7 @@ def track(
                 tags=each.folders.__getitem__,
                 deadline=deadline,
             )
+            report = IngestReport(*map(sum, zip(report, done, strict=True)))
         except FoldersError as error:
             failure = failure or error
     if failure is not None:

@@ -4,13 +4,12 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dmp.errors import DMPError
 from dmp.tracking.parent import Parent, describe
-from dmp.tracking.record import Record, digest_files, run_record
+from dmp.tracking.record import digest_files, run_record
 from dmp.tracking.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -21,8 +20,7 @@ class FoldersError(DMPError):
     """Some folders could not be read; all others have been brought up to date."""
 
 
-@dataclass(frozen=True)
-class IngestReport:
+class IngestReport(NamedTuple):
     """What an ingest did.
 
     Attributes:
@@ -35,13 +33,6 @@ class IngestReport:
     created: int
     updated: int
     unchanged: int
-
-    def __add__(self, other: "IngestReport") -> "IngestReport":
-        return IngestReport(
-            self.created + other.created,
-            self.updated + other.updated,
-            self.unchanged + other.unchanged,
-        )
 
 
 def ingest(
@@ -66,8 +57,7 @@ def ingest(
         uri: ``sqlite:///path/mlflow.db`` or the address of a server. Of several ingests into one
             SQLite store all but one wait; a server should be fed by one at a time.
         experiment: name of the experiment: the scale and the study.
-        artifact_root: folder for artifacts; None means ``mlartifacts`` beside a SQLite store, and a
-            server's own choice.
+        artifact_root: folder for artifacts; see :func:`dmp.tracking.store.open_store`.
         parent: the run of the study, which all others become children of.
         tags: returns further tags of a folder's run.
         deadline: when to give up, on the clock of ``time.monotonic``. A run that is being written
@@ -94,7 +84,7 @@ def ingest(
                 owner = owners.setdefault(record.name, folder)
                 if owner is not folder:
                     raise DMPError(f"{folder} and {owner} both hold the run {record.name}")
-                what, run_id = _update(store, record, live.get(record.name, []), parent_id)
+                what, run_id = store.update(live.get(record.name, []), record, parent_id)
             except DMPError as error:
                 failures.append(error)
                 continue
@@ -108,25 +98,12 @@ def ingest(
     return IngestReport(counts["created"], counts["updated"], counts["unchanged"])
 
 
-def _update(
-    store: Store, record: Record, live: "Sequence[Run]", parent_id: str | None
-) -> tuple[str, str]:
-    """Leave exactly one run of a record; return which count it belongs to, and its id."""
-    complete = [run for run in live if store.digest(run) == record.digest]
-    if complete:
-        store.delete([run for run in live if run is not complete[0]])
-        store.adopt(complete[0], parent_id)
-        return "unchanged", complete[0].info.run_id
-    run_id = store.replace(live, record, parent_id)
-    return ("updated" if live else "created"), run_id
-
-
 def _ensure(store: Store, parent: Parent, live: "Sequence[Run]") -> str:
     """Return the id of a parent, which is never replaced: its children and links name it."""
     store.delete(live[1:])
     if live:
         return live[0].info.run_id
-    return store.create(parent.name, parent.tags, round(time.time() * 1000))
+    return store.create(parent.name, parent.tags, round(time.time() * 1000), None)
 
 
 def _finish(
@@ -135,7 +112,7 @@ def _finish(
     """Bring a parent's tables, tags and description up to date."""
     tags = {**parent.tags, "mlflow.note.content": describe(parent, store.experiment_id, ids)}
     digest = digest_files(list(parent.artifacts.values()), *tags, *tags.values())
-    if live and store.digest(live[0]) == digest:
+    if live and store.is_complete(live[0], digest):
         return
     store.tag(run_id, tags)
     store.complete(run_id, parent.artifacts, digest, round(time.time() * 1000))

@@ -55,13 +55,9 @@ class _Provenance(BaseModel):
 class DatasetUse(NamedTuple):
     """The data that a run was trained on, as MLflow lists it.
 
-    Attributes:
-        name: the dataset's name.
-        digest: of the real images' features, which the metrics were computed against; before the
-            run is evaluated, ``config-`` and the hash of how the data are configured.
-        source: JSON of the configuration that leads to the images.
-        profile: JSON of what is known of them.
-
+    The digest is that of the real images' features, which the metrics were computed against; before
+    the run is evaluated, ``config-`` and the hash of how the data are configured. Source and
+    profile are JSON: the configuration that leads to the images, and what is known of them.
     """
 
     name: str
@@ -77,14 +73,9 @@ class Record:
     Attributes:
         name: unique within an experiment; the run's name.
         digest: of the content of the files that the record was made from, and of the tags.
-        tags: MLflow tags.
-        params: MLflow parameters.
         read_points: reads the metric histories. A function, since they are the bulk of a folder
             and most folders of a repeated ingest are unchanged.
         artifacts: path among the run's artifacts to the file to keep there.
-        dataset: what it was trained on.
-        start_ms: milliseconds since the Unix epoch.
-        end_ms: milliseconds since the Unix epoch.
 
     """
 
@@ -100,16 +91,12 @@ class Record:
 
 
 def run_record(folder: Path, tags: Mapping[str, str] | None = None) -> Record:
-    """Return the record of a run or of a baseline's own training.
+    """Return the record of a run, or of a baseline's own training, that is not being written to.
 
     ``config.json`` and ``provenance.json`` are required. Other files are taken if present: a run
     can be seen before it has been evaluated, and is replaced afterwards. The weights of a patch are
     kept with the run; those of other runs are not, since they are whole models, gigabytes at full
     scale.
-
-    Args:
-        folder: of a run that is not being written to.
-        tags: further tags.
 
     Raises:
         DMPError: a file is missing, is not what it should be, or lacks a key.

@@ -46,13 +46,7 @@ _SECRET = re.compile(r"[^\s/:@'\"]*:[^\s/@]+(?=@)|(?<=\?)\S+")
 
 @dataclass(frozen=True)
 class Store:
-    """One experiment of an open MLflow store.
-
-    Attributes:
-        client: talks to the store.
-        experiment_id: the experiment's.
-
-    """
+    """One experiment of an open MLflow store."""
 
     client: "MlflowClient"
     experiment_id: str
@@ -73,29 +67,36 @@ class Store:
                 return dict(found)
 
     @staticmethod
-    def digest(run: "Run") -> str | None:
-        """Return the digest of the record that a run holds, or None if it was not completed."""
-        return run.data.tags.get(_DIGEST_TAG)
+    def is_complete(run: "Run", digest: str) -> bool:
+        """Return whether a run holds all of what has a digest."""
+        return run.data.tags.get(_DIGEST_TAG) == digest
 
     def delete(self, runs: "Sequence[Run]") -> None:
         """Take runs off the lists; ``mlflow gc`` frees their space."""
         for run in runs:
             self.client.delete_run(run.info.run_id)
 
-    def adopt(self, run: "Run", parent: str | None) -> None:
-        """Make a run the child of another, if it is not."""
-        if parent is not None and run.data.tags.get(_PARENT_TAG) != parent:
-            self.tag(run.info.run_id, {_PARENT_TAG: parent})
-
-    def replace(self, old: "Sequence[Run]", record: Record, parent: str | None = None) -> str:
-        """Write a record as a new run in place of the old ones, and return its id.
-
-        The old runs go before the new one comes, and nobody ever finds two; all that is lost to a
-        kill in between is a view of files that still exist.
+    def update(self, live: "Sequence[Run]", record: Record, parent: str | None) -> tuple[str, str]:
+        """Leave exactly one run of a record; return what it was, as in a report, and its id.
 
         Raises:
             DMPError: the record cannot be read, or has a name that MLflow does not accept.
 
+        """
+        complete = [run for run in live if self.is_complete(run, record.digest)]
+        if not complete:
+            return ("updated" if live else "created"), self._replace(live, record, parent)
+        run = complete[0]
+        self.delete([other for other in live if other is not run])
+        if parent is not None and run.data.tags.get(_PARENT_TAG) != parent:
+            self.tag(run.info.run_id, {_PARENT_TAG: parent})
+        return "unchanged", run.info.run_id
+
+    def _replace(self, old: "Sequence[Run]", record: Record, parent: str | None) -> str:
+        """Write a record as a new run, and return its id.
+
+        The old runs go before the new one comes, and nobody ever finds two; all that is lost to a
+        kill in between is a view of files that still exist.
         """
         from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
         from mlflow.exceptions import MlflowException
@@ -125,9 +126,7 @@ class Store:
         self.complete(run_id, record.artifacts, record.digest, record.end_ms)
         return run_id
 
-    def create(
-        self, name: str, tags: Mapping[str, str], start_ms: int, parent: str | None = None
-    ) -> str:
+    def create(self, name: str, tags: Mapping[str, str], start_ms: int, parent: str | None) -> str:
         """Create a run that is not complete, and return its id."""
         marks = {_NAME_TAG: name, **({} if parent is None else {_PARENT_TAG: parent})}
         created = self.client.create_run(
@@ -162,12 +161,9 @@ class Store:
 def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generator[Store]:
     """Open an experiment for writing, and create it and its SQLite store if need be.
 
-    Args:
-        uri: ``sqlite:///path/mlflow.db``, which is locked against other writers meanwhile, or the
-            address of a server, which is used as it is.
-        experiment: name of the experiment.
-        artifact_root: folder for artifacts; None means ``mlartifacts`` beside a SQLite store, and
-            a server's own choice.
+    A SQLite store, ``sqlite:///path/mlflow.db``, is locked against other writers meanwhile, and
+    keeps artifacts in ``mlartifacts`` beside it unless there is an ``artifact_root``; a server, given by its
+    address, is used as it is.
 
     Raises:
         DMPError: the store cannot be read or written, the server does not answer or not in time,
