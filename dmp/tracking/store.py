@@ -162,8 +162,8 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
     """Open an experiment for writing, and create it and its SQLite store if need be.
 
     A SQLite store, ``sqlite:///path/mlflow.db``, is locked against other writers meanwhile, and
-    keeps artifacts in ``mlartifacts`` beside it unless there is an ``artifact_root``; a server, given by its
-    address, is used as it is.
+    keeps artifacts in ``mlartifacts`` beside it if there is no ``artifact_root``; a server, given
+    by its address, is used as it is.
 
     Raises:
         DMPError: the store cannot be read or written, the server does not answer or not in time,

@@ -16,7 +16,14 @@ from dmp.stages.common import new_backbone
 from dmp.studies import load_plan
 from dmp.studies.loading import scale_names
 from dmp.sweeps.checking import MOST, make_space
-from dmp.sweeps.loading import load_space, load_sweep, study_name, sweep_names
+from dmp.sweeps.loading import (
+    fresh_seeds,
+    load_space,
+    load_sweep,
+    search_seeds,
+    study_name,
+    sweep_names,
+)
 from dmp.sweeps.parameters import CategoricalParameter, IntParameter
 
 ABLATIONS = ROOT / "ablations"
@@ -50,6 +57,7 @@ def test_every_point_of_every_sweep_can_be_attached_to_the_model_of_every_scale(
     plan = load_plan(scale, ABLATIONS)
     sweep = load_sweep(ABLATIONS, name)
     space = load_space(ABLATIONS, sweep, plan)
+    assert not set(search_seeds(sweep, plan)) & set(fresh_seeds(sweep, plan))
     backbone = build(plan, sweep.task)
     points = list(space.points(values_of))
     assert len(points) >= 6

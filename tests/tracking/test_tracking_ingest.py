@@ -325,7 +325,9 @@ def test_store_that_fails_midway_is_an_error_without_chatter(uri, store, client,
     assert history(client, only_run(client), "loss") == [(10, 0.75)]
 
 
-@pytest.mark.parametrize("address", ["", "mlruns", "sqlite://", "sqlite:///"])
-def test_address_that_is_no_store_is_an_error(folder, address):
-    with pytest.raises(DMPError, match="is not a tracking URI; accepted are"):
+@pytest.mark.parametrize("address", ["", "mlruns", "sqlite:///", "user:s3cret@host:5000"])
+def test_address_that_is_no_store_is_an_error_without_its_password(folder, address):
+    with pytest.raises(DMPError, match="is not a tracking URI; accepted are") as error:
         ingest([folder], address, "digits")
+
+    assert "s3cret" not in str(error.value)

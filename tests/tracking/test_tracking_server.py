@@ -5,7 +5,6 @@ import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import mlflow.server
 import mlflow.server.handlers
@@ -161,21 +160,3 @@ def test_server_that_is_too_slow_is_given_up_between_runs(folder, answering):
 
     with pytest.raises(DMPError, match=r"it answers too slowly.*run the same command again"):
         ingest([folder], f"http://{address}", "digits", deadline=time.monotonic())
-
-
-def test_address_without_scheme_is_refused_without_its_password(folder):
-    with pytest.raises(DMPError, match="is not a tracking URI") as error:
-        ingest([folder], "user:s3cret@host:5000", "digits")
-
-    assert "s3cret" not in str(error.value)
-
-
-def test_credentials_reach_no_file(store, folder, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "somebody")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "s3cret-value")
-    ingest([folder], f"sqlite:///{store}", "digits")
-
-    root = Path(store).parent
-    files = [path for path in root.rglob("*") if path.is_file()]
-    assert len(files) > 5
-    assert all(b"s3cret-value" not in path.read_bytes() for path in files)
