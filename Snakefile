@@ -65,6 +65,6 @@ rule smoke:
 
 rule mlflow:
     input:
-        str(layout(SCALE).tracking_receipt("tables")),
+        str(layout(SCALE).tracking_summary("tables")),
     message:
         "Everything of scale {SCALE} is in MLflow"

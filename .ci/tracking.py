@@ -20,13 +20,13 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from dmp.diffusion import Diffusion
+from dmp.runlog import RunLog
 from dmp.stages.common import Context, new_backbone
 from dmp.stages.data import task_data
 from dmp.stages.pretrain import training_stream
 from dmp.studies import Plan, load_plan
 from dmp.tracking import Parent, ingest
-from dmp.tracking.folders import MAX_RECORDS
-from dmp.training.log import RunLog
+from dmp.tracking.record import MAX_RECORDS
 from dmp.training.loop import fit
 from dmp.training.objective import Objective
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dmp import cli_sweep
 from dmp.errors import DMPError
 from dmp.options import (
     ABLATIONS,
@@ -28,7 +29,6 @@ from dmp.options import (
     open_context,
     open_plan,
 )
-from dmp.sweeps import cli as sweep
 
 if TYPE_CHECKING:
     from dmp.layout import Layout
@@ -603,7 +603,7 @@ def track(
     print(stage(plan, _layout(scale, results), target, uri))
 
 
-app.add_typer(sweep.app, name="sweep")
+app.add_typer(cli_sweep.app, name="sweep")
 
 
 def main() -> None:

@@ -190,6 +190,6 @@ class Layout:
         """MLflow's SQLite store, shared by all scales."""
         return self.results / "mlflow.db"
 
-    def tracking_receipt(self, target: str) -> Path:
+    def tracking_summary(self, target: str) -> Path:
         """What was handed to MLflow last."""
         return self.root / f"mlflow-{target}.json"

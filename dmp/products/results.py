@@ -73,13 +73,13 @@ def claims_product(plan: Plan, layout: Layout) -> Product:
 
 
 def tracking_product(plan: Plan, layout: Layout, target: str) -> Product:
-    """Return the receipt for what MLflow was handed."""
+    """Return the summary of what MLflow was handed."""
     runs = [layout.record("metrics", layout.run(*run)) for run in plan.runs(target)]
     return Product(
         "tracking",
         (target,),
         lambda: plan.tracking_fingerprint(target),
         layout.record(f"tracking/{target}"),
-        (layout.tracking_receipt(target),),
+        (layout.tracking_summary(target),),
         (*runs, *(layout.record(f"page/{study}") for study in plan.targeted(target))),
     )

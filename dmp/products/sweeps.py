@@ -1,4 +1,4 @@
-"""What the jobs of a sweep make: its workers' receipts, the confirmation of the best, its page."""
+"""What the jobs of a sweep make: its workers' summaries, the confirmed best points, its page."""
 
 import functools
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from dmp.layout import Layout
 from dmp.products.product import Product
 from dmp.products.runs import data_records, extractor_records
 from dmp.studies import Plan
-from dmp.sweeps.files import PLOTS, SweepFiles
+from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.loading import fresh_seeds, page_fingerprint, search_seeds, sweep_fingerprint
 from dmp.sweeps.schema import Sweep
 
@@ -39,7 +39,7 @@ class SweepProducts:
             (self._sweep.id, number),
             self._search,
             self._record(f"worker{number}"),
-            (self._files.receipt(number),),
+            (self._files.worker_summary(number),),
             self._inputs(search_seeds(self._sweep, self._plan)),
         )
 
@@ -57,14 +57,13 @@ class SweepProducts:
     def page(self) -> Product:
         """Return the sweep's tables and plots."""
         files, points = self._files, self._sweep.confirmation.points
-        plots = (files.figures / f"{plot}{suffix}" for plot in PLOTS for suffix in (".png", ".svg"))
         tables = (*files.pages(), files.trials, files.confirmed, files.best, files.interactive)
         return Product(
             "sweep_report",
             (self._sweep.id,),
             lambda: page_fingerprint(self._sweep, self._plan),
             self._record("page"),
-            (*tables, *plots),
+            (*tables, files.figures),
             (*self._workers(), *(self._record(f"point{point}") for point in range(points + 1))),
         )
 

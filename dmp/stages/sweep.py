@@ -1,24 +1,29 @@
 """The objective of a sweep, and the runs that confirm its best points."""
 
-import io
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import torch
 from filelock import FileLock
 
+from dmp.backbones import Backbone
 from dmp.errors import DMPError
-from dmp.files import write_text
+from dmp.files import read_json, write_text
+from dmp.layout import Layout
 from dmp.stages.common import Context, attach, measure_denoising, new_backbone
 from dmp.stages.data import task_data
 from dmp.stages.run import complete_run
+from dmp.statistics.results import ALL_TIMESTEPS, DIVERGED
 from dmp.studies.run import RunConfig
-from dmp.sweeps.cached import is_computed, read_values
 from dmp.sweeps.files import CONFIRMED_COLUMNS, SweepFiles
 from dmp.sweeps.loading import fresh_seeds, search_seeds
 from dmp.sweeps.outcome import ImpossibleError, Objective, Outcome, Report
-from dmp.sweeps.schema import Sweep
+from dmp.sweeps.schema import Pruning, Sweep
 from dmp.training.watch import Watch
+
+# Every objective that is measured.
+MEASURED = ("fid", "denoising_mse")
 
 
 def make_objective(context: Context, sweep: Sweep) -> Objective:
@@ -34,13 +39,29 @@ def make_objective(context: Context, sweep: Sweep) -> Objective:
         runs = [context.plan.run(sweep.task, variant, seed) for seed in seeds]
         added = added_parameters(context, runs[0])
         computed = sum(compute(context, sweep, run, report) for run in runs)
-        found = [read_values(context.layout, run) for run in runs]
-        if any(values is None for values in found):
+        found = [values for run in runs if (values := read_values(context.layout, run))]
+        if len(found) < len(runs):
             return Outcome(None, computed)
-        means = {name: float(np.mean([values[name] for values in found])) for name in found[0]}
+        means = {name: float(np.mean([values[name] for values in found])) for name in MEASURED}
         return Outcome(means | {"added_parameters": added}, computed)
 
     return objective
+
+
+def is_computed(layout: Layout, run: RunConfig) -> bool:
+    """Return whether a run's numbers are there, and are those of this configuration."""
+    path = layout.metrics(run.task, run.variant, run.seed)
+    config = path.parent / "config.json"
+    # The numbers are written last, after the configuration that they belong to.
+    return path.is_file() and config.is_file() and read_json(config)["hash"] == run.hash
+
+
+def read_values(layout: Layout, run: RunConfig) -> dict[str, float] | None:
+    """Return what a computed run measured after its last iteration; None if it has diverged."""
+    table = pd.read_csv(layout.metrics(run.task, run.variant, run.seed))
+    table = table[(table["bin"] == ALL_TIMESTEPS) & (table["iteration"] == run.iterations)]
+    values = dict(zip(table["metric"], table["value"], strict=True))
+    return None if values[DIVERGED] else {name: float(values[name]) for name in MEASURED}
 
 
 def compute(context: Context, sweep: Sweep, run: RunConfig, report: Report | None = None) -> bool:
@@ -50,7 +71,8 @@ def compute(context: Context, sweep: Sweep, run: RunConfig, report: Report | Non
         context: where to.
         sweep: says after which iterations to report, if at all.
         run: the run.
-        report: told the held-out denoising loss on the way; None for a run that is never pruned.
+        report: called with the held-out denoising loss on the way; None for a run that is never
+            pruned.
 
     """
     names = (run.task, run.variant, run.seed)
@@ -65,17 +87,18 @@ def compute(context: Context, sweep: Sweep, run: RunConfig, report: Report | Non
         if report is None or sweep.pruning is None:
             complete_run(context, run)
         else:
-            complete_run(context, run, watch=_watch(context, sweep, run, report))
+            complete_run(context, run, watch=_watch(context, sweep.pruning, run, report))
         return True
 
 
-def _watch(context: Context, sweep: Sweep, run: RunConfig, report: Report) -> Watch:
+def _watch(context: Context, pruning: Pruning, run: RunConfig, report: Report) -> Watch:
     """Report the loss of the held-out triples, the same for all models, at shares of a training."""
-    assert sweep.pruning is not None  # who calls has looked
     data = task_data(context, run.task, run.config)
-    steps = {max(1, round(share * run.iterations)) for share in sweep.pruning.at}
+    steps = {max(1, round(share * run.iterations)) for share in pruning.at}
 
     def look(step: int, backbone: torch.nn.Module) -> None:
+        # A training is given nothing else.
+        backbone = cast("Backbone", backbone)
         losses = measure_denoising(context, run, backbone, data.held_out)
         report(step, float(losses.mse.mean()))
 
@@ -114,25 +137,23 @@ def confirm_variant(context: Context, sweep: Sweep, variant: str | None, point: 
         point: its rank from 1 on, or 0 for the base.
 
     """
+    seeds = fresh_seeds(sweep, context.plan)
+    runs = [] if variant is None else [context.plan.run(sweep.task, variant, s) for s in seeds]
     rows = []
-    for seed in [] if variant is None else fresh_seeds(sweep, context.plan):
-        run = context.plan.run(sweep.task, variant, seed)
+    for run in runs:
         compute(context, sweep, run)
         values = read_values(context.layout, run)
-        measured = {"fid": np.nan, "denoising_mse": np.nan} if values is None else values
         rows.append(
             {
                 "variant": run.variant,
-                "seed": seed,
+                "seed": run.seed,
                 "baseline_seed": run.baseline_seed,
-                **measured,
+                **(values or dict.fromkeys(MEASURED, np.nan)),
                 "added_parameters": added_parameters(context, run),
                 "diverged": values is None,
                 "config": run.hash,
             }
         )
-    text = io.StringIO()
-    pd.DataFrame(rows, columns=list(CONFIRMED_COLUMNS)).to_csv(
-        text, index=False, lineterminator="\n"
-    )
-    write_text(SweepFiles(context.layout, sweep.id).confirmation(point), text.getvalue())
+    table = pd.DataFrame(rows, columns=list(CONFIRMED_COLUMNS))
+    text = table.to_csv(index=False, na_rep="nan", lineterminator="\n")
+    write_text(SweepFiles(context.layout, sweep.id).confirmation(point), text)

@@ -10,7 +10,7 @@ from dmp.layout import Layout
 from dmp.products.results import tracking_product
 from dmp.studies import Plan
 from dmp.tracking import FoldersError, IngestReport, Parent, ingest
-from dmp.tracking.folders import run_name
+from dmp.tracking.record import run_name
 
 # A server that answers, but too slowly, must not hold up a workflow for ever.
 GIVE_UP_AFTER_S = 1800.0
@@ -60,7 +60,7 @@ def track(
         folders = list(each.folders)
         handed += len(folders)
         try:
-            report += ingest(
+            done = ingest(
                 folders,
                 uri,
                 f"{plan.name}/{each.name}",
@@ -68,17 +68,17 @@ def track(
                 tags=each.folders.__getitem__,
                 deadline=deadline,
             )
+            report = IngestReport(*map(sum, zip(report, done, strict=True)))
         except FoldersError as error:
             failure = failure or error
     if failure is not None:
         raise failure
-    # Without what changed this time: a receipt should not differ when nothing does.
-    write_json(layout.tracking_receipt(target), {"experiment": plan.name, "runs": handed})
+    # Without what changed this time: the summary should not differ when nothing does.
+    write_json(layout.tracking_summary(target), {"experiment": plan.name, "runs": handed})
     tracking_product(plan, layout, target).mark_finished()
-    how = "" if report.in_bulk else ", value by value: some thousand a second"
     return (
         f"MLflow experiments '{plan.name}/...': {report.created} runs added, {report.updated} "
-        f"replaced, {report.unchanged} unchanged{how}"
+        f"replaced, {report.unchanged} unchanged"
     )
 
 

@@ -2,28 +2,20 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from dmp.config import TaskConfig, UNetConfig
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
-from dmp.rng import generator
 from dmp.studies import Plan
 from dmp.studies.checks import UnfitVariantError, resolve_variant
-from dmp.sweeps.schema import (
-    CategoricalParameter,
-    FloatParameter,
-    IntParameter,
-    Parameter,
-    Sweep,
-    Value,
-)
-from dmp.sweeps.space import LeftOut, Point, Space, among, spell
+from dmp.sweeps.parameters import CategoricalParameter, IntParameter, Parameter, Value, among
+from dmp.sweeps.schema import Sweep
+from dmp.sweeps.space import LeftOut, Point, Space, spell
 
-# Spaces of up to so many points are checked point by point, which takes a second.
-EVERY = 10_000
-# In larger ones so many points are drawn, whose values are the ends of ranges.
-DRAWN = 512
+# Spaces of up to so many points are checked point by point, which takes a second; of larger ones,
+# so many combinations of the ends of ranges are.
+MOST = 10_000
 
 
 def make_space(sweep: Sweep, plan: Plan, where: str) -> Space:
@@ -47,26 +39,30 @@ def make_space(sweep: Sweep, plan: Plan, where: str) -> Space:
     plan.run(sweep.task, sweep.base, plan.seeds[0])
     sizes = task_sizes(plan.scale.tasks[sweep.task])
     parameters = [_with_numbers(p, sizes, where, plan.name) for p in sweep.parameters]
-
-    def build(variant: str) -> None:
-        plan.run(sweep.task, variant, plan.seeds[0])
-
-    space = Space(sweep.base, parameters, build=build)
-    asked = _asked(space)
-    _check_conditions(space, asked, where)
-    points = list(itertools.islice(space.points(lambda p: _every(p, asked)), EVERY + 1))
-    if complete := len(points) <= EVERY:
-        checked: Iterable[Point] = points
-    else:
-        checked = _ends(space, asked)
+    space = Space(
+        sweep.base,
+        parameters,
+        build=lambda variant: plan.run(sweep.task, variant, plan.seeds[0]),
+    )
+    asked = _asked(parameters, where)
+    points = list(itertools.islice(space.points(lambda p: _every(p, asked)), MOST + 1))
+    complete = len(points) <= MOST
+    if not complete:
+        points = list(itertools.islice(space.points(lambda p: _ends(p, asked)), MOST))
+    for parameter in parameters:
+        if len(points) < MOST and not any(parameter.name in point for point in points):
+            raise DMPError(
+                f"{where}: parameter '{parameter.name}': its conditions can never hold together: "
+                f"{parameter.when}"
+            )
     existing: list[Point] = []
     refused: list[tuple[Point, str]] = []
-    for point in checked:
+    for point in points:
         variant = space.variant(point)
         try:
             # First with the name of the file, for messages.
             resolve_variant(variant, sweep.task, plan.scale, f"{where}: parameters")
-            build(variant)
+            space.build(variant)
         except UnfitVariantError as error:
             refused.append((point, error.reason))
         else:
@@ -91,16 +87,15 @@ def task_sizes(task: TaskConfig) -> dict[str, int]:
 def _with_numbers(parameter: Parameter, sizes: dict[str, int], where: str, scale: str) -> Parameter:
     if not isinstance(parameter, IntParameter):
         return parameter
+    bounds = []
     for bound in (parameter.low, parameter.high):
         if isinstance(bound, str) and bound not in sizes:
             raise DMPError(
                 f"{where}: parameter '{parameter.name}': '{bound}' is not one number for this "
                 f"task's backbone at scale '{scale}'; give a number, or {', '.join(sizes)}"
             )
-    low, high = (
-        bound if isinstance(bound, int) else sizes[bound]
-        for bound in (parameter.low, parameter.high)
-    )
+        bounds.append(sizes[bound] if isinstance(bound, str) else bound)
+    low, high = bounds
     if low > high:
         raise DMPError(
             f"{where}: parameter '{parameter.name}' has no value at scale '{scale}': low = "
@@ -109,122 +104,68 @@ def _with_numbers(parameter: Parameter, sizes: dict[str, int], where: str, scale
     return parameter.model_copy(update={"low": low, "high": high})
 
 
-def _asked(space: Space) -> dict[str, list[Value]]:
-    """Return the values of each parameter that are a condition of another."""
-    asked: dict[str, list[Value]] = {}
-    for parameter in space.parameters:
+def _asked(parameters: Sequence[Parameter], where: str) -> dict[str, list[Value]]:
+    """Return which values within the range of a parameter are a condition of another."""
+    known = {parameter.name: parameter for parameter in parameters}
+    asked: dict[str, list[Value]] = {name: [] for name in known}
+    for parameter in parameters:
         for name in parameter.when:
-            asked.setdefault(name, []).extend(parameter.accepted(name))
+            for value in parameter.accepted(name):
+                if not known[name].contains(value):
+                    raise DMPError(
+                        f"{where}: parameter '{parameter.name}': when.{name} = {value!r} can never "
+                        f"hold: {name} is {known[name]}"
+                    )
+                if not among(value, known[name].limits) and not among(value, asked[name]):
+                    asked[name].append(value)
     return asked
 
 
-def _every(parameter: Parameter, asked: dict[str, list[Value]]) -> Sequence[Value]:
-    """Return all values of a parameter, or of one that is no whole number those of interest."""
+def _ends(parameter: Parameter, asked: Mapping[str, Sequence[Value]]) -> Sequence[Value]:
+    """Return the ends of a range and what is asked within it, or all choices."""
+    return [*parameter.limits, *asked.get(parameter.name, ())]
+
+
+def _every(parameter: Parameter, asked: Mapping[str, Sequence[Value]]) -> Sequence[Value]:
+    """Return all whole numbers of a range, or all choices; of other numbers, as :func:`_ends`."""
     if isinstance(parameter, IntParameter):
-        assert isinstance(parameter.low, int)
-        assert isinstance(parameter.high, int)
-        return range(parameter.low, parameter.high + 1)
-    return _of_interest(parameter, asked.get(parameter.name, []))
-
-
-def _of_interest(parameter: Parameter, asked: list[Value]) -> list[Value]:
-    """Return the ends of a parameter's range, or its choices, and those of ``asked`` in it."""
-    if isinstance(parameter, CategoricalParameter):
-        return list(parameter.choices)
-    low, high = parameter.low, parameter.high
-    inside = [
-        value
-        for value in asked
-        if isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and isinstance(value, int if isinstance(parameter, IntParameter) else float)
-        and low <= value <= high
-    ]
-    return list(dict.fromkeys([low, high, *inside]))
-
-
-def _ends(space: Space, asked: dict[str, list[Value]]) -> list[Point]:
-    """Return points at the ends of ranges: every combination, or a sample of them."""
-
-    def values(parameter: Parameter) -> list[Value]:
-        return _of_interest(parameter, asked.get(parameter.name, []))
-
-    points = list(itertools.islice(space.points(values), DRAWN + 1))
-    if len(points) <= DRAWN:
-        return points
-
-    def drawer(draw: int) -> Callable[[Parameter], Value]:
-        def choose(parameter: Parameter) -> Value:
-            options = values(parameter)
-            drawn = generator(0, f"sweep check {parameter.name}", draw).integers(len(options))
-            return options[int(drawn)]
-
-        return choose
-
-    return [space.fill(drawer(draw)) for draw in range(DRAWN)]
-
-
-def _check_conditions(space: Space, asked: dict[str, list[Value]], where: str) -> None:
-    known = {parameter.name: parameter for parameter in space.parameters}
-    for parameter in space.parameters:
-        for name in parameter.when:
-            for value in parameter.accepted(name):
-                if not among(value, _of_interest(known[name], [value])):
-                    raise DMPError(
-                        f"{where}: parameter '{parameter.name}': when.{name} = {value!r} can never "
-                        f"hold: {name} is {_describe(known[name])}"
-                    )
-    held = {name for point in _ends(space, asked) for name in point}
-    for parameter in space.parameters:
-        if parameter.name not in held:
-            raise DMPError(
-                f"{where}: parameter '{parameter.name}': its conditions can never hold together: "
-                f"{parameter.when}"
-            )
-
-
-def _describe(parameter: Parameter) -> str:
-    if isinstance(parameter, CategoricalParameter):
-        return " or ".join(map(repr, parameter.choices))
-    assert isinstance(parameter, IntParameter | FloatParameter)
-    return f"{parameter.kind} from {parameter.low:g} to {parameter.high:g}"
+        low, high = parameter.bounds
+        return range(low, high + 1)
+    return _ends(parameter, asked)
 
 
 def _reduced(space: Space, existing: list[Point], refused: list[tuple[Point, str]]) -> Space:
     """Return the space without the values that none of its existing points has."""
     alive = {(name, spell(value)) for point in existing for name, value in point.items()}
     present = {name for name, _ in alive}
-    reasons: dict[tuple[str, str], str] = {}
+    gone: dict[str, dict[str, str]] = {}
     for point, reason in refused:
         for name, value in point.items():
             if (name, spell(value)) not in alive:
-                reasons.setdefault((name, spell(value)), reason)
+                gone.setdefault(name, {}).setdefault(spell(value), reason)
     parameters, left_out = [], []
     for parameter in space.parameters:
+        name = parameter.name
         # Without one, its conditions are of a value that is left out itself.
-        if parameter.name not in present:
+        if name not in present:
             continue
-        if isinstance(parameter, FloatParameter):
+        if name not in gone or not isinstance(parameter, IntParameter | CategoricalParameter):
             parameters.append(parameter)
             continue
-        name, values = parameter.name, _every(parameter, {})
+        values = _every(parameter, {})
+        missing = tuple(value for value in values if spell(value) in gone[name])
+        left_out.append(LeftOut(name, missing, gone[name][spell(missing[0])]))
         kept = [value for value in values if (name, spell(value)) in alive]
-        gone = tuple(value for value in values if (name, spell(value)) in reasons)
-        if gone:
-            left_out.append(LeftOut(name, gone, reasons[name, spell(gone[0])]))
-        parameters.append(_with_values(parameter, kept) if gone else parameter)
+        parameters.append(_with_values(parameter, kept))
     return dataclasses.replace(space, parameters=parameters, left_out=tuple(left_out))
 
 
-def _with_values(parameter: Parameter, kept: list[Value]) -> Parameter:
-    """Return a parameter of whole numbers or choices, with only some of its values."""
-    if isinstance(parameter, CategoricalParameter):
-        return parameter.model_copy(update={"choices": kept})
-    low, high = kept[0], kept[-1]
-    assert isinstance(low, int)
-    assert isinstance(high, int)
-    if len(kept) == high - low + 1:
-        return parameter.model_copy(update={"low": low, "high": high})
+def _with_values(parameter: IntParameter | CategoricalParameter, kept: list[Value]) -> Parameter:
+    """Return a parameter with only some of its values: a range where they are one."""
+    if isinstance(parameter, IntParameter):
+        first, last = kept[0], kept[-1]
+        if kept == list(range(int(first), int(last) + 1)):
+            return parameter.model_copy(update={"low": first, "high": last})
     return CategoricalParameter(
         name=parameter.name, kind="categorical", choices=kept, when=parameter.when
     )

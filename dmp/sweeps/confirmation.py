@@ -1,49 +1,32 @@
 """What the best points of a search are worth, measured with seeds that it has not seen."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from dmp.errors import DMPError
-from dmp.statistics.estimates import Estimate, mean_interval
+from dmp.statistics.estimates import mean_interval
 from dmp.statistics.holm import holm
-from dmp.statistics.paired import Difference, paired_difference
+from dmp.statistics.paired import paired_difference
 from dmp.statistics.results import read_csv
 from dmp.sweeps.files import CONFIRMED_COLUMNS, SweepFiles
 from dmp.sweeps.schema import Sweep
 
 
-@dataclass(frozen=True)
-class Confirmed:
-    """One of the best points, or the base.
-
-    Attributes:
-        variant: its name.
-        searched: what the search measured, a best of many and so biased; None for the base.
-        parameters: how many it adds.
-        seeds: how many fresh seeds.
-        diverged: how many of its runs have diverged; with any, there is no estimate.
-        estimate: mean over fresh seeds and its interval.
-        difference: to the base, paired by seed; None for the base, and where either diverged.
-        p_holm: the t test's p value, corrected for the number of points; NaN without one.
-
-    """
-
-    variant: str
-    searched: float | None
-    parameters: float
-    seeds: int
-    diverged: int
-    estimate: Estimate | None
-    difference: Difference | None
-    p_holm: float
-
-
 def confirm(
-    sweep: Sweep, files: SweepFiles, best: list[dict], hashes: dict[tuple[str, int], str]
-) -> list[Confirmed]:
-    """Return the base and then the best points, as measured with fresh seeds.
+    sweep: Sweep,
+    files: SweepFiles,
+    best: Sequence[tuple[str, list[float]]],
+    hashes: Mapping[tuple[str, int], str],
+) -> pd.DataFrame:
+    """Return the base and then the best points, as measured with fresh seeds, one a row.
+
+    The columns are ``variant``; ``searched``, what the search measured, a best of many and so
+    biased; ``added_parameters``; ``seeds``; ``diverged``, how many runs have; ``mean``, ``low`` and
+    ``high`` over fresh seeds; ``difference``, ``difference_low`` and ``difference_high`` to the
+    base, paired by seed; ``p_t`` of the t test, and ``p_t_holm``, corrected for the number of
+    points. What has no value, such as the mean of a point with a diverged run, is NaN.
 
     Args:
         sweep: the sweep.
@@ -55,25 +38,43 @@ def confirm(
         DMPError: numbers are missing, or are of another point, seed or configuration.
 
     """
-    base, *points = (
-        _read(files, number, variant, hashes)
-        for number, variant in enumerate([sweep.base, *(point["variant"] for point in best)])
-    )
-    metric = sweep.quality
-    differences = [_difference(table, base, metric) for table in points]
-    adjusted = holm([np.nan if d is None else d.p_t for d in differences])
-    found = [_confirmed(base, metric, None, None, np.nan)]
-    for table, point, difference, p in zip(points, best, differences, adjusted, strict=True):
-        found.append(_confirmed(table, metric, point[metric], difference, p))
-    return found
+    points = [(sweep.base, [np.nan] * len(sweep.objectives)), *best]
+    tables = [_read(files, rank, variant, hashes) for rank, (variant, _) in enumerate(points)]
+    base, quality = tables[0], sweep.quality
+    objectives: list[str] = list(sweep.objectives)
+    rows = []
+    for table, (variant, values) in zip(tables, points, strict=True):
+        diverged = int(table["diverged"].sum())
+        row = {
+            "variant": variant,
+            "searched": values[objectives.index(quality)],
+            "added_parameters": table["added_parameters"].iloc[0],
+            "seeds": len(table),
+            "diverged": diverged,
+        }
+        row |= dict.fromkeys(_ESTIMATES, np.nan)
+        if not diverged:
+            estimate = mean_interval(table[quality], list(table["baseline_seed"]))
+            row |= {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
+        if table is not base and not diverged and not base["diverged"].any():
+            found = paired_difference(table[quality], base[quality], list(base["baseline_seed"]))
+            row |= {"difference": found.mean, "difference_low": found.t_low}
+            row |= {"difference_high": found.t_high, "p_t": found.p_t}
+        rows.append(row)
+    adjusted = holm([row["p_t"] for row in rows[1:]])
+    return pd.DataFrame(rows).assign(p_t_holm=[np.nan, *adjusted])
+
+
+_ESTIMATES = ("mean", "low", "high", "difference", "difference_low", "difference_high", "p_t")
 
 
 def _read(
-    files: SweepFiles, number: int, variant: str, hashes: dict[tuple[str, int], str]
+    files: SweepFiles, rank: int, variant: str, hashes: Mapping[tuple[str, int], str]
 ) -> pd.DataFrame:
-    path = files.confirmation(number)
+    path = files.confirmation(rank)
     table = read_csv(path, CONFIRMED_COLUMNS)
-    found = {(row.variant, row.seed): row.config for row in table.itertuples()}
+    runs = table[["variant", "seed", "config"]].itertuples(index=False, name=None)
+    found = {(name, seed): config for name, seed, config in runs}
     wanted = {run: value for run, value in hashes.items() if run[0] == variant}
     if found != wanted:
         raise DMPError(
@@ -82,57 +83,3 @@ def _read(
             f"sweep again"
         )
     return table.sort_values("seed", ignore_index=True)
-
-
-def _difference(table: pd.DataFrame, base: pd.DataFrame, metric: str) -> Difference | None:
-    if table["diverged"].any() or base["diverged"].any():
-        return None
-    return paired_difference(table[metric], base[metric], list(base["baseline_seed"]))
-
-
-def _confirmed(
-    table: pd.DataFrame,
-    metric: str,
-    searched: float | None,
-    difference: Difference | None,
-    p_holm: float,
-) -> Confirmed:
-    diverged = int(table["diverged"].sum())
-    estimate = None
-    if not diverged:
-        estimate = mean_interval(table[metric], list(table["baseline_seed"]))
-    return Confirmed(
-        variant=str(table["variant"].iloc[0]),
-        searched=searched,
-        parameters=float(table["added_parameters"].iloc[0]),
-        seeds=len(table),
-        diverged=diverged,
-        estimate=estimate,
-        difference=difference,
-        p_holm=float(p_holm),
-    )
-
-
-def confirmed_table(confirmed: list[Confirmed]) -> pd.DataFrame:
-    """Return all digits of the estimates, one row per point; the first is the base."""
-    rows = []
-    for point in confirmed:
-        estimate, difference = point.estimate, point.difference
-        rows.append(
-            {
-                "variant": point.variant,
-                "searched": point.searched,
-                "added_parameters": point.parameters,
-                "seeds": point.seeds,
-                "diverged": point.diverged,
-                "mean": None if estimate is None else estimate.mean,
-                "low": None if estimate is None else estimate.low,
-                "high": None if estimate is None else estimate.high,
-                "difference": None if difference is None else difference.mean,
-                "difference_low": None if difference is None else difference.t_low,
-                "difference_high": None if difference is None else difference.t_high,
-                "p_t": None if difference is None else difference.p_t,
-                "p_t_holm": point.p_holm,
-            }
-        )
-    return pd.DataFrame(rows)

@@ -1,17 +1,12 @@
 """Where the files of a sweep lie."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmp.files import write_text
 from dmp.layout import Layout
 
-# The plots of a page, each as .png and .svg.
-PLOTS = ("history", "importance", "slice", "pareto")
-
 # A point with one fresh seed. Numbers of a run that has diverged are written as nan.
-CONFIRMED_COLUMNS = {
+CONFIRMED_COLUMNS: dict[str, type] = {
     "variant": str,
     "seed": int,
     "baseline_seed": int,
@@ -53,7 +48,7 @@ class SweepFiles:
         """The lock under which a run is computed; sweeps of a scale share it."""
         return self.layout.root / "sweeps" / ".runs" / task / f"{variant}-seed{seed}.lock"
 
-    def receipt(self, worker: int | str) -> Path:
+    def worker_summary(self, worker: int | str) -> Path:
         """What a worker leaves when there is nothing more to do for it."""
         return self.root / "workers" / f"{worker}.json"
 
@@ -78,7 +73,7 @@ class SweepFiles:
 
     @property
     def interactive(self) -> Path:
-        """Optuna's own plots, as one page."""
+        """The same plots as one interactive page."""
         return self.root / "plots.html"
 
     def pages(self) -> list[Path]:
@@ -87,10 +82,5 @@ class SweepFiles:
 
     @property
     def figures(self) -> Path:
-        """Folder of the static plots."""
+        """Folder of Optuna's own plots as .png and .svg."""
         return self.root / "figures"
-
-    def write_receipt(self, worker: int, study: str, ended: int) -> None:
-        """Write that a worker has found nothing more to do."""
-        text = json.dumps({"study": study, "ended": ended, "worker": worker}, sort_keys=True)
-        write_text(self.receipt(worker), text + "\n")

@@ -1,50 +1,52 @@
 """The page of a sweep, and its best points as cells of a study."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 import yaml
 
 from dmp.reporting.labels import metric_label, metric_name
-from dmp.reporting.numbers import MISSING, format_interval, format_number, format_p
+from dmp.reporting.numbers import format_interval, format_number, format_p
 from dmp.reporting.page import Page, Table
-from dmp.sweeps.confirmation import Confirmed
+from dmp.studies import Scale
 from dmp.sweeps.schema import Sweep
 from dmp.sweeps.space import LeftOut
 from dmp.sweeps.worker import DIVERGED, IMPOSSIBLE
 
 
+def objective_name(objective: str) -> str:
+    """Return what a person calls an objective."""
+    return "added parameters" if objective == "added_parameters" else metric_name(objective)
+
+
 def sweep_page(
     sweep: Sweep,
-    scale: Any,
+    scale: Scale,
     left_out: Sequence[LeftOut],
     trials: pd.DataFrame,
-    confirmed: list[Confirmed],
+    confirmed: pd.DataFrame,
     seeds: list[int],
 ) -> Page:
     """Return the page of a finished sweep.
 
-    Args:
-        sweep: the sweep.
-        scale: has ``name``, ``title`` and ``conclusive``.
-        left_out: values that cannot exist at this scale.
-        trials: from :func:`dmp.sweeps.trials.trials_table`.
-        confirmed: from :func:`dmp.sweeps.confirmation.confirm`.
-        seeds: the fresh seeds.
-
+    The tables are those of :func:`dmp.sweeps.trials.trials_table` and
+    :func:`dmp.sweeps.confirmation.confirm`; ``seeds`` are the fresh ones.
     """
-    warning = ""
-    if not scale.conclusive:
-        warning = (
-            f"Scale '{scale.name}' is too small for any conclusion: this table shows that the "
-            f"search works, and no conclusion may be drawn from its numbers."
-        )
+    names = ", ".join(parameter.name for parameter in sweep.parameters)
+    sampler = {"tpe": "TPE", "qmc": "Sobol points"}[sweep.sampler.kind]
+    counts = trials["state"].value_counts().sort_index()
+    states = ", ".join(f"{count} {state}" for state, count in counts.items())
+    sought = " and ".join(map(objective_name, sweep.objectives))
     return Page(
         title=sweep.title,
-        warning=warning,
+        warning=""
+        if scale.conclusive
+        else f"Scale '{scale.name}' is too small for any conclusion: this table shows that the "
+        f"search works, and no conclusion may be drawn from its numbers.",
         introduction=[
-            f"Scale '{scale.name}' ({scale.title}). Task: {sweep.task}. {_search(sweep, trials)}",
+            f"Scale '{scale.name}' ({scale.title}). Task: {sweep.task}. Search over {names} for a "
+            f"low {sought}, by {sampler}, with {sweep.seeds} seed{'s' if sweep.seeds > 1 else ''} "
+            f"a trial. Trials: {states}.",
             f"What the search measured is the best of {sweep.trials} trials, and so looks better "
             f"than the point is: nothing is concluded from it. The other columns are measured with "
             f"{len(seeds)} seeds that the search has not seen ({seeds[0]} to {seeds[-1]}), paired "
@@ -61,46 +63,25 @@ def sweep_page(
     )
 
 
-def _search(sweep: Sweep, trials: pd.DataFrame) -> str:
-    names = ", ".join(parameter.name for parameter in sweep.parameters)
-    sampler = {"tpe": "TPE", "qmc": "Sobol points"}[sweep.sampler.kind]
-    counts = trials["state"].value_counts()
-    states = ", ".join(f"{counts[state]} {state}" for state in sorted(counts.index))
-    sought = " and ".join(_name(objective) for objective in sweep.objectives)
-    return (
-        f"Search over {names} for a low {sought}, by {sampler}, with {sweep.seeds} "
-        f"seed{'s' if sweep.seeds > 1 else ''} a trial. Trials: {states}."
-    )
-
-
-def _name(objective: str) -> str:
-    return "added parameters" if objective == "added_parameters" else metric_name(objective)
-
-
-def _frame(sweep: Sweep, confirmed: list[Confirmed]) -> pd.DataFrame:
+def _frame(sweep: Sweep, confirmed: pd.DataFrame) -> pd.DataFrame:
     label, name = metric_label(sweep.quality), metric_name(sweep.quality)
-    lines = []
-    for point in confirmed:
-        difference = point.difference
-        mean = "diverged" if point.diverged else MISSING
-        if point.estimate is not None:
-            mean = format_interval(point.estimate.mean, point.estimate.low, point.estimate.high)
-        lines.append(
-            {
-                "Variant": point.variant + (" (base)" if point.searched is None else ""),
-                "Added parameters": f"{point.parameters:,.0f}",
-                f"{label}, in the search (biased)": MISSING
-                if point.searched is None
-                else format_number(point.searched),
-                f"{label}, confirmed": mean,
-                f"Δ {name} to base": MISSING
-                if difference is None
-                else format_interval(difference.mean, difference.t_low, difference.t_high),
-                "p t test, Holm": format_p(point.p_holm),
-                "Seeds": str(point.seeds),
-            }
-        )
-    return pd.DataFrame(lines)
+    rows = [
+        {
+            "Variant": row["variant"] + (" (base)" if rank == 0 else ""),
+            "Added parameters": f"{row['added_parameters']:,.0f}",
+            f"{label}, in the search (biased)": format_number(row["searched"]),
+            f"{label}, confirmed": "diverged"
+            if row["diverged"]
+            else format_interval(row["mean"], row["low"], row["high"]),
+            f"Δ {name} to base": format_interval(
+                row["difference"], row["difference_low"], row["difference_high"]
+            ),
+            "p t test, Holm": format_p(row["p_t_holm"]),
+            "Seeds": str(row["seeds"]),
+        }
+        for rank, row in enumerate(confirmed.to_dict("records"))
+    ]
+    return pd.DataFrame(rows)
 
 
 def _impossible(left_out: Sequence[LeftOut], trials: pd.DataFrame) -> list[str]:
@@ -115,41 +96,41 @@ def _impossible(left_out: Sequence[LeftOut], trials: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _notes(sweep: Sweep, trials: pd.DataFrame, confirmed: list[Confirmed]) -> list[str]:
+def _notes(sweep: Sweep, trials: pd.DataFrame, confirmed: pd.DataFrame) -> list[str]:
     notes = [
         "best.yaml has these points as cells of a study; trials.csv every trial; plots.html "
         "Optuna's own plots.",
     ]
     if len(sweep.objectives) > 1:
+        sought = " and ".join(map(objective_name, sweep.objectives))
         notes.append(
-            f"The points are of the Pareto front of {' and '.join(map(_name, sweep.objectives))} "
-            f"as the search measured it: its ends and points between them."
+            f"The points are of the Pareto front of {sought} as the search measured it: its ends "
+            f"and points between them."
         )
     if (trials["state"] == DIVERGED).any():
         notes.append(
             "A trial that has diverged counts as worse than every number, and as a trial of the "
             "search."
         )
-    lost = int((trials["state"] == "worker lost").sum())
-    if lost:
+    if lost := int((trials["state"] == "worker lost").sum()):
         notes.append(
             f"{lost} trial{'s' if lost > 1 else ''} ended without a result, because a worker was "
             f"lost; the same points were tried again, and are counted once."
         )
-    if any(point.diverged for point in confirmed):
+    if confirmed["diverged"].any():
         notes.append("A point with a run that has diverged has no mean and no difference.")
     return notes
 
 
-def best_cells(sweep: Sweep, scale: str, confirmed: list[Confirmed]) -> str:
+def best_cells(sweep: Sweep, scale: str, confirmed: pd.DataFrame) -> str:
     """Return YAML that can be pasted into a study: the base and the best points as cells."""
     cells = [
         {
             "task": sweep.task,
-            "variant": point.variant,
+            "variant": variant,
             "label": f"{sweep.id}, base" if rank == 0 else f"{sweep.id}, best {rank}",
         }
-        for rank, point in enumerate(confirmed)
+        for rank, variant in enumerate(confirmed["variant"])
     ]
     head = (
         f"# The best points of sweep '{sweep.id}' at scale '{scale}', best first, after its base.\n"

@@ -7,13 +7,13 @@ from dmp.methods import Variant
 from dmp.reporting.page import write_page
 from dmp.studies import Plan
 from dmp.sweeps.checking import make_space
-from dmp.sweeps.confirmation import confirm, confirmed_table
+from dmp.sweeps.confirmation import confirm
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.loading import fresh_seeds
 from dmp.sweeps.page import best_cells, sweep_page
 from dmp.sweeps.plots import write_interactive, write_plots
 from dmp.sweeps.schema import Sweep
-from dmp.sweeps.trials import best_variants, finished_trials, trials_table
+from dmp.sweeps.trials import best_variants, check_finished, trials_table
 
 
 def write_report(plan: Plan, sweep: Sweep, files: SweepFiles, study: optuna.Study) -> None:
@@ -23,21 +23,21 @@ def write_report(plan: Plan, sweep: Sweep, files: SweepFiles, study: optuna.Stud
         DMPError: the search is not at its end, or its points are not confirmed.
 
     """
-    trials = finished_trials(sweep, study)
-    best = best_variants(sweep, trials)
+    check_finished(sweep, study)
+    best = best_variants(sweep, study)
     seeds = fresh_seeds(sweep, plan)
-    base = Variant.parse(sweep.base).name
-    sweep = sweep.model_copy(update={"base": base})
-    variants = [base, *(str(point["variant"]) for point in best)]
-    hashes = {(v, seed): plan.run(sweep.task, v, seed).hash for v in variants for seed in seeds}
-    confirmed = confirm(sweep, files, best, hashes)
-    table = trials_table(sweep, trials)
-    write_text(files.trials, table.to_csv(index=False, lineterminator="\n"))
-    text = confirmed_table(confirmed).to_csv(index=False, lineterminator="\n")
-    write_text(files.confirmed, text)
+    sweep = sweep.model_copy(update={"base": Variant.parse(sweep.base).name})
+    hashes = {
+        (variant, seed): plan.run(sweep.task, variant, seed).hash
+        for variant in (sweep.base, *(variant for variant, _ in best))
+        for seed in seeds
+    }
+    confirmed, trials = confirm(sweep, files, best, hashes), trials_table(sweep, study)
+    for path, table in ((files.trials, trials), (files.confirmed, confirmed)):
+        write_text(path, table.to_csv(index=False, lineterminator="\n"))
     write_text(files.best, best_cells(sweep, plan.name, confirmed))
     left_out = make_space(sweep, plan, f"sweeps/{sweep.id}.yaml").left_out
-    page = sweep_page(sweep, plan.scale, left_out, table, confirmed, seeds)
+    page = sweep_page(sweep, plan.scale, left_out, trials, confirmed, seeds)
     write_page(page, files.root, sweep.id)
     write_plots(sweep, plan.scale, study, files.figures)
     write_interactive(sweep, study, files.interactive)

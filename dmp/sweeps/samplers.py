@@ -13,7 +13,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 
 from dmp.rng import key
-from dmp.sweeps.schema import CategoricalParameter, IntParameter, Parameter, Sweep
+from dmp.sweeps.parameters import CategoricalParameter, IntParameter, Parameter
+from dmp.sweeps.schema import Sweep
 from dmp.sweeps.space import Space
 
 
@@ -22,7 +23,8 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     if isinstance(parameter, CategoricalParameter):
         return CategoricalDistribution(parameter.choices)
     if isinstance(parameter, IntParameter):
-        return IntDistribution(parameter.low, parameter.high, log=parameter.log)
+        low, high = parameter.bounds
+        return IntDistribution(low, high, log=parameter.log)
     return FloatDistribution(parameter.low, parameter.high, log=parameter.kind == "log")
 
 

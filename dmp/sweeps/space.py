@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dmp.methods import Variant
-from dmp.sweeps.schema import Parameter, Value, rounded
+from dmp.sweeps.parameters import Parameter, Value, among, rounded, spell
 
 Point = dict[str, Value]
 
@@ -81,15 +81,3 @@ class Space:
     def variant(self, point: Point) -> str:
         """Return the name of the variant at a point, in no particular spelling."""
         return ",".join([self.base, *(f"{name}={spell(v)}" for name, v in point.items())])
-
-
-def spell(value: Value) -> str:
-    """Return a value as a variant's name has it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return format(value, "g") if isinstance(value, float) else str(value)
-
-
-def among(value: Value, accepted: Sequence[Value]) -> bool:
-    """Return whether a value is one of others: True == 1 in Python, but not in a variant."""
-    return any(type(value) is type(other) and value == other for other in accepted)

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
@@ -41,13 +42,13 @@ def open_storage(journal: Path, url: str = "") -> BaseStorage:
         journal.parent.mkdir(parents=True, exist_ok=True)
         lock = JournalFileOpenLock(str(journal), grace_period=GRACE_SECONDS)
         if journal.exists():
-            _mend(journal, lock)
+            _cut_half_line(journal, lock)
         return JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
     except OSError as error:
         raise write_error(journal, error) from error
 
 
-def _mend(journal: Path, lock: JournalFileOpenLock) -> None:
+def _cut_half_line(journal: Path, lock: JournalFileOpenLock) -> None:
     """Cut off a last line that was only half written: by a full disk, or a machine that went down.
 
     Whoever appended to it would make the journal unreadable for everybody.
@@ -64,19 +65,18 @@ def _mend(journal: Path, lock: JournalFileOpenLock) -> None:
         lock.release()
 
 
-def open_study(storage: BaseStorage, name: str, objectives: list[str]) -> optuna.Study:
-    """Return a study, made if there is none; all objectives are to be small.
-
-    Whoever may be the first to open it holds the lock of the claims.
-    """
-    if any(study.study_name == name for study in storage.get_all_studies()):
-        return optuna.load_study(study_name=name, storage=storage)
-    study = optuna.create_study(
-        storage=storage, study_name=name, directions=["minimize"] * len(objectives)
-    )
+def open_study(storage: BaseStorage, name: str, objectives: Sequence[str]) -> optuna.Study:
+    """Return a study, made if there is none; all objectives are to be small."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        study.set_metric_names(objectives)
+        study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            directions=["minimize"] * len(objectives),
+            load_if_exists=True,
+        )
+        if study.metric_names is None:
+            study.set_metric_names(list(objectives))
     return study
 
 

@@ -2,71 +2,64 @@
 
 import optuna
 import pandas as pd
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from dmp.errors import DMPError
 from dmp.methods import Variant
-from dmp.sweeps.schema import IntParameter, Sweep
-from dmp.sweeps.worker import COMPUTED, REASON, RETRIED_FROM, VARIANT, WHY, ended
+from dmp.sweeps.parameters import IntParameter
+from dmp.sweeps.schema import Sweep
+from dmp.sweeps.worker import REASON, VARIANT, ended
 
-# What the table calls the states of trials.
+# What the table calls the states of trials; one that was pruned has a reason.
 _STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.FAIL: "worker lost",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "waiting",
+    "COMPLETE": "complete",
+    "FAIL": "worker lost",
+    "RUNNING": "running",
+    "WAITING": "waiting",
 }
 
 
-def finished_trials(sweep: Sweep, study: optuna.Study) -> list[FrozenTrial]:
-    """Return all trials of a sweep that has as many results as it asks for.
+def check_finished(sweep: Sweep, study: optuna.Study) -> None:
+    """Check that a sweep has as many results as it asks for.
 
     Raises:
         DMPError: it has fewer.
 
     """
-    trials = study.get_trials(deepcopy=False)
-    if (done := ended(sweep, trials)) < sweep.trials:
+    if (done := ended(sweep, study.get_trials(deepcopy=False))) < sweep.trials:
         raise DMPError(
             f"sweep '{sweep.id}' has {done} of {sweep.trials} trials; run its workers again"
         )
-    return trials
 
 
-def trials_table(sweep: Sweep, trials: list[FrozenTrial]) -> pd.DataFrame:
+def trials_table(sweep: Sweep, study: optuna.Study) -> pd.DataFrame:
     """Return one row per trial, by number, whichever worker ran it.
 
     The columns are number, state, variant, one for each objective, ``computed`` (runs that were not
     there already), ``retried_from``, ``why`` (a point cannot exist), and one for each parameter:
     what was proposed, of which the variant's name holds three digits.
     """
+    found = study.trials_dataframe(
+        ("number", "state", "value", "user_attrs", "params"), multi_index=True
+    )
+    found.columns = [inner or outer for outer, inner in found.columns]
     names = [parameter.name for parameter in sweep.parameters]
-    rows = []
-    for trial in sorted(trials, key=lambda trial: trial.number):
-        values = [None] * len(sweep.objectives)
-        if trial.state == TrialState.COMPLETE:
-            values = trial.values
-        rows.append(
-            {
-                "number": trial.number,
-                "state": trial.user_attrs[REASON]
-                if trial.state == TrialState.PRUNED
-                else _STATES[trial.state],
-                "variant": trial.user_attrs.get(VARIANT, ""),
-                **dict(zip(sweep.objectives, values, strict=True)),
-                "computed": trial.user_attrs.get(COMPUTED),
-                "retried_from": trial.user_attrs.get(RETRIED_FROM),
-                "why": trial.user_attrs.get(WHY),
-                **{name: trial.params.get(name) for name in names},
-            }
-        )
-    table = pd.DataFrame(rows)
+    attributes = ["computed", "retried_from", "why"]
+    objectives: list[str] = list(sweep.objectives)
+    columns = ["number", "state", VARIANT, *objectives, *attributes, *names]
+    table = found.reindex(columns=columns)
+    # Optuna takes the last loss on the way for the value of a trial that was pruned.
+    table.loc[found["state"] != "COMPLETE", objectives] = float("nan")
+    pruned = found["state"] == "PRUNED"
+    table["state"] = found["state"].map(_STATES)
+    if pruned.any():
+        table.loc[pruned, "state"] = found.loc[pruned, REASON]
     whole = [p.name for p in sweep.parameters if isinstance(p, IntParameter)]
     # Whole numbers stay whole where some rows have none.
     return table.astype(dict.fromkeys(["computed", "retried_from", *whole], "Int64"))
 
 
-def best_variants(sweep: Sweep, trials: list[FrozenTrial]) -> list[dict[str, float | str]]:
+def best_variants(sweep: Sweep, study: optuna.Study) -> list[tuple[str, list[float]]]:
     """Return the best distinct variants, each with its values in the search.
 
     With one objective they are those with the least values. With several, they are of the Pareto
@@ -77,43 +70,19 @@ def best_variants(sweep: Sweep, trials: list[FrozenTrial]) -> list[dict[str, flo
         DMPError: no trial has a value.
 
     """
-    found: dict[str, list[float]] = {}
-    for trial in sorted(trials, key=lambda trial: trial.number):
-        if trial.state == TrialState.COMPLETE:
-            found.setdefault(trial.user_attrs[VARIANT], trial.values)
-    if not found:
+    several = len(sweep.objectives) > 1
+    trials = study.best_trials if several else study.get_trials(states=(TrialState.COMPLETE,))
+    values = {trial.user_attrs[VARIANT]: list(trial.values or ()) for trial in trials}
+    ranked = sorted(values.items(), key=lambda item: (item[1], item[0]))
+    if not ranked:
         raise DMPError(
             f"sweep '{sweep.id}': every trial was pruned, has diverged or cannot exist; there is "
             f"nothing to confirm"
         )
-    ranked = sorted(found.items(), key=lambda item: (item[1], item[0]))
-    if len(sweep.objectives) > 1:
-        front = pareto_front([values for _, values in ranked])
-        ranked = _spread([ranked[index] for index in front], sweep.confirmation.points)
-    return [
-        {"variant": variant, **dict(zip(sweep.objectives, values, strict=True))}
-        for variant, values in ranked[: sweep.confirmation.points]
-    ]
-
-
-def pareto_front(values: list[list[float]]) -> list[int]:
-    """Return which of some points no other is at least as good as in all and better in one."""
-    return [
-        index
-        for index, own in enumerate(values)
-        if not any(
-            all(a <= b for a, b in zip(other, own, strict=True)) and other != own
-            for other in values
-        )
-    ]
-
-
-def _spread(items: list, count: int) -> list:
-    if len(items) <= count:
-        return items
-    if count == 1:
-        return items[:1]
-    return [items[round(step * (len(items) - 1) / (count - 1))] for step in range(count)]
+    count, last = sweep.confirmation.points, len(ranked) - 1
+    if several and 1 < count <= last:
+        return [ranked[round(step * last / (count - 1))] for step in range(count)]
+    return ranked[:count]
 
 
 def point_variant(sweep: Sweep, study: optuna.Study, point: int) -> str | None:
@@ -123,7 +92,8 @@ def point_variant(sweep: Sweep, study: optuna.Study, point: int) -> str | None:
         DMPError: the search is not at its end.
 
     """
-    best = best_variants(sweep, finished_trials(sweep, study))
+    check_finished(sweep, study)
+    best = best_variants(sweep, study)
     if point == 0:
         return Variant.parse(sweep.base).name
-    return str(best[point - 1]["variant"]) if point <= len(best) else None
+    return best[point - 1][0] if point <= len(best) else None

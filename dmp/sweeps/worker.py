@@ -13,22 +13,24 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import optuna
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from dmp.errors import DMPError
+from dmp.files import write_error
 from dmp.methods import Variant
 from dmp.running.signals import PreemptedError
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.outcome import ImpossibleError, Objective, PrunedError
-from dmp.sweeps.samplers import distribution, make_sampler
-from dmp.sweeps.schema import Parameter, Sweep, Value
+from dmp.sweeps.parameters import FloatParameter, IntParameter, Parameter, Value
+from dmp.sweeps.samplers import make_sampler
+from dmp.sweeps.schema import Sweep
 from dmp.sweeps.space import Space
 from dmp.sweeps.storage import load_study, open_study
 
@@ -91,21 +93,27 @@ class Search:
         return ended(self.sweep, study.get_trials(deepcopy=False))
 
     @contextlib.contextmanager
-    def _alive(self) -> Iterator[dict[str, Any]]:
+    def _alive(self) -> Generator[dict[str, Any]]:
         """Hold a lock of this worker alone, which the system releases however it ends."""
         name = uuid.uuid4().hex
-        with _locked(FileLock(self.files.owner(name))):
+        path = self.files.owner(name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path).acquire()
+        except OSError as error:
+            raise write_error(path, error) from error
+        with lock:
             yield {
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "started": round(time.time(), 3),
                 "lock": name,
             }
-        self.files.owner(name).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
     def _take(self, owner: dict[str, Any]) -> optuna.Trial | None:
         """Return a trial of this worker's own, all parameters proposed; None if none is left."""
-        with _locked(FileLock(self.files.claims)):
+        with FileLock(self.files.claims):
             study = open_study(self.storage, self.study, self.sweep.objectives)
             self._recover(study)
             while True:
@@ -167,9 +175,8 @@ class Search:
         owner = trial.user_attrs.get(OWNER)
         if owner is None:
             return True  # killed while it held the lock of the claims, which we hold now
-        lock = FileLock(self.files.owner(owner["lock"]))
         try:
-            with _locked(lock, blocking=False):
+            with FileLock(self.files.owner(owner["lock"]), blocking=False):
                 return True
         except Timeout:
             return False
@@ -219,32 +226,18 @@ def _first_try(trials: list[FrozenTrial], trial: FrozenTrial) -> FrozenTrial:
 
 
 def _propose(trial: optuna.Trial, parameter: Parameter) -> Value:
-    chosen = distribution(parameter)
     name = parameter.name
-    if isinstance(chosen, optuna.distributions.CategoricalDistribution):
-        return trial.suggest_categorical(name, chosen.choices)
-    if isinstance(chosen, optuna.distributions.IntDistribution):
-        return trial.suggest_int(name, chosen.low, chosen.high, log=chosen.log)
-    return trial.suggest_float(name, chosen.low, chosen.high, log=chosen.log)
+    if isinstance(parameter, IntParameter):
+        low, high = parameter.bounds
+        return trial.suggest_int(name, low, high, log=parameter.log)
+    if isinstance(parameter, FloatParameter):
+        log = parameter.kind == "log"
+        return trial.suggest_float(name, parameter.low, parameter.high, log=log)
+    # None is not among the choices.
+    return cast("Value", trial.suggest_categorical(name, parameter.choices))
 
 
 def _pruner(sweep: Sweep) -> optuna.pruners.BasePruner:
     if sweep.pruning is None:
         return optuna.pruners.NopPruner()
     return optuna.pruners.MedianPruner(n_startup_trials=sweep.pruning.startup)
-
-
-@contextlib.contextmanager
-def _locked(lock: BaseFileLock, blocking: bool = True) -> Iterator[None]:
-    path = lock.lock_file
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
-        lock.acquire(blocking=blocking)
-    except OSError as error:
-        if isinstance(error, Timeout):
-            raise
-        raise DMPError(f"cannot lock {path}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()

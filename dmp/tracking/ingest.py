@@ -4,15 +4,13 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dmp.errors import DMPError
-from dmp.tracking.folders import run_record
 from dmp.tracking.parent import Parent, describe
-from dmp.tracking.record import Record, digest_files
-from dmp.tracking.store import Store, open_store, staged
+from dmp.tracking.record import digest_files, run_record
+from dmp.tracking.store import Store, open_store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -22,31 +20,19 @@ class FoldersError(DMPError):
     """Some folders could not be read; all others have been brought up to date."""
 
 
-@dataclass(frozen=True)
-class IngestReport:
+class IngestReport(NamedTuple):
     """What an ingest did.
 
     Attributes:
         created: runs that MLflow did not have.
         updated: runs that were replaced, since their folder changed or the last ingest was killed.
         unchanged: runs that were left alone.
-        in_bulk: whether histories go into the store's tables at once; else through MLflow's own
-            interface, as with every server.
 
     """
 
     created: int
     updated: int
     unchanged: int
-    in_bulk: bool = True
-
-    def __add__(self, other: "IngestReport") -> "IngestReport":
-        return IngestReport(
-            self.created + other.created,
-            self.updated + other.updated,
-            self.unchanged + other.unchanged,
-            self.in_bulk and other.in_bulk,
-        )
 
 
 def ingest(
@@ -55,7 +41,7 @@ def ingest(
     experiment: str,
     artifact_root: Path | None = None,
     parent: Parent | None = None,
-    tags: Callable[[Path], Mapping[str, str]] = lambda folder: {},
+    tags: Callable[[Path], Mapping[str, str]] = lambda _: {},
     deadline: float = math.inf,
 ) -> IngestReport:
     """Bring an experiment up to date with folders of runs that have ended.
@@ -71,11 +57,11 @@ def ingest(
         uri: ``sqlite:///path/mlflow.db`` or the address of a server. Of several ingests into one
             SQLite store all but one wait; a server should be fed by one at a time.
         experiment: name of the experiment: the scale and the study.
-        artifact_root: folder for artifacts; None means ``mlartifacts`` beside a SQLite store, and a
-            server's own choice.
+        artifact_root: folder for artifacts; see :func:`dmp.tracking.store.open_store`.
         parent: the run of the study, which all others become children of.
         tags: returns further tags of a folder's run.
-        deadline: when to give up, on the clock of ``time.monotonic``.
+        deadline: when to give up, on the clock of ``time.monotonic``. A run that is being written
+            then is completed.
 
     Raises:
         FoldersError: some folders cannot be read, or hold the same run: raised when all others
@@ -87,52 +73,37 @@ def ingest(
     failures: list[DMPError] = []
     owners: dict[str, Path] = {}
     ids: dict[str, str] = {}
-    with open_store(uri, experiment, artifact_root, deadline) as store:
+    with open_store(uri, experiment, artifact_root) as store:
         live = store.live_runs()
         parent_id = None if parent is None else _ensure(store, parent, live.get(parent.name, []))
         for folder in map(Path, folders):
+            if time.monotonic() > deadline:
+                raise TimeoutError("it answers too slowly")
             try:
                 record = run_record(folder, tags(folder))
                 owner = owners.setdefault(record.name, folder)
                 if owner is not folder:
                     raise DMPError(f"{folder} and {owner} both hold the run {record.name}")
-                what, run_id = _update(store, record, live.get(record.name, []), parent_id)
+                what, run_id = store.update(live.get(record.name, []), record, parent_id)
             except DMPError as error:
                 failures.append(error)
                 continue
             counts[what] += 1
             ids[record.name] = run_id
-        if parent is not None:
+        if parent is not None and parent_id is not None:
             _finish(store, parent, parent_id, live.get(parent.name, []), ids)
-        in_bulk = store.database is not None
     if failures:
         more = f" ({len(failures) - 1} more folders failed likewise)" if failures[1:] else ""
         raise FoldersError(f"{failures[0]}{more}") from failures[0]
-    return IngestReport(counts["created"], counts["updated"], counts["unchanged"], in_bulk)
-
-
-def _update(
-    store: Store, record: Record, live: "Sequence[Run]", parent_id: str | None
-) -> tuple[str, str]:
-    """Leave exactly one run of a record; return which count it belongs to, and its id."""
-    complete = [run for run in live if store.digest(run) == record.digest]
-    if complete:
-        for run in live:
-            if run is not complete[0]:
-                store.delete(run)
-        store.adopt(complete[0], parent_id)
-        return "unchanged", complete[0].info.run_id
-    run_id = store.replace(live, record, parent_id)
-    return ("updated" if live else "created"), run_id
+    return IngestReport(counts["created"], counts["updated"], counts["unchanged"])
 
 
 def _ensure(store: Store, parent: Parent, live: "Sequence[Run]") -> str:
     """Return the id of a parent, which is never replaced: its children and links name it."""
-    for run in live[1:]:
-        store.delete(run)
+    store.delete(live[1:])
     if live:
         return live[0].info.run_id
-    return store.create(parent.name, parent.tags, round(time.time() * 1000))
+    return store.create(parent.name, parent.tags, round(time.time() * 1000), None)
 
 
 def _finish(
@@ -141,9 +112,7 @@ def _finish(
     """Bring a parent's tables, tags and description up to date."""
     tags = {**parent.tags, "mlflow.note.content": describe(parent, store.experiment_id, ids)}
     digest = digest_files(list(parent.artifacts.values()), *tags, *tags.values())
-    if live and store.digest(live[0]) == digest:
+    if live and store.is_complete(live[0], digest):
         return
-    with staged(parent.artifacts) as folder:
-        store.attach(run_id, folder)
-    store.describe(run_id, tags)
-    store.complete(run_id, digest, round(time.time() * 1000))
+    store.tag(run_id, tags)
+    store.complete(run_id, parent.artifacts, digest, round(time.time() * 1000))

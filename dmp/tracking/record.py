@@ -2,43 +2,62 @@
 
 import hashlib
 import json
-import posixpath
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import AwareDatetime, BaseModel
+
+from dmp.config import content_hash, from_data
 from dmp.errors import DMPError
+from dmp.files import read_json
+from dmp.runlog import Point, read_log
+from dmp.tracking.points import read_convergence, read_metrics
 
-# Limits of MLflow's tracking API: a longer name is refused, a longer value silently cut.
-MAX_NAME_LENGTH = 250
-MAX_PARAM_LENGTH = 6000
+# Enough for a curve; the whole log is among the artifacts.
+MAX_RECORDS = 100
 
-_NAME = re.compile(r"[\w./: -]+")
-
+_ARTIFACTS = (
+    "config.json",
+    "provenance.json",
+    "metrics.csv",
+    "protocols.json",
+    "convergence.json",
+    "samples.png",
+    "log.jsonl",
+    "gate.npz",
+)
 # Part of every digest: raise it when the same files should look different in MLflow.
-_MAPPING_VERSION = "2"
+_MAPPING_VERSION = "3"
 
 
-class Point(NamedTuple):
-    """One value of a metric's history; ``time_ms`` is milliseconds since the Unix epoch."""
+class _Config(BaseModel):
+    """What is needed of ``config.json``."""
 
-    name: str
-    value: float
-    time_ms: int
-    step: int
+    task: str
+    variant: str
+    seed: int
+    baseline_seed: int
+    hash: str
+    config: dict[str, Any]
+
+
+class _Provenance(BaseModel):
+    """What is needed of ``provenance.json``."""
+
+    commit: str
+    dirty: bool
+    started: AwareDatetime
+    finished: AwareDatetime
 
 
 class DatasetUse(NamedTuple):
     """The data that a run was trained on, as MLflow lists it.
 
-    Attributes:
-        name: the dataset's name.
-        digest: see :func:`dmp.tracking.folders.run_record`.
-        source: JSON of the configuration that leads to the images.
-        profile: JSON of what is known of them.
-
+    The digest is that of the real images' features, which the metrics were computed against; before
+    the run is evaluated, ``config-`` and the hash of how the data are configured. Source and
+    profile are JSON: the configuration that leads to the images, and what is known of them.
     """
 
     name: str
@@ -54,15 +73,9 @@ class Record:
     Attributes:
         name: unique within an experiment; the run's name.
         digest: of the content of the files that the record was made from, and of the tags.
-        tags: MLflow tags.
-        params: MLflow parameters.
         read_points: reads the metric histories. A function, since they are the bulk of a folder
             and most folders of a repeated ingest are unchanged.
         artifacts: path among the run's artifacts to the file to keep there.
-        made: path among the artifacts to a function that makes its content; None leaves it out.
-        dataset: what it was trained on.
-        start_ms: milliseconds since the Unix epoch.
-        end_ms: milliseconds since the Unix epoch.
 
     """
 
@@ -72,10 +85,73 @@ class Record:
     params: Mapping[str, str]
     read_points: Callable[[], list[Point]]
     artifacts: Mapping[str, Path]
-    made: Mapping[str, Callable[[], bytes | None]]
     dataset: DatasetUse | None
     start_ms: int
     end_ms: int
+
+
+def run_record(folder: Path, tags: Mapping[str, str] | None = None) -> Record:
+    """Return the record of a run, or of a baseline's own training, that is not being written to.
+
+    ``config.json`` and ``provenance.json`` are required. Other files are taken if present: a run
+    can be seen before it has been evaluated, and is replaced afterwards. The weights of a patch are
+    kept with the run; those of other runs are not, since they are whole models, gigabytes at full
+    scale.
+
+    Raises:
+        DMPError: a file is missing, is not what it should be, or lacks a key.
+
+    """
+    artifacts = {name: folder / name for name in _ARTIFACTS if (folder / name).is_file()}
+    config = from_data(_Config, read_json(folder / "config.json"), str(folder / "config.json"))
+    weights = folder / "weights.safetensors"
+    if weights.is_file() and config.config.get("patch") is not None:
+        artifacts["patch/weights.safetensors"] = weights
+    # Before the files are read: should one change in between, the next ingest sees another digest.
+    further = dict(tags or {})
+    digest = digest_files(list(artifacts.values()), json.dumps(further, sort_keys=True))
+    path = folder / "provenance.json"
+    provenance = from_data(_Provenance, read_json(path), str(path))
+    start_ms, end_ms = (
+        round(moment.timestamp() * 1000) for moment in (provenance.started, provenance.finished)
+    )
+
+    def read_points() -> list[Point]:
+        points = read_log(folder / "log.jsonl", MAX_RECORDS)
+        last = max((point.step for point in points), default=0)
+        points += read_metrics(folder / "metrics.csv", end_ms, last)
+        return points + read_convergence(folder / "convergence.json", end_ms, last)
+
+    return Record(
+        name=run_name(config.task, config.variant, config.seed),
+        digest=digest,
+        tags={
+            "task": config.task,
+            "variant": config.variant,
+            "seed": _sortable(config.seed),
+            "baseline_seed": _sortable(config.baseline_seed),
+            "commit": provenance.commit + ("-dirty" if provenance.dirty else ""),
+            "config_hash": config.hash,
+            "mlflow.source.git.commit": provenance.commit,
+            **further,
+        },
+        params=flatten(config.config),
+        read_points=read_points,
+        artifacts=artifacts,
+        dataset=_dataset(config.config, folder / "protocols.json"),
+        start_ms=start_ms,
+        end_ms=end_ms,
+    )
+
+
+def run_name(task: str, variant: str, seed: int) -> str:
+    """Return ``task/variant/seed000``: sorted by name, runs are sorted by seed too."""
+    return f"{task}/{variant}/seed{_sortable(seed)}"
+
+
+def _sortable(seed: int) -> str:
+    # MLflow sorts tags as text.
+    return str(seed).zfill(3)
 
 
 def digest_files(paths: Sequence[Path], *texts: str) -> str:
@@ -98,52 +174,28 @@ def digest_files(paths: Sequence[Path], *texts: str) -> str:
     return digest.hexdigest()
 
 
-def flatten(config: dict[str, Any], path: Path) -> dict[str, str]:
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Return a nested configuration as MLflow parameters with dotted keys.
 
-    Strings stay as they are; everything else is written as in JSON, lists too. A value longer than
-    MLflow takes is cut, and says how long it was and that ``config.json`` has all of it.
-
-    Args:
-        config: any JSON object.
-        path: where it was read from, for the error.
-
-    Raises:
-        DMPError: MLflow cannot take a key.
-
+    Strings stay as they are; everything else is written as in JSON, lists too.
     """
     flat: dict[str, str] = {}
-
-    def visit(value: Any, prefix: str) -> None:
-        if isinstance(value, dict) and (value or not prefix):
-            for name, child in value.items():
-                visit(child, f"{prefix}.{name}" if prefix else name)
+    for name, value in config.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
         else:
-            check_name(prefix, str(path))
-            flat[prefix] = _cut(value if isinstance(value, str) else json.dumps(value))
-
-    visit(config, "")
+            flat[prefix + name] = value if isinstance(value, str) else json.dumps(value)
     return flat
 
 
-def _cut(text: str) -> str:
-    if len(text) <= MAX_PARAM_LENGTH:
-        return text
-    note = f"... (cut from {len(text)} characters; config.json has all)"
-    return text[: MAX_PARAM_LENGTH - len(note)] + note
-
-
-def check_name(name: str, where: str) -> None:
-    """Check that MLflow takes ``name`` for a metric or a parameter.
-
-    Raises:
-        DMPError: it does not.
-
-    """
-    # MLflow also refuses what would not be a path of its own, such as "a//b" or "../a".
-    is_path = posixpath.normpath(name) == name and not name.startswith(("/", "..")) and name != "."
-    if not _NAME.fullmatch(name) or not is_path or len(name) > MAX_NAME_LENGTH:
-        raise DMPError(
-            f"{where}: MLflow cannot take the name '{name}'; accepted are up to {MAX_NAME_LENGTH} "
-            f"letters, digits, spaces and any of _ - . : / that form a relative path"
-        )
+def _dataset(settings: Mapping[str, Any], protocols: Path) -> DatasetUse | None:
+    data = (settings.get("config") or {}).get("data")
+    if data is None:
+        return None
+    digest, profile = f"config-{content_hash(data)}", {}
+    for protocol in read_json(protocols).values() if protocols.is_file() else ():
+        reference = protocol.get("reference") or {}
+        if "sha256" in reference:
+            # MLflow takes 36 characters.
+            digest, profile = reference["sha256"][:36], reference
+    return DatasetUse(data["name"], digest, json.dumps(data, sort_keys=True), json.dumps(profile))

@@ -2,14 +2,13 @@
 
 import contextlib
 import logging
-import math
 import os
+import re
 import sqlite3
 import tempfile
 import textwrap
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +16,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from dmp.errors import DMPError
-from dmp.tracking import bulk
-from dmp.tracking.record import DatasetUse, Point, Record
-from dmp.tracking.redact import redact
+from dmp.tracking.record import Record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -41,24 +38,18 @@ _NAME_TAG = "dmp.record"
 _DIGEST_TAG = "dmp.folder_digest"
 _PARENT_TAG = "mlflow.parentRunId"
 _SQLITE = "sqlite:///"
+# How many MLflow's API takes in one request: 1,000 values, of them 100 parameters.
+_METRICS, _PARAMS = 900, 100
+# What may be secret in an address, which MLflow's messages repeat: user:password@ and ?key=value.
+_SECRET = re.compile(r"[^\s/:@'\"]*:[^\s/@]+(?=@)|(?<=\?)\S+")
 
 
 @dataclass(frozen=True)
 class Store:
-    """One experiment of an open MLflow store.
-
-    Attributes:
-        client: talks to the store.
-        experiment_id: the experiment's.
-        database: the SQLite file where its tables can be written to at once; else None.
-        deadline: when to give up, on the clock of ``time.monotonic``.
-
-    """
+    """One experiment of an open MLflow store."""
 
     client: "MlflowClient"
     experiment_id: str
-    database: Path | None
-    deadline: float
 
     def live_runs(self) -> "dict[str, list[Run]]":
         """Return the runs that were written by this module, by the name of their record.
@@ -67,7 +58,6 @@ class Store:
         """
         found, token = defaultdict(list), None
         while True:
-            self._in_time()
             page = self.client.search_runs([self.experiment_id], page_token=token)
             for run in page:
                 if _NAME_TAG in run.data.tags:
@@ -77,145 +67,103 @@ class Store:
                 return dict(found)
 
     @staticmethod
-    def digest(run: "Run") -> str | None:
-        """Return the digest of the record that a run holds, or None if it was not completed."""
-        return run.data.tags.get(_DIGEST_TAG)
+    def is_complete(run: "Run", digest: str) -> bool:
+        """Return whether a run holds all of what has a digest."""
+        return run.data.tags.get(_DIGEST_TAG) == digest
 
-    def delete(self, run: "Run") -> None:
-        """Take a run off the lists; ``mlflow gc`` frees its space."""
-        self._in_time()
-        self.client.delete_run(run.info.run_id)
+    def delete(self, runs: "Sequence[Run]") -> None:
+        """Take runs off the lists; ``mlflow gc`` frees their space."""
+        for run in runs:
+            self.client.delete_run(run.info.run_id)
 
-    def adopt(self, run: "Run", parent: str | None) -> None:
-        """Make a run the child of another, if it is not."""
-        if parent is not None and run.data.tags.get(_PARENT_TAG) != parent:
-            self._tag(run.info.run_id, _PARENT_TAG, parent)
+    def update(self, live: "Sequence[Run]", record: Record, parent: str | None) -> tuple[str, str]:
+        """Leave exactly one run of a record; return what it was, as in a report, and its id.
 
-    def replace(self, old: "Sequence[Run]", record: Record, parent: str | None = None) -> str:
-        """Write a record as a new run in place of the old ones, and return its id.
+        Raises:
+            DMPError: the record cannot be read, or has a name that MLflow does not accept.
 
-        The digest is set when all else is there. The old runs go first, so that nobody ever finds
-        two; all that is lost to a kill in between is a view of files that still exist.
         """
+        complete = [run for run in live if self.is_complete(run, record.digest)]
+        if not complete:
+            return ("updated" if live else "created"), self._replace(live, record, parent)
+        run = complete[0]
+        self.delete([other for other in live if other is not run])
+        if parent is not None and run.data.tags.get(_PARENT_TAG) != parent:
+            self.tag(run.info.run_id, {_PARENT_TAG: parent})
+        return "unchanged", run.info.run_id
+
+    def _replace(self, old: "Sequence[Run]", record: Record, parent: str | None) -> str:
+        """Write a record as a new run, and return its id.
+
+        The old runs go before the new one comes, and nobody ever finds two; all that is lost to a
+        kill in between is a view of files that still exist.
+        """
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+        from mlflow.exceptions import MlflowException
+
         # Before anything is deleted: a folder that cannot be read leaves the old run in place.
-        with staged(record.artifacts, record.made) as folder:
-            points = record.read_points()
-            for run in old:
-                self.delete(run)
-            run_id = self.create(record.name, record.tags, record.start_ms, parent)
-            if record.dataset is not None:
-                self._log_dataset(run_id, record.dataset)
-            self.attach(run_id, folder)
-        self._end(run_id, record.end_ms)
-        # Last: MLflow reads all values of a run at each of the steps above.
-        self._log(run_id, points, record.params, record.digest)
+        metrics = [Metric(*point) for point in record.read_points()]
+        params = [Param(key, value) for key, value in record.params.items()]
+        self.delete(old)
+        run_id = self.create(record.name, record.tags, record.start_ms, parent)
+        if (use := record.dataset) is not None:
+            dataset = Dataset(use.name, use.digest, "dmp", use.source, profile=use.profile)
+            context = [InputTag("mlflow.data.context", "training")]
+            self.client.log_inputs(run_id, [DatasetInput(dataset, context)])
+        requests = max(-(-len(metrics) // _METRICS), -(-len(params) // _PARAMS))
+        try:
+            for number in range(requests):
+                self.client.log_batch(
+                    run_id,
+                    metrics[number * _METRICS :][:_METRICS],
+                    params[number * _PARAMS :][:_PARAMS],
+                    synchronous=True,
+                )
+        except MlflowException as error:
+            if error.error_code == "INVALID_PARAMETER_VALUE":
+                raise DMPError(f"MLflow cannot take {record.name}: {_reason(error)}") from error
+            raise
+        self.complete(run_id, record.artifacts, record.digest, record.end_ms)
         return run_id
 
-    def create(
-        self, name: str, tags: Mapping[str, str], start_ms: int, parent: str | None = None
-    ) -> str:
+    def create(self, name: str, tags: Mapping[str, str], start_ms: int, parent: str | None) -> str:
         """Create a run that is not complete, and return its id."""
-        self._in_time()
         marks = {_NAME_TAG: name, **({} if parent is None else {_PARENT_TAG: parent})}
         created = self.client.create_run(
             self.experiment_id, start_ms, tags={**tags, **marks}, run_name=name
         )
         return created.info.run_id
 
-    def attach(self, run_id: str, folder: Path) -> None:
-        """Keep all files of a folder as artifacts of a run, in place of those of the same name."""
-        self._in_time()
-        self.client.log_artifacts(run_id, str(folder))
-
-    def describe(self, run_id: str, tags: Mapping[str, str]) -> None:
+    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
         for key, value in tags.items():
-            self._tag(run_id, key, value)
+            self.client.set_tag(run_id, key, value, synchronous=True)
 
-    def complete(self, run_id: str, digest: str, end_ms: int) -> None:
-        """End a run, and mark it with the digest of all that it was made from."""
-        self._end(run_id, end_ms)
-        self._tag(run_id, _DIGEST_TAG, digest)
-
-    def _end(self, run_id: str, end_ms: int) -> None:
-        self._in_time()
-        self.client.set_terminated(run_id, "FINISHED", end_ms)
-
-    def _tag(self, run_id: str, key: str, value: str) -> None:
-        self._in_time()
-        self.client.set_tag(run_id, key, value, synchronous=True)
-
-    def _log(
-        self, run_id: str, points: Sequence[Point], params: Mapping[str, str], digest: str
+    def complete(
+        self, run_id: str, artifacts: Mapping[str, Path], digest: str, end_ms: int
     ) -> None:
-        """Write histories and parameters, then the digest."""
-        from mlflow.entities import Metric, Param
+        """Keep a run's artifacts and end it; last, mark it with the digest of all it is made from.
 
-        if self.database is not None:
-            bulk.insert(self.database, run_id, points, params, {_DIGEST_TAG: digest})
-            return
-        metrics = [Metric(*point) for point in points]
-        # The sizes that MLflow's API takes in one request.
-        for start in range(0, len(metrics), 1000):
-            self._in_time()
-            self.client.log_batch(run_id, metrics[start : start + 1000], synchronous=True)
-        given = [Param(key, value) for key, value in params.items()]
-        for start in range(0, len(given), 100):
-            self._in_time()
-            self.client.log_batch(run_id, params=given[start : start + 100], synchronous=True)
-        self._tag(run_id, _DIGEST_TAG, digest)
-
-    def _log_dataset(self, run_id: str, use: DatasetUse) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        self._in_time()
-        dataset = Dataset(
-            use.name, use.digest, source_type="dmp", source=use.source, profile=use.profile
-        )
-        tags = [InputTag("mlflow.data.context", "training")]
-        self.client.log_inputs(run_id, [DatasetInput(dataset, tags)])
-
-    def _in_time(self) -> None:
-        """Give up between two requests if the whole ingest has taken too long."""
-        if time.monotonic() > self.deadline:
-            raise TimeoutError("it answers too slowly")
-
-
-@contextlib.contextmanager
-def staged(
-    artifacts: Mapping[str, Path],
-    made: Mapping[str, Callable[[], bytes | None]] = {},
-) -> Iterator[Path]:
-    """Lay out artifacts in a folder of their own, to be handed over in one go."""
-    with tempfile.TemporaryDirectory(prefix="dmp-artifacts-") as name:
-        folder = Path(name)
-        for target, source in artifacts.items():
-            path = folder / target
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.symlink_to(source.resolve())
-        for target, make in made.items():
-            content = make()
-            if content is not None:
-                path = folder / target
+        Artifacts stand in place of those of the same name.
+        """
+        # Laid out in a folder of their own, all are handed over in one go.
+        with tempfile.TemporaryDirectory(prefix="dmp-artifacts-") as folder:
+            for target, source in artifacts.items():
+                path = Path(folder, target)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-        yield folder
+                path.symlink_to(source.resolve())
+            self.client.log_artifacts(run_id, folder)
+        self.client.set_terminated(run_id, "FINISHED", end_ms)
+        self.tag(run_id, {_DIGEST_TAG: digest})
 
 
 @contextlib.contextmanager
-def open_store(
-    uri: str, experiment: str, artifact_root: Path | None, deadline: float = math.inf
-) -> Iterator[Store]:
+def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generator[Store]:
     """Open an experiment for writing, and create it and its SQLite store if need be.
 
-    Args:
-        uri: ``sqlite:///path/mlflow.db``, which is locked against other writers meanwhile, or the
-            address of a server, which is used as it is.
-        experiment: name of the experiment.
-        artifact_root: folder for artifacts; None means ``mlartifacts`` beside a SQLite store, and
-            a server's own choice.
-        deadline: when to give up, on the clock of ``time.monotonic``; a request that is under way
-            ends by its own time limit.
+    A SQLite store, ``sqlite:///path/mlflow.db``, is locked against other writers meanwhile, and
+    keeps artifacts in ``mlartifacts`` beside it if there is no ``artifact_root``; a server, given
+    by its address, is used as it is.
 
     Raises:
         DMPError: the store cannot be read or written, the server does not answer or not in time,
@@ -224,126 +172,81 @@ def open_store(
     """
     if "://" not in uri or uri.rstrip("/") == "sqlite:":
         raise DMPError(
-            f"'{redact(uri, uri)}' is no tracking URI; accepted are sqlite:///path/mlflow.db and "
-            f"the address of a server such as http://localhost:5000"
+            f"'{_without_secrets(uri)}' is not a tracking URI; accepted are "
+            f"sqlite:///path/mlflow.db and the address of a server such as http://localhost:5000"
         )
     path = Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
     if path and artifact_root is None:
         artifact_root = path.parent / "mlartifacts"
-    with contextlib.ExitStack() as stack:
-        if path:
-            stack.enter_context(_locked(path))
-        stack.enter_context(_explained(uri, path))
-        from mlflow import MlflowClient
+    location = (artifact_root.resolve() / experiment).as_uri() if artifact_root else None
+    # MLflow reads the first on import, and the others when it needs them.
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
-        if path:
-            _create(path)
-        client = MlflowClient(uri)
-        location = artifact_root and (artifact_root.resolve() / experiment).as_uri()
-        experiment_id = _experiment_id(client, experiment, location)
-        database = path if path and bulk.is_known(path) else None
-        yield Store(client, experiment_id, database, deadline)
+    # No chatter about migrations and retries; errors reach the user as exceptions.
+    for name in ("mlflow", "alembic", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        with _locked(path) if path else contextlib.nullcontext():
+            client = MlflowClient(uri)
+            yield Store(client, _experiment_id(client, experiment, location))
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        reason = _reason(error)
+        raise DMPError(
+            f"cannot write the MLflow store {path}: {reason}; free space, make it writable or move "
+            f"it away (it is rebuilt from the runs' folders), and run the same command again"
+            if path
+            else f"MLflow at {_without_secrets(uri)} did not take the runs ({reason}); check that "
+            f"it is up and can be written, or choose another with --uri, and run the same command "
+            f"again: what is already there is kept"
+        ) from error
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Lock a SQLite store, having made sure that it can be written if it is there."""
-    lock = FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_S)
+def _locked(path: Path) -> Generator[None]:
+    """Lock a SQLite store, created if there is none."""
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        lock = FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_S).acquire()
     except Timeout as error:
         raise DMPError(
             f"another process has been writing to {path} for {LOCK_TIMEOUT_S:.0f} s; wait for it "
             f"and run the same command again"
         ) from error
-    except OSError as error:
-        raise _store_error(path, error.strerror or str(error)) from error
-    try:
-        if path.exists():
+    with lock:
+        if path.exists() and path.stat().st_size:
             # MLflow would retry for minutes what will never work, such as a file of another kind.
-            try:
-                with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
-                    connection.execute("BEGIN IMMEDIATE")
-                    connection.rollback()
-            except sqlite3.Error as error:
-                raise _store_error(path, str(error)) from error
+            with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+        else:
+            # Under another name first: MLflow runs dozens of migrations, and cannot open again what
+            # a kill in the middle of them leaves.
+            with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+                new = Path(folder).resolve() / path.name
+                MlflowClient(f"{_SQLITE}{new}").search_experiments(max_results=1)
+                new.replace(path)
         yield
-    finally:
-        lock.release()
 
 
-def _create(path: Path) -> None:
-    """Create a SQLite store if there is none.
-
-    Under another name first: MLflow runs dozens of migrations, and cannot open again what a kill in
-    the middle of them leaves.
-    """
-    from mlflow import MlflowClient
-
-    if path.exists() and path.stat().st_size:
-        return
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        new = Path(folder).resolve() / path.name
-        MlflowClient(f"{_SQLITE}{new}").search_experiments(max_results=1)
-        new.replace(path)
+def _without_secrets(text: str) -> str:
+    return _SECRET.sub("***", text)
 
 
-def _store_error(path: Path, reason: str) -> DMPError:
-    return DMPError(
-        f"cannot write the MLflow store {path}: {reason}; free space, make it writable or move it "
-        f"away (it is rebuilt from the runs' folders), and run the same command again"
-    )
-
-
-@contextlib.contextmanager
-def _explained(uri: str, path: Path | None) -> Iterator[None]:
-    """Keep MLflow quiet and at home; its errors become a :class:`DMPError`."""
-    # MLflow reads the first on import, and the others when it needs them.
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        with _silence():
-            yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        reason = _reason(error, uri)
-        if path:
-            raise _store_error(path, reason) from error
-        raise DMPError(
-            f"MLflow at {redact(uri, uri)} did not take the runs ({reason}); check that it is up "
-            f"and can be written, or choose another with --uri, and run the same command again: "
-            f"what is already there is kept"
-        ) from error
-
-
-def _reason(error: BaseException, uri: str) -> str:
+def _reason(error: BaseException) -> str:
     """Return what the system or the database said, or what MLflow said if it was neither."""
-    chain, inner = [error], error.__cause__ or error.__context__
-    while inner:
+    chain = [error]
+    while inner := chain[-1].__cause__ or chain[-1].__context__:
         chain.append(inner)
-        inner = inner.__cause__ or inner.__context__
     # MLflow and its libraries wrap "Connection refused" into half a page.
-    told = [e for e in chain if isinstance(e, OSError | sqlite3.Error)] or chain[:1]
-    text = redact(str(told[-1]), uri).strip()
-    return textwrap.shorten(text, 300, placeholder="...") or type(told[-1]).__name__
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Keep quiet about migrations, retries and tracebacks; errors reach the user as exceptions."""
-    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic", "urllib3")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    causes = [e for e in chain if isinstance(e, OSError | sqlite3.Error)] or chain[:1]
+    text = _without_secrets(str(causes[-1])).strip()
+    return textwrap.shorten(text, 300, placeholder="...") or type(causes[-1]).__name__
 
 
 def _experiment_id(client: "MlflowClient", name: str, location: str | None) -> str:

@@ -14,12 +14,12 @@ from tqdm import tqdm
 from dmp.config import OptimizerConfig
 from dmp.data.stream import Batch, GlobalBatches, TrainingStream
 from dmp.errors import DMPError
+from dmp.runlog import RunLog
 from dmp.running.limits import check_checkpoint_interval, job_time_limit
 from dmp.running.processes import check_shared
 from dmp.running.signals import PreemptedError, StopRequest, stop_requests
 from dmp.training.average import Average
 from dmp.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from dmp.training.log import RunLog
 from dmp.training.meter import Meter
 from dmp.training.objective import Objective, Terms
 

@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dmp.backbones import SIZES, Backbone, DiT
 from dmp.backbones.unet import UNet
-from dmp.config import PatchConfig, UNetConfig, Variant
-from dmp.methods import find_method
+from dmp.config import PatchConfig, UNetConfig
+from dmp.methods import Variant, find_method
 from dmp.methods.attached import Attached
 from dmp.metrics.classifier import Classifier
 from dmp.patching import GATES, LinearGate, patch

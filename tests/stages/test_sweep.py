@@ -20,10 +20,10 @@ from dmp.stages.prepare import make_reference, train_extractor
 from dmp.stages.pretrain import pretrain
 from dmp.stages.run import complete_run
 from dmp.stages.sample import sample_run
-from dmp.stages.sweep import added_parameters, confirm_variant, make_objective
+from dmp.stages.sweep import added_parameters, confirm_variant, make_objective, read_values
+from dmp.statistics.results import read_csv
 from dmp.studies import load_plan
-from dmp.sweeps.cached import read_values
-from dmp.sweeps.files import SweepFiles
+from dmp.sweeps.files import CONFIRMED_COLUMNS, SweepFiles
 from dmp.sweeps.loading import fresh_seeds, load_space, load_sweep, study_name
 from dmp.sweeps.outcome import ImpossibleError, PrunedError
 from dmp.sweeps.report import write_report
@@ -120,8 +120,13 @@ def test_diverged_run_has_no_values(place):
     sweep = load_sweep(ablations, "tiny")
     outcome = make_objective(context, sweep)("dmp,learning_rate=1e30", never)
     assert outcome.values is None
+    files = SweepFiles(context.layout, "tiny")
     confirm_variant(context, sweep, None, 9)
-    assert len(pd.read_csv(SweepFiles(context.layout, "tiny").confirmation(9))) == 0
+    assert len(read_csv(files.confirmation(9), CONFIRMED_COLUMNS)) == 0
+    confirm_variant(context, sweep, "dmp,learning_rate=1e30", 8)
+    confirmed = read_csv(files.confirmation(8), CONFIRMED_COLUMNS)
+    assert confirmed["diverged"].all()
+    assert confirmed["fid"].isna().all()
 
 
 def test_run_whose_weights_are_finite_and_whose_losses_are_not_has_diverged(place):

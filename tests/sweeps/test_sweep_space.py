@@ -15,9 +15,16 @@ from dmp.patching import patch
 from dmp.stages.common import new_backbone
 from dmp.studies import load_plan
 from dmp.studies.loading import scale_names
-from dmp.sweeps.checking import DRAWN, make_space
-from dmp.sweeps.loading import load_space, load_sweep, study_name, sweep_names
-from dmp.sweeps.schema import CategoricalParameter, IntParameter
+from dmp.sweeps.checking import MOST, make_space
+from dmp.sweeps.loading import (
+    fresh_seeds,
+    load_space,
+    load_sweep,
+    search_seeds,
+    study_name,
+    sweep_names,
+)
+from dmp.sweeps.parameters import CategoricalParameter, IntParameter
 
 ABLATIONS = ROOT / "ablations"
 
@@ -50,6 +57,7 @@ def test_every_point_of_every_sweep_can_be_attached_to_the_model_of_every_scale(
     plan = load_plan(scale, ABLATIONS)
     sweep = load_sweep(ABLATIONS, name)
     space = load_space(ABLATIONS, sweep, plan)
+    assert not set(search_seeds(sweep, plan)) & set(fresh_seeds(sweep, plan))
     backbone = build(plan, sweep.task)
     points = list(space.points(values_of))
     assert len(points) >= 6
@@ -159,7 +167,7 @@ def test_space_too_large_for_every_point_is_checked_at_a_sample_of_its_ends(plan
     space = make_space(make_sweep(parameters=parameters), Counting(), "try.yaml")
     assert space.left_out == ()
     # The base, and every combination of two ends.
-    assert len(built) == 1 + 2**3 <= 1 + DRAWN
+    assert len(built) == 1 + 2**3 <= 1 + MOST
 
 
 def test_study_is_another_where_other_values_can_exist(plan, monkeypatch):

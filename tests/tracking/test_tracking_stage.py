@@ -108,19 +108,19 @@ def test_runs_are_tagged_with_the_claims_that_they_are_evidence_for(plan, layout
 
 def test_second_time_nothing_changes(plan, layout):
     track(plan, layout, "tables")
-    receipt = layout.tracking_receipt("tables").read_bytes()
+    summary = layout.tracking_summary("tables").read_bytes()
 
     assert track(plan, layout, "tables").endswith("0 runs added, 0 replaced, 9 unchanged")
-    assert layout.tracking_receipt("tables").read_bytes() == receipt
+    assert layout.tracking_summary("tables").read_bytes() == summary
 
 
-def test_broken_run_holds_up_no_other_study_and_leaves_no_receipt(plan, layout, runs):
+def test_broken_run_holds_up_no_other_study_and_leaves_no_summary(plan, layout, runs):
     (layout.run(TASK, "baseline", 0) / "log.jsonl").write_text("{\n")
 
-    with pytest.raises(DMPError, match=r"log\.jsonl, line 1 is not JSON"):
+    with pytest.raises(DMPError, match=r"log\.jsonl, line 1 is not a JSON"):
         track(plan, layout, "tables")
 
-    assert not layout.tracking_receipt("tables").exists()
+    assert not layout.tracking_summary("tables").exists()
     assert len(runs("smoke/table2")) == 4
     assert len(runs("smoke/table9")) == 5
 

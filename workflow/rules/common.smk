@@ -389,12 +389,12 @@ def tables_of(scale):
         *claims,
         files.results_table("tables"),
         files.baselines_table("tables"),
-        files.tracking_receipt("tables"),
+        files.tracking_summary("tables"),
     ]
 
 
 def studies_of(scale):
-    return [*pages_of(scale, "studies"), layout(scale).tracking_receipt("studies")]
+    return [*pages_of(scale, "studies"), layout(scale).tracking_summary("studies")]
 
 
 wildcard_constraints:

@@ -1,6 +1,6 @@
 # What the rules of sweeps share.
 from dmp.products.recognise import recognise_sweep
-from dmp.sweeps.files import PLOTS, SweepFiles
+from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.loading import (
     fresh_seeds,
     load_space,
@@ -73,7 +73,7 @@ def sweep_inputs(seeds):
 
 def workers_of(wildcards):
     count = sweep_of(wildcards.sweep).workers
-    return expand(str(SWEEP.receipt("{worker}")), worker=range(count), allow_missing=True)
+    return expand(str(SWEEP.worker_summary("{worker}")), worker=range(count), allow_missing=True)
 
 
 def confirmations_of(wildcards):

@@ -160,7 +160,7 @@ rule track:
         runs=lambda w: [layout(w.scale).finished(*run) for run in plan(w.scale).runs(w.target)],
         pages=lambda w: pages_of(w.scale, w.target),
     output:
-        FILES.tracking_receipt("{target}"),
+        FILES.tracking_summary("{target}"),
     log:
         FILES.root / "logs/track-{target}.log",
     params:

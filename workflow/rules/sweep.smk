@@ -7,13 +7,13 @@ localrules:
 
 
 # Killed, or told to stop, a worker leaves its trial to whoever next looks for work: to itself, if it
-# is started again. Its receipt says that there was nothing left to take.
+# is started again. Its summary says that there was nothing left to take.
 rule sweep_worker:
     input:
         outdated_sweep("sweep_worker", "worker"),
         sweep_inputs(search_seeds),
     output:
-        SWEEP.receipt("{worker}"),
+        SWEEP.worker_summary("{worker}"),
     log:
         SWEEP.root / "logs/worker{worker}.log",
     benchmark:
@@ -67,7 +67,7 @@ rule sweep_report:
         SWEEP.confirmed,
         SWEEP.best,
         SWEEP.interactive,
-        *(SWEEP.figures / f"{plot}{suffix}" for plot in PLOTS for suffix in (".png", ".svg")),
+        directory(SWEEP.figures),
     log:
         SWEEP.root / "logs/report.log",
     params:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dmp.errors import DMPError
 from dmp.layout import Layout
-from dmp.tracking.points import read_log
+from dmp.runlog import read_log
 
 _ENTROPY = "gate/entropy"
 

@@ -83,7 +83,7 @@ def _place(name: str, scale: str, results: Path, ablations: Path) -> _Place:
 
 
 def _quiet() -> None:
-    """Let Optuna warn, and leave what happens to be told by us."""
+    """Let Optuna warn, and leave it to us to say what happens."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -108,7 +108,7 @@ def check(scale: Scale = SCALE, ablations: Ablations = ABLATIONS) -> None:
 @app.command()
 def work(
     name: Name,
-    worker: Annotated[int, typer.Option(help="Its number, for its receipt.", min=0)] = 0,
+    worker: Annotated[int, typer.Option(help="Its number.", min=0)] = 0,
     storage: Storage = "",
     scale: Scale = SCALE,
     results: Results = RESULTS,
@@ -120,11 +120,13 @@ def work(
     _quiet()
     search = place.search(storage)
     context = open_context(place.plan, results, "run", data)
+    from dmp.files import write_json
     from dmp.stages.sweep import make_objective
 
     ended = search.work(make_objective(context, place.sweep))
     print(f"sweep {name}: {ended} of {place.sweep.trials} trials have ended")
-    place.files.write_receipt(worker, place.name, ended)
+    summary = {"study": place.name, "ended": ended, "worker": worker}
+    write_json(place.files.worker_summary(worker), summary)
     place.products.worker(worker).mark_finished()
 
 
