@@ -221,6 +221,7 @@ class EvaluationConfig(Strict):
     more than ``divergence_factor`` times that of the baseline that it rests on.
 
     Attributes:
+        metrics: what runs are measured by beside :data:`dmp.metrics.registry.STANDARD`.
         extractor: for FID, KID, precision, recall and inception score.
         second_opinion: another network, whose Fréchet distance is given beside FID.
         reference: the real images that samples are compared with.
@@ -231,6 +232,7 @@ class EvaluationConfig(Strict):
 
     """
 
+    metrics: list[str] = []
     extractor: ExtractorConfig
     second_opinion: ExtractorConfig | None = None
     reference: Literal["train", "held-out", "all", "test"] = "train"
@@ -350,17 +352,6 @@ class TaskConfig(Strict):
         """What a reader of a table with this task has to know of it; empty if nothing."""
         return self.backbone.caution
 
-    @property
-    def unmeasured(self) -> dict[str, str]:
-        """Metrics that runs of this task cannot have, and why."""
-        found = {}
-        if not self.backbone.learns_variance:
-            found["denoising_vb"] = "the backbone predicts no variance"
-        if not self.evaluation.extractor.has_logits:
-            name = self.evaluation.extractor.name
-            found["inception_score"] = f"the extractor {name} has no logits"
-        return found
-
 
 RunStage = Literal["baseline", "convergence", "weights", "samples", "metrics"]
 
@@ -475,10 +466,10 @@ def _samples(run: RunConfig) -> dict[str, Any]:
 
 
 def _metrics(run: RunConfig) -> dict[str, Any]:
-    return {
-        "samples": run.fingerprint("samples"),
-        "evaluation": run.config.evaluation.model_dump(mode="json"),
-    }
+    evaluation = run.config.evaluation.model_dump(mode="json")
+    if not evaluation["metrics"]:
+        del evaluation["metrics"]  # the standard ones alone; records are older than the setting
+    return {"samples": run.fingerprint("samples"), "evaluation": evaluation}
 
 
 _DECIDED_BY: dict[str, Callable[[RunConfig], dict[str, Any]]] = {

@@ -10,6 +10,7 @@ from tabulate import tabulate
 from dmp.config import Variant
 from dmp.errors import DMPError
 from dmp.layout import Layout
+from dmp.metrics.registry import unmeasured
 from dmp.reporting.numbers import MISSING
 from dmp.reporting.page import Page
 from dmp.reporting.tables import study_page
@@ -66,13 +67,11 @@ def select(plan: Plan, layout: Layout, names: Sequence[str]) -> tuple[Study, lis
                 f"'{other}/{variant}' {_listed(chosen[other, variant])}; differences are paired "
                 f"by seed, so name the same seeds of each"
             )
+    absent = unmeasured(plan.scale.tasks[task])
     study = Study(
         id="compare",
         title=f"{task}: {first} against {', '.join(variant for _, variant in others)}",
-        cells=[
-            Cell(task=task, variant=v, label=v, unmeasured=plan.scale.tasks[task].unmeasured)
-            for _, v in chosen
-        ],
+        cells=[Cell(task=task, variant=v, label=v, unmeasured=absent) for _, v in chosen],
         comparisons=[Comparison(task=task, variant=first, against=v) for _, v in others],
     )
     return study, sorted(chosen[task, first])
@@ -128,7 +127,8 @@ def _parse(plan: Plan, layout: Layout, name: str) -> tuple[str, str, int | None]
     match = _RUN.fullmatch(name)
     if match is None:
         raise DMPError(
-            f"'{name}' is no run; accepted are task/variant for all seeds, and task/variant/seed0"
+            f"'{name}' is not a run; accepted are task/variant for all seeds, and "
+            f"task/variant/seed0"
         )
     task, text, seed = match["task"], match["variant"], match["seed"]
     known = _known(plan, layout)

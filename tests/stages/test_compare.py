@@ -144,7 +144,7 @@ def test_variant_in_another_spelling_is_found(plan, layout):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (["dmp", "baseline"], "'dmp' is no run; accepted are task/variant"),
+        (["dmp", "baseline"], "'dmp' is not a run; accepted are task/variant"),
         ([f"{TASK}/dmp"], "at least two variants"),
         ([f"{TASK}/dmp", f"{TASK}/dmp/seed0"], "'unconditional/dmp/seed0' is named twice"),
         ([f"{TASK}/dmp", f"{TASK}/baseline/seed0"], "seeds 0, 1, 2, 3, 4 and .* 0; .*same seeds"),

@@ -1,0 +1,84 @@
+"""How a gate uses its prompts, before and after training."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dmp.metrics.base import HELD_OUT, Metric, Number, State, over_timesteps, register
+
+if TYPE_CHECKING:
+    from dmp.metrics.gate import GateRecord
+
+
+class GateMetric(Metric):
+    """A number of a gate that has weights."""
+
+    measured_at = ("end", "start")
+
+    def protocol(self, state: State) -> dict[str, Any]:
+        """Return at how many timesteps the gate was looked at."""
+        return {
+            "kind": "gate",
+            "evaluator": HELD_OUT,
+            "timesteps": 0 if state.gate is None else len(state.gate.timesteps),
+            "numerics": state.numerics,
+        }
+
+
+@register
+class GateEntropy(GateMetric):
+    """The entropy of the weights over the prompts, averaged over blocks."""
+
+    name, label, unit = "gate_entropy", "Gate entropy", "nats"
+
+    def measure(self, state: State) -> Iterator[Number]:
+        """Yield the mean over all timesteps, and over each range of them."""
+        if state.gate is not None:
+            yield from over_timesteps(state.gate.entropy, state.gate.timesteps, state.run)
+
+
+class OfLevels(GateMetric):
+    """The mean over the blocks with K prompts, for each K; only where blocks differ in K.
+
+    The entropies of blocks with unlike K have unlike maxima, and at K = 4096 a weight is so small
+    that the ε of the importance loss leaves 0.6 % of it.
+    """
+
+    def of_block(self, gate: "GateRecord", block: int) -> float:
+        """Return the value of a block."""
+        raise NotImplementedError
+
+    def measure(self, state: State) -> Iterator[Number]:
+        """Yield a number for each K."""
+        gate = state.gate
+        if gate is None or gate.uniform:
+            return
+        found: dict[int, list[float]] = defaultdict(list)
+        for block, weights in enumerate(gate.weights):
+            found[weights.shape[1]].append(self.of_block(gate, block))
+        for prompts, values in found.items():
+            yield Number(float(np.mean(values)), len(gate.timesteps), of=str(prompts))
+
+
+@register
+class GateWeight(OfLevels):
+    """The mean weight of a prompt."""
+
+    name, label = "gate_weight", "Gate weight"
+
+    def of_block(self, gate: "GateRecord", block: int) -> float:
+        """Return the mean over prompts and timesteps."""
+        return float(gate.weights[block].mean(dtype=np.float64))
+
+
+@register
+class GateEvenness(OfLevels):
+    """The entropy over its largest value, ln K."""
+
+    name, label = "gate_evenness", "Normalised gate entropy"
+
+    def of_block(self, gate: "GateRecord", block: int) -> float:
+        """Return the mean over timesteps."""
+        return float(gate.evenness[:, block].mean())
