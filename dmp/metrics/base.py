@@ -1,8 +1,8 @@
 """What a metric is, and what it is computed from; no torch.
 
-A metric is one class, in one file, decorated with :func:`register`. What is said of it in tables,
-figures, studies and MLflow is read from the class. Its file lies in ``dmp/metrics/catalogue``, or
-in another package that names it as an entry point of the group ``dmp.metrics``.
+A metric is one class, in one file, decorated with :func:`register`: what tables, figures and
+studies say of it is read there. Its file lies in ``dmp/metrics/catalogue``, or in another package
+that names it as an entry point of the group ``dmp.metrics``.
 """
 
 from abc import ABC, abstractmethod
@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # these modules import torch
     from dmp.metrics.gate import GateRecord
     from dmp.metrics.reference import Reference
 
-ALL = "all"
 HELD_OUT, TRAINING = "held-out images", "training images"
 # When a metric is measured: after the last iteration, after those of the curve, before the first.
 When = Literal["end", "curve", "start"]
@@ -42,7 +41,7 @@ class Number(NamedTuple):
 
     value: float
     count: int
-    where: str = ALL
+    where: str = "all"
     of: str = ""
 
 
@@ -55,8 +54,7 @@ class Samples:
         reference: the real images.
         config: sizes and numbers of subsets.
         protocol: all that makes two numbers of samples comparable.
-        images: returns the images that were kept, uint8 ``(n, C, H, W)``; there may be fewer than
-            samples, and none of a run that is still training.
+        images: returns the images that were kept, uint8 ``(n, C, H, W)``; those of a curve are not.
 
     """
 
@@ -64,7 +62,7 @@ class Samples:
     reference: "Reference"
     config: EvaluationConfig
     protocol: dict[str, Any] = field(default_factory=dict)
-    images: Callable[[], np.ndarray] = lambda: np.empty((0, 0, 0, 0), np.uint8)
+    images: Callable[[], np.ndarray] | None = None
     _shared: dict[Callable, Any] = field(default_factory=dict)
 
     def once(self, compute: "Callable[[Samples], Result]") -> Result:
@@ -75,34 +73,28 @@ class Samples:
 
 
 class State(Protocol):
-    """A run after some iteration; each attribute is computed when it is first asked for."""
+    """A run after some iteration; what costs anything is computed when it is first asked for.
+
+    Attributes:
+        run: how the run is configured.
+        numerics: those in force.
+        samples: its samples.
+        second: as ``samples``, by the network of the second opinion; None without one.
+        held_out: denoising losses of images that no model has trained on; None if not finite.
+        seen: as ``held_out``, of training images.
+        gate: the gate's weights; None without a gate that has any.
+        baseline_loss: the mean squared error of the baseline on held-out images.
+
+    """
 
     run: RunConfig
     numerics: str
-
-    @property
-    def samples(self) -> Samples:
-        """The samples."""
-
-    @property
-    def second(self) -> Samples | None:
-        """As ``samples``, by the network of the second opinion; None without one."""
-
-    @property
-    def held_out(self) -> "DenoisingLosses | None":
-        """Denoising losses of images that no model has trained on; None if they diverged."""
-
-    @property
-    def seen(self) -> "DenoisingLosses":
-        """As ``held_out``, of training images."""
-
-    @property
-    def gate(self) -> "GateRecord | None":
-        """The gate's weights; None without a gate that has any."""
-
-    @property
-    def baseline_loss(self) -> float:
-        """The mean squared error of the baseline on held-out images."""
+    samples: Samples
+    second: Samples | None
+    held_out: "DenoisingLosses | None"
+    seen: "DenoisingLosses"
+    gate: "GateRecord | None"
+    baseline_loss: float
 
 
 class Quantity:
@@ -128,12 +120,7 @@ class Quantity:
 
 
 class Metric(Quantity, ABC):
-    """A quantity that is measured of a run.
-
-    Attributes:
-        measured_at: see :data:`When`.
-
-    """
+    """A quantity that is measured of a run; see :data:`When`."""
 
     measured_at: ClassVar[tuple[When, ...]] = ("end",)
 

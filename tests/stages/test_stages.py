@@ -16,12 +16,16 @@ from harness import ROOT, edit_yaml, make_tiny
 from dmp.errors import DMPError
 from dmp.files import read_json, write_json
 from dmp.layout import Layout
+from dmp.metrics import registry
+from dmp.metrics.base import REGISTERED
 from dmp.products.product import Product
-from dmp.stages.collect import collect_baselines, collect_results
+from dmp.reporting.numbers import format_number
+from dmp.stages.collect import collect
 from dmp.stages.common import Context, load_weights, pretrained_backbone
 from dmp.stages.converge import converge
 from dmp.stages.data import TaskData, task_data
 from dmp.stages.evaluate import evaluate_run
+from dmp.stages.pages import write_pages
 from dmp.stages.prepare import make_reference, train_extractor
 from dmp.stages.pretrain import pretrain
 from dmp.stages.run import complete_run, train_run
@@ -156,6 +160,60 @@ def test_held_out_loss_beyond_the_threshold_counts_as_diverged(context):
         assert found["diverged", "all", 10] == diverged
 
 
+BRIGHTNESS = """
+from dmp.metrics.base import SampleMetric, register
+
+@register
+class Brightness(SampleMetric):
+    name, label, better, unit = "brightness", "Brightness", "higher", "grey levels"
+
+    def compute(self, samples):
+        return samples.images().mean()
+"""
+
+
+@pytest.fixture
+def brightness(tmp_path, monkeypatch):
+    """Another package, installed, that brings a metric."""
+    (tmp_path / "foreign_metrics.py").write_text(BRIGHTNESS)
+    installed = tmp_path / "foreign-1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1\n")
+    (installed / "entry_points.txt").write_text("[dmp.metrics]\nb = foreign_metrics\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry._load.cache_clear()
+    yield
+    REGISTERED.pop("brightness", None)
+    sys.modules.pop("foreign_metrics", None)
+    registry._load.cache_clear()
+
+
+def test_a_metric_of_another_package_is_measured_and_tabulated(
+    context, prepared, brightness, tmp_path
+):
+    ablations = Path(shutil.copytree(prepared[0], tmp_path / "ablations"))
+    study, scale = ablations / "studies/table2.yaml", ablations / "scales/smoke.yaml"
+    edit_yaml(study, lambda data: data.update(metrics=["fid", "brightness"]))
+    cell = load_plan("smoke", ablations).study("table2").cells[0]
+    assert cell.unmeasured == {"brightness": "evaluation.metrics of this scale does not name it"}
+    edit_yaml(scale, lambda d: d["defaults"]["evaluation"].update(metrics=["brightness"]))
+    plan = load_plan("smoke", ablations, seeds=1)
+    other = replace(context, plan=plan)
+    plain, run = (each.run(TASK, "dmp", 0) for each in (context.plan, plan))
+    assert plain.fingerprint("samples") == run.fingerprint("samples")
+    assert plain.fingerprint("metrics") != run.fingerprint("metrics")
+    for name in plan.runs("table2"):
+        complete_run(other, plan.run(*name))
+    with np.load(context.layout.samples(TASK, "dmp", 0)) as file:
+        expected = file["images"].mean()
+    assert metrics(other, run)["brightness", "all", 10] == expected
+    collect(plan, context.layout, "table2")
+    write_pages(plan, context.layout, ["table2"])
+    table = (context.layout.tables / "table2.md").read_text()
+    assert "Brightness ↑" in table
+    assert format_number(expected) in table
+
+
 def test_gate_is_recorded_before_and_after_training(context):
     run = context.plan.run(TASK, "dmp", 0)
     complete_run(context, run)
@@ -222,8 +280,7 @@ def test_seeds_are_nested_in_their_baselines_and_the_statistics_follow(context):
     study = context.plan.study("table2")
     for task, variant, seed in context.plan.runs("table2"):
         complete_run(context, context.plan.run(task, variant, seed))
-    collect_results(context.plan, context.layout, "tables")
-    collect_baselines(context.plan, context.layout, "tables")
+    collect(context.plan, context.layout, "tables")
     results = read_results(context.layout.results_table("tables"))
     nested = results.drop_duplicates(["seed"]).set_index("seed")["baseline_seed"].to_dict()
     assert nested == {0: 0, 1: 1, 2: 0, 3: 1}
@@ -383,7 +440,7 @@ def test_truncated_weights_are_refused(context):
 
 def test_missing_run_is_named_when_numbers_are_gathered(context):
     with pytest.raises(DMPError, match=r"metrics.csv does not exist: the run unconditional/base"):
-        collect_results(context.plan, context.layout, "tables")
+        collect(context.plan, context.layout, "tables")
 
 
 def test_convergence_is_recorded_with_its_fids(prepared):

@@ -1,5 +1,6 @@
 """How a gate uses its prompts, before and after training."""
 
+from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,46 +13,37 @@ if TYPE_CHECKING:
     from dmp.metrics.gate import GateRecord
 
 
-class GateMetric(Metric):
-    """A number of a gate that has weights."""
-
-    measured_at = ("end", "start")
-
-    def protocol(self, state: State) -> dict[str, Any]:
-        """Return at how many timesteps the gate was looked at."""
-        return {
-            "kind": "gate",
-            "evaluator": HELD_OUT,
-            "timesteps": 0 if state.gate is None else len(state.gate.timesteps),
-            "numerics": state.numerics,
-        }
-
-
 @register
-class GateEntropy(GateMetric):
+class GateEntropy(Metric):
     """The entropy of the weights over the prompts, averaged over blocks."""
 
     name, label, unit = "gate_entropy", "Gate entropy", "nats"
+    measured_at = ("end", "start")
 
     def measure(self, state: State) -> Iterator[Number]:
-        """Yield the mean over all timesteps, and over each range of them."""
         if state.gate is not None:
             yield from over_timesteps(state.gate.entropy, state.gate.timesteps, state.run)
 
+    def protocol(self, state: State) -> dict[str, Any]:
+        count = 0 if state.gate is None else len(state.gate.timesteps)
+        return {"kind": "gate", "evaluator": HELD_OUT, "timesteps": count,
+                "numerics": state.numerics}  # fmt: skip
 
-class OfLevels(GateMetric):
+
+class OfLevels(GateEntropy):
     """The mean over the blocks with K prompts, for each K; only where blocks differ in K.
 
     The entropies of blocks with unlike K have unlike maxima, and at K = 4096 a weight is so small
     that the ε of the importance loss leaves 0.6 % of it.
     """
 
+    unit = ""
+
+    @abstractmethod
     def of_block(self, gate: "GateRecord", block: int) -> float:
         """Return the value of a block."""
-        raise NotImplementedError
 
     def measure(self, state: State) -> Iterator[Number]:
-        """Yield a number for each K."""
         gate = state.gate
         if gate is None or gate.uniform:
             return
@@ -69,7 +61,6 @@ class GateWeight(OfLevels):
     name, label = "gate_weight", "Gate weight"
 
     def of_block(self, gate: "GateRecord", block: int) -> float:
-        """Return the mean over prompts and timesteps."""
         return float(gate.weights[block].mean(dtype=np.float64))
 
 
@@ -80,5 +71,4 @@ class GateEvenness(OfLevels):
     name, label = "gate_evenness", "Normalised gate entropy"
 
     def of_block(self, gate: "GateRecord", block: int) -> float:
-        """Return the mean over timesteps."""
         return float(gate.evenness[:, block].mean())

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from dmp.metrics.denoising import DenoisingLosses
 
 
-class DenoisingMetric(Metric):
-    """A loss on (image, timestep, noise) triples that are the same for every model."""
+@register
+class DenoisingMse(Metric):
+    """The squared error of the predicted noise, on triples that are the same for every model."""
 
-    better = "lower"
+    name, label, better = "denoising_mse", "Denoising MSE", "lower"
     measured_at = ("end", "curve")
     images = HELD_OUT
 
-    def losses(self, state: State) -> "DenoisingLosses | None":
-        """Return the losses of these images."""
+    def _losses(self, state: State) -> "DenoisingLosses | None":
         return state.held_out if self.images == HELD_OUT else state.seen
 
     def values(self, losses: "DenoisingLosses", timesteps: int) -> np.ndarray | None:
@@ -37,22 +37,20 @@ class DenoisingMetric(Metric):
         return losses.mse
 
     def measure(self, state: State) -> Iterator[Number]:
-        """Yield the mean over all timesteps, and over each range of them."""
-        losses = self.losses(state)
+        losses = self._losses(state)
         if losses is not None:
             values = self.values(losses, state.run.config.diffusion.timesteps)
             if values is not None:
                 yield from over_timesteps(values, losses.timesteps, state.run)
 
     def protocol(self, state: State) -> dict[str, Any]:
-        """Return which triples there were, and how the model computed."""
-        task, losses = state.run.config, self.losses(state)
-        count, each = 0 if losses is None else len(losses.mse), task.evaluation.timesteps_per_image
+        task, losses = state.run.config, self._losses(state)
+        each = task.evaluation.timesteps_per_image
         return {
             "kind": "denoising",
             "evaluator": self.images,
             "dataset": task.data.name,
-            "images": count // each,
+            "images": 0 if losses is None else len(losses.mse) // each,
             "held_out": task.data.held_out,
             "conditioning": task.conditioning,
             "timesteps_per_image": each,
@@ -63,24 +61,15 @@ class DenoisingMetric(Metric):
 
 
 @register
-class DenoisingMse(DenoisingMetric):
-    """The squared error of the predicted noise."""
-
-    name, label = "denoising_mse", "Denoising MSE"
-
-
-@register
-class DenoisingVb(DenoisingMetric):
-    """The variational bound."""
+class DenoisingVb(DenoisingMse):
+    """The variational bound: T times the mean of its terms, since it is their sum."""
 
     name, label, unit = "denoising_vb", "Denoising VB", "bits per dimension"
 
     def unmeasured(self, task: TaskConfig) -> str:
-        """Return that it needs a variance."""
         return "" if task.backbone.learns_variance else "the backbone predicts no variance"
 
     def values(self, losses: "DenoisingLosses", timesteps: int) -> np.ndarray | None:
-        """Return T times each triple's term: the bound is a sum over all T timesteps."""
         return None if losses.vb is None else losses.vb * timesteps
 
 
@@ -116,21 +105,16 @@ class Seconds(Quantity):
 
 @register
 class Diverged(Metric):
-    """Whether the loss is not finite, or too much above the baseline's."""
+    """1 if the loss is not finite, or too much above the baseline's; else 0."""
 
     name, label, better = "diverged", "Diverged", "lower"
 
     def measure(self, state: State) -> Iterator[Number]:
-        """Yield 1 if it diverged, else 0."""
         losses, factor = state.held_out, state.run.config.evaluation.divergence_factor
         lost = losses is None or losses.mse.mean() > state.baseline_loss * factor
         yield Number(float(lost), 1)
 
     def protocol(self, state: State) -> dict[str, Any]:
-        """Return how far above is too far."""
-        return {
-            "kind": "divergence",
-            "evaluator": HELD_OUT,
-            "factor": state.run.config.evaluation.divergence_factor,
-            "numerics": state.numerics,
-        }
+        factor = state.run.config.evaluation.divergence_factor
+        return {"kind": "divergence", "evaluator": HELD_OUT, "factor": factor,
+                "numerics": state.numerics}  # fmt: skip

@@ -1,9 +1,10 @@
-"""FID and its kin: how far samples are from real images, by an extractor's features."""
+"""FID and its kin: how far samples are from real images, by an extractor's features.
+
+What computes them imports torch, and so is imported when it is called.
+"""
 
 from dmp.config import TaskConfig
 from dmp.metrics.base import SampleMetric, Samples, State, register
-
-# dmp.metrics.fidelity imports torch, and so is imported where something is computed.
 
 
 @register
@@ -14,7 +15,6 @@ class Fid(SampleMetric):
     measured_at = ("end", "curve")
 
     def compute(self, samples: Samples) -> float:
-        """Return the distance."""
         from dmp.metrics.fidelity import frechet_distance
 
         return frechet_distance(samples.generated, samples.reference)
@@ -28,18 +28,16 @@ class SecondOpinion(Fid):
     measured_at = ("end",)
 
     def of(self, state: State) -> Samples | None:
-        """Return the samples as the other network sees them."""
         return state.second
 
 
 @register
 class Kid(SampleMetric):
-    """The kernel distance."""
+    """The kernel distance, averaged over subsets."""
 
     name, label, better = "kid", "KID", "lower"
 
     def compute(self, samples: Samples) -> float:
-        """Return the mean over subsets."""
         from dmp.metrics.fidelity import kid
 
         return kid(samples)
@@ -52,7 +50,6 @@ class Precision(SampleMetric):
     name, label, better = "precision", "Precision", "higher"
 
     def compute(self, samples: Samples) -> float:
-        """Return the share."""
         from dmp.metrics.fidelity import precision_recall
 
         return samples.once(precision_recall)[self.name]
@@ -72,12 +69,10 @@ class InceptionScore(SampleMetric):
     name, label, better = "inception_score", "Inception score", "higher"
 
     def unmeasured(self, task: TaskConfig) -> str:
-        """Return that an extractor without logits knows no classes."""
         extractor = task.evaluation.extractor
         return "" if extractor.has_logits else f"the extractor {extractor.name} has no logits"
 
     def compute(self, samples: Samples) -> float | None:
-        """Return the score."""
         from dmp.metrics.fidelity import inception_score
 
         return inception_score(samples)
