@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, 
 import numpy as np
 
 from dmp.bins import bin_label, timestep_bin
-from dmp.config import EvaluationConfig, RunConfig, TaskConfig
+from dmp.config import EvaluationConfig, TaskConfig
 
 if TYPE_CHECKING:  # these modules import torch
     from dmp.metrics.denoising import DenoisingLosses
@@ -76,8 +76,8 @@ class State(Protocol):
     """A run after some iteration; what costs anything is computed when it is first asked for.
 
     Attributes:
-        run: how the run is configured.
-        numerics: those in force.
+        task: how its task is configured.
+        precision, numerics: what it is computed in.
         samples: its samples.
         second: as ``samples``, by the network of the second opinion; None without one.
         held_out: denoising losses of images that no model has trained on; None if not finite.
@@ -87,7 +87,8 @@ class State(Protocol):
 
     """
 
-    run: RunConfig
+    task: TaskConfig
+    precision: str
     numerics: str
     samples: Samples
     second: Samples | None
@@ -161,9 +162,9 @@ class SampleMetric(Metric):
         return {} if samples is None else samples.protocol
 
 
-def over_timesteps(values: np.ndarray, timesteps: np.ndarray, run: RunConfig) -> Iterator[Number]:
+def over_timesteps(values: np.ndarray, timesteps: np.ndarray, task: TaskConfig) -> Iterator[Number]:
     """Yield the mean of ``values`` ``(n,)``, and that of each range of ``timesteps`` ``(n,)``."""
-    total, bins = run.config.diffusion.timesteps, run.config.evaluation.bins
+    total, bins = task.diffusion.timesteps, task.evaluation.bins
     yield Number(float(values.mean()), len(values))
     where = timestep_bin(timesteps, bins, total)
     for index in range(bins):

@@ -63,32 +63,30 @@ class RunState(State):
     def __init__(
         self, context: Context, run: RunConfig, data: TaskData, when: When, iteration: int
     ) -> None:
-        self.run, self.when, self.iteration = run, when, iteration
-        self.numerics = context.numerics
-        self._context, self._data = context, data
+        self.task, self.precision, self.numerics = run.config, run.precision, context.numerics
+        self.when, self.iteration = when, iteration
+        self._context, self._run, self._data = context, run, data
         self._names = (run.task, run.variant, run.seed)
 
     @cached_property
     def model(self) -> tuple[Backbone, Patch | None]:
         """The model, and its patch if it has one."""
         if self.when == "start":
-            backbone = pretrained_backbone(self._context, self.run)
-            return backbone, attach(self.run, backbone)
+            backbone = pretrained_backbone(self._context, self._run)
+            return backbone, attach(self._run, backbone)
         at = self.iteration if self.when == "curve" else None
-        return load_weights(self._context, self.run, at)
+        return load_weights(self._context, self._run, at)
 
     @cached_property
     def samples(self) -> Samples:
         """The samples, and the real images that they are compared with."""
-        layout, task = self._context.layout, self.run.config
+        layout = self._context.layout
         path, images = layout.samples(*self._names), self._kept_images
         if self.when == "curve":
             path, images = layout.snapshot_samples(*self._names, self.iteration), None
-        reference = load_reference(layout.reference(self.run.task))
-        found = Samples(load_features(path), reference, task.evaluation, self._sampled(reference))
-        if images is not None:
-            found.images = images
-        return found
+        reference = load_reference(layout.reference(self._run.task))
+        found, protocol = load_features(path), self._sampled(reference)
+        return Samples(found, reference, self.task.evaluation, protocol, images)
 
     def _kept_images(self) -> np.ndarray:
         with np.load(self._context.layout.samples(*self._names), allow_pickle=False) as file:
@@ -97,21 +95,21 @@ class RunState(State):
     @cached_property
     def second(self) -> Samples | None:
         """The samples as the network of the second opinion sees them, if there is one."""
-        layout, evaluation = self._context.layout, self.run.config.evaluation
+        layout, evaluation = self._context.layout, self.task.evaluation
         if evaluation.second_opinion is None:
             return None
         path = layout.samples(*self._names)
-        reference = load_reference(layout.second_reference(self.run.task))
+        reference = load_reference(layout.second_reference(self._run.task))
         with np.load(path, allow_pickle=False) as file:
             found = Features(file["second"], file["logits"])
         check_features(found, f"{path}, second opinion")
-        described = _described(self.run.config, reference) | {"file": None}
+        described = _described(self.task, reference) | {"file": None}
         other = {"evaluator": evaluation.second_opinion.name, "reference": described}
         return Samples(found, reference, evaluation, self.samples.protocol | other)
 
     def _sampled(self, reference: Reference) -> dict[str, Any]:
         """Return all that makes two numbers of samples comparable."""
-        task = self.run.config
+        task = self.task
         variance = {} if task.backbone.learns_variance else {"variance": "fixed, the posterior's"}
         return {
             **variance,
@@ -123,7 +121,7 @@ class RunState(State):
             "schedule": task.diffusion.schedule,
             "labels": "captions of the test split" if task.text else "balanced",
             "pixels": "round",
-            "precision": self.run.precision,
+            "precision": self.precision,
             "numerics": self.numerics,
             "kid": [task.evaluation.kid_subset_size, task.evaluation.kid_subsets],
             "neighbours": task.evaluation.neighbours,
@@ -145,7 +143,7 @@ class RunState(State):
         return self._losses(self._data.seen)
 
     def _losses(self, images: Images) -> DenoisingLosses:
-        return measure_denoising(self._context, self.run, self.model[0], images)
+        return measure_denoising(self._context, self._run, self.model[0], images)
 
     @cached_property
     def gate(self) -> GateRecord | None:
@@ -153,7 +151,7 @@ class RunState(State):
         backbone, patch = self.model
         if patch is None or patch.gate is None:
             return None
-        task = self.run.config
+        task = self.task
         return record_gate(
             backbone,
             patch,
@@ -166,7 +164,7 @@ class RunState(State):
     @cached_property
     def baseline_loss(self) -> float:
         """The held-out loss of the baseline that a run rests on; its first run measures it."""
-        context, run, evaluation = self._context, self.run, self.run.config.evaluation
+        context, run, evaluation = self._context, self._run, self.task.evaluation
         sizes = [evaluation.timesteps_per_image, evaluation.held_out_images]
         fingerprint = content_hash([run.fingerprint("baseline"), sizes])
         path = context.layout.baseline_loss(run.task, run.baseline_seed)

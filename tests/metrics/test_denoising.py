@@ -71,7 +71,7 @@ def test_the_bound_is_the_sum_over_all_timesteps():
     task = run.config.model_copy(
         update={"diffusion": DiffusionConfig(schedule="cosine", timesteps=10)}
     )
-    state = SimpleNamespace(held_out=losses, run=run.model_copy(update={"config": task}))
+    state = SimpleNamespace(held_out=losses, task=task)
     whole, *parts = find_metric("denoising_vb").measure(state)
     assert whole.value == pytest.approx(losses.vb.reshape(30, 10).sum(axis=1).mean())
     assert sum(part.count for part in parts) == whole.count == 300

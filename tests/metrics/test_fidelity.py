@@ -154,11 +154,6 @@ def test_order_of_images_does_not_matter(seed):
     assert frechet_distance(shuffled, b) == pytest.approx(frechet_distance(a, b), rel=1e-9)
 
 
-def test_kid_subset_larger_than_the_set_is_refused():
-    with pytest.raises(DMPError, match=r"kid_subset_size = 100 is more than the 50 images"):
-        fidelity(gaussian(0, count=50), real(1), CONFIG)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

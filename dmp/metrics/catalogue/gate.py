@@ -22,7 +22,7 @@ class GateEntropy(Metric):
 
     def measure(self, state: State) -> Iterator[Number]:
         if state.gate is not None:
-            yield from over_timesteps(state.gate.entropy, state.gate.timesteps, state.run)
+            yield from over_timesteps(state.gate.entropy, state.gate.timesteps, state.task)
 
     def protocol(self, state: State) -> dict[str, Any]:
         count = 0 if state.gate is None else len(state.gate.timesteps)

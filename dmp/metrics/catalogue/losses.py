@@ -39,12 +39,12 @@ class DenoisingMse(Metric):
     def measure(self, state: State) -> Iterator[Number]:
         losses = self._losses(state)
         if losses is not None:
-            values = self.values(losses, state.run.config.diffusion.timesteps)
+            values = self.values(losses, state.task.diffusion.timesteps)
             if values is not None:
-                yield from over_timesteps(values, losses.timesteps, state.run)
+                yield from over_timesteps(values, losses.timesteps, state.task)
 
     def protocol(self, state: State) -> dict[str, Any]:
-        task, losses = state.run.config, self._losses(state)
+        task, losses = state.task, self._losses(state)
         each = task.evaluation.timesteps_per_image
         return {
             "kind": "denoising",
@@ -55,7 +55,7 @@ class DenoisingMse(Metric):
             "conditioning": task.conditioning,
             "timesteps_per_image": each,
             "schedule": task.diffusion.schedule,
-            "precision": state.run.precision,
+            "precision": state.precision,
             "numerics": state.numerics,
         }
 
@@ -110,11 +110,11 @@ class Diverged(Metric):
     name, label, better = "diverged", "Diverged", "lower"
 
     def measure(self, state: State) -> Iterator[Number]:
-        losses, factor = state.held_out, state.run.config.evaluation.divergence_factor
+        losses, factor = state.held_out, state.task.evaluation.divergence_factor
         lost = losses is None or losses.mse.mean() > state.baseline_loss * factor
         yield Number(float(lost), 1)
 
     def protocol(self, state: State) -> dict[str, Any]:
-        factor = state.run.config.evaluation.divergence_factor
+        factor = state.task.evaluation.divergence_factor
         return {"kind": "divergence", "evaluator": HELD_OUT, "factor": factor,
                 "numerics": state.numerics}  # fmt: skip
