@@ -57,12 +57,12 @@ def measured(task: TaskConfig) -> list[Metric]:
     return [find_metric(name) for name in dict.fromkeys((*STANDARD, *task.evaluation.metrics))]
 
 
-def unmeasured(task: TaskConfig, names: Iterable[str] = ()) -> dict[str, str]:
-    """Return why runs of a task lack metrics: standard ones, and those of ``names``."""
-    known = {metric.name: metric.unmeasured(task) for metric in measured(task)}
-    absent = {
-        name: "evaluation.metrics of this scale does not name it"
+def unmeasured(task: TaskConfig, names: Iterable[str]) -> dict[str, str]:
+    """Return which of these metrics runs of a task lack, and why."""
+    known = measured(task)
+    absent = "evaluation.metrics of this scale does not name it"
+    found = {
+        name: metric.unmeasured(task) if (metric := find_metric(name)) in known else absent
         for name in names
-        if name.split("/")[0] not in known
     }
-    return {name: reason for name, reason in (known | absent).items() if reason}
+    return {name: reason for name, reason in found.items() if reason}

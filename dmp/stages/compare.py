@@ -18,6 +18,7 @@ from dmp.stages.collect import gather_baselines, gather_results
 from dmp.statistics.results import RESULT_COLUMNS
 from dmp.statistics.study import cells, comparisons
 from dmp.studies import Cell, Comparison, Plan, Study
+from dmp.studies.schema import METRICS
 
 _RUN = re.compile(r"(?P<task>[^/]+)/(?P<variant>[^/]+?)(?:/seed(?P<seed>\d+))?/?")
 _WORDS = ("Method", "Comparison", "Metric")
@@ -73,7 +74,7 @@ def select(plan: Plan, layout: Layout, names: Sequence[str]) -> tuple[Study, lis
                 f"'{other}/{variant}' {_listed(chosen[other, variant])}; differences are paired "
                 f"by seed, so name the same seeds of each"
             )
-    absent = unmeasured(plan.scale.tasks[task])
+    absent = unmeasured(plan.scale.tasks[task], METRICS)
     study = Study(
         id="compare",
         title=f"{task}: {first} against {', '.join(variant for _, variant in others)}",
