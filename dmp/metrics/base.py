@@ -1,4 +1,4 @@
-"""What a metric is, and what it is computed from; no torch.
+"""What a metric is, and what it is computed from; no torch, and no NumPy.
 
 A metric is one class, in one file, decorated with :func:`register`: what tables, figures and
 studies say of it is read there. Its file lies in ``dmp/metrics/catalogue``, or in another package
@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
-import numpy as np
-
 from dmp.bins import bin_label, timestep_bin
 from dmp.config import EvaluationConfig, TaskConfig
 
-if TYPE_CHECKING:  # these modules import torch
+if TYPE_CHECKING:  # a plan is read before the environment is settled in which these compute
+    import numpy as np
+
     from dmp.metrics.denoising import DenoisingLosses
     from dmp.metrics.features import Features
     from dmp.metrics.gate import GateRecord
@@ -62,7 +62,7 @@ class Samples:
     reference: "Reference"
     config: EvaluationConfig
     protocol: dict[str, Any] = field(default_factory=dict)
-    images: Callable[[], np.ndarray] | None = None
+    images: "Callable[[], np.ndarray] | None" = None
     _shared: dict[Callable, Any] = field(default_factory=dict)
 
     def once(self, compute: "Callable[[Samples], Result]") -> Result:
@@ -162,7 +162,9 @@ class SampleMetric(Metric):
         return {} if samples is None else samples.protocol
 
 
-def over_timesteps(values: np.ndarray, timesteps: np.ndarray, task: TaskConfig) -> Iterator[Number]:
+def over_timesteps(
+    values: "np.ndarray", timesteps: "np.ndarray", task: TaskConfig
+) -> Iterator[Number]:
     """Yield the mean of ``values`` ``(n,)``, and that of each range of ``timesteps`` ``(n,)``."""
     total, bins = task.diffusion.timesteps, task.evaluation.bins
     yield Number(float(values.mean()), len(values))

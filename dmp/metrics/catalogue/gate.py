@@ -1,11 +1,8 @@
 """How a gate uses its prompts, before and after training."""
 
 from abc import abstractmethod
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from dmp.metrics.base import HELD_OUT, Metric, Number, State, over_timesteps, register
 
@@ -40,18 +37,15 @@ class OfLevels(GateEntropy):
     unit = ""
 
     @abstractmethod
-    def of_block(self, gate: "GateRecord", block: int) -> float:
-        """Return the value of a block."""
+    def of_blocks(self, gate: "GateRecord") -> list[float]:
+        """Return the value of each block."""
 
     def measure(self, state: State) -> Iterator[Number]:
         gate = state.gate
         if gate is None or gate.uniform:
             return
-        found: dict[int, list[float]] = defaultdict(list)
-        for block, weights in enumerate(gate.weights):
-            found[weights.shape[1]].append(self.of_block(gate, block))
-        for prompts, values in found.items():
-            yield Number(float(np.mean(values)), len(gate.timesteps), of=str(prompts))
+        for prompts, value in gate.by_prompts(self.of_blocks(gate)).items():
+            yield Number(value, len(gate.timesteps), of=str(prompts))
 
 
 @register
@@ -60,8 +54,8 @@ class GateWeight(OfLevels):
 
     name, label = "gate_weight", "Gate weight"
 
-    def of_block(self, gate: "GateRecord", block: int) -> float:
-        return float(gate.weights[block].mean(dtype=np.float64))
+    def of_blocks(self, gate: "GateRecord") -> list[float]:
+        return [float(weights.mean(dtype="float64")) for weights in gate.weights]
 
 
 @register
@@ -70,5 +64,5 @@ class GateEvenness(OfLevels):
 
     name, label = "gate_evenness", "Normalised gate entropy"
 
-    def of_block(self, gate: "GateRecord", block: int) -> float:
-        return float(gate.evenness[:, block].mean())
+    def of_blocks(self, gate: "GateRecord") -> list[float]:
+        return [float(evenness.mean()) for evenness in gate.evenness.T]

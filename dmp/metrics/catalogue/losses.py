@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dmp.config import TaskConfig
 from dmp.metrics.base import (
     HELD_OUT,
@@ -18,6 +16,8 @@ from dmp.metrics.base import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dmp.metrics.denoising import DenoisingLosses
 
 
@@ -32,7 +32,7 @@ class DenoisingMse(Metric):
     def _losses(self, state: State) -> "DenoisingLosses | None":
         return state.held_out if self.images == HELD_OUT else state.seen
 
-    def values(self, losses: "DenoisingLosses", timesteps: int) -> np.ndarray | None:
+    def values(self, losses: "DenoisingLosses", timesteps: int) -> "np.ndarray | None":
         """Return the value of each triple; None where there is none."""
         return losses.mse
 
@@ -69,7 +69,7 @@ class DenoisingVb(DenoisingMse):
     def unmeasured(self, task: TaskConfig) -> str:
         return "" if task.backbone.learns_variance else "the backbone predicts no variance"
 
-    def values(self, losses: "DenoisingLosses", timesteps: int) -> np.ndarray | None:
+    def values(self, losses: "DenoisingLosses", timesteps: int) -> "np.ndarray | None":
         return None if losses.vb is None else losses.vb * timesteps
 
 
