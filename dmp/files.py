@@ -7,9 +7,12 @@ import math
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmp.errors import DMPError
+
+if TYPE_CHECKING:  # it takes half a second to import
+    import pandas as pd
 
 _WHY = {
     errno.ENOSPC: "no space is left on the device; free some and run the same command again",
@@ -79,6 +82,11 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_csv(path: str | Path, table: "pd.DataFrame") -> None:
+    """Write a table atomically as CSV, without its index."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` atomically as indented JSON with sorted keys.
 
@@ -110,20 +118,26 @@ def _not_finite(value: Any, place: str) -> Iterator[tuple[str, float]]:
         yield place, value
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Path, advice: Advice = STAGE_OUTPUT) -> Any:
     """Read JSON.
 
     Raises:
-        DMPError: the file is missing or is not JSON, which has no NaN and no infinity.
+        DMPError: the file cannot be read or is not JSON, which has no NaN and no infinity.
 
     """
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError as error:
-        raise DMPError(f"{path} does not exist; {STAGE_OUTPUT.absent}") from error
+        raise DMPError(_told(f"{path} does not exist", advice.absent)) from error
+    except OSError as error:
+        raise DMPError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise DMPError(f"{path} is not valid JSON ({error}); delete it and run again") from error
+        raise DMPError(_told(f"{path} is not valid JSON ({error})", advice.damaged)) from error
+
+
+def _told(problem: str, advice: str) -> str:
+    return f"{problem}; {advice}" if advice else problem
 
 
 def _refuse(constant: str) -> None:

@@ -217,6 +217,7 @@ class EvaluationConfig(Strict):
     more than ``divergence_factor`` times that of the baseline that it rests on.
 
     Attributes:
+        metrics: what runs are measured by beside :data:`dmp.metrics.registry.STANDARD`.
         extractor: for FID, KID, precision, recall and inception score.
         second_opinion: another network, whose Fréchet distance is given beside FID.
         reference: the real images that samples are compared with.
@@ -227,6 +228,7 @@ class EvaluationConfig(Strict):
 
     """
 
+    metrics: list[str] = []
     extractor: ExtractorConfig
     second_opinion: ExtractorConfig | None = None
     reference: Literal["train", "held-out", "all", "test"] = "train"
@@ -345,14 +347,3 @@ class TaskConfig(Strict):
     def caution(self) -> str:
         """What a reader of a table with this task has to know of it; empty if nothing."""
         return self.backbone.caution
-
-    @property
-    def unmeasured(self) -> dict[str, str]:
-        """Metrics that runs of this task cannot have, and why."""
-        found = {}
-        if not self.backbone.learns_variance:
-            found["denoising_vb"] = "the backbone predicts no variance"
-        if not self.evaluation.extractor.has_logits:
-            name = self.evaluation.extractor.name
-            found["inception_score"] = f"the extractor {name} has no logits"
-        return found

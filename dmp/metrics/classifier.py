@@ -1,6 +1,6 @@
 """A small classifier of a dataset's own labels; stands where Inception stands at full scale.
 
-Inception has nothing to say of 8×8 images, and its weights need a download. This network is trained
+Inception features are meaningless at 8×8, and its weights need a download. This network is trained
 by the workflow on the training split and registered with torch-fidelity by name, so that everything
 after it is one code path.
 """
@@ -104,7 +104,7 @@ class ClassifierFeatures(FeatureExtractorBase):
             raise DMPError(f"the feature extractor '{NAME}' needs the file of its weights")
         tensors, description = load_tensors(feature_extractor_weights_path, STAGE_OUTPUT)
         if description.get("format") != NAME:
-            raise DMPError(f"{feature_extractor_weights_path} holds no '{NAME}'")
+            raise DMPError(f"{feature_extractor_weights_path} is not a '{NAME}'")
         self.classifier = Classifier(description["channels"], description["classes"])
         self.classifier.load_state_dict(tensors, strict=True)
 
@@ -128,9 +128,9 @@ class ClassifierFeatures(FeatureExtractorBase):
         """Return one empty image."""
         return torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, input: Tensor) -> tuple[Tensor, ...]:
         """Map uint8 ``(B, C, H, W)`` to the requested features, in their order."""
-        features, logits = self.classifier(to_model(images))
+        features, logits = self.classifier(to_model(input))
         provided = {"features": features, "logits": logits}
         return tuple(provided[name] for name in self.features_list)
 

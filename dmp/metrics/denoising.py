@@ -33,6 +33,10 @@ class DenoisingLosses(NamedTuple):
     mse: np.ndarray
     vb: np.ndarray | None
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what there is, by name."""
+        return {name: values for name, values in self._asdict().items() if values is not None}
+
 
 @torch.no_grad()
 def denoising_losses(

@@ -1,5 +1,6 @@
 """Features of images, through torch-fidelity's registered extractors, and their files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,10 +106,16 @@ def check_features(features: Features, where: str, first: int = 0) -> None:
         check_rows(rows, f"{where}: {name} of image", mend, first)
 
 
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as one .npz, atomically."""
+    with atomic_path(path) as temporary:
+        # NumPy's stubs take any name for that of its option.
+        np.savez(temporary, **arrays)  # ty: ignore[invalid-argument-type]
+
+
 def save_features(path: Path, features: Features, **more: np.ndarray) -> None:
     """Write features, and what else belongs to them, as one .npz, atomically."""
-    with atomic_path(path) as temporary:
-        np.savez(temporary, features=features.features, logits=features.logits, **more)
+    save_arrays(path, {**features._asdict(), **more})
 
 
 def load_features(path: Path) -> Features:

@@ -7,8 +7,8 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from dmp.config import EvaluationConfig
 from dmp.errors import DMPError
+from dmp.metrics.base import Samples
 from dmp.metrics.features import Features, check_features
 from dmp.metrics.reference import Reference, check_statistics
 
@@ -29,10 +29,10 @@ class PortableLogarithms(TorchFunctionMode):
     thousand differently on another processor.
     """
 
-    def __torch_function__(self, function, types, arguments=(), options=None):
-        if function in (torch.log, torch.Tensor.log):
-            return torch.xlogy(1.0, arguments[0])
-        return function(*arguments, **(options or {}))
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in (torch.log, torch.Tensor.log):
+            return torch.xlogy(1.0, *args)
+        return func(*args, **(kwargs or {}))
 
 
 def frechet_distance(generated: Features, reference: Reference) -> float:
@@ -54,56 +54,79 @@ def frechet_distance(generated: Features, reference: Reference) -> float:
     return fid_statistics_to_metric(ours, theirs, verbose=False)["frechet_inception_distance"]
 
 
-def fidelity(
-    generated: Features, reference: Reference, config: EvaluationConfig
-) -> dict[str, float]:
-    """Return fid, kid, precision, recall and, if the extractor has logits, inception_score.
+def kid(samples: Samples) -> float:
+    """Return the kernel distance, averaged over subsets.
 
     Raises:
-        DMPError: fewer images than ``kid_subset_size``, ``neighbours`` or ``splits`` need, or
-            features that are not finite.
+        DMPError: fewer images than a subset needs.
 
     """
-    known = reference.features.features
-    _check_sizes(len(generated.features), len(known), config)
-    check_features(reference.features, "the reference")
-    # Double precision throughout: small feature sets make the Gram matrices ill-conditioned.
-    ours, theirs = (torch.from_numpy(f).double() for f in (generated.features, known))
-    found = {"fid": frechet_distance(generated, reference)}
-    kid = kid_features_to_metric(
+    ours, theirs = _sets(samples)
+    config = samples.config
+    _require("kid_subset_size", config.kid_subset_size, min(len(ours), len(theirs)), _SMALLER)
+    found = kid_features_to_metric(
         ours,
         theirs,
         kid_subsets=config.kid_subsets,
         kid_subset_size=config.kid_subset_size,
         verbose=False,
     )
-    found["kid"] = kid["kernel_inception_distance_mean"]
-    prc = prc_features_to_metric(
+    return found["kernel_inception_distance_mean"]
+
+
+def precision_recall(samples: Samples) -> dict[str, float]:
+    """Return ``precision`` and ``recall``.
+
+    Raises:
+        DMPError: fewer images than neighbours.
+
+    """
+    ours, theirs = _sets(samples)
+    neighbours = samples.config.neighbours
+    # An image is no neighbour of itself.
+    _require("neighbours", neighbours, min(len(ours), len(theirs)) - 1, f"other {_SMALLER}")
+    return prc_features_to_metric(
         ours,
         theirs,
-        prc_neighborhood=config.neighbours,
+        prc_neighborhood=neighbours,
         prc_batch_size=EXACT_BATCH if ours.shape[1] <= NARROW else FAST_BATCH,
         save_cpu_ram=True,
         verbose=False,
     )
-    found |= {"precision": prc["precision"], "recall": prc["recall"]}
-    if generated.logits.shape[1]:
-        # Samples are ordered by label; the score's splits assume a shuffled order.
-        with PortableLogarithms():
-            score = isc_features_to_metric(
-                torch.from_numpy(generated.logits), splits=config.splits, shuffle=True
-            )
-        found["inception_score"] = score["inception_score_mean"]
-    return found
 
 
-def _check_sizes(generated: int, known: int, config: EvaluationConfig) -> None:
-    smaller = min(generated, known)
-    for key, needed, there, images in (
-        ("kid_subset_size", config.kid_subset_size, smaller, "images of the smaller set"),
-        # An image is no neighbour of itself.
-        ("neighbours", config.neighbours, smaller - 1, "other images of the smaller set"),
-        ("splits", config.splits, generated, "samples"),
-    ):
-        if needed > there:
-            raise DMPError(f"evaluation.{key} = {needed} is more than the {there} {images}")
+def inception_score(samples: Samples) -> float | None:
+    """Return the inception score; None if the extractor has no logits.
+
+    Raises:
+        DMPError: fewer samples than splits.
+
+    """
+    logits, splits = samples.generated.logits, samples.config.splits
+    if not logits.shape[1]:
+        return None
+    _require("splits", splits, len(logits), "samples")
+    # Samples are ordered by label; the score's splits assume a shuffled order.
+    with PortableLogarithms():
+        score = isc_features_to_metric(torch.from_numpy(logits), splits=splits, shuffle=True)
+    return score["inception_score_mean"]
+
+
+_SMALLER = "images of the smaller set"
+
+
+def _sets(samples: Samples) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the features of samples and of real images.
+
+    In double precision: small sets make the Gram matrices ill-conditioned.
+    """
+    sets = {"the samples": samples.generated, "the reference": samples.reference.features}
+    for where, features in sets.items():
+        check_features(features, where)
+    ours, theirs = (torch.from_numpy(features.features).double() for features in sets.values())
+    return ours, theirs
+
+
+def _require(key: str, needed: int, there: int, images: str) -> None:
+    if needed > there:
+        raise DMPError(f"evaluation.{key} = {needed} is more than the {there} {images}")

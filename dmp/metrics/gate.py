@@ -38,6 +38,13 @@ class GateRecord(NamedTuple):
         """Whether all blocks have as many prompts."""
         return len({weights.shape[1] for weights in self.weights}) == 1
 
+    def by_prompts(self, values: list[float]) -> dict[int, float]:
+        """Return the mean over the blocks with K prompts of a value of each block, for each K."""
+        found: dict[int, list[float]] = {}
+        for weights, value in zip(self.weights, values, strict=True):
+            found.setdefault(weights.shape[1], []).append(value)
+        return {prompts: float(np.mean(of)) for prompts, of in found.items()}
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what is kept: ``weights`` ``(S, L, K)``; without one K, an array for each block.
 

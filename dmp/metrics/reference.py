@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dmp.errors import DMPError
-from dmp.files import atomic_path
-from dmp.metrics.features import Features, check_features, load_features
+from dmp.metrics.features import Features, check_features, load_features, save_features
 
 
 class Reference(NamedTuple):
@@ -177,15 +176,8 @@ def _archive(path: Path) -> np.lib.npyio.NpzFile:
 
 def save_reference(path: Path, reference: Reference) -> None:
     """Write a reference as one .npz, atomically."""
-    with atomic_path(path) as temporary:
-        np.savez(
-            temporary,
-            mean=reference.mean,
-            covariance=reference.covariance,
-            count=np.array(reference.count),
-            features=reference.features.features,
-            logits=reference.features.logits,
-        )
+    statistics = {"mean": reference.mean, "covariance": reference.covariance}
+    save_features(path, reference.features, **statistics, count=np.array(reference.count))
 
 
 def load_reference(path: Path) -> Reference:
@@ -200,6 +192,6 @@ def load_reference(path: Path) -> Reference:
         with np.load(path, allow_pickle=False) as file:
             found = Reference(file["mean"], file["covariance"], int(file["count"]), features)
     except KeyError as error:
-        raise DMPError(f"{path} is no reference ({error}); delete it and run again") from error
+        raise DMPError(f"{path} is not a reference ({error}); delete it and run again") from error
     check_statistics(found.mean, found.covariance, str(path))
     return found

@@ -1,19 +1,33 @@
 """Something that a job makes, and the record of what it was made from."""
 
-import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dmp.errors import DMPError
 from dmp.files import write_json
+from dmp.layout import Layout
 
 # What is later, in seconds since 1970, is no time that a file system can hold everywhere.
 _LAST = 2.0**33
+
+
+class Record(BaseModel):
+    """What a product was made from, when, and the size of each of its files in bytes."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    fingerprint: str
+    finished: Annotated[float, Field(ge=0, lt=_LAST, allow_inf_nan=False)]
+    sizes: dict[str, int | None]
+
+
+Read = Callable[[Path], Record | None]
 
 
 @dataclass(frozen=True)
@@ -24,7 +38,7 @@ class Product:
         stage: such as ``weights``.
         names: which one of the stage: for ``weights``, the task, the variant and the seed.
         compute_fingerprint: returns the fingerprint of what the plan asks for.
-        record: file that says what the files were made from, and when.
+        record: file of a :class:`Record`.
         files: the files, or folders, that make it up.
         made_from: records of the products that it is computed from.
         receipt: an empty file whose time the workflow looks at in place of the others', if any.
@@ -53,34 +67,49 @@ class Product:
         """Return whether any of it is there, current or not, or is said to be."""
         return any(path.exists() for path in self.watched)
 
-    def is_current(self, read: Callable[[Path], dict[str, Any]] | None = None) -> bool:
-        """Return whether it is there, whole, and is what the plan asks for.
+    def is_current(self) -> bool:
+        """Return whether it is there, whole, and is what the plan asks for."""
+        return self.current(read_record) is not None
 
-        Something made before what it is computed from is not. ``read`` stands in for
-        :func:`read_record`.
+    def current(self, read: Read) -> Record | None:
+        """Return its record if it is current; ``read`` stands in for :func:`read_record`.
+
+        Something made before what it is computed from is not.
 
         Raises:
             DMPError: a record is damaged, so that nothing says what the files are.
 
         """
-        read = read or read_record
         found = read(self.record)
-        if not found or found["fingerprint"] != self.fingerprint:
-            return False
-        if found["sizes"] != _sizes(self.files):
-            return False
-        return found["finished"] >= _latest(self.made_from, read)
+        if found is None or found.fingerprint != self.fingerprint:
+            return None
+        if found.sizes != _sizes(self.files) or found.finished < _latest(self.made_from, read):
+            return None
+        return found
 
     def mark_finished(self) -> None:
         """Write the record; call once all files are there."""
         # Clocks of several machines may differ: what follows from something is never older.
         finished = max(time.time(), _latest(self.made_from, _read_if_whole))
-        record = {"fingerprint": self.fingerprint, "finished": finished}
-        write_json(self.record, {**record, "sizes": _sizes(self.files)})
+        record = Record(fingerprint=self.fingerprint, finished=finished, sizes=_sizes(self.files))
+        write_json(self.record, record.model_dump())
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Return a record; empty if there is none.
+def named(
+    layout: Layout,
+    stage: str,
+    name: str,
+    fingerprint: Callable[[str], str],
+    files: tuple[Path, ...],
+    made_from: tuple[Path, ...] = (),
+) -> Product:
+    """Return a product of which there is one for each ``name``, such as a dataset."""
+    record = layout.record(f"{stage}/{name}")
+    return Product(stage, (name,), partial(fingerprint, name), record, files, made_from)
+
+
+def read_record(path: Path) -> Record | None:
+    """Return a record; None if there is none.
 
     Raises:
         DMPError: it is damaged. What it stands for may be the work of days, which would be deleted
@@ -88,39 +117,26 @@ def read_record(path: Path) -> dict[str, Any]:
 
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        finished, sizes = found["finished"], found["sizes"]
-        whole = (
-            isinstance(found["fingerprint"], str)
-            and isinstance(sizes, dict)
-            and all(size is None or type(size) is int for size in sizes.values())
-            and type(finished) in (int, float)
-            and math.isfinite(finished)
-            and 0 <= finished < _LAST
-        )
-        why = "" if whole else "a value is not what it has to be"
+        return Record.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return None
     except OSError as error:
         raise DMPError(f"{path} cannot be read: {error.strerror}") from error
-    except KeyError as error:
-        why = f"it lacks {error}"
-    except (ValueError, TypeError, RecursionError) as error:
-        why = str(error) or type(error).__name__
-    if why:
+    except ValidationError as error:
+        why = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}" for e in error.errors())
         raise DMPError(
-            f"{path} is damaged ({why}), and nothing else says what the results beside it were "
-            f"made from; copy it again from where they come from, or delete it to compute them anew"
-        )
-    return found
+            f"{path} is damaged ({why.strip()}), and nothing else says what the results beside it "
+            f"were made from; copy it again from where they come from, or delete it to compute "
+            f"them anew"
+        ) from error
 
 
-def _read_if_whole(path: Path) -> dict[str, Any]:
+def _read_if_whole(path: Path) -> Record | None:
     """As :func:`read_record`, at the end of a job, which another's damage must not make fail."""
     try:
         return read_record(path)
     except DMPError:
-        return {}
+        return None
 
 
 def _sizes(files: tuple[Path, ...]) -> dict[str, int | None]:
@@ -138,5 +154,5 @@ def _sizes(files: tuple[Path, ...]) -> dict[str, int | None]:
     return found
 
 
-def _latest(records: tuple[Path, ...], read: Callable[[Path], dict[str, Any]]) -> float:
-    return max((read(path).get("finished", 0.0) for path in records), default=0.0)
+def _latest(records: tuple[Path, ...], read: Read) -> float:
+    return max((found.finished for found in map(read, records) if found is not None), default=0.0)

@@ -78,14 +78,14 @@ def _recognise(products: Iterable[Product], root: Path, benchmarks: Path) -> Fou
     now = time.time()
     for product in products:
         try:
-            is_current = product.is_current(read)
+            found = product.current(read)
         except DMPError as error:
             damaged.append(str(error))
             continue
-        if is_current:
+        if found is not None:
             current += 1
             # Another machine's clock may be ahead of ours; what is made now has to be newer.
-            finished = min(read(product.record)["finished"], now)
+            finished = min(found.finished, now)
             was_moved, is_still = _restore_times(product, finished)
             moved += was_moved and not is_still
             kept += is_still

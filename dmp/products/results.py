@@ -1,85 +1,56 @@
 """What is made from the numbers of runs, and beside them."""
 
 from dmp.layout import Layout
-from dmp.products.product import Product
+from dmp.products.product import Product, named
 from dmp.studies import Plan
+
+_SUFFIXES = (".html", ".csv", ".md", ".tex")
 
 
 def numbers_product(plan: Plan, layout: Layout, scope: str) -> Product:
     """Return the two tables of numbers of a scope."""
+    files = (layout.results_table(scope), layout.baselines_table(scope))
     runs = [layout.record("metrics", layout.run(*run)) for run in plan.runs(scope)]
     baselines = [
         layout.record("convergence", layout.pretrained(*each)) for each in plan.baselines(scope)
     ]
-    return Product(
-        "numbers",
-        (scope,),
-        lambda: plan.results_fingerprint(scope),
-        layout.record(f"numbers/{scope}"),
-        (layout.results_table(scope), layout.baselines_table(scope)),
-        (*runs, *baselines),
-    )
+    made_from = (*runs, *baselines)
+    return named(layout, "numbers", scope, plan.results_fingerprint, files, made_from)
 
 
 def parameters_product(plan: Plan, layout: Layout) -> Product:
     """Return the parameter counts."""
-    return Product(
-        "parameters",
-        (),
-        plan.parameters_fingerprint,
-        layout.record("parameters"),
-        (layout.parameters_table,),
-    )
+    record, files = layout.record("parameters"), (layout.parameters_table,)
+    return Product("parameters", (), plan.parameters_fingerprint, record, files)
 
 
 def speed_product(plan: Plan, layout: Layout) -> Product:
     """Return the timings."""
     seed = plan.baseline_seed(plan.seeds[0])
-    return Product(
-        "speed",
-        (),
-        plan.speed_fingerprint,
-        layout.record("speed"),
-        (layout.speed_table,),
-        tuple(layout.record("baseline", layout.pretrained(t, seed)) for t in plan.speed_arms()),
-    )
+    made_from = (layout.record("baseline", layout.pretrained(t, seed)) for t in plan.speed_arms())
+    record, files = layout.record("speed"), (layout.speed_table,)
+    return Product("speed", (), plan.speed_fingerprint, record, files, tuple(made_from))
 
 
 def page_product(plan: Plan, layout: Layout, study: str) -> Product:
     """Return a study's tables and figures."""
-    suffixes = (".html", ".csv", ".md", ".tex")
-    counted = study in plan.parameter_studies
-    return Product(
-        "page",
-        (study,),
-        lambda: plan.study_fingerprint(study),
-        layout.record(f"page/{study}"),
-        (*(layout.tables / f"{study}{suffix}" for suffix in suffixes), layout.figures(study)),
-        (layout.record("parameters" if counted else f"numbers/{study}"),),
-    )
+    tables = (layout.tables / f"{study}{suffix}" for suffix in _SUFFIXES)
+    numbers = "parameters" if study in plan.parameter_studies else f"numbers/{study}"
+    files, made_from = (*tables, layout.figures(study)), (layout.record(numbers),)
+    return named(layout, "page", study, plan.study_fingerprint, files, made_from)
 
 
 def claims_product(plan: Plan, layout: Layout) -> Product:
     """Return the verdicts on the paper's claims."""
-    suffixes = (".html", ".md", ".csv", ".tex")
-    return Product(
-        "claims",
-        (),
-        plan.claims_fingerprint,
-        layout.record("claims"),
-        (*(layout.claims.with_suffix(s) for s in suffixes), layout.figures("claims")),
-        tuple(layout.record(name) for name in ("numbers/claims", "parameters", "speed")),
-    )
+    files = (*(layout.claims.with_suffix(s) for s in _SUFFIXES), layout.figures("claims"))
+    made_from = (layout.record(name) for name in ("numbers/claims", "parameters", "speed"))
+    record = layout.record("claims")
+    return Product("claims", (), plan.claims_fingerprint, record, files, tuple(made_from))
 
 
 def tracking_product(plan: Plan, layout: Layout, target: str) -> Product:
     """Return the summary of what MLflow was handed."""
     runs = [layout.record("metrics", layout.run(*run)) for run in plan.runs(target)]
-    return Product(
-        "tracking",
-        (target,),
-        lambda: plan.tracking_fingerprint(target),
-        layout.record(f"tracking/{target}"),
-        (layout.tracking_summary(target),),
-        (*runs, *(layout.record(f"page/{study}") for study in plan.targeted(target))),
-    )
+    pages = [layout.record(f"page/{study}") for study in plan.targeted(target)]
+    files, made_from = (layout.tracking_summary(target),), (*runs, *pages)
+    return named(layout, "tracking", target, plan.tracking_fingerprint, files, made_from)

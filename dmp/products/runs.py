@@ -1,5 +1,7 @@
 """What the stages of a run and of a baseline make."""
 
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from dmp.config import TaskConfig
@@ -14,22 +16,6 @@ def run_products(layout: Layout, run: RunConfig) -> dict[str, Product]:
     """Return what the stages of one run make, by stage, first things first."""
     names = (run.task, run.variant, run.seed)
     folder, config = layout.run(*names), run.config
-
-    def record(stage: str) -> Path:
-        return layout.record(stage, folder)
-
-    def product(
-        stage: RunStage,
-        files: tuple[Path, ...],
-        made_from: tuple[Path, ...],
-        receipt: Path | None = None,
-    ) -> Product:
-        return Product(
-            stage, names, lambda: run.fingerprint(stage), record(stage), files, made_from, receipt
-        )
-
-    baseline = layout.record("baseline", layout.pretrained(run.task, run.baseline_seed))
-    inputs = (baseline, *data_records(layout, run.task, config))
     weights = (
         *(layout.weights(*names), folder / "provenance.json"),
         *(layout.snapshot(*names, iteration) for iteration in run.snapshots),
@@ -39,54 +25,52 @@ def run_products(layout: Layout, run: RunConfig) -> dict[str, Product]:
         *(layout.snapshot_samples(*names, iteration) for iteration in run.snapshots),
     )
     metrics = (layout.metrics(*names), layout.denoising(*names), layout.gate(*names))
-    return {
-        "weights": product("weights", weights, inputs),
-        "samples": product(
-            "samples",
-            samples,
-            (record("weights"), *extractor_records(layout, config)),
-        ),
-        "metrics": product(
-            "metrics",
-            metrics,
-            (record("samples"), layout.record(f"reference/{run.task}")),
-            layout.finished(*names),
-        ),
-    }
+    baseline = layout.record("baseline", layout.pretrained(run.task, run.baseline_seed))
+
+    def product(
+        stage: RunStage,
+        files: Iterable[Path],
+        made_from: Iterable[Path],
+        receipt: Path | None = None,
+    ) -> Product:
+        record = layout.record(stage, folder)
+        fingerprint = partial(run.fingerprint, stage)
+        return Product(stage, names, fingerprint, record, tuple(files), tuple(made_from), receipt)
+
+    first = product("weights", weights, (baseline, *data_records(layout, run.task, config)))
+    second = product("samples", samples, (first.record, *extractor_records(layout, config)))
+    reference = layout.record(f"reference/{run.task}")
+    last = product("metrics", metrics, (second.record, reference), layout.finished(*names))
+    return {each.stage: each for each in (first, second, last)}
 
 
 def baseline_product(layout: Layout, run: RunConfig) -> Product:
     """Return the trained weights of a baseline, whose own configuration is ``run``."""
-    folder = layout.pretrained(run.task, run.seed)
-    files = (
-        layout.pretrained_weights(run.task, run.seed),
-        layout.pretrained_state(run.task, run.seed),
-        folder / "provenance.json",
-    )
+    names, folder = (run.task, run.seed), layout.pretrained(run.task, run.seed)
+    weights, state = layout.pretrained_weights(*names), layout.pretrained_state(*names)
     return Product(
         "baseline",
-        (run.task, run.seed),
-        lambda: run.fingerprint("baseline"),
+        names,
+        partial(run.fingerprint, "baseline"),
         layout.record("baseline", folder),
-        files,
+        (weights, state, folder / "provenance.json"),
         data_records(layout, run.task, run.config),
     )
 
 
 def convergence_product(layout: Layout, run: RunConfig) -> Product:
     """Return the check of a baseline, whose own configuration is ``run``."""
-    folder = layout.pretrained(run.task, run.seed)
+    folder, reference = (
+        layout.pretrained(run.task, run.seed),
+        layout.record(f"reference/{run.task}"),
+    )
     return Product(
         "convergence",
         (run.task, run.seed),
-        lambda: run.fingerprint("convergence"),
+        partial(run.fingerprint, "convergence"),
         layout.record("convergence", folder),
         (layout.convergence(run.task, run.seed),),
-        (
-            layout.record("baseline", folder),
-            layout.record(f"reference/{run.task}"),
-            *extractor_records(layout, run.config),
-        ),
+        (layout.record("baseline", folder), reference, *extractor_records(layout, run.config)),
     )
 
 

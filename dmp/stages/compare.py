@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 from tabulate import tabulate
@@ -10,15 +10,18 @@ from tabulate import tabulate
 from dmp.errors import DMPError
 from dmp.layout import Layout
 from dmp.methods import Variant
+from dmp.metrics.registry import unmeasured
 from dmp.reporting.numbers import MISSING
 from dmp.reporting.page import Page
 from dmp.reporting.tables import study_page
-from dmp.stages.gather import gather_baselines, gather_results
+from dmp.stages.collect import gather_baselines, gather_results
 from dmp.statistics.results import RESULT_COLUMNS
 from dmp.statistics.study import cells, comparisons
 from dmp.studies import Cell, Comparison, Plan, Study
+from dmp.studies.schema import METRICS
 
 _RUN = re.compile(r"(?P<task>[^/]+)/(?P<variant>[^/]+?)(?:/seed(?P<seed>\d+))?/?")
+_WORDS = ("Method", "Comparison", "Metric")
 
 
 def compare(plan: Plan, layout: Layout, names: Sequence[str]) -> str:
@@ -35,8 +38,14 @@ def compare(plan: Plan, layout: Layout, names: Sequence[str]) -> str:
             of two tasks or with unlike seeds; a run is missing, or was measured differently.
 
     """
-    study, seeds = select(plan, layout, names)
-    return render(comparison_page(plan, layout, study, seeds))
+    page = comparison_page(plan, layout, *select(plan, layout, names))
+    parts = [page.title, *([page.warning] if page.warning else [])]
+    for table in page.tables:
+        frame = table.frame.drop(columns="Task")  # which stands in the title
+        empty = [name for name in frame.columns if (frame[name] == MISSING).all()]
+        parts.append(f"{table.caption}\n\n{_text(frame.drop(columns=empty))}")
+    parts.append("\n".join(f"- {note}" for note in page.notes))
+    return "\n\n".join(parts)
 
 
 def select(plan: Plan, layout: Layout, names: Sequence[str]) -> tuple[Study, list[int]]:
@@ -46,8 +55,7 @@ def select(plan: Plan, layout: Layout, names: Sequence[str]) -> tuple[Study, lis
     """
     chosen: dict[tuple[str, str], set[int]] = {}
     for name in names:
-        task, variant, seed = _parse(plan, layout, name)
-        seeds = set(plan.seeds) if seed is None else {seed}
+        task, variant, seeds = _find(plan, layout, name)
         if seeds & chosen.setdefault((task, variant), set()):
             raise DMPError(f"'{name}' is named twice; name each run once")
         chosen[task, variant] |= seeds
@@ -66,13 +74,11 @@ def select(plan: Plan, layout: Layout, names: Sequence[str]) -> tuple[Study, lis
                 f"'{other}/{variant}' {_listed(chosen[other, variant])}; differences are paired "
                 f"by seed, so name the same seeds of each"
             )
+    absent = unmeasured(plan.scale.tasks[task], METRICS)
     study = Study(
         id="compare",
         title=f"{task}: {first} against {', '.join(variant for _, variant in others)}",
-        cells=[
-            Cell(task=task, variant=v, label=v, unmeasured=plan.scale.tasks[task].unmeasured)
-            for _, v in chosen
-        ],
+        cells=[Cell(task=task, variant=v, label=v, unmeasured=absent) for _, v in chosen],
         comparisons=[Comparison(task=task, variant=first, against=v) for _, v in others],
     )
     return study, sorted(chosen[task, first])
@@ -98,68 +104,49 @@ def comparison_page(plan: Plan, layout: Layout, study: Study, seeds: Sequence[in
     )
 
 
-def render(page: Page) -> str:
-    """Return a page as plain text, without columns in which nothing stands."""
-    parts = [page.title, *([page.warning] if page.warning else [])]
-    for table in page.tables:
-        # The task stands in the title.
-        frame = table.frame.drop(columns="Task")
-        empty = [name for name in frame.columns if (frame[name] == MISSING).all()]
-        parts.append(f"{table.caption}\n\n{_text(frame.drop(columns=empty))}")
-    parts.append("\n".join(f"- {note}" for note in page.notes))
-    return "\n\n".join(parts)
-
-
 def _text(frame: pd.DataFrame) -> str:
     return tabulate(
         frame.to_numpy().tolist(),
         headers=[name.replace(", ", ",\n") for name in frame.columns],
-        # Without it a printed 6.80 would come out as 6.8.
-        disable_numparse=True,
+        disable_numparse=True,  # a printed 6.80 would come out as 6.8
         colalign=["left" if name in _WORDS else "right" for name in frame.columns],
     )
 
 
-_WORDS = ("Method", "Comparison", "Metric")
-
-
-def _parse(plan: Plan, layout: Layout, name: str) -> tuple[str, str, int | None]:
-    """Return task, canonical variant and seed of a run that there is, or is to be."""
+def _find(plan: Plan, layout: Layout, name: str) -> tuple[str, str, set[int]]:
+    """Return task, canonical variant and seeds of runs that there are."""
     match = _RUN.fullmatch(name)
     if match is None:
         raise DMPError(
-            f"'{name}' is no run; accepted are task/variant for all seeds, and task/variant/seed0"
+            f"'{name}' is not a run; accepted are task/variant for all seeds, and "
+            f"task/variant/seed0"
         )
     task, text, seed = match["task"], match["variant"], match["seed"]
-    known = _known(plan, layout)
+    done: dict[str, set[int]] = {f"{task}/{variant}": set() for task, variant in plan.variants()}
+    for path in (layout.root / "runs").glob("*/*/seed*/metrics.csv"):
+        folder = path.parent
+        run = f"{folder.parent.parent.name}/{folder.parent.name}"
+        done.setdefault(run, set()).add(int(folder.name.removeprefix("seed")))
     try:
         variant = Variant.parse(text).name
     except DMPError as error:
-        raise DMPError(f"{error}; {_nearest(f'{task}/{text}', known)}") from error
-    if f"{task}/{variant}" not in known:
-        raise DMPError(f"there is no run '{name}': {_nearest(f'{task}/{variant}', known)}")
-    wanted = plan.seeds if seed is None else [int(seed)]
-    missing = {s for s in wanted if not layout.metrics(task, variant, s).is_file()}
+        raise DMPError(f"{error}; {_nearest(f'{task}/{text}', done)}") from error
+    run = f"{task}/{variant}"
+    if run not in done:
+        raise DMPError(f"there is no run '{name}': {_nearest(run, done)}")
+    wanted = set(plan.seeds) if seed is None else {int(seed)}
+    missing = wanted - done[run]
     if missing:
-        folders = (layout.root / "runs" / task / variant).glob("seed*/metrics.csv")
-        there = {int(path.parent.name.removeprefix("seed")) for path in folders}
         raise DMPError(
-            f"'{name}': {task}/{variant} has not been run with seeds {_listed(missing)}, but with "
-            f"{_listed(there) or 'none'}; name one that it has, or run it: "
+            f"'{name}': {run} has not been run with seeds {_listed(missing)}, but with "
+            f"{_listed(done[run]) or 'none'}; name one that it has, or run it: "
             f"dmp run {task} '{variant}' --seed {min(missing)}"
         )
-    return task, variant, None if seed is None else int(seed)
+    return task, variant, wanted
 
 
-def _known(plan: Plan, layout: Layout) -> list[str]:
-    """Return ``task/variant`` of all that the studies name, and of all that has been run."""
-    names = {f"{task}/{variant}" for task, variant in plan.variants()}
-    found = (layout.root / "runs").glob("*/*/seed*/metrics.csv")
-    return sorted(names | {"/".join(path.parts[-4:-2]) for path in found})
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0)
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)
     hint = f"the nearest is '{close[0]}'" if close else "nothing has been run"
     return f"{hint}; `dmp run` runs any variant of a task"
 

@@ -2,14 +2,17 @@
 
 import dataclasses
 import shutil
+from collections.abc import Mapping
 from typing import Any
+
+from torch import Tensor
 
 from dmp.backbones import Backbone
 from dmp.files import STAGE_OUTPUT, write_json
 from dmp.layout import Layout
 from dmp.metrics.features import Features
 from dmp.metrics.fidelity import frechet_distance
-from dmp.metrics.reference import Reference, load_reference
+from dmp.metrics.reference import load_reference
 from dmp.products.runs import convergence_product
 from dmp.running.processes import is_main_process
 from dmp.stages.common import Context, pretrained_backbone
@@ -42,14 +45,20 @@ def converge(context: Context, task: str, seed: int) -> None:
     backbone = pretrained_backbone(context, run)
     reference = load_reference(context.layout.reference(task))
     data = task_data(context, task, run.config)
+
+    def fid(backbone: Backbone, title: str) -> float:
+        """From the same noise for every state of a baseline."""
+        numbers = range(config.convergence_samples)
+        drawn = draw(context, run, backbone, data, seed, numbers, title)
+        return frechet_distance(Features(drawn["features"], drawn["logits"]), reference)
+
     found: dict[str, Any]
     if config.published is not None:
-        title = f"published baseline of {task}"
         found = {
             **{"tau": 0.0, "p_value": 1.0, "relative_change": 0.0, "converged": True},
             "published": config.published.path,
             "iterations": [0],
-            "fids": [_fid(context, run, backbone, data, reference, title)],
+            "fids": [fid(backbone, f"published baseline of {task}")],
         }
     else:
         if missing_averages(context.layout, run):
@@ -58,12 +67,12 @@ def converge(context: Context, task: str, seed: int) -> None:
                 return
         steps, fids = judged_iterations(run), []
         for step in steps:
-            if step != config.iterations:
-                backbone.load_state_dict(_average(context.layout, run, step))
+            average = None if step == config.iterations else _average(context.layout, run, step)
+            if average is not None:
+                backbone.load_state_dict(average)
             else:  # the last average is that of the weights
                 backbone = pretrained_backbone(context, run)
-            title = f"convergence of {task} at iteration {step}"
-            fids.append(_fid(context, run, backbone, data, reference, title))
+            fids.append(fid(backbone, f"convergence of {task} at iteration {step}"))
         verdict = dataclasses.asdict(convergence(fids, config.convergence_tolerance))
         found = {**verdict, "iterations": steps, "fids": fids}
     limits = {"samples": config.convergence_samples, "tolerance": config.convergence_tolerance}
@@ -94,8 +103,8 @@ def _train_again(context: Context, run: RunConfig, data: TaskData) -> None:
     if is_main_process():
         print(
             f"the averages of baseline {run.seed} of {run.task} after iterations "
-            f"{', '.join(map(str, steps))} have not been kept, so that it is trained again to get "
-            f"them; its weights stay as they are",
+            f"{', '.join(map(str, steps))} have not been kept: it is trained again to get them; "
+            f"its weights stay as they are",
             flush=True,
         )
     folder = context.layout.pretrained(run.task, run.seed) / "snapshots" / "again"
@@ -104,22 +113,8 @@ def _train_again(context: Context, run: RunConfig, data: TaskData) -> None:
         shutil.rmtree(folder)
 
 
-def _average(layout: Layout, run: RunConfig, step: int) -> dict[str, Any] | None:
+def _average(layout: Layout, run: RunConfig, step: int) -> Mapping[str, Tensor] | None:
     """Return an average that was kept; None if it is of another baseline."""
     path = layout.baseline_snapshot(run.task, run.seed, step)
     tensors, description = load_tensors(path, STAGE_OUTPUT)
     return tensors if description.get("identity") == run.fingerprint("baseline") else None
-
-
-def _fid(
-    context: Context,
-    run: RunConfig,
-    backbone: Backbone,
-    data: TaskData,
-    reference: Reference,
-    title: str,
-) -> float:
-    """Return the FID of a few samples, from the same noise for every state of a baseline."""
-    numbers = range(run.config.pretraining.convergence_samples)
-    drawn = draw(context, run, backbone, data, run.seed, numbers, title)
-    return frechet_distance(Features(drawn["features"], drawn["logits"]), reference)

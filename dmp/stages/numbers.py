@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from dmp.errors import DMPError
-from dmp.files import write_text
+from dmp.files import write_csv
 from dmp.layout import Layout
-from dmp.stages.gather import gather_baselines
+from dmp.stages.collect import gather_baselines
 from dmp.statistics.bits import KEYS, PRETRAINING
 from dmp.statistics.results import ALL_TIMESTEPS, BASELINE_COLUMNS, number, read_csv
 from dmp.studies import Plan
@@ -56,12 +56,7 @@ def numbers_of_baselines(
 
 
 def write_numbers(results: pd.DataFrame, baselines: pd.DataFrame, folder: Path) -> None:
-    """Write the files of a reference.
-
-    Args:
-        results: the numbers of runs, see :func:`dmp.stages.gather.gather_results`; values are text.
-        baselines: see :func:`dmp.stages.gather.gather_baselines`.
-        folder: where to.
+    """Write the files of a reference from the two tables of :mod:`dmp.stages.collect`.
 
     Raises:
         DMPError: a number is there twice, or a file cannot be written.
@@ -80,7 +75,7 @@ def write_numbers(results: pd.DataFrame, baselines: pd.DataFrame, folder: Path) 
     wide = results.pivot(index=names, columns="bin", values="value").reindex(order)
     wide = wide.reindex(columns=[ALL_TIMESTEPS, *bins]).reset_index()
     for name, table in ((RUNS, wide), (BASELINES, baselines[list(_BASELINE)])):
-        write_text(folder / name, table.to_csv(index=False, lineterminator="\n"))
+        write_csv(folder / name, table)
 
 
 def read_numbers(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

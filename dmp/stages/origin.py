@@ -1,34 +1,25 @@
 """What made a set of runs, and whether two sets must have the same bits; no torch."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from dmp.config import from_data
-from dmp.errors import DMPError
-from dmp.files import read_json
+from dmp.files import NO_ADVICE, read_json
 from dmp.numerics import X86_64, processor
+from dmp.studies import Plan
 
-PORTABLE, NATIVE = "portable", "native"
-
-
-def _architecture(machine: str) -> str:
-    """Return the architecture of a machine such as ``Linux x86_64, cpu``."""
-    words = machine.split(",")[0].split()
-    return words[-1] if words else "unknown"
+PORTABLE = "portable"
+_DISTINCT = ("commit", "dirty", "machine", "device", "python", "libc", "numerics", "architecture")
 
 
 class Record(BaseModel):
-    """The ``provenance.json`` of one run, as far as it is used here.
+    """The ``provenance.json`` of one run, as far as it is used here."""
 
-    Records without ``numerics`` are of native runs, made before there was another kind.
-    """
-
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True)
 
     commit: str
     dirty: bool
@@ -36,16 +27,11 @@ class Record(BaseModel):
     device: str
     python: str
     versions: dict[str, str]
-    libc: str = ""
-    numerics: str = NATIVE
-    architecture: str = ""
+    libc: str
+    numerics: str
+    architecture: str
     started: str
     finished: str
-
-    @property
-    def processor_family(self) -> str:
-        """The architecture, from the machine's name in records that do not state it."""
-        return self.architecture or _architecture(self.machine)
 
 
 class Origin(BaseModel):
@@ -59,92 +45,54 @@ class Origin(BaseModel):
 
     """
 
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True)
 
-    commit: list[str]
+    commit: Annotated[list[str], Field(min_length=1)]
     dirty: list[bool]
     machine: list[str]
     device: list[str]
     python: list[str]
-    versions: list[dict[str, str]]
-    libc: list[str] = []
-    numerics: list[str] = [NATIVE]
-    architecture: list[str] = []
+    versions: Annotated[list[dict[str, str]], Field(min_length=1)]
+    libc: list[str]
+    numerics: Annotated[list[str], Field(min_length=1)]
+    architecture: list[str]
     processor: str
-    first_seed: NonNegativeInt = 0
+    first_seed: NonNegativeInt
     seeds: PositiveInt
     baseline_seeds: PositiveInt
     runs: PositiveInt
     started: str
     finished: str
 
-    @model_validator(mode="after")
-    def _has_values(self) -> Self:
-        for name in ("commit", "machine", "numerics", "versions"):
-            if not getattr(self, name):
-                raise ValueError(f"{name} must not be empty")
-        return self
-
-    @property
-    def architectures(self) -> list[str]:
-        """The architectures, from the machines' names where they are not stated."""
-        return self.architecture or sorted({_architecture(name) for name in self.machine})
-
-
-def read_record(path: Path) -> Record:
-    """Read the ``provenance.json`` of a run.
-
-    Raises:
-        DMPError: it is missing or damaged.
-
-    """
-    return from_data(Record, read_json(path), str(path))
-
-
-def origin_of(
-    records: Sequence[Record],
-    baselines: Sequence[Record],
-    first_seed: int,
-    seeds: int,
-    baseline_seeds: int,
-) -> Origin:
-    """Return what made some runs, at least one, and the baselines that they rest on."""
-    every = [*records, *baselines]
-
-    def distinct(name: str) -> list:
-        return sorted({getattr(record, name) for record in every})
-
-    versions = {tuple(sorted(record.versions.items())) for record in every}
-    return Origin(
-        **{name: distinct(name) for name in ("commit", "dirty", "machine", "device", "python")},
-        versions=[dict(items) for items in sorted(versions)],
-        libc=[name for name in distinct("libc") if name],
-        numerics=distinct("numerics"),
-        architecture=distinct("processor_family"),
-        processor=f"{os.cpu_count()} × {processor()}",
-        first_seed=first_seed,
-        seeds=seeds,
-        baseline_seeds=baseline_seeds,
-        runs=len(records),
-        started=min(record.started for record in every),
-        finished=max(record.finished for record in every),
-    )
-
 
 def read_origin(path: Path) -> Origin:
-    """Read what made a reference.
+    """Read what made a reference."""
+    return from_data(Origin, read_json(path, NO_ADVICE), str(path))
+
+
+def origin_of(plan: Plan, runs: Sequence[Path], baselines: Sequence[Path]) -> Origin:
+    """Return what made some runs, at least one, and baselines, from their folders.
 
     Raises:
-        DMPError: the file is missing or damaged.
+        DMPError: a record is missing or damaged.
 
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DMPError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise DMPError(f"{path} is not valid JSON ({error})") from error
-    return from_data(Origin, data, str(path))
+    paths = [folder / "provenance.json" for folder in (*runs, *baselines)]
+    records = [from_data(Record, read_json(path), str(path)) for path in paths]
+    distinct = {name: sorted({getattr(r, name) for r in records} - {""}) for name in _DISTINCT}
+    versions = sorted({tuple(sorted(record.versions.items())) for record in records})
+    scale = plan.scale
+    return Origin(
+        **distinct,
+        versions=[dict(items) for items in versions],
+        processor=f"{os.cpu_count()} × {processor()}",
+        first_seed=scale.first_seed,
+        seeds=scale.seeds,
+        baseline_seeds=scale.baseline_seeds,
+        runs=len(runs),
+        started=min(record.started for record in records),
+        finished=max(record.finished for record in records),
+    )
 
 
 def why_not_bits(here: Origin, reference: Origin) -> str:
@@ -155,7 +103,7 @@ def why_not_bits(here: Origin, reference: Origin) -> str:
         if others:
             part = "in part " if PORTABLE in origin.numerics else ""
             reasons.append(f"{name} is {part}{', '.join(others)}")
-        foreign = [value for value in origin.architectures if value not in X86_64]
+        foreign = [value for value in origin.architecture if value not in X86_64]
         if foreign:
             reasons.append(f"{name} was made on {', '.join(foreign)}")
     return "; ".join(reasons)

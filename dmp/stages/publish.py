@@ -6,9 +6,9 @@ from pathlib import Path
 from dmp.errors import DMPError
 from dmp.files import atomic_path, write_json
 from dmp.layout import Layout
-from dmp.stages.gather import gather_baselines, gather_results
+from dmp.stages.collect import gather_baselines, gather_results
 from dmp.stages.numbers import write_numbers
-from dmp.stages.origin import origin_of, read_record
+from dmp.stages.origin import origin_of
 from dmp.studies import Plan
 
 
@@ -41,12 +41,12 @@ def publish(plan: Plan, layout: Layout) -> str:
         claims = [layout.claims.with_suffix(suffix) for suffix in suffixes]
         files += [path for path in claims if path.is_file()]
         files += sorted((layout.root / "figures").glob("*/*.png"))
-    results = gather_results(plan, layout, plan.runs())
-    baselines = gather_baselines(plan, layout, plan.baselines())
-    records = [read_record(layout.run(*run) / "provenance.json") for run in plan.runs()]
-    trained = [read_record(layout.pretrained(*b) / "provenance.json") for b in plan.baselines()]
-    scale = plan.scale
-    origin = origin_of(records, trained, scale.first_seed, scale.seeds, scale.baseline_seeds)
+    runs, trained = plan.runs(), plan.baselines()
+    results = gather_results(plan, layout, runs)
+    baselines = gather_baselines(plan, layout, trained)
+    origin = origin_of(
+        plan, [layout.run(*run) for run in runs], [layout.pretrained(*each) for each in trained]
+    )
     shutil.rmtree(target, ignore_errors=True)
     for path in files:
         with atomic_path(target / path.relative_to(layout.root)) as temporary:
@@ -54,6 +54,6 @@ def publish(plan: Plan, layout: Layout) -> str:
     write_numbers(results, baselines, target / "numbers")
     write_json(target / "provenance.json", origin.model_dump())
     return (
-        f"{len(files)} files of {len(have)} tables, and {len(results):,} numbers of "
-        f"{len(records)} runs, are in {target}"
+        f"{len(files)} files of {len(have)} tables, and {len(results):,} numbers of {len(runs)} "
+        f"runs, are in {target}"
     )

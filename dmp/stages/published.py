@@ -2,12 +2,14 @@
 
 import shutil
 import time
+from typing import cast
 
 import torch
 
-from dmp.backbones import Backbone, load_diffusers_dit, load_public_dit
+from dmp.backbones import Backbone, DiT, load_diffusers_dit, load_public_dit
 from dmp.config import PublishedConfig
 from dmp.diffusion import Diffusion
+from dmp.errors import DMPError
 from dmp.stages.baseline import write_baseline
 from dmp.stages.common import Context, new_backbone
 from dmp.studies.run import RunConfig
@@ -23,10 +25,11 @@ def import_baseline(context: Context, run: RunConfig) -> None:
 
     """
     started = time.time()
-    config = run.config.pretraining
-    assert config.published is not None  # the caller asks for a baseline that is published
+    published = run.config.pretraining.published
+    if published is None:
+        raise DMPError(f"the baseline of '{run.task}' is trained here, not published")
     backbone = new_backbone(context, run.task, run.config)
-    _load(context, config.published, backbone)
+    _load(context, published, backbone)
     backbone.to(context.device).eval()
     # The log of an earlier training would be taken for this one's.
     shutil.rmtree(context.layout.pretrained(run.task, run.seed), ignore_errors=True)
@@ -37,12 +40,12 @@ def import_baseline(context: Context, run: RunConfig) -> None:
 def _load(context: Context, published: PublishedConfig, backbone: Backbone) -> None:
     if published.format == "diffusers-unet":
         # Here, since diffusers' models take seconds to import, which jobs without them are spared.
-        from dmp.backbones.unet import load_unet, unet_folder
+        from dmp.backbones.unet import UNet, load_unet, unet_folder
 
-        load_unet(unet_folder(published.path, context.data), backbone)
+        load_unet(unet_folder(published.path, context.data), cast(UNet, backbone))
         return
-    load = {"public": load_public_dit, "diffusers": load_diffusers_dit}[published.format]
-    load(context.data / published.path, backbone)
+    load = load_public_dit if published.format == "public" else load_diffusers_dit
+    load(context.data / published.path, cast(DiT, backbone))  # as the configuration has it
 
 
 def _save_state(context: Context, run: RunConfig, backbone: Backbone) -> None:

@@ -18,21 +18,17 @@ from dmp.studies import Plan
 def rebuild(plan: Plan, layout: Layout) -> None:
     """Write the tables and figures of all studies, and the claims if there are any.
 
-    Every page is one task, so that the answer is the same for any number of processes.
-
     Raises:
         DMPError: a page cannot be made (the others are, as far as they had begun), or a process
             was killed.
 
     """
-    tasks = list(_tasks(plan, layout).items())
+    tasks = _tasks(plan, layout)
     with ProcessPoolExecutor(min(len(tasks), _cores())) as pool:
-        running = {pool.submit(task): name for name, task in tasks}
-        progress = tqdm(as_completed(running), "rebuilding", len(running), unit="page")
+        running = [pool.submit(task) for task in tasks]
         try:
-            for done in progress:
+            for done in tqdm(as_completed(running), "rebuilding", len(running), unit="page"):
                 done.result()
-                progress.set_postfix_str(running[done])
         except BrokenProcessPool as error:
             raise DMPError(
                 "a process that rebuilt pages was killed, perhaps for want of memory; "
@@ -42,13 +38,12 @@ def rebuild(plan: Plan, layout: Layout) -> None:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _tasks(plan: Plan, layout: Layout) -> dict[str, Callable[[], None]]:
-    """Return what is to be made by name, the longest first, so that none is left to the end."""
-    figures = {name: len(study.figures) for name, study in plan.studies.items()}
-    figures |= dict.fromkeys(plan.parameter_studies, 0)
-    names = sorted(figures, key=lambda name: -figures[name])
-    tasks = {} if plan.claims is None else {"claims": partial(judge_claims, plan, layout)}
-    return tasks | {name: partial(write_pages, plan, layout, [name]) for name in names}
+def _tasks(plan: Plan, layout: Layout) -> list[Callable[[], None]]:
+    """Return what is to be made, the longest first, so that none is left to the end."""
+    studies = sorted(plan.studies, key=lambda name: -len(plan.studies[name].figures))
+    claims = [] if plan.claims is None else [partial(judge_claims, plan, layout)]
+    pages = [partial(write_pages, plan, layout, [n]) for n in [*studies, *plan.parameter_studies]]
+    return [*claims, *pages]
 
 
 def _cores() -> int:

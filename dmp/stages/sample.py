@@ -4,13 +4,15 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+import torch
+from torch.nn.functional import interpolate
+from torchvision.utils import save_image
 from tqdm import tqdm
 
 from dmp.backbones import Backbone
 from dmp.errors import DMPError
 from dmp.files import atomic_path
-from dmp.metrics.features import Features, check_features, load_features, save_features
+from dmp.metrics.features import Features, check_features, load_features, save_arrays
 from dmp.products.runs import run_products
 from dmp.sampling import sample_images, sample_labels
 from dmp.sampling.shards import Shard
@@ -19,6 +21,7 @@ from dmp.stages.data import TaskData
 from dmp.studies.run import RunConfig
 
 GRID = 8
+_NOTHING = Features(np.empty((0, 0), np.float32), np.empty((0, 0), np.float32))._asdict()
 
 
 def draw(
@@ -39,8 +42,7 @@ def draw(
         DMPError: features that are not finite.
 
     """
-    order = data.sample_order(backbone.num_classes)
-    labels = sample_labels(numbers.stop, order)[numbers.start :]
+    labels = sample_labels(numbers.stop, data.sample_order(backbone.num_classes))[numbers.start :]
     execution = context.plan.scale.execution
     size = execution.at_once(run.task)
     batches = sample_images(
@@ -99,7 +101,7 @@ def sample_run(
             _write(context, run, shard, iteration, _NOTHING)
             continue
         backbone, _ = load_weights(context, run, iteration)
-        title = f"sampling {'/'.join(names[:2])}"
+        title = f"sampling {run.task}/{run.variant}"
         if iteration is not None:
             title += f" at iteration {iteration}"
         arrays = draw(context, run, backbone, data, run.sampling_seed, numbers, title)
@@ -116,6 +118,7 @@ def join_shards(context: Context, run: RunConfig, of: int) -> None:
 
     """
     layout, names = context.layout, (run.task, run.variant, run.seed)
+    folder = layout.shard(*names, 1, of).parent
     diverged = has_diverged(layout.weights(*names))
     for iteration in [None] if diverged else [*run.snapshots, None]:
         parts = [
@@ -128,14 +131,11 @@ def join_shards(context: Context, run: RunConfig, of: int) -> None:
         found, expected = len(arrays["features"]), run.config.sampling.samples
         if not diverged and found != expected:
             raise DMPError(
-                f"the {of} shards in {layout.shard(*names, 1, of).parent} hold {found} samples, "
-                f"not {expected}: sampling_batch_size has changed between them; sample them again"
+                f"the {of} shards in {folder} hold {found} samples, not {expected}: "
+                f"sampling_batch_size has changed between them; sample them again"
             )
         _write(context, run, None, iteration, arrays)
-    shutil.rmtree(layout.shard(*names, 1, of).parent)
-
-
-_NOTHING = Features(np.empty((0, 0), np.float32), np.empty((0, 0), np.float32))._asdict()
+    shutil.rmtree(folder)
 
 
 def _write(
@@ -147,17 +147,15 @@ def _write(
 ) -> None:
     """Write the samples of a run or a snapshot, or a part of them, and a picture of the first."""
     layout, names = context.layout, (run.task, run.variant, run.seed)
-    features = Features(arrays["features"], arrays["logits"])
-    more = {key: value for key, value in arrays.items() if key not in Features._fields}
     if shard is not None:
-        more["identity"] = np.array(run.fingerprint("samples"))
-        save_features(layout.shard(*names, *shard, iteration), features, **more)
+        identity = np.array(run.fingerprint("samples"))
+        save_arrays(layout.shard(*names, *shard, iteration), {**arrays, "identity": identity})
     elif iteration is not None:
-        save_features(layout.snapshot_samples(*names, iteration), features)
+        save_arrays(layout.snapshot_samples(*names, iteration), arrays)
     else:
-        save_features(layout.samples(*names), features, **more)
-        if len(more.get("images", ())):
-            save_grid(layout.run(*names) / "samples.png", more["images"])
+        save_arrays(layout.samples(*names), arrays)
+        if len(arrays.get("images", ())):
+            save_grid(layout.run(*names) / "samples.png", arrays["images"])
         run_products(layout, run)["samples"].mark_finished()  # snapshots came before
 
 
@@ -177,17 +175,7 @@ def _read_shard(path: Path, run: RunConfig) -> dict[str, np.ndarray]:
 
 def save_grid(path: Path, images: np.ndarray) -> None:
     """Write the first 64 images as one picture, small images enlarged without smoothing."""
-    tiles = images[: GRID * GRID].transpose(0, 2, 3, 1)
-    height, width, channels = tiles.shape[1:]
-    rows = -(-len(tiles) // GRID)
-    canvas = np.full((rows * (height + 1), GRID * (width + 1), channels), 255, dtype=np.uint8)
-    for index, tile in enumerate(tiles):
-        top, left = (index // GRID) * (height + 1), (index % GRID) * (width + 1)
-        canvas[top : top + height, left : left + width] = tile
-    picture = Image.fromarray(canvas.squeeze(-1) if channels == 1 else canvas)
-    zoom = max(1, 32 // width)
-    picture = picture.resize(
-        (picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST
-    )
+    tiles = torch.from_numpy(images[: GRID * GRID]).float() / 255
+    tiles = interpolate(tiles, scale_factor=max(1, 32 // tiles.shape[-1]))
     with atomic_path(path) as temporary:
-        picture.save(temporary)
+        save_image(tiles, temporary, nrow=GRID, padding=1, pad_value=1)

@@ -2,23 +2,16 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pandas as pd
 
 from dmp.errors import DMPError
-from dmp.files import write_text
+from dmp.files import write_csv
 from dmp.layout import Layout
 from dmp.stages.numbers import numbers_of_baselines, numbers_of_runs, read_numbers
-from dmp.stages.origin import (
-    Origin,
-    likely_cause,
-    origin_of,
-    read_origin,
-    read_record,
-    why_not_bits,
-)
+from dmp.stages.origin import likely_cause, origin_of, read_origin, why_not_bits
 from dmp.stages.publish import reference_folder
 from dmp.stages.verify_scope import COMPARISONS, Scope, find_scope
 from dmp.statistics.bits import FIRST, check_numbers, compare_numbers, tell_numbers
@@ -31,8 +24,8 @@ TABLES = {
     "mean": ("", ["task", "variant", "metric"], "units"),
     "difference": (COMPARISONS, ["task", "variant", "against", "metric"], "n"),
 }
-# Says what was found of compared rows, and whether that is agreement.
-Tell = Callable[[pd.DataFrame], tuple[list[str], bool]]
+# What was found, as lines of text, and whether it is agreement.
+Found = tuple[list[str], bool]
 
 
 def verify_scale(plan: Plan, layout: Layout) -> tuple[str, bool]:
@@ -55,22 +48,21 @@ def verify_scale(plan: Plan, layout: Layout) -> tuple[str, bool]:
     with _of_reference(folder):
         reference = read_origin(folder / "provenance.json")
     scope = find_scope(plan, layout, folder, reference)
-    here = _origin(plan, layout, scope)
+    runs = [layout.run(*run) for run in scope.runs if layout.metrics(*run).is_file()]
+    if not runs:
+        raise DMPError(f"{layout.root / 'runs'} has no run of the compared tables; run make tables")
+    # Runs have not the bits of others if their baselines have not.
+    trained = [layout.pretrained(*baseline) for baseline in scope.baselines]
+    trained = [each for each in trained if (each / "provenance.json").is_file()]
+    here = origin_of(plan, runs, trained)
     reason = why_not_bits(here, reference)
     if reason:
         lines = [f"statistics: {reason}; identical bits are not expected"]
     else:
         lines = ["bits: both runs are portable, on x86-64; every number must be identical"]
     compare = _statistics if reason else _bits
-    told, agree = compare(plan, layout, folder, scope)
-    lines += told
-    for title, studies in (
-        ("not run here", scope.not_run),
-        ("not in the reference, and not compared", scope.unknown),
-    ):
-        if studies:
-            lines.append(f"{title}: {', '.join(studies)}")
-    lines += [scope.seeds] if scope.seeds else []
+    found, agree = compare(plan, layout, folder, scope)
+    lines += [*found, *scope.notes]
     if any(line.startswith(FIRST) for line in lines):
         lines.append(likely_cause(here, reference))
     lines.append(
@@ -78,22 +70,13 @@ def verify_scale(plan: Plan, layout: Layout) -> tuple[str, bool]:
         f"{', '.join(reference.commit)}, {reference.finished[:10]}; all rows are in "
         f"{layout.root / 'verify*.csv'}"
     )
-    lines.append(_conclusion(agree, bits=not reason, scope=scope))
-    return "\n".join(lines), agree
-
-
-def _conclusion(agree: bool, bits: bool, scope: Scope) -> str:
-    part = ""
-    if scope.not_run:
-        whole = len(scope.studies) + len(scope.not_run)
-        part = f" (in the {len(scope.studies)} of {whole} studies that were run here)"
-    if not agree:
-        return f"this run DIFFERS from the reference{part}"
-    return f"this run {'is identical to' if bits else 'agrees with'} the reference{part}"
+    same = "agrees with" if reason else "is identical to"
+    verdict = f"{same if agree else 'DIFFERS from'} the reference{scope.part}"
+    return "\n".join([*lines, f"this run {verdict}"]), agree
 
 
 @contextlib.contextmanager
-def _of_reference(folder: Path) -> Iterator[None]:
+def _of_reference(folder: Path) -> Generator[None]:
     """Add to an error in a file of the reference what to do."""
     try:
         yield
@@ -103,24 +86,7 @@ def _of_reference(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _origin(plan: Plan, layout: Layout, scope: Scope) -> Origin:
-    """Return what made the compared runs that are here, and their baselines."""
-    there = [run for run in scope.runs if layout.metrics(*run).is_file()]
-    if not there:
-        raise DMPError(f"{layout.root / 'runs'} has no run of the compared tables; run make tables")
-    records = [read_record(layout.run(*run) / "provenance.json") for run in there]
-    # Runs have not the bits of others if their baselines have not.
-    folders = [layout.pretrained(*baseline) for baseline in scope.baselines]
-    trained = [
-        read_record(folder / "provenance.json")
-        for folder in folders
-        if (folder / "provenance.json").is_file()
-    ]
-    scale = plan.scale
-    return origin_of(records, trained, scale.first_seed, scale.seeds, scale.baseline_seeds)
-
-
-def _bits(plan: Plan, layout: Layout, folder: Path, scope: Scope) -> tuple[list[str], bool]:
+def _bits(plan: Plan, layout: Layout, folder: Path, scope: Scope) -> Found:
     """Compare every number of the runs and their baselines, and every row of the tables."""
     ours = [
         numbers_of_baselines(plan, layout, scope.baselines),
@@ -128,43 +94,37 @@ def _bits(plan: Plan, layout: Layout, folder: Path, scope: Scope) -> tuple[list[
     ]
     with _of_reference(folder):
         runs, baselines = read_numbers(folder / "numbers")
-        theirs = pd.concat(
-            [
-                _chosen(baselines, ["task", "seed"], scope.baselines),
-                _chosen(runs, ["task", "variant", "seed"], scope.runs),
-            ],
-            ignore_index=True,
-        )
+        of_baselines = pd.MultiIndex.from_frame(baselines[["task", "seed"]]).isin(scope.baselines)
+        of_runs = pd.MultiIndex.from_frame(runs[["task", "variant", "seed"]]).isin(scope.runs)
+        theirs = pd.concat([baselines[of_baselines], runs[of_runs]], ignore_index=True)
         check_numbers(theirs)
     rows = compare_numbers(pd.concat(ours, ignore_index=True), theirs)
-    path = layout.root / "verify-numbers.csv"
-    write_text(path, rows.to_csv(index=False, lineterminator="\n"))
+    write_csv(layout.root / "verify-numbers.csv", rows)
     lines, numbers_same = tell_numbers(rows)
-    told, tables_same = _verify_tables(plan, layout, folder, scope, tell_identical)
+    found, tables_same = _verify_tables(plan, layout, folder, scope, tell_identical)
     if numbers_same and not tables_same:
-        told.append("the numbers agree and their tables do not: `make rebuild` writes them anew")
-    return [*lines, *told], numbers_same and tables_same
+        found.append("the numbers agree and their tables do not: `make rebuild` writes them anew")
+    return [*lines, *found], numbers_same and tables_same
 
 
-def _statistics(plan: Plan, layout: Layout, folder: Path, scope: Scope) -> tuple[list[str], bool]:
+def _statistics(plan: Plan, layout: Layout, folder: Path, scope: Scope) -> Found:
     """Compare the tables statistically; every run of theirs must be there."""
-    told, agree = _verify_tables(plan, layout, folder, scope, tell_statistics)
+    found, agree = _verify_tables(plan, layout, folder, scope, tell_statistics)
     absent = [run for run in scope.runs if not layout.metrics(*run).is_file()]
     if absent:
         task, variant, seed = absent[0]
-        told.append(f"absent here: {len(absent)} runs, first {task}/{variant}/seed{seed}")
-    return told, agree and not absent
-
-
-def _chosen(numbers: pd.DataFrame, names: list[str], wanted: list[tuple]) -> pd.DataFrame:
-    """Return the numbers of some runs."""
-    return numbers[pd.MultiIndex.from_frame(numbers[names]).isin(wanted)]
+        found.append(f"absent here: {len(absent)} runs, first {task}/{variant}/seed{seed}")
+    return found, agree and not absent
 
 
 def _verify_tables(
-    plan: Plan, layout: Layout, folder: Path, scope: Scope, tell: Tell
-) -> tuple[list[str], bool]:
-    """Compare the tables of studies, judging their rows by ``tell``; no row may be absent."""
+    plan: Plan,
+    layout: Layout,
+    folder: Path,
+    scope: Scope,
+    judge: Callable[[pd.DataFrame], Found],
+) -> Found:
+    """Compare the tables of studies; no row may be absent."""
     lines, agree, parts = [], [], []
     for study in scope.studies:
         if study in plan.parameter_studies:
@@ -187,11 +147,10 @@ def _verify_tables(
         names = ["study", "kind", "task", "variant", "against", "metric"]
         rows = rows[[*names, *(name for name in rows if name not in names)]]
         rows["against"] = rows["against"].fillna("")
-        path = layout.root / "verify.csv"
-        write_text(path, rows.to_csv(index=False, lineterminator="\n"))
-        for each in (tell, tell_absent):
-            told, same = each(rows)
-            lines += told
+        write_csv(layout.root / "verify.csv", rows)
+        for each in (judge, tell_absent):
+            found, same = each(rows)
+            lines += found
             agree.append(same)
     return lines, all(agree)
 
@@ -207,6 +166,5 @@ def _read_table(path: Path, keys: list[str], count: str) -> pd.DataFrame:
         ]
     twice = table[table.duplicated(keys)]
     if len(twice):
-        row = ", ".join(twice.iloc[0][keys])
-        raise DMPError(f"{path} lists a row twice: {row}")
+        raise DMPError(f"{path} lists a row twice: {', '.join(twice.iloc[0][keys])}")
     return table

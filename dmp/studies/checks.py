@@ -11,6 +11,7 @@ from dmp.data.registry import dataset_info
 from dmp.data.shape import has_captions, input_shape
 from dmp.errors import DMPError
 from dmp.methods import UnfitError, Variant, find_method
+from dmp.metrics.registry import find_metric
 from dmp.studies.schema import Comparison, Scale
 
 
@@ -78,6 +79,11 @@ def _check_evaluation(task: TaskConfig, place: str) -> None:
         task.sampling.samples,
         task.diffusion.timesteps,
     )
+    for number, name in enumerate(evaluation.metrics):
+        try:
+            find_metric(name)
+        except DMPError as error:
+            raise DMPError(f"{place}.evaluation.metrics.{number}: {error}") from error
     limits = [
         ("bins", timesteps, "timesteps of the diffusion"),
         ("gate_timesteps", timesteps, "timesteps of the diffusion"),

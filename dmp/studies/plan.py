@@ -18,6 +18,7 @@ from dmp.config import (
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
 from dmp.methods import NoOptions, Variant, find_method
+from dmp.metrics.registry import unmeasured
 from dmp.studies.checks import check_datasets, check_task, resolve_comparisons, resolve_variant
 from dmp.studies.loading import load_scale, load_studies
 from dmp.studies.run import PRETRAINING, RunConfig, RunStage
@@ -373,7 +374,7 @@ def _resolve(study: Study, scale: Scale, where: str) -> Study:
         reason = scale.not_run.get(cell.task)
         changes = {"variant": variant.name, "label": label, "not_run": reason}
         if cell.task in scale.tasks:
-            changes["unmeasured"] = scale.tasks[cell.task].unmeasured
+            changes["unmeasured"] = unmeasured(scale.tasks[cell.task], study.metrics)
         cells.append(cell.model_copy(update=changes))
     names = [(cell.task, cell.variant) for cell in cells]
     for task, variant in names:

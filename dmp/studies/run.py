@@ -138,10 +138,10 @@ def _samples(run: RunConfig) -> dict[str, Any]:
 
 
 def _metrics(run: RunConfig) -> dict[str, Any]:
-    return {
-        "samples": run.fingerprint("samples"),
-        "evaluation": run.config.evaluation.model_dump(mode="json"),
-    }
+    evaluation = run.config.evaluation.model_dump(mode="json")
+    if not evaluation["metrics"]:
+        del evaluation["metrics"]  # the standard ones alone; records are older than the setting
+    return {"samples": run.fingerprint("samples"), "evaluation": evaluation}
 
 
 _DECIDED_BY: dict[str, Callable[[RunConfig], dict[str, Any]]] = {

@@ -2,11 +2,31 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from dmp.config import Strict, TaskConfig, nearest
+from dmp.errors import DMPError
+from dmp.metrics.registry import find_metric
 from dmp.numerics import Numerics
 
+
+def _known(metric: str) -> str:
+    try:
+        find_metric(metric)
+    except DMPError as error:
+        raise ValueError(str(error)) from error
+    return metric
+
+
+MetricName = Annotated[str, AfterValidator(_known)]
+# Those of a study that names none.
 METRICS = [
     "fid", "denoising_mse", "denoising_vb", "kid", "precision", "recall", "inception_score",
 ]  # fmt: skip
@@ -28,7 +48,7 @@ class Cell(Strict):
     task: str
     variant: str
     label: str = ""
-    paper: dict[str, float | str] = {}
+    paper: dict[MetricName, float | str] = {}
     not_run: str | None = None
     unmeasured: dict[str, str] = {}
 
@@ -82,7 +102,7 @@ class Study(Strict):
     source: str = ""
     kind: Literal["runs"] = "runs"
     target: Target = "studies"
-    metrics: Annotated[list[str], Field(min_length=1)] = METRICS
+    metrics: Annotated[list[MetricName], Field(min_length=1)] = METRICS
     cells: Annotated[list[Cell], Field(min_length=1)]
     comparisons: list[Comparison] = []
     figures: list[FigureSpec] = []

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from test_fidelity import fidelity
 from test_numerics import OnlyPortable
 
 from dmp.config import EvaluationConfig, ExtractorConfig, TextConfig
@@ -10,7 +11,7 @@ from dmp.data.captions import encode
 from dmp.data.registry import Images, dataset_info
 from dmp.metrics.classifier import train_classifier
 from dmp.metrics.features import Features
-from dmp.metrics.fidelity import PortableLogarithms, fidelity
+from dmp.metrics.fidelity import PortableLogarithms
 from dmp.metrics.reference import gather_reference
 
 

@@ -75,7 +75,7 @@ def test_a_reference_survives_its_file(tmp_path):
     assert loaded.identity == reference.identity
     assert loaded.count == 40
     np.savez(tmp_path / "other.npz", features=np.zeros((2, 2)), logits=np.zeros((2, 2)))
-    with pytest.raises(DMPError, match=r"other.npz is no reference"):
+    with pytest.raises(DMPError, match=r"other.npz is not a reference"):
         load_reference(tmp_path / "other.npz")
 
 

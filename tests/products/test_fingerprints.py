@@ -59,7 +59,7 @@ TABLE = {
         f"tasks.*.evaluation.{key}"
         for key in (
             *("bins", "divergence_factor", "gate_timesteps", "held_out_images", "kid_subset_size"),
-            *("kid_subsets", "neighbours", "splits", "timesteps_per_image"),
+            *("kid_subsets", "metrics", "neighbours", "splits", "timesteps_per_image"),
         )
     ],
     "reference metrics numbers": ["tasks.*.evaluation.reference_features"],

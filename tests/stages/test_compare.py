@@ -14,9 +14,8 @@ from harness import ROOT, edit_yaml, make_tiny
 from dmp.errors import DMPError
 from dmp.files import write_json
 from dmp.layout import Layout
-from dmp.stages.collect import collect_baselines, collect_results
+from dmp.stages.collect import collect, gather_results
 from dmp.stages.compare import compare, comparison_page, select
-from dmp.stages.gather import gather_baselines, gather_results
 from dmp.statistics.results import read_results
 from dmp.statistics.study import comparisons
 from dmp.studies import Plan, load_plan
@@ -68,7 +67,7 @@ def names(*variants, seed=""):
 
 
 def test_numbers_are_those_of_the_study_for_the_same_pair(plan, layout):
-    collect_results(plan, layout, "table2")
+    collect(plan, layout, "table2")
     study = plan.study("table2")
     expected = comparisons(read_results(layout.results_table("table2")), study)
     pair = study.comparisons[0]
@@ -144,7 +143,7 @@ def test_variant_in_another_spelling_is_found(plan, layout):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (["dmp", "baseline"], "'dmp' is no run; accepted are task/variant"),
+        (["dmp", "baseline"], "'dmp' is not a run; accepted are task/variant"),
         ([f"{TASK}/dmp"], "at least two variants"),
         ([f"{TASK}/dmp", f"{TASK}/dmp/seed0"], "'unconditional/dmp/seed0' is named twice"),
         ([f"{TASK}/dmp", f"{TASK}/baseline/seed0"], "seeds 0, 1, 2, 3, 4 and .* 0; .*same seeds"),
@@ -180,20 +179,6 @@ def test_run_of_another_configuration_is_refused(plan, layout):
 
     with pytest.raises(DMPError, match="belongs to another configuration"):
         compare(plan, layout, names("dmp", "baseline"))
-
-
-def test_gathered_rows_are_the_collected_ones(plan, layout):
-    collect_results(plan, layout, "table2")
-    collect_baselines(plan, layout, "table2")
-
-    for table, path in (
-        (gather_results(plan, layout, plan.runs("table2")), layout.results_table("table2")),
-        (
-            gather_baselines(plan, layout, plan.baselines("table2")),
-            layout.baselines_table("table2"),
-        ),
-    ):
-        assert table.to_csv(index=False, lineterminator="\n") == path.read_text()
 
 
 def test_comparing_needs_no_torch():

@@ -18,11 +18,9 @@ from dmp.data.crop import center_crop
 from dmp.data.textencoder import load_text_encoder
 from dmp.errors import DMPError
 from dmp.files import read_json
-from dmp.sampling.shards import Shard
 from dmp.stages.check_data import check_data
 from dmp.stages.common import (
     Context,
-    attach,
     new_backbone,
     open_autoencoder,
     pretrained_backbone,
@@ -32,8 +30,7 @@ from dmp.stages.converge import converge
 from dmp.stages.data import open_checked, task_data
 from dmp.stages.prepare import encode_captions, encode_part, make_reference, verify_parts
 from dmp.stages.pretrain import pretrain
-from dmp.stages.run import complete_run, train_run
-from dmp.stages.sample import draw, join_shards, sample_run
+from dmp.stages.run import complete_run
 from dmp.studies import load_plan
 
 sys.path.insert(0, str(ROOT / ".ci"))
@@ -263,36 +260,6 @@ def test_unet_goes_from_files_to_numbers_without_a_variance(unet, variant):
     records = [json.loads(line) for line in log.read_text().splitlines()]
     assert all(not any("vb" in key for key in record) for record in records)
     assert {"gate/epsilon_scale/16", "gate/epsilon_scale/64"} <= set(records[-1])
-
-
-def test_parts_of_a_unets_samples_are_those_of_one_job(unet):
-    run = unet.plan.run(UNET, "baseline", 1)
-    data = task_data(unet, UNET, run.config)
-    train_run(unet, run, data)
-    sample_run(unet, run, data)
-    path = unet.layout.samples(UNET, "baseline", 1)
-    with np.load(path) as file:
-        whole = dict(file)
-    path.unlink()
-    for number in (1, 2):
-        sample_run(unet, run, data, Shard(number, 2))
-    join_shards(unet, run, 2)
-    with np.load(path) as file:
-        assert set(file.files) == set(whole)
-        for name, values in whole.items():
-            np.testing.assert_array_equal(file[name], values)
-
-
-def test_samples_of_a_patch_at_its_start_are_those_of_the_baseline(unet):
-    """Prompts are zeros before training: the same noise gives the same images."""
-    run = unet.plan.run(UNET, "dmp", 0)
-    data = task_data(unet, UNET, run.config)
-    numbers = range(16)
-    backbone = pretrained_backbone(unet, run)
-    before = draw(unet, run, backbone, data, 0, numbers, "before")
-    attach(run, backbone)
-    after = draw(unet, run, backbone, data, 0, numbers, "after")
-    np.testing.assert_array_equal(before["images"], after["images"])
 
 
 def test_tables_of_a_unet_say_what_is_inferred_and_what_it_lacks(unet):

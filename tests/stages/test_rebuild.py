@@ -30,8 +30,8 @@ def shared(monkeypatch, tmp_path):
     """A function that shares tasks among two processes; each gets a path that it may write."""
 
     def share(*tasks):
-        named = {str(n): partial(task, tmp_path / str(n)) for n, task in enumerate(tasks)}
-        monkeypatch.setattr(module, "_tasks", lambda plan, layout: named)
+        paths = [partial(task, tmp_path / str(n)) for n, task in enumerate(tasks)]
+        monkeypatch.setattr(module, "_tasks", lambda plan, layout: paths)
         monkeypatch.setattr(module, "_cores", lambda: 2)
         rebuild(None, None)
         return sorted(path.name for path in tmp_path.iterdir())
@@ -55,5 +55,7 @@ def test_killed_process_is_told(shared):
 
 def test_all_studies_and_the_claims_are_tasks(tmp_path):
     plan = load_plan("digits", ROOT / "ablations")
-    tasks = module._tasks(plan, Layout(tmp_path, "digits"))
-    assert set(tasks) == {"claims", *plan.studies, *plan.parameter_studies}
+    claims, *pages = module._tasks(plan, Layout(tmp_path, "digits"))
+    assert claims.func is module.judge_claims
+    names = [name for page in pages for name in page.args[2]]
+    assert sorted(names) == sorted([*plan.studies, *plan.parameter_studies])

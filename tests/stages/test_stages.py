@@ -19,12 +19,16 @@ from dmp.files import read_json, write_json
 from dmp.layout import Layout
 from dmp.methods import base
 from dmp.methods.selective import Selective
+from dmp.metrics import registry
+from dmp.metrics.base import REGISTERED
 from dmp.products.product import Product
-from dmp.stages.collect import collect_baselines, collect_results
+from dmp.reporting.numbers import format_number
+from dmp.stages.collect import collect
 from dmp.stages.common import Context, load_weights, pretrained_backbone
 from dmp.stages.converge import converge
 from dmp.stages.data import TaskData, task_data
 from dmp.stages.evaluate import evaluate_run
+from dmp.stages.pages import write_pages
 from dmp.stages.prepare import make_reference, train_extractor
 from dmp.stages.pretrain import pretrain
 from dmp.stages.run import complete_run, train_run
@@ -185,6 +189,60 @@ def test_held_out_loss_beyond_the_threshold_counts_as_diverged(context):
         assert found["diverged", "all", 10] == diverged
 
 
+BRIGHTNESS = """
+from dmp.metrics.base import SampleMetric, register
+
+@register
+class Brightness(SampleMetric):
+    name, label, better, unit = "brightness", "Brightness", "higher", "grey levels"
+
+    def compute(self, samples):
+        return samples.images().mean()
+"""
+
+
+@pytest.fixture
+def brightness(tmp_path, monkeypatch):
+    """Another package, installed, that brings a metric."""
+    (tmp_path / "foreign_metrics.py").write_text(BRIGHTNESS)
+    installed = tmp_path / "foreign-1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1\n")
+    (installed / "entry_points.txt").write_text("[dmp.metrics]\nb = foreign_metrics\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry._load.cache_clear()
+    yield
+    REGISTERED.pop("brightness", None)
+    sys.modules.pop("foreign_metrics", None)
+    registry._load.cache_clear()
+
+
+def test_a_metric_of_another_package_is_measured_and_tabulated(
+    context, prepared, brightness, tmp_path
+):
+    ablations = Path(shutil.copytree(prepared[0], tmp_path / "ablations"))
+    study, scale = ablations / "studies/table2.yaml", ablations / "scales/smoke.yaml"
+    edit_yaml(study, lambda data: data.update(metrics=["fid", "brightness"]))
+    cell = load_plan("smoke", ablations).study("table2").cells[0]
+    assert cell.unmeasured == {"brightness": "evaluation.metrics of this scale does not name it"}
+    edit_yaml(scale, lambda d: d["defaults"]["evaluation"].update(metrics=["brightness"]))
+    plan = load_plan("smoke", ablations, seeds=1)
+    other = replace(context, plan=plan)
+    plain, run = (each.run(TASK, "dmp", 0) for each in (context.plan, plan))
+    assert plain.fingerprint("samples") == run.fingerprint("samples")
+    assert plain.fingerprint("metrics") != run.fingerprint("metrics")
+    for name in plan.runs("table2"):
+        complete_run(other, plan.run(*name))
+    with np.load(context.layout.samples(TASK, "dmp", 0)) as file:
+        expected = file["images"].mean()
+    assert metrics(other, run)["brightness", "all", 10] == expected
+    collect(plan, context.layout, "table2")
+    write_pages(plan, context.layout, ["table2"])
+    table = (context.layout.tables / "table2.md").read_text()
+    assert "Brightness ↑" in table
+    assert format_number(expected) in table
+
+
 def test_gate_is_recorded_before_and_after_training(context):
     run = context.plan.run(TASK, "dmp", 0)
     complete_run(context, run)
@@ -214,45 +272,11 @@ def test_load_loss_as_written_changes_no_weight_and_no_number(context):
     pd.testing.assert_series_equal(numbers, others, check_exact=True)
 
 
-def test_another_sampling_seed_changes_samples_and_not_weights(context):
-    runs = [context.plan.run(TASK, name, 0) for name in ("dmp", "dmp,sampling_seed=7")]
-    for run in runs:
-        complete_run(context, run)
-    paths = [(context.layout.weights, context.layout.samples)] * 2
-    weights, samples = zip(
-        *(
-            (load_tensors(w(TASK, run.variant, 0))[0], np.load(s(TASK, run.variant, 0))["images"])
-            for run, (w, s) in zip(runs, paths, strict=True)
-        ),
-        strict=True,
-    )
-    assert torch.equal(weights[0]["prompts"], weights[1]["prompts"])
-    assert not np.array_equal(*samples)
-
-
-def test_batch_size_of_sampling_changes_no_sample_beyond_rounding(context):
-    run = context.plan.run(TASK, "baseline", 0)
-    data = data_of(context, run)
-    train_run(context, run, data)
-    images = []
-    for size in (128, 50):
-        execution = context.plan.scale.execution.model_copy(update={"sampling_batch_size": size})
-        scale = context.plan.scale.model_copy(update={"execution": execution})
-        plan = type(context.plan)(context.plan.name, scale, context.plan.studies, {})
-        other = Context(plan, context.layout, context.device)
-        sample_run(other, run, data)
-        images.append(np.load(context.layout.samples(TASK, "baseline", 0))["images"].astype(int))
-    difference = abs(images[0] - images[1])
-    assert difference.max() <= 1
-    assert (difference > 0).mean() < 1e-3
-
-
 def test_seeds_are_nested_in_their_baselines_and_the_statistics_follow(context):
     study = context.plan.study("table2")
     for task, variant, seed in context.plan.runs("table2"):
         complete_run(context, context.plan.run(task, variant, seed))
-    collect_results(context.plan, context.layout, "tables")
-    collect_baselines(context.plan, context.layout, "tables")
+    collect(context.plan, context.layout, "tables")
     results = read_results(context.layout.results_table("tables"))
     nested = results.drop_duplicates(["seed"]).set_index("seed")["baseline_seed"].to_dict()
     assert nested == {0: 0, 1: 1, 2: 0, 3: 1}
@@ -260,24 +284,34 @@ def test_seeds_are_nested_in_their_baselines_and_the_statistics_follow(context):
     assert set(comparisons(results, study)["n"]) == {2}
 
 
-def test_weights_of_another_configuration_are_refused(context):
+def test_weights_that_are_not_those_of_the_configuration_are_refused(context):
     run = context.plan.run(TASK, "dmp", 0)
     train_run(context, run, data_of(context, run))
     other = context.plan.run(TASK, "dmp,selection=uniform", 0)
-    source = context.layout.weights(TASK, "dmp", 0)
-    target = context.layout.weights(TASK, other.variant, 0)
+    source, target = (context.layout.weights(TASK, r.variant, 0) for r in (run, other))
     target.parent.mkdir(parents=True)
     shutil.copy(source, target)
     with pytest.raises(DMPError, match=r"weights.safetensors was trained under another config"):
         load_weights(context, other)
-
-
-def test_baseline_of_another_configuration_is_refused(context):
     path = context.layout.pretrained_weights(TASK, 0)
     tensors, description = load_tensors(path)
     save_tensors(path, tensors, {**description, "identity": "something else"})
     with pytest.raises(DMPError, match=r"was trained under another configuration \(something else"):
-        pretrained_backbone(context, context.plan.run(TASK, "dmp", 0))
+        pretrained_backbone(context, run)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(DMPError, match=r"weights.safetensors is truncated or corrupt"):
+        pretrained_backbone(context, run)
+
+
+def test_another_sampling_seed_changes_samples_and_not_weights(context):
+    prompts, images = [], []
+    for name in ("dmp", "dmp,sampling_seed=7"):
+        run = context.plan.run(TASK, name, 0)
+        complete_run(context, run)
+        prompts.append(load_tensors(context.layout.weights(TASK, run.variant, 0))[0]["prompts"])
+        images.append(np.load(context.layout.samples(TASK, run.variant, 0))["images"])
+    assert torch.equal(*prompts)
+    assert not np.array_equal(*images)
 
 
 def test_missing_reference_is_noticed_before_a_baseline_is_trained_again(context):
@@ -292,6 +326,9 @@ def test_baseline_is_checked_anew_without_training_and_its_weights_stay(context,
     """Another number of samples needs the same averages; averages not kept are trained again."""
     folder, path = context.layout.pretrained(TASK, 0), context.layout.convergence(TASK, 0)
     weights, before = context.layout.pretrained_weights(TASK, 0), read_json(path)
+    assert before["iterations"] == [10, 20, 30, 40]
+    assert len(before["fids"]) == 4
+    assert weights.read_bytes() != context.layout.pretrained_weights(TASK, 1).read_bytes()
     bits, log = weights.read_bytes(), (folder / "log.jsonl").read_bytes()
     task = context.plan.scale.tasks[TASK]
 
@@ -402,33 +439,9 @@ def test_unfinished_training_of_another_configuration_is_kept_aside(context):
     assert checkpoint.read_bytes() == bits[:-100]
 
 
-def test_truncated_weights_are_refused(context):
-    path = context.layout.pretrained_weights(TASK, 0)
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(DMPError, match=r"weights.safetensors is truncated or corrupt"):
-        run = context.plan.run(TASK, "dmp", 0)
-        train_run(context, run, data_of(context, run))
-
-
 def test_missing_run_is_named_when_numbers_are_gathered(context):
     with pytest.raises(DMPError, match=r"metrics.csv does not exist: the run unconditional/base"):
-        collect_results(context.plan, context.layout, "tables")
-
-
-def test_convergence_is_recorded_with_its_fids(prepared):
-    import json
-
-    verdict = json.loads((Layout(prepared[1], "smoke").convergence(TASK, 0)).read_text())
-    assert verdict["iterations"] == [10, 20, 30, 40]
-    assert len(verdict["fids"]) == 4
-    assert isinstance(verdict["converged"], bool)
-
-
-def test_baselines_of_two_seeds_differ(prepared):
-    layout = Layout(prepared[1], "smoke")
-    weights = [load_tensors(layout.pretrained_weights(TASK, seed))[0] for seed in (0, 1)]
-    name = "blocks.0.attn.qkv.weight"
-    assert not torch.equal(weights[0][name], weights[1][name])
+        collect(context.plan, context.layout, "tables")
 
 
 def test_killed_process_started_again_ends_with_the_same_bytes(prepared, tmp_path):

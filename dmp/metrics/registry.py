@@ -1,0 +1,68 @@
+"""All metrics by name: those of the catalogue, and those that other packages bring; no torch."""
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+
+from dmp.config import TaskConfig, nearest
+from dmp.errors import DMPError
+from dmp.metrics import catalogue
+from dmp.metrics.base import REGISTERED, Metric, Quantity
+
+# What every run is measured by, in the order of its file. Others are measured where a scale names
+# them as ``evaluation.metrics``.
+STANDARD = (
+    "fid", "kid", "precision", "recall", "inception_score", "second_fd",
+    "denoising_mse", "denoising_vb", "train_denoising_mse", "train_denoising_vb",
+    "gate_entropy", "gate_weight", "gate_evenness", "diverged",
+)  # fmt: skip
+
+
+@functools.cache
+def _load() -> None:
+    for module in pkgutil.iter_modules(catalogue.__path__, f"{catalogue.__name__}."):
+        importlib.import_module(module.name)
+    for entry in entry_points(group="dmp.metrics"):
+        entry.load()
+
+
+def quantities() -> Mapping[str, Quantity]:
+    """Return everything that has a label, by name."""
+    _load()
+    return REGISTERED
+
+
+def metric_names() -> list[str]:
+    """Return the names of all metrics that a run can be measured by."""
+    return [name for name, found in quantities().items() if isinstance(found, Metric)]
+
+
+def find_metric(name: str) -> Metric:
+    """Return a metric; of ``gate_weight/16`` it is ``gate_weight``.
+
+    Raises:
+        DMPError: there is none of that name.
+
+    """
+    found = quantities().get(name.split("/")[0])
+    if not isinstance(found, Metric):
+        raise DMPError(f"unknown metric '{name}': {nearest(name, metric_names())}")
+    return found
+
+
+def measured(task: TaskConfig) -> list[Metric]:
+    """Return the metrics that runs of a task are measured by, in the order of their file."""
+    return [find_metric(name) for name in dict.fromkeys((*STANDARD, *task.evaluation.metrics))]
+
+
+def unmeasured(task: TaskConfig, names: Iterable[str]) -> dict[str, str]:
+    """Return which of these metrics runs of a task lack, and why."""
+    known = measured(task)
+    absent = "evaluation.metrics of this scale does not name it"
+    found = {
+        name: metric.unmeasured(task) if (metric := find_metric(name)) in known else absent
+        for name in names
+    }
+    return {name: reason for name, reason in found.items() if reason}
