@@ -10,10 +10,10 @@ from tabulate import tabulate
 from dmp.config import Variant
 from dmp.errors import DMPError
 from dmp.layout import Layout
-from dmp.reporting.numbers import MISSING
 from dmp.reporting.page import Page
 from dmp.reporting.tables import study_page
 from dmp.stages.gather import gather_baselines, gather_results
+from dmp.statistics.formatting import MISSING
 from dmp.statistics.results import RESULT_COLUMNS
 from dmp.statistics.study import cells, comparisons
 from dmp.studies import Cell, Comparison, Plan, Study

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from dmp.reporting.labels import metric_label, metric_name
-from dmp.reporting.numbers import MISSING, format_interval, format_number, format_p
 from dmp.reporting.page import Page, Table
+from dmp.statistics.formatting import MISSING, format_interval, format_number, format_p
+from dmp.statistics.labels import metric_label, metric_name
 from dmp.sweeps.confirmation import Confirmed
 from dmp.sweeps.schema import Sweep
 from dmp.sweeps.space import LeftOut

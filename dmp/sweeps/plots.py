@@ -23,7 +23,7 @@ from dmp.reporting.figures.style import (
     styled,
     write_figure,
 )
-from dmp.reporting.labels import metric_name
+from dmp.statistics.labels import metric_name
 from dmp.sweeps.schema import CategoricalParameter, FloatParameter, IntParameter, Sweep
 from dmp.sweeps.trials import pareto_front
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dmp.claims.evaluate import evaluate
-from dmp.claims.page import claims_page
+from dmp.reporting.claims import claims_page
 from dmp.reporting.page import html, latex, markdown
 
 BASE = np.array([10.2, 9.9, 10.4, 10.1])

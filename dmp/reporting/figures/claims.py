@@ -9,10 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dmp.claims.finding import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
-from dmp.errors import DMPError
+from dmp.claims.measurement import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
 from dmp.reporting.figures.style import GREY, WIDTH, empty_figure, finish, looks, styled
-from dmp.reporting.labels import metric_name
+from dmp.statistics.labels import metric_name
+from dmp.statistics.results import records, require_columns
+from dmp.studies.schema import Scale
 
 COLUMNS = (
     "claim", "evidence", "test", "task", "variant", "against", "metric", "relative_effect",
@@ -29,7 +30,7 @@ _TICKS = (5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 @styled
-def forest(evaluated: pd.DataFrame, scale: Any, metric: str = PRIMARY) -> Figure:
+def forest(evaluated: pd.DataFrame, scale: Scale, metric: str = PRIMARY) -> Figure:
     """Draw each piece of evidence on the primary metric: relative effect with 95 % interval.
 
     Evidence is grouped by claim. The marker tells the verdict; an open diamond is the paper's own
@@ -37,7 +38,7 @@ def forest(evaluated: pd.DataFrame, scale: Any, metric: str = PRIMARY) -> Figure
 
     Args:
         evaluated: from :func:`dmp.claims.evaluate.evaluate`; effects in percent.
-        scale: has ``name`` and ``conclusive``.
+        scale: the scale.
         metric: the primary endpoint.
 
     Raises:
@@ -48,12 +49,12 @@ def forest(evaluated: pd.DataFrame, scale: Any, metric: str = PRIMARY) -> Figure
     rows, notes = _evidence(evaluated, metric)
     if rows.empty:
         return empty_figure(title, scale, notes)
-    labels = [_label(row) for row in rows.itertuples()]
+    labels = [_label(row) for row in records(rows)]
     places = _places(rows["claim"].tolist(), [text.count("\n") + 1 for text in labels])
     figure = Figure(figsize=(WIDTH, _ROW * (places[-1] + 1) + 1.1))
     axes = figure.subplots()
     limits = axis_limits(rows)
-    for y, row in zip(places, rows.itertuples(), strict=True):
+    for y, row in zip(places, records(rows), strict=True):
         _draw_row(axes, y, row, limits)
     axes.axvline(0, color=GREY, linewidth=1, zorder=0)
     axes.set_xlim(limits)
@@ -75,7 +76,7 @@ def forest(evaluated: pd.DataFrame, scale: Any, metric: str = PRIMARY) -> Figure
 
 
 @styled
-def paper_against_ours(evaluated: pd.DataFrame, scale: Any, metric: str = PRIMARY) -> Figure:
+def paper_against_ours(evaluated: pd.DataFrame, scale: Scale, metric: str = PRIMARY) -> Figure:
     """Draw our relative effects, with 95 % intervals, against the paper's.
 
     Points on the diagonal have the paper's size; those in the white quadrants its direction.
@@ -83,7 +84,7 @@ def paper_against_ours(evaluated: pd.DataFrame, scale: Any, metric: str = PRIMAR
 
     Args:
         evaluated: from :func:`dmp.claims.evaluate.evaluate`; effects in percent.
-        scale: has ``name`` and ``conclusive``.
+        scale: the scale.
         metric: the primary endpoint.
 
     Raises:
@@ -140,12 +141,7 @@ def axis_limits(rows: pd.DataFrame) -> tuple[float, float]:
 
 
 def _evidence(evaluated: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
-    missing = [name for name in COLUMNS if name not in evaluated.columns]
-    if missing:
-        raise DMPError(
-            f"evaluated claims lack the columns {', '.join(missing)}; figures need "
-            f"{', '.join(COLUMNS)}"
-        )
+    require_columns(evaluated, COLUMNS, "the table of evidence")
     rows = evaluated[evaluated["metric"] == metric]
     drawn = rows[np.isfinite(rows["relative_effect"].astype(float))]
     drawn = drawn[drawn["verdict"].isin(_VERDICTS)]
@@ -226,7 +222,7 @@ def _legend(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _annotate(axes: Axes, rows: pd.DataFrame) -> None:
-    for row in rows.itertuples():
+    for row in records(rows):
         axes.annotate(
             row.claim, (row.paper_relative_effect, row.relative_effect), (4, 3),
             textcoords="offset points", fontsize=6, color="0.3",
