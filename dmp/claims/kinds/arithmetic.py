@@ -50,11 +50,9 @@ class Arithmetic(Evidence):
         )
 
     def compared(self) -> dict[str, str]:
-        """Both numbers."""
         return {"variant": f"{self.start} → {self.end}"}
 
     def prediction(self) -> str:
-        """Such as ``10.38 %``."""
         return f"{self.claimed_percent} %"
 
 

@@ -74,13 +74,11 @@ class Difference(Pair):
         )
 
     def prediction(self) -> str:
-        """Such as ``not better by more than 5 %``."""
         if self._excludes:
             return f"{self.predicts.replace('-', ' ')} by more than {self.margin_percent:g} %"
         return self.predicts
 
     def conclusion(self, found: Measurement, contradicted: bool) -> str:
-        """Tell the exclusion of a margin as one."""
         if not self._excludes or contradicted:
             return super().conclusion(found, contradicted)
         change = "an improvement" if self.predicts == "not-better" else "a decline"

@@ -53,9 +53,7 @@ class Divergence(Pair):
         )
 
     def prediction(self) -> str:
-        """``diverges more often``."""
         return "diverges more often"
 
     def conclusion(self, found: Measurement, contradicted: bool) -> str:
-        """Tell the direction."""
         return f"{'more' if found.effect > 0 else 'fewer'} runs diverge"

@@ -34,7 +34,6 @@ class Entropy(Evidence):
     predicts: Literal["rises-with-timestep"]
 
     def runs(self) -> list[Run]:
-        """The variant, and a control that is another."""
         others = [] if self.against in (None, UNTRAINED) else [self.against]
         return [(self.task, variant) for variant in [self.variant, *others]]
 
@@ -48,17 +47,13 @@ class Entropy(Evidence):
         return of_contrast(found, numbers.metric, *directions(found, sign=1))
 
     def compared(self) -> dict[str, str]:
-        """The variant, and the control if there is one."""
         return {"task": self.task, "variant": self.variant, "against": self.against or ""}
 
     def prediction(self) -> str:
-        """Such as ``rises with the timestep``."""
         return "rises with the timestep" + (", more than against" if self.against else "")
 
     def unit(self, metric: str) -> str:
-        """That of the slope."""
         return "nats per 1000 timesteps"
 
     def conclusion(self, found: Measurement, contradicted: bool) -> str:
-        """Tell the direction."""
         return f"the slope is {higher(found)} than {'against' if self.against else '0'}"

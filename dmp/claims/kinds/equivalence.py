@@ -34,10 +34,8 @@ class Equivalence(Pair):
         return of_contrast(found, numbers.metric, inside, outside, reference=reference, **paper)
 
     def prediction(self) -> str:
-        """Such as ``equal within 2 %``."""
         return f"equal within {self.margin_percent:g} %"
 
     def conclusion(self, found: Measurement, contradicted: bool) -> str:
-        """Tell on which side of the margin the difference is."""
         side = "larger" if contradicted else "smaller"
         return f"the difference is {side} than {self.margin_percent:g} %"

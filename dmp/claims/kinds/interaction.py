@@ -30,7 +30,6 @@ class Interaction(Evidence):
     paper: tuple[Printed, Printed, Printed, Printed] | None = None
 
     def runs(self) -> list[Run]:
-        """The four variants in the order of ``paper``."""
         return [(self.task, v) for v in (self.both, self.first, self.second, self.neither)]
 
     def measure(self, numbers: "Numbers") -> Measurement:
@@ -50,15 +49,12 @@ class Interaction(Evidence):
         )
 
     def compared(self) -> dict[str, str]:
-        """The variant with both parts, against the sum of both alone."""
         against = f"{self.first} + {self.second} − {self.neither}"
         return {"task": self.task, "variant": self.both, "against": against}
 
     def prediction(self) -> str:
-        """Such as ``better together than the sum of both alone``."""
         return f"{self.predicts} together than the sum of both alone"
 
     def conclusion(self, found: Measurement, contradicted: bool) -> str:
-        """Tell the direction."""
         name = metric_name(found.metric)
         return f"{name} is {higher(found)} than the sum of both parts alone"

@@ -46,10 +46,8 @@ class Parameters(Evidence):
         )
 
     def compared(self) -> dict[str, str]:
-        """The backbones."""
         return {"variant": ", ".join(self.backbones)}
 
     def prediction(self) -> str:
-        """Such as ``1.26 to 1.96 %``."""
         low, high = self.claimed
         return f"{low} %" if low == high else f"{low} to {high} %"

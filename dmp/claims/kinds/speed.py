@@ -23,11 +23,9 @@ class Speed(Pair):
     margin_percent: Annotated[float, Field(gt=0, lt=100)]
 
     def runs(self) -> list[Run]:
-        """None: timings are taken on their own."""
         return []
 
     def timed(self) -> list[Run]:
-        """Both variants."""
         return super().runs()
 
     def measure(self, numbers: "Numbers") -> Measurement:
@@ -73,10 +71,8 @@ class Speed(Pair):
         )
 
     def prediction(self) -> str:
-        """Such as ``sampling not slower by more than 5 %``."""
         return f"{self.stage} not slower by more than {self.margin_percent:g} %"
 
     def conclusion(self, found: Measurement, contradicted: bool) -> str:
-        """Tell on which side of the margin the slowdown is."""
         side = "above" if contradicted else "below"
         return f"the slowdown is {side} {self.margin_percent:g} %"

@@ -32,7 +32,6 @@ class Trend(Evidence):
         return self
 
     def runs(self) -> list[Run]:
-        """All of the variants."""
         return [(self.task, variant) for variant in self.variants]
 
     def measure(self, numbers: "Numbers") -> Measurement:
@@ -51,14 +50,11 @@ class Trend(Evidence):
         )
 
     def compared(self) -> dict[str, str]:
-        """The variants in their order."""
         return {"task": self.task, "variant": " → ".join(self.variants)}
 
     def prediction(self) -> str:
-        """``better at each step``."""
         return f"{self.predicts} at each step"
 
     def conclusion(self, found: Measurement, contradicted: bool) -> str:
-        """Tell the direction along the order."""
         way = "rises" if found.effect > 0 else "falls"
         return f"{metric_name(found.metric)} {way} along the order"

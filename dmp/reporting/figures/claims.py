@@ -1,4 +1,7 @@
-"""The evidence on the paper's claims at a glance: a forest plot, and the paper against ours."""
+"""The evidence on the paper's claims at a glance: a forest plot, and the paper against ours.
+
+Both draw the table of :func:`dmp.claims.evaluate.evaluate`, one metric of it.
+"""
 
 import textwrap
 from itertools import groupby, pairwise
@@ -15,10 +18,8 @@ from dmp.statistics.labels import metric_name
 from dmp.statistics.results import records, require_columns
 from dmp.studies.schema import Scale
 
-COLUMNS = (
-    "claim", "evidence", "test", "task", "variant", "against", "metric", "relative_effect",
-    "relative_low", "relative_high", "paper_relative_effect", "verdict",
-)  # fmt: skip
+_EFFECTS = ["relative_effect", "relative_low", "relative_high", "paper_relative_effect"]
+_COLUMNS = ["claim", "test", "task", "variant", "against", "metric", *_EFFECTS, "verdict"]
 PRIMARY = "fid"
 _VERDICTS = {SUPPORTED: ("#0072B2", "o"), CONTRADICTED: ("#D55E00", "s"), INCONCLUSIVE: (GREY, "^")}
 # Of the numbers on each side of zero, so many stay inside the axis; the rest become arrows.
@@ -35,15 +36,6 @@ def forest(evaluated: pd.DataFrame, scale: Scale, metric: str = PRIMARY) -> Figu
 
     Evidence is grouped by claim. The marker tells the verdict; an open diamond is the paper's own
     relative effect. What lies far outside becomes an arrow at the edge, with its number.
-
-    Args:
-        evaluated: from :func:`dmp.claims.evaluate.evaluate`; effects in percent.
-        scale: the scale.
-        metric: the primary endpoint.
-
-    Raises:
-        DMPError: a column is missing.
-
     """
     title = f"Evidence on the paper's claims: {metric_name(metric)}"
     rows, notes = _evidence(evaluated, metric)
@@ -62,7 +54,8 @@ def forest(evaluated: pd.DataFrame, scale: Scale, metric: str = PRIMARY) -> Figu
     axes.set_yticks(places, labels, fontsize=6.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
-    groups = _groups(rows, places)
+    pairs = groupby(zip(rows["claim"], places, strict=True), lambda pair: pair[0])
+    groups = [(claim, [y for _, y in own]) for claim, own in pairs]
     for (_, above), (_, below) in pairwise(groups):
         axes.axhline((above[-1] + below[0]) / 2, color="0.8", linewidth=0.6)
     for claim, own in groups:
@@ -81,15 +74,6 @@ def paper_against_ours(evaluated: pd.DataFrame, scale: Scale, metric: str = PRIM
 
     Points on the diagonal have the paper's size; those in the white quadrants its direction.
     Evidence that serves several claims is one point.
-
-    Args:
-        evaluated: from :func:`dmp.claims.evaluate.evaluate`; effects in percent.
-        scale: the scale.
-        metric: the primary endpoint.
-
-    Raises:
-        DMPError: a column is missing.
-
     """
     title = f"Effects in the paper and here: {metric_name(metric)}"
     rows, notes = _evidence(evaluated, metric)
@@ -110,7 +94,11 @@ def paper_against_ours(evaluated: pd.DataFrame, scale: Scale, metric: str = PRIM
             x, y, yerr=errors, color=look.color, marker=look.marker, linestyle="none",
             elinewidth=0.8, capsize=2, label=task,
         )  # fmt: skip
-    _annotate(axes, rows)
+    for row in records(rows):
+        axes.annotate(
+            row.claim, (row.paper_relative_effect, row.relative_effect), (4, 3),
+            textcoords="offset points", fontsize=6, color="0.3",
+        )  # fmt: skip
     _quadrants(axes, rows)
     axes.set_xlabel("Effect in the paper / % of what it is compared with")
     axes.set_ylabel("Effect here / % of what it is compared with")
@@ -127,8 +115,7 @@ def paper_against_ours(evaluated: pd.DataFrame, scale: Scale, metric: str = PRIM
 
 def axis_limits(rows: pd.DataFrame) -> tuple[float, float]:
     """Return the limits in percent between which nine tenths of the numbers on each side lie."""
-    columns = ["relative_effect", "relative_low", "relative_high", "paper_relative_effect"]
-    values = rows[columns].to_numpy(dtype=float).reshape(-1)
+    values = rows[_EFFECTS].to_numpy(dtype=float).reshape(-1)
     values = values[np.isfinite(values)]
     ends = []
     for side in (-values[values < 0], values[values > 0]):
@@ -141,7 +128,7 @@ def axis_limits(rows: pd.DataFrame) -> tuple[float, float]:
 
 
 def _evidence(evaluated: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
-    require_columns(evaluated, COLUMNS, "the table of evidence")
+    require_columns(evaluated, _COLUMNS, "the table of evidence")
     rows = evaluated[evaluated["metric"] == metric]
     drawn = rows[np.isfinite(rows["relative_effect"].astype(float))]
     drawn = drawn[drawn["verdict"].isin(_VERDICTS)]
@@ -161,11 +148,6 @@ def _places(claims: list[str], lines: list[int]) -> list[float]:
     for (one, above), (other, below) in pairwise(zip(claims, lines, strict=True)):
         places.append(places[-1] + (above + below) / 2 + (0 if one == other else _GAP))
     return places
-
-
-def _groups(rows: pd.DataFrame, places: list[float]) -> list[tuple[str, list[float]]]:
-    pairs = zip(rows["claim"], places, strict=True)
-    return [(claim, [y for _, y in own]) for claim, own in groupby(pairs, lambda pair: pair[0])]
 
 
 def _label(row: Any) -> str:
@@ -221,17 +203,8 @@ def _legend(axes: Axes, rows: pd.DataFrame) -> None:
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
 
-def _annotate(axes: Axes, rows: pd.DataFrame) -> None:
-    for row in records(rows):
-        axes.annotate(
-            row.claim, (row.paper_relative_effect, row.relative_effect), (4, 3),
-            textcoords="offset points", fontsize=6, color="0.3",
-        )  # fmt: skip
-
-
 def _quadrants(axes: Axes, rows: pd.DataFrame) -> None:
-    columns = ["relative_effect", "relative_low", "relative_high", "paper_relative_effect"]
-    values = rows[columns].to_numpy(dtype=float)
+    values = rows[_EFFECTS].to_numpy(dtype=float)
     end = 1.15 * max(float(np.nanmax(np.abs(values))), _SMALLEST_LIMIT)
     if end > 40:
         axes.set_xscale("symlog", linthresh=10)
