@@ -1,8 +1,7 @@
 """What the paper claims, sentence by sentence, and what the results say about it; no torch.
 
-Read in this order: :mod:`~dmp.claims.schema` and :mod:`~dmp.claims.pieces` (``claims.yaml``),
-:mod:`~dmp.claims.measured` (the results, aligned by seed), :mod:`~dmp.claims.contrast` (one tested
-number), :mod:`~dmp.claims.kinds` and :mod:`~dmp.claims.exact` (one function per kind of evidence),
-:mod:`~dmp.claims.evaluate` (all evidence, corrected together, and the verdicts),
-:mod:`~dmp.claims.summary` (the verdicts on the claims), :mod:`~dmp.claims.page` (the page).
+Read in this order: :mod:`~dmp.claims.schema` (``claims.yaml``), :mod:`~dmp.claims.evidence` (what a
+kind of evidence is), :mod:`~dmp.claims.kinds` (one file per kind), :mod:`~dmp.claims.numbers` (what
+they are given), :mod:`~dmp.claims.measurement` (what they return), :mod:`~dmp.claims.evaluate` (all
+evidence, corrected together, and the verdicts), :mod:`~dmp.claims.summary` (those on the claims).
 """

@@ -1,37 +1,38 @@
-"""All pieces of evidence, corrected together, each with its verdict."""
+"""All evidence, corrected together, each piece with its verdict."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from dmp.claims import exact, kinds
-from dmp.claims.describe import describe
-from dmp.claims.finding import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Finding, not_tested
-from dmp.claims.measured import Measured, NotTested
-from dmp.claims.pieces import Evidence
-from dmp.claims.reasons import reason
+from dmp.claims.evidence import Evidence
+from dmp.claims.measurement import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    SUPPORTED,
+    Measurement,
+    not_tested,
+)
+from dmp.claims.numbers import Numbers
 from dmp.claims.schema import Claims
 from dmp.config import content_hash
+from dmp.statistics.arms import Arms, Unmeasured
+from dmp.statistics.formatting import format_number, format_percent, p_text
 from dmp.statistics.holm import holm
-from dmp.statistics.results import DIVERGED
+from dmp.statistics.paired import power, units_needed
+from dmp.statistics.results import typed
 
-COLUMNS = [
-    "claim", "evidence", "test", "task", "variant", "against", "metric", "endpoint", "predicts",
-    "effect", "low", "high", "relative_effect", "relative_low", "relative_high", "p", "p_holm", "n",
-    "unit", "sd", "detectable", "seeds_needed", "power", "paper_effect", "paper_relative_effect",
-    "paper_excluded", "verdict", "reason",
-]  # fmt: skip
-_TEXT = {
-    "claim", "test", "task", "variant", "against", "metric", "endpoint", "predicts", "unit",
-    "verdict", "reason",
+COLUMNS = {
+    "claim": "text", "evidence": "count", "test": "text", "task": "text", "variant": "text",
+    "against": "text", "metric": "text", "endpoint": "text", "predicts": "text", "effect": "number",
+    "low": "number", "high": "number", "relative_effect": "number", "relative_low": "number",
+    "relative_high": "number", "p": "number", "p_holm": "number", "n": "count", "unit": "text",
+    "sd": "number", "detectable": "number", "seeds_needed": "count", "power": "number",
+    "paper_effect": "number", "paper_relative_effect": "number", "paper_excluded": "truth",
+    "verdict": "text", "reason": "text",
 }  # fmt: skip
-_COUNTS = {"evidence", "n", "seeds_needed"}
-# What evidence is about that has no endpoint.
-_OWN_METRIC = {"entropy": "gate_entropy", "divergence": DIVERGED, "speed": "seconds"}
-_BY_ENDPOINT = ("difference", "equivalence", "trend", "interaction")
 
 
 def evaluate(
@@ -44,11 +45,10 @@ def evaluate(
     """Judge every piece of evidence in every endpoint.
 
     Args:
-        claims: from :func:`dmp.claims.schema.load_claims`.
-        results: see :mod:`dmp.statistics.results`.
-        parameters: see :func:`dmp.reporting.parameters.read_parameters`, with ``study``; or None.
-        speed: one timing per row: ``task``, ``variant``, ``stage``, ``repeat``, ``seconds``; or
-            None.
+        claims: see :mod:`dmp.claims.schema`.
+        results: see :mod:`dmp.statistics.results`, as for the next two.
+        parameters: counts of parameters; or None.
+        speed: timings; or None.
         not_run: task to the reason why this scale leaves it out.
 
     Returns:
@@ -65,20 +65,22 @@ def evaluate(
         DMPError: the results are malformed, or what is to be compared was measured differently.
 
     """
-    pieces = find(claims, Measured(results, not_run or {}), parameters, speed)
+    tested = measure(claims, Numbers(Arms(results), not_run or {}, parameters, speed))
     table = []
-    for piece, (p_value, p_holm, verdict) in zip(pieces, judge(pieces, claims.level), strict=True):
-        row = {"claim": piece.claim, "evidence": piece.number, "endpoint": piece.endpoint}
-        row |= describe(piece.evidence) | _numbers(piece.found)
+    for each, (p_value, p_holm, verdict) in zip(tested, judge(tested, claims.level), strict=True):
+        row: dict[str, Any] = {"claim": each.claim, "evidence": each.number}
+        row["endpoint"] = each.endpoint
+        row |= {"test": each.evidence.test, "predicts": each.evidence.prediction()}
+        row |= each.evidence.compared() | _numbers(each.found)
         row |= {"p": p_value, "p_holm": p_holm, "verdict": verdict}
-        row["reason"] = reason(piece.found, piece.evidence, row, claims.level)
+        row["reason"] = reason(each.found, each.evidence, row, claims.level)
         table.append(row)
-    return _frame(table)
+    return typed(table, COLUMNS)
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A piece of evidence in one metric, and what was found.
+class Tested:
+    """A piece of evidence in one metric, and what was measured.
 
     Attributes:
         claim: its claim's id.
@@ -95,35 +97,36 @@ class Piece:
     number: int
     endpoint: str
     evidence: Evidence
-    found: Finding
+    found: Measurement
 
 
-def find(
-    claims: Claims,
-    measured: Measured,
-    parameters: pd.DataFrame | None = None,
-    speed: pd.DataFrame | None = None,
-) -> list[Piece]:
-    """Return what was found for all evidence in all endpoints; arguments as of :func:`evaluate`."""
-    pieces = []
-    for claim, number, evidence in claims.pieces():
-        for metric, endpoint in _metrics(claims, evidence):
+def measure(claims: Claims, numbers: Numbers) -> list[Tested]:
+    """Measure all evidence in all endpoints; errors as :func:`evaluate`."""
+    tested = []
+    for claim, number, evidence in claims.evidence():
+        for metric, endpoint in evidence.metrics([entry.metric for entry in claims.endpoints]):
+            asked = replace(
+                numbers,
+                metric=metric,
+                sign=claims.sign(metric),
+                primary=metric == claims.primary,
+            )
             try:
-                found = _find(evidence, measured, claims, metric, parameters, speed)
-            except NotTested as missing:
+                found = evidence.measure(asked)
+            except Unmeasured as missing:
                 found = not_tested(metric, str(missing))
-            pieces.append(Piece(claim.id, claim.study, number, endpoint, evidence, found))
-    return pieces
+            tested.append(Tested(claim.id, claim.study, number, endpoint, evidence, found))
+    return tested
 
 
-def judge(pieces: list[Piece], level: float) -> list[tuple[float, float, str]]:
-    """Return p, corrected p and verdict of each piece.
+def judge(tested: list[Tested], level: float) -> list[tuple[float, float, str]]:
+    """Return p, corrected p and verdict of each piece of evidence.
 
     Holm corrects over the claims of a study, each endpoint by itself. A fixed verdict needs no
     test, and does not count; a test on which several claims of a study rest counts once.
     """
-    p_values = [math.nan if piece.found.verdict else piece.found.p for piece in pieces]
-    tests = [((p.study, p.endpoint), p.found.metric, _same(p.evidence)) for p in pieces]
+    p_values = [math.nan if each.found.verdict else each.found.p for each in tested]
+    tests = [((t.study, t.endpoint), t.found.metric, _same(t.evidence)) for t in tested]
     once = dict(zip(tests, p_values, strict=True))
     corrected = {}
     for family in {test[0] for test in once}:
@@ -131,9 +134,9 @@ def judge(pieces: list[Piece], level: float) -> list[tuple[float, float, str]]:
         adjusted = holm([once[test] for test in members])
         corrected |= dict(zip(members, adjusted.tolist(), strict=True))
     judged = []
-    for piece, test, p_value in zip(pieces, tests, p_values, strict=True):
+    for each, test, p_value in zip(tested, tests, p_values, strict=True):
         p_holm = corrected[test]
-        verdict = piece.found.verdict or _verdict(piece.found, p_value, p_holm, level)
+        verdict = each.found.verdict or _verdict(each.found, p_value, p_holm, level)
         judged.append((p_value, p_holm, verdict))
     return judged
 
@@ -143,47 +146,7 @@ def _same(evidence: Evidence) -> str:
     return content_hash(evidence.model_dump(exclude={"paper"}))
 
 
-def _metrics(claims: Claims, evidence: Evidence) -> list[tuple[str, str]]:
-    """Return (metric, endpoint that it counts for) for each row of a piece of evidence."""
-    override = getattr(evidence, "metric", None)
-    if evidence.test in _BY_ENDPOINT and override is None:
-        return [(entry.metric, entry.metric) for entry in claims.endpoints]
-    return [(override or _OWN_METRIC.get(evidence.test, evidence.test), claims.primary)]
-
-
-def _find(
-    evidence: Evidence,
-    measured: Measured,
-    claims: Claims,
-    metric: str,
-    parameters: pd.DataFrame | None,
-    speed: pd.DataFrame | None,
-) -> Finding:
-    # The paper's numbers are of the primary endpoint.
-    paper = metric == claims.primary
-    match evidence.test:
-        case "difference":
-            return kinds.difference(evidence, measured, metric, claims.sign(metric), paper)
-        case "equivalence":
-            return kinds.equivalence(evidence, measured, metric, paper)
-        case "trend":
-            return kinds.trend(evidence, measured, metric, claims.sign(metric), paper)
-        case "interaction":
-            return kinds.interaction(evidence, measured, metric, claims.sign(metric), paper)
-        case "entropy":
-            return kinds.entropy(evidence, measured)
-        case "divergence":
-            return kinds.divergence(evidence, measured)
-        case "speed":
-            return kinds.speed(evidence, speed)
-        case "arithmetic":
-            return exact.arithmetic(evidence)
-        case "parameters":
-            return exact.parameters(evidence, parameters)
-    return not_tested(metric, evidence.reason)
-
-
-def _verdict(found: Finding, p_value: float, p_holm: float, level: float) -> str:
+def _verdict(found: Measurement, p_value: float, p_holm: float, level: float) -> str:
     """Return what the corrected p values say; against the claim goes before for it.
 
     Where both are small, as for a small improvement that was claimed not to exist and is excluded
@@ -197,7 +160,9 @@ def _verdict(found: Finding, p_value: float, p_holm: float, level: float) -> str
     return SUPPORTED if found.p_for * factor < level else INCONCLUSIVE
 
 
-def _numbers(found: Finding) -> dict[str, Any]:
+def _numbers(found: Measurement) -> dict[str, Any]:
+    effect = found.standardised_paper_effect
+    known = found.n is not None and not math.isnan(effect)
     return {
         "metric": found.metric,
         "effect": found.effect,
@@ -210,24 +175,53 @@ def _numbers(found: Finding) -> dict[str, Any]:
         "unit": found.unit,
         "sd": found.sd,
         "detectable": found.detectable,
-        "seeds_needed": found.units_needed,
-        "power": found.power,
+        "seeds_needed": units_needed(effect) if known else None,
+        "power": power(effect, found.n) if known else math.nan,
         "paper_effect": found.paper_effect,
         "paper_relative_effect": found.paper_relative,
         "paper_excluded": found.paper_excluded,
     }
 
 
-def _frame(table: list[dict[str, Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame(table, columns=COLUMNS)
-    # Types that do not depend on what was run.
-    for name in COLUMNS:
-        if name in _COUNTS:
-            frame[name] = frame[name].astype("Int64")
-        elif name in _TEXT:
-            frame[name] = frame[name].astype(object).fillna("")
-        elif name == "paper_excluded":
-            frame[name] = frame[name].astype("boolean")
-        else:
-            frame[name] = frame[name].astype(float)
-    return frame
+def reason(found: Measurement, evidence: Evidence, row: dict[str, Any], level: float) -> str:
+    """Return why a piece of evidence has its verdict: one sentence without its full stop.
+
+    Args:
+        found: what was measured.
+        evidence: the piece of evidence.
+        row: its row of the table, verdict included.
+        level: the family-wise level.
+
+    """
+    if found.verdict:
+        return found.reason
+    if row["verdict"] == INCONCLUSIVE:
+        parts = _inconclusive(found, evidence, row, level)
+    else:
+        told = evidence.conclusion(found, row["verdict"] == CONTRADICTED)
+        parts = [f"{told}, corrected {p_text(row['p_holm'])}"]
+    if found.paper_excluded:
+        parts.append(f"the paper's {format_percent(found.paper_relative)} is outside the interval")
+    return "; ".join([*parts, *([found.reason] if found.reason else [])])
+
+
+def _inconclusive(
+    found: Measurement, evidence: Evidence, row: dict[str, Any], level: float
+) -> list[str]:
+    if found.n == 1:
+        return [f"one {found.unit} gives neither an interval nor a test"]
+    parts = []
+    if row["p"] < level:
+        parts.append(f"found only before the correction for many tests ({p_text(row['p'])}, "
+                     f"corrected {p_text(row['p_holm'])})")  # fmt: skip
+    if found.sd == 0:
+        parts.append(f"all {found.n} {found.unit}s gave the same difference")
+    elif not math.isnan(found.detectable):
+        size = f"{format_number(found.detectable)} {evidence.unit(found.metric)}"
+        parts.append(f"with {found.n} {found.unit}s an effect of {size} could have been found")
+    needed = row["seeds_needed"]
+    if needed is not None and found.sd:
+        enough = f" and there are {found.n}" if needed <= found.n else ""
+        parts.append(f"the paper's {format_percent(found.paper_relative)} would need {needed} "
+                     f"{found.unit}s{enough}")  # fmt: skip
+    return parts or [f"corrected {p_text(row['p_holm'])} with {found.n} {found.unit}s"]

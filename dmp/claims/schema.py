@@ -1,13 +1,12 @@
 """What ``ablations/claims.yaml`` may say: the paper's claims, and what would settle each."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dmp.claims.pieces import Evidence, Run
-from dmp.config import Strict, from_data, nearest
+from dmp.claims.evidence import AnyEvidence, Evidence, Run
+from dmp.config import Strict, nearest
 
 
 class Claim(Strict):
@@ -31,7 +30,7 @@ class Claim(Strict):
     study: str = ""
     remark: str = ""
     contradicted_in_paper: str = ""
-    evidence: Annotated[list[Evidence], Field(min_length=1)]
+    evidence: Annotated[list[AnyEvidence], Field(min_length=1)]
 
 
 class Metric(Strict):
@@ -64,7 +63,7 @@ class Claims(Strict):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what} '{twice[0]}' is listed twice; list it once")
-        for claim, number, evidence in self.pieces():
+        for claim, number, evidence in self.evidence():
             metric = getattr(evidence, "metric", None)
             if metric is not None and metric not in metrics:
                 raise ValueError(
@@ -80,10 +79,10 @@ class Claims(Strict):
 
     def sign(self, metric: str) -> int:
         """Return -1 if a lower value of a listed metric is better, else 1."""
-        entries = {entry.metric: entry for entry in (*self.endpoints, *self.further_metrics)}
-        return -1 if entries[metric].better == "lower" else 1
+        lower = (e.metric for e in (*self.endpoints, *self.further_metrics) if e.better == "lower")
+        return -1 if metric in lower else 1
 
-    def pieces(self) -> Iterator[tuple[Claim, int, Evidence]]:
+    def evidence(self) -> Iterator[tuple[Claim, int, Evidence]]:
         """Yield every piece of evidence with its claim and its number in it, from 1."""
         for claim in self.claims:
             for number, evidence in enumerate(claim.evidence, start=1):
@@ -91,17 +90,4 @@ class Claims(Strict):
 
     def runs(self) -> list[Run]:
         """Return every (task, variant) that any evidence needs, each once, in the file's order."""
-        return list(dict.fromkeys(run for *_, piece in self.pieces() for run in piece.runs()))
-
-
-def load_claims(path: str | Path) -> Claims:
-    """Read ``claims.yaml``; variants come out with their canonical names.
-
-    Raises:
-        DMPError: the file is unreadable, or not valid; naming the key and what is accepted.
-
-    """
-    # Imported late: the plan of the studies reads the claims too.
-    from dmp.studies.loading import read_yaml
-
-    return from_data(Claims, read_yaml(Path(path)), str(path))
+        return list(dict.fromkeys(run for *_, each in self.evidence() for run in each.runs()))

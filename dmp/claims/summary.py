@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from dmp.claims.finding import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
+from dmp.claims.measurement import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, VERDICTS
 from dmp.claims.schema import Claims
 
 
@@ -57,6 +57,5 @@ def _told(verdicts: list[str], reasons: list[str]) -> str:
     """Return the reason, or where there are several ``1 supported, 2 inconclusive, of 3``."""
     if len(set(reasons)) == 1:
         return reasons[0]
-    order = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, NOT_TESTED)
-    counts = [f"{verdicts.count(name)} {name}" for name in order if name in verdicts]
+    counts = [f"{verdicts.count(name)} {name}" for name in VERDICTS if name in verdicts]
     return f"of {len(verdicts)} pieces of evidence {', '.join(counts)}"

@@ -1,10 +1,13 @@
 """What stands below a study's table: how to read the numbers, and where they come from."""
 
+from typing import Any
+
 import pandas as pd
 
-from dmp.reporting.labels import metric_name
-from dmp.reporting.numbers import format_number, format_p
+from dmp.statistics.formatting import format_number, format_p, format_percent
+from dmp.statistics.labels import metric_name
 from dmp.statistics.paired import LARGEST_EXACT, RANDOM_FLIPS
+from dmp.statistics.results import records
 from dmp.statistics.study import OK
 
 
@@ -21,31 +24,26 @@ def study_notes(
     """
     measured = cells[cells["status"] == OK]
     tested = comparisons[comparisons["status"] == OK]
-    notes = [_told(row) for _, row in unconverged.iterrows()]
+    notes = [_told(row) for row in records(unconverged)]
     if len(measured):
         notes += [_unit(measured), *_reading(tested)]
         notes += _protocols(measured)
     return notes
 
 
-def _told(row: pd.Series) -> str:
-    if row["iterations"]:
-        return _not_converged(row)
+def _told(row: Any) -> str:
+    if not row.iterations:
+        return (
+            f"† Baseline {row.baseline_seed} of task {row.task} was not trained here: its weights "
+            f"were published, and count as converged. Their FID is {format_number(row.fid_last)} "
+            f"on the samples that convergence is judged by elsewhere."
+        )
     return (
-        f"† Baseline {row['baseline_seed']} of task {row['task']} was not trained here: its "
-        f"weights were published, and count as converged. Their FID is "
-        f"{format_number(row['fid_last'])} on the samples that convergence is judged by elsewhere."
-    )
-
-
-def _not_converged(row: pd.Series) -> str:
-    change = f"{100 * row['relative_change']:+.1f} %".replace("-", "−")
-    return (
-        f"† Baseline {row['baseline_seed']} of task {row['task']} had not converged after "
-        f"{row['iterations']} iterations: its FID, last {format_number(row['fid_last'])}, still "
-        f"changed by {change} between the halves of its last checkpoints "
-        f"(p = {format_p(row['p_value'])}). Whatever rests on it may mix the effect of a patch "
-        f"with that of further training."
+        f"† Baseline {row.baseline_seed} of task {row.task} had not converged after "
+        f"{row.iterations} iterations: its FID, last {format_number(row.fid_last)}, still changed "
+        f"by {format_percent(100 * row.relative_change)} between the halves of its last "
+        f"checkpoints (p = {format_p(row.p_value)}). Whatever rests on it may mix the effect of a "
+        f"patch with that of further training."
     )
 
 
@@ -71,9 +69,10 @@ def _reading(tested: pd.DataFrame) -> list[str]:
     sizes = sorted(int(n) for n in tested["n"].unique() if n > 1)
     if not sizes:
         return []
+    family = tested.groupby("metric").size().max()
     return [
         " ".join(["p exact: two-sided sign-flip test.", *(_smallest_p(n) for n in sizes)]),
-        f"Holm: corrected for the {_family(tested)} comparisons of this study, for each metric by "
+        f"Holm: corrected for the {family} comparisons of this study, for each metric by "
         f"itself. Intervals are not corrected.",
         "t interval and t test take the differences for normal. The bootstrap interval (BCa) does "
         "not, but is too narrow where there are few units; with fewer than 3 there is none.",
@@ -92,17 +91,13 @@ def _smallest_p(n: int) -> str:
     return f"With n = {n} the smallest p attainable is 2/2^{n} = {smallest:.4g}{beyond}."
 
 
-def _family(tested: pd.DataFrame) -> int:
-    return int(tested.groupby("metric").size().max())
-
-
 def _protocols(measured: pd.DataFrame) -> list[str]:
     notes = []
-    for (task, protocol, evaluator, samples), rows in measured.groupby(
-        ["task", "protocol", "evaluator", "samples"], sort=False
-    ):
+    for _, rows in measured.groupby(["task", "protocol", "evaluator", "samples"], sort=False):
         names = ", ".join(metric_name(metric) for metric in dict.fromkeys(rows["metric"]))
+        row = rows.iloc[0]
         notes.append(
-            f"Task {task}: {names} by {evaluator} on {samples} samples, protocol {protocol}."
+            f"Task {row.task}: {names} by {row.evaluator} on {row.samples} samples, protocol "
+            f"{row.protocol}."
         )
     return notes

@@ -133,5 +133,6 @@ def _latex_table(table: Table) -> str:
 
 def _html_table(table: Table) -> str:
     styled = table.frame.style.hide(axis="index").set_caption(escape(table.caption))
-    styled = styled.format(escape="html").format_index(escape="html", axis="columns")
+    # Each returns the Styler, though annotated as the class that it is made of.
+    styled.format(escape="html").format_index(escape="html", axis="columns")
     return styled.to_html(exclude_styles=True).rstrip()

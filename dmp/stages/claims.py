@@ -1,17 +1,15 @@
 """From the numbers of runs to a verdict on every claim; no torch."""
 
 from dmp.claims.evaluate import evaluate
-from dmp.claims.kinds import SPEED_COLUMNS
-from dmp.claims.page import claims_page
 from dmp.errors import DMPError
 from dmp.files import write_text
 from dmp.layout import Layout
 from dmp.products.results import claims_product
+from dmp.reporting.claims import claims_page
 from dmp.reporting.figures.claims import forest, paper_against_ours
 from dmp.reporting.figures.style import write_figure
 from dmp.reporting.page import write_page
-from dmp.reporting.parameters import read_parameters
-from dmp.statistics.results import read_csv, read_results
+from dmp.statistics.results import read_parameters, read_results, read_speed
 from dmp.studies import Plan
 
 
@@ -31,7 +29,7 @@ def judge_claims(plan: Plan, layout: Layout) -> None:
         plan.claims,
         read_results(layout.results_table("claims")),
         read_parameters(layout.parameters_table),
-        read_csv(layout.speed_table, SPEED_COLUMNS),
+        read_speed(layout.speed_table),
         {task: reason for task, reason in absent.items() if task not in known} | scale.not_run,
     )
     path = layout.claims

@@ -11,10 +11,10 @@ from dmp.errors import DMPError
 from dmp.layout import Layout
 from dmp.methods import Variant
 from dmp.metrics.registry import unmeasured
-from dmp.reporting.numbers import MISSING
 from dmp.reporting.page import Page
 from dmp.reporting.tables import study_page
 from dmp.stages.collect import gather_baselines, gather_results
+from dmp.statistics.formatting import MISSING
 from dmp.statistics.results import RESULT_COLUMNS
 from dmp.statistics.study import cells, comparisons
 from dmp.studies import Cell, Comparison, Plan, Study

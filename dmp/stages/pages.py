@@ -5,10 +5,11 @@ from pathlib import Path
 
 from dmp.layout import Layout
 from dmp.products.results import page_product
-from dmp.reporting.figures import FigureData, write_figures
-from dmp.reporting.parameters import read_parameters, write_parameters
+from dmp.reporting.figures.data import FigureData
+from dmp.reporting.figures.registry import write_figures
+from dmp.reporting.parameters import write_parameters
 from dmp.reporting.tables import write_table
-from dmp.statistics.results import read_baselines, read_results
+from dmp.statistics.results import read_baselines, read_parameters, read_results
 from dmp.statistics.study import cells, comparisons
 from dmp.statistics.variance import variances
 from dmp.studies import Plan

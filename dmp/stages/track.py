@@ -154,8 +154,8 @@ def _existing(artifacts: dict[str, Path]) -> dict[str, Path]:
 def _claims_by_variant(plan: Plan) -> dict[tuple[str, str], list[str]]:
     """Return the ids of the claims that each (task, variant) is evidence for."""
     found: dict[tuple[str, str], list[str]] = {}
-    for claim, _, piece in [] if plan.claims is None else plan.claims.pieces():
-        for run in piece.runs():
+    for claim, _, evidence in [] if plan.claims is None else plan.claims.evidence():
+        for run in evidence.runs():
             ids = found.setdefault(run, [])
             if claim.id not in ids:
                 ids.append(claim.id)

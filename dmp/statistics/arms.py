@@ -1,145 +1,245 @@
-"""Picks the rows of one cell of a study out of the results, and refuses what cannot be compared."""
+"""Picks the numbers of variants out of the results, and refuses what cannot be compared."""
 
-from collections.abc import Iterable
-from typing import Any
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from dmp.errors import DMPError
-from dmp.statistics.results import ALL_TIMESTEPS, DIVERGED, check_results, final_rows
+from dmp.statistics.estimates import Array, line_weights, mean_interval
+from dmp.statistics.results import ALL_TIMESTEPS, DIVERGED, check_results
+
+# Metrics that are the difference of two measured ones, within a run.
+DERIVED = {"denoising_gap": ("denoising_mse", "train_denoising_mse")}
+_ORIGIN = ("protocol", "evaluator", "samples")
+By = Literal["last", "iteration", "timestep", "untrained"]
+
+
+class Unmeasured(Exception):  # noqa: N818
+    """Numbers that were asked for do not exist; the message says why."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One variant's numbers in one metric.
+
+    Attributes:
+        task: the task.
+        variant: its canonical name.
+        metric: the metric.
+        values: (seeds, keys) with seeds as index and iterations or timesteps as columns, both in
+            ascending order; NaN where a seed lacks one.
+        baselines: (seeds,) the baseline of each seed.
+        origin: how they were measured: protocol, evaluator, samples.
+
+    """
+
+    task: str
+    variant: str
+    metric: str
+    values: pd.DataFrame
+    baselines: pd.Series
+    origin: tuple
+
+    @property
+    def seeds(self) -> set[int]:
+        """The seeds that have numbers."""
+        return set(self.values.index)
+
+    @property
+    def last(self) -> Array:
+        """(seeds,) the values of the last key."""
+        return self.values.iloc[:, -1].to_numpy()
+
+    def estimates(self) -> pd.DataFrame:
+        """Return (keys,) ``mean``, and ``low`` and ``high`` of its 95 % t interval.
+
+        Units of inference are those of :mod:`dmp.statistics.estimates`; with one unit the limits
+        are NaN.
+        """
+        found = [mean_interval(self.values[key], self.baselines) for key in self.values]
+        rows = [(e.mean, e.low, e.high) for e in found]
+        return pd.DataFrame(rows, index=list(self.values), columns=["mean", "low", "high"])
+
+    def slopes(self, per: float) -> "Arm":
+        """Return the slope of each seed's least-squares line, per so many of the keys' units."""
+        weights = line_weights(self.values.columns.to_numpy(float) / per)
+        slopes = [float(np.sum(weights * own)) for own in self.values.to_numpy()]
+        return replace(self, values=pd.DataFrame({0: slopes}, index=self.values.index))
+
+    def minus(self, other: "Arm") -> "Arm":
+        """Return the differences of the seeds that both have; errors as :func:`check_pair`."""
+        check_pair(self, other)
+        values = (self.values - other.values).dropna(how="all")
+        return replace(self, values=values, baselines=self.baselines[values.index])
 
 
 class Arms:
-    """The results of a study's cells, over all timesteps, ready to be paired.
+    """The results of any runs, arm by arm.
 
     Args:
-        results: see :mod:`dmp.statistics.results`; rows of other studies are ignored.
-        study: a study with ``id``, ``metrics`` and ``cells``.
+        results: see :mod:`dmp.statistics.results`.
 
     Raises:
         DMPError: a row of the results is malformed.
 
     """
 
-    def __init__(self, results: pd.DataFrame, study: Any) -> None:
+    def __init__(self, results: pd.DataFrame) -> None:
         check_results(results)
-        rows = final_rows(results)
-        rows = rows[rows["bin"] == ALL_TIMESTEPS].sort_values("seed", kind="stable")
-        self._rows = dict(list(rows.groupby(["task", "variant", "metric"], sort=False)))
-        self._empty = rows.iloc[:0]
-        self._study = study.id
-        self._cells = {(cell.task, cell.variant): cell for cell in study.cells}
-        self._seeds: dict[str, set[int]] = {}
-        self._not_finite = _not_finite(final_rows(results))
-        for cell in study.cells:
-            if (cell.task, cell.variant) in self._not_finite:
-                continue
-            for metric in study.metrics:
-                seeds = self._find(cell.task, cell.variant, metric)["seed"]
-                self._seeds.setdefault(cell.task, set()).update(seeds.tolist())
+        self._rows = results.sort_values("seed", kind="stable").reset_index(drop=True)
+        # A run may be measured on its way too, for a curve, and before it starts.
+        runs = self._rows.groupby(["task", "variant", "seed"], sort=False)
+        self._final = (self._rows["iteration"] == runs["iteration"].transform("max")).to_numpy()
+        self._groups = self._rows.groupby(["task", "variant", "metric"], sort=False).indices
+        self._lost = _lost(self._rows[self._final])
+        self._known: dict[tuple[str, str, str, By], Arm] = {}
+        self.tasks = set(results["task"])
 
-    def _find(self, task: str, variant: str, metric: str) -> pd.DataFrame:
-        return self._rows.get((task, variant, metric), self._empty)
+    def lost(self, task: str, variant: str) -> tuple[int, int] | None:
+        """Return how many runs did not stay finite, and of how many; None if all did.
 
-    def missing(self, task: str, variant: str, metric: str) -> str | None:
-        """Return why a cell has no number of a metric; None if it has.
+        Such a variant has no mean: that over its other runs would be that of the lucky ones.
+        """
+        return self._lost.get((task, variant))
 
-        A cell of which one seed did not stay finite has none: the mean over the others would be
-        that of the lucky ones.
+    def arm(self, task: str, variant: str, metric: str, by: By = "last") -> Arm:
+        """Return the numbers of a variant in a metric.
+
+        Args:
+            task: the task.
+            variant: its canonical name.
+            metric: a measured metric, or one of ``DERIVED``.
+            by: ``last`` for those after the last iteration, in one column; ``iteration`` for those
+                at every iteration; both over all timesteps. ``timestep`` for those after the last
+                iteration in each range of timesteps, by its middle; ``untrained`` for the same
+                before training.
 
         Raises:
-            DMPError: the study has no such cell.
+            Unmeasured: there are none.
+            DMPError: a seed has two numbers where there should be one, or the numbers were
+                measured by different protocols.
 
         """
-        if (task, variant) not in self._cells:
-            raise DMPError(f"study {self._study} has no cell {task}/{variant}")
-        reason = self._cells[task, variant].not_run
-        if reason:
-            return f"not run at this scale: {reason}"
-        unmeasured = self._cells[task, variant].unmeasured
-        return self._not_finite.get((task, variant)) or unmeasured.get(metric)
+        key = (task, variant, metric, by)
+        if key not in self._known:
+            self._known[key] = self._derived(*key) if metric in DERIVED else self._measured(*key)
+        return self._known[key]
 
-    def arm(self, task: str, variant: str, metric: str) -> pd.DataFrame:
-        """Return the rows of one cell and metric, one per seed, sorted by seed.
+    def _derived(self, task: str, variant: str, metric: str, by: By) -> Arm:
+        a, b = (self.arm(task, variant, name, by) for name in DERIVED[metric])
+        if a.seeds != b.seeds:
+            raise Unmeasured(
+                f"{' and '.join(DERIVED[metric])} of {variant} on {task} were not measured for "
+                f"the same seeds"
+            )
+        return replace(a, metric=metric, values=a.values - b.values, origin=a.origin + b.origin)
 
-        Raises:
-            DMPError: a row is double; a seed is missing that another cell of this task has; rows
-                of the cell were measured by different protocols.
-
-        """
-        where = f"study {self._study}: task {task}, variant {variant}, metric {metric}"
-        rows = self._find(task, variant, metric)
-        _one_protocol(rows, where)
-        double = rows["seed"][rows["seed"].duplicated()]
+    def _measured(self, task: str, variant: str, metric: str, by: By) -> Arm:
+        positions = self._groups.get((task, variant, metric), np.array([], dtype=int))
+        rows, final = self._rows.iloc[positions], self._final[positions]
+        whole = (rows["bin"] == ALL_TIMESTEPS).to_numpy()
+        chosen = {
+            "last": whole & final,
+            "iteration": whole,
+            "timestep": ~whole & final,
+            "untrained": ~whole & (rows["iteration"] == 0).to_numpy(),
+        }[by]
+        rows = rows[chosen]
+        if rows.empty:
+            when = " before training" if by == "untrained" else ""
+            raise Unmeasured(f"no {metric} of {variant} on {task}{when} in the results")
+        if by in ("timestep", "untrained"):
+            keys, columns = rows["bin"].map(midpoint), _ORIGIN[:2]
+        else:  # ranges of timesteps hold different numbers of samples
+            keys, columns = rows["iteration"] if by == "iteration" else 0 * rows["seed"], _ORIGIN
+        where = f"task {task}, variant {variant}, metric {metric}"
+        rows = rows.assign(key=keys)
+        double = rows["seed"][rows.duplicated(["seed", "key"])]
         if len(double):
             raise DMPError(
-                f"{where}: {_seeds(double)} stand in more than one row of the results; "
-                f"each seed must stand in one"
+                f"{where}: {listed(set(double))} stands in more than one row of the results; each "
+                f"seed must stand in one"
             )
-        missing = self._seeds[task] - set(rows["seed"])
-        if missing or rows.empty:
-            has = _seeds(rows["seed"]) if len(rows) else "no rows"
-            raise DMPError(
-                f"{where}: the results have {has}, but lack {_seeds(missing) or 'all seeds'}; "
-                f"every cell of a task must have the same seeds"
-            )
-        return rows
-
-    def pair(
-        self, task: str, variant: str, against: str, metric: str
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Return the rows of two cells, aligned by seed.
-
-        Raises:
-            DMPError: as :meth:`arm`; or the cells were measured by different protocols, or a seed
-                rests on different baselines.
-
-        """
-        a, b = self.arm(task, variant, metric), self.arm(task, against, metric)
-        where = f"study {self._study}: task {task}, {variant} against {against}, metric {metric}"
-        _one_protocol(pd.concat([a, b]), where)
-        differ = a["seed"].to_numpy()[
-            a["baseline_seed"].to_numpy() != b["baseline_seed"].to_numpy()
-        ]
-        if len(differ):
-            raise DMPError(
-                f"{where}: {_seeds(differ)} rest on different baselines in the two cells; "
-                f"paired runs must start from the same baseline"
-            )
-        return a, b
+        origins = rows[list(columns)]
+        if len(origins.drop_duplicates()) > 1:
+            each = zip(rows["seed"], origins.itertuples(index=False, name=None), strict=True)
+            _refuse_mixed({f"seed {seed}": origin for seed, origin in each}, where)
+        values = rows.pivot(index="seed", columns="key", values="value").astype(np.float64)
+        baselines = rows.drop_duplicates("seed").set_index("seed")["baseline_seed"]
+        return Arm(task, variant, metric, values, baselines, tuple(origins.iloc[0]))
 
 
-def _not_finite(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """Return the cells with runs whose training was not finite, and how many these are."""
-    found = {}
-    for (task, variant), runs in rows.groupby(["task", "variant"], sort=False):
-        metrics = runs.groupby("seed")["metric"].agg(set)
-        lost = int((metrics == {DIVERGED}).sum())
-        if lost:
-            found[task, variant] = f"diverged: not finite in {lost} of {len(metrics)} seeds"
-    return found
+def check_comparable(arms: Sequence[Arm]) -> None:
+    """Refuse arms that were measured by different protocols.
+
+    Raises:
+        DMPError: they were.
+
+    """
+    if len({arm.origin for arm in arms}) > 1:
+        where = f"task {arms[0].task}, metric {arms[0].metric}"
+        _refuse_mixed({arm.variant: arm.origin for arm in arms}, where)
 
 
-def _one_protocol(rows: pd.DataFrame, where: str) -> None:
-    """Refuse rows whose numbers were not measured in one and the same way."""
-    for column in ("protocol", "evaluator", "samples"):
-        if rows[column].nunique() > 1:
-            found = "; ".join(
-                f"{column} {value}: "
-                + ", ".join(
-                    f"{variant} {_seeds(group['seed'])}"
-                    for variant, group in same.groupby("variant", sort=True)
-                )
-                for value, same in rows.groupby(column, sort=True)
-            )
+def check_pair(a: Arm, b: Arm) -> None:
+    """Refuse arms that cannot be paired by seed.
+
+    Raises:
+        DMPError: they were measured by different protocols, or a seed rests on different baselines.
+
+    """
+    check_comparable([a, b])
+    differ = [s for s in a.seeds & b.seeds if a.baselines[s] != b.baselines[s]]
+    if differ:
+        raise DMPError(
+            f"task {a.task}, {a.variant} against {b.variant}, metric {a.metric}: "
+            f"{listed(differ)} rest on different baselines in the two; paired runs must start from "
+            f"the same baseline"
+        )
+
+
+def _refuse_mixed(origins: Mapping[str, tuple], where: str) -> None:
+    columns = zip(*origins.values(), strict=True)
+    for name, column in zip(itertools.cycle(_ORIGIN), columns, strict=False):
+        whose: dict[object, list[str]] = {}
+        for who, value in zip(origins, column, strict=True):
+            whose.setdefault(value, []).append(who)
+        if len(whose) > 1:
+            found = "; ".join(f"{name} {value}: {', '.join(who)}" for value, who in whose.items())
             raise DMPError(
                 f"{where}: the rows were measured differently ({found}); numbers of different "
                 f"protocols are never compared, so evaluate all of them by one protocol"
             )
 
 
-def _seeds(seeds: Iterable[int]) -> str:
-    """Return ``seed 0`` or ``seeds 0, 1``; empty for none."""
-    numbers = sorted({int(seed) for seed in seeds})
-    plural = "s" if len(numbers) > 1 else ""
-    return f"seed{plural} {', '.join(map(str, numbers))}" if numbers else ""
+def midpoint(text: str) -> float:
+    """Return the middle of a range of timesteps such as ``0-99``, both ends included.
+
+    Raises:
+        DMPError: the text is not a range.
+
+    """
+    try:
+        first, last = (int(end) for end in text.split("-"))
+    except ValueError as error:
+        raise DMPError(f"bin '{text}' is not a range of timesteps such as 0-99") from error
+    return (first + last) / 2
+
+
+def listed(seeds: Iterable[int]) -> str:
+    """Return ``seed 0`` or ``seeds 0, 1``."""
+    numbers = sorted(seeds)
+    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
+def _lost(final: pd.DataFrame) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return the counts of :meth:`Arms.lost`: runs that have nothing but the row saying so."""
+    measured = final["metric"] != DIVERGED
+    finite = measured.groupby([final["task"], final["variant"], final["seed"]], sort=False).any()
+    runs = (~finite).groupby(level=["task", "variant"], sort=False).agg(["sum", "size"])
+    counts = zip(runs["sum"].tolist(), runs["size"].tolist(), strict=True)
+    return {cell: count for cell, count in zip(runs.index, counts, strict=True) if count[0]}

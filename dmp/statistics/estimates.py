@@ -6,7 +6,6 @@ the baseline is the unit of inference and enters with the mean of its seeds. Whe
 on one baseline, the seed is the unit, and every statement is conditional on that baseline.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +41,7 @@ class Estimate:
 
 
 def mean_interval(
-    values: ArrayLike, clusters: Sequence | None = None, level: float = 0.95
+    values: ArrayLike, clusters: ArrayLike | None = None, level: float = 0.95
 ) -> Estimate:
     """Return the mean over units with a t interval, ``mean ± t(n - 1) sd / √n``.
 
@@ -76,7 +75,7 @@ def as_values(values: ArrayLike, name: str) -> Array:
     return array
 
 
-def unit_means(values: Array, clusters: Sequence | None) -> Array:
+def unit_means(values: Array, clusters: ArrayLike | None) -> Array:
     """Return (n,) the units of inference: the values, or the means of several clusters.
 
     Raises:
@@ -115,3 +114,9 @@ def t_interval(mean: float, sd: float, n: int, level: float) -> tuple[float, flo
         return float("nan"), float("nan")
     half = stats.t.ppf((1 + level) / 2, n - 1) * sd / np.sqrt(n)
     return float(mean - half), float(mean + half)
+
+
+def line_weights(positions: Array) -> Array:
+    """Return (k,) weights w for which Σ w y is the slope of the least-squares line through y."""
+    centred = positions - np.mean(positions)
+    return centred / np.sum(centred**2)

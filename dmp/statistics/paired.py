@@ -7,7 +7,6 @@ in the difference. All fields are computed from the n differences of the units o
 
 import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +74,7 @@ class Difference:
 def paired_difference(
     a: ArrayLike,
     b: ArrayLike,
-    clusters: Sequence | None = None,
+    clusters: ArrayLike | None = None,
     level: float = 0.95,
     resamples: int = 9999,
     seed: int = 0,

@@ -1,39 +1,36 @@
-"""The input of all statistics: one measured number per row, and whether each baseline converged."""
+"""The input of all statistics: one measured number per row, and what else is read as CSV."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dmp.errors import DMPError
 
-RESULT_COLUMNS = {
-    "task": str,
-    "variant": str,
-    "seed": int,
-    "baseline_seed": int,
-    "metric": str,
-    "bin": str,
-    "iteration": int,
-    "value": float,
-    "samples": int,
-    "protocol": str,
-    "evaluator": str,
-    "commit": str,
-    "config": str,
-}
-BASELINE_COLUMNS = {
-    "task": str,
-    "baseline_seed": int,
-    "converged": bool,
-    "fid_last": float,
-    "relative_change": float,
-    "p_value": float,
-    "iterations": int,
-    "commit": str,
-}
+Columns = Mapping[str, type]
+
+RESULT_COLUMNS: Columns = {
+    "task": str, "variant": str, "seed": int, "baseline_seed": int, "metric": str, "bin": str,
+    "iteration": int, "value": float, "samples": int, "protocol": str, "evaluator": str,
+    "commit": str, "config": str,
+}  # fmt: skip
+BASELINE_COLUMNS: Columns = {
+    "task": str, "baseline_seed": int, "converged": bool, "fid_last": float,
+    "relative_change": float, "p_value": float, "iterations": int, "commit": str,
+}  # fmt: skip
+PARAMETER_COLUMNS: Columns = {
+    "study": str, "backbone": str, "base_nominal_millions": float, "backbone_parameters": int,
+    "prompts": int, "gate": int, "added": int, "dmp_millions": float, "increase_percent": float,
+    "paper_base": str, "paper_dmp": str, "paper_increase_percent": str,
+}  # fmt: skip
+SPEED_COLUMNS: Columns = {
+    "task": str, "variant": str, "stage": str, "repeat": int, "seconds": float,
+}  # fmt: skip
 ALL_TIMESTEPS = "all"
 DIVERGED = "diverged"
+_NAMES: dict[type, str] = {int: "an integer", float: "a number"}
 
 
 def read_results(path: str | Path) -> pd.DataFrame:
@@ -57,19 +54,23 @@ def read_baselines(path: str | Path) -> pd.DataFrame:
     """
     baselines = read_csv(path, BASELINE_COLUMNS)
     double = baselines[baselines.duplicated(["task", "baseline_seed"])]
-    if len(double):
-        row = double.iloc[0]
+    for row in records(double):
         raise DMPError(f"{path}: baseline {row.baseline_seed} of task '{row.task}' is listed twice")
     return baselines
 
 
-def read_csv(path: str | Path, columns: dict[str, type]) -> pd.DataFrame:
-    """Read a CSV file with known columns.
+def read_parameters(path: str | Path) -> pd.DataFrame:
+    """Read counts of parameters: ``PARAMETER_COLUMNS``, one backbone per row; errors as above."""
+    return read_csv(path, PARAMETER_COLUMNS)
 
-    Raises:
-        DMPError: as :func:`read_results`.
 
-    """
+def read_speed(path: str | Path) -> pd.DataFrame:
+    """Read timings: ``SPEED_COLUMNS``, one timing per row; errors as above."""
+    return read_csv(path, SPEED_COLUMNS)
+
+
+def read_csv(path: str | Path, columns: Columns) -> pd.DataFrame:
+    """Read a CSV file with known columns; errors as :func:`read_results`."""
     # Everything is read as text first: a hash such as 12e4 must never become a number, nor a
     # variant called "NA" a missing value.
     try:
@@ -107,11 +108,10 @@ def number(text: str, kind: type, where: str) -> bool | int | float:
     try:
         return kind(text)
     except ValueError as error:
-        what = {int: "an integer", float: "a number"}[kind]
-        raise DMPError(f"{where} = '{text}' is not {what}") from error
+        raise DMPError(f"{where} = '{text}' is not {_NAMES[kind]}") from error
 
 
-def require_columns(table: pd.DataFrame, columns: dict[str, type], where: str) -> None:
+def require_columns(table: pd.DataFrame, columns: Iterable[str], where: str) -> None:
     """Check that a table has the columns.
 
     Raises:
@@ -138,23 +138,32 @@ def check_results(results: pd.DataFrame, where: str = "results") -> None:
         ("bin", results["bin"].isin(["", None]), "'all' or a range of timesteps such as 0-99"),
         ("protocol", results["protocol"].isin(["", None]), "the hash of the evaluation protocol"),
     ):
-        if bad.any():
-            row = results[np.asarray(bad)].iloc[0]
+        for _, row in results[np.asarray(bad)].iterrows():
             raise DMPError(
-                f"{where}: {describe(row)}: {name} = '{row[name]}' is not accepted; "
-                f"it must be {accepted}"
+                f"{where}: task {row.task}, variant {row.variant}, seed {row.seed}, metric "
+                f"{row.metric}: {name} = '{row[name]}' is not accepted; it must be {accepted}"
             )
 
 
-def final_rows(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of each run that were measured after its last iteration.
+def records(table: pd.DataFrame) -> Iterator[Any]:
+    """Yield the rows of a table, its columns as attributes."""
+    yield from table.itertuples(index=False)
 
-    A run may be measured on its way too, for a curve, and before it starts.
+
+def typed(table: list[dict[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return rows as a table whose types do not depend on what was run.
+
+    Args:
+        table: the rows; what one lacks is empty.
+        columns: to ``text``, ``count``, ``number``, ``truth``, or ``object`` for what is kept as
+            it stands.
+
     """
-    last = results.groupby(["task", "variant", "seed"])["iteration"].transform("max")
-    return results[results["iteration"] == last]
-
-
-def describe(row: pd.Series) -> str:
-    """Return ``task t, variant v, seed s, metric m`` for a row, for messages."""
-    return f"task {row.task}, variant {row.variant}, seed {row.seed}, metric {row.metric}"
+    frame = pd.DataFrame(table, columns=list(columns))
+    types = {"count": "Int64", "number": float, "truth": "boolean"}
+    for name, kind in columns.items():
+        # Counts stay integers beside a row without one.
+        frame[name] = frame[name].astype(types.get(kind, object))
+        if kind == "text":
+            frame[name] = frame[name].fillna("")
+    return frame

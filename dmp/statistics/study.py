@@ -1,41 +1,85 @@
 """The two tables of a study: its cells, and its comparisons."""
 
 from dataclasses import asdict, fields
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from dmp.statistics.arms import Arms
+from dmp.errors import DMPError
+from dmp.statistics.arms import Arm, Arms, Unmeasured, listed
+from dmp.statistics.contrast import align
 from dmp.statistics.estimates import mean_interval
 from dmp.statistics.holm import holm
 from dmp.statistics.paired import Difference, paired_difference
 from dmp.statistics.paper import paper_difference
+from dmp.statistics.results import typed
 
-CELL_COLUMNS = [
-    "task", "variant", "label", "metric", "mean", "low", "high", "sd", "seeds", "unit", "units",
-    "baseline_seeds", "paper", "samples", "protocol", "evaluator", "status",
-]  # fmt: skip
-COMPARISON_COLUMNS = [
-    "task", "variant", "against", "metric", *(field.name for field in fields(Difference)), "unit",
-    "p_exact_holm", "p_t_holm", "paper_effect", "status",
-]  # fmt: skip
-_COUNTS = {"seeds", "units", "samples", "n"}
-_TEXT = {
-    "task", "variant", "label", "against", "metric", "unit", "baseline_seeds", "protocol",
-    "evaluator", "status",
+if TYPE_CHECKING:
+    from dmp.studies.schema import Study
+
+CELL_COLUMNS = {
+    "task": "text", "variant": "text", "label": "text", "metric": "text", "mean": "number",
+    "low": "number", "high": "number", "sd": "number", "seeds": "count", "unit": "text",
+    "units": "count", "baseline_seeds": "text", "paper": "object", "samples": "count",
+    "protocol": "text", "evaluator": "text", "status": "text",
+}  # fmt: skip
+COMPARISON_COLUMNS = {
+    **dict.fromkeys(("task", "variant", "against", "metric"), "text"),
+    **{field.name: "count" if field.name == "n" else "number" for field in fields(Difference)},
+    "unit": "text", "p_exact_holm": "number", "p_t_holm": "number", "paper_effect": "number",
+    "status": "text",
 }  # fmt: skip
 OK = "ok"
 
 
-def cells(results: pd.DataFrame, study: Any) -> pd.DataFrame:
+def study_arms(results: pd.DataFrame, study: "Study") -> dict[tuple[str, str, str], Arm | str]:
+    """Return the arms of a study by task, variant and metric, or why a cell has no numbers.
+
+    Raises:
+        DMPError: the results are malformed or of mixed protocols, or a cell lacks a seed that
+            another cell of its task has.
+
+    """
+    measured = Arms(results)
+    arms: dict[tuple[str, str, str], Arm | str] = {}
+    seeds: dict[str, set[int]] = {cell.task: set() for cell in study.cells}
+    for cell in study.cells:
+        lost = measured.lost(cell.task, cell.variant)
+        for metric in study.metrics:
+            key = (cell.task, cell.variant, metric)
+            if cell.not_run:
+                arms[key] = f"not run at this scale: {cell.not_run}"
+            elif lost:
+                arms[key] = f"diverged: not finite in {lost[0]} of {lost[1]} seeds"
+            elif metric in cell.unmeasured:
+                arms[key] = cell.unmeasured[metric]
+            else:
+                try:
+                    arm = measured.arm(*key)
+                except Unmeasured as missing:
+                    raise DMPError(
+                        f"study {study.id}: {missing}; every cell of a task must have the same "
+                        f"seeds"
+                    ) from missing
+                arms[key] = arm
+                seeds[cell.task] |= arm.seeds
+    for (task, variant, metric), arm in arms.items():
+        lacking = set() if isinstance(arm, str) else seeds[task] - arm.seeds
+        if lacking:
+            raise DMPError(
+                f"study {study.id}: task {task}, variant {variant}, metric {metric}: the results "
+                f"lack {listed(lacking)}; every cell of a task must have the same seeds"
+            )
+    return arms
+
+
+def cells(results: pd.DataFrame, study: "Study") -> pd.DataFrame:
     """Estimate every cell of a study in every metric of it.
 
     Args:
         results: see :mod:`dmp.statistics.results`; only rows over all timesteps are used.
-        study: has ``id``, ``metrics`` and ``cells``; each cell has ``task``, ``variant``,
-            ``label``, ``paper`` (metric to number), ``not_run`` (a reason or None) and
-            ``unmeasured`` (metric to reason).
+        study: as the plan has resolved it.
 
     Returns:
         One row per cell and metric, in the study's order, with ``CELL_COLUMNS``. ``seeds`` counts
@@ -44,51 +88,41 @@ def cells(results: pd.DataFrame, study: Any) -> pd.DataFrame:
         it is not run, a run of it did not stay finite, or its task cannot have the metric.
 
     Raises:
-        DMPError: the results are malformed, incomplete or of mixed protocols; see
-            :class:`dmp.statistics.arms.Arms`.
+        DMPError: see :func:`study_arms`.
 
     """
-    arms = Arms(results, study)
+    arms = study_arms(results, study)
     table = []
     for cell in study.cells:
         for metric in study.metrics:
-            missing = arms.missing(cell.task, cell.variant, metric)
+            arm = arms[cell.task, cell.variant, metric]
             row = {
                 "task": cell.task,
                 "variant": cell.variant,
                 "label": cell.label,
                 "metric": metric,
                 "paper": cell.paper.get(metric),
-                "status": missing or OK,
+                "status": arm if isinstance(arm, str) else OK,
             }
-            if not missing:
-                rows = arms.arm(cell.task, cell.variant, metric)
-                estimate = mean_interval(rows["value"], rows["baseline_seed"])
-                baselines = sorted(rows["baseline_seed"].unique())
-                row |= {
-                    "mean": estimate.mean,
-                    "low": estimate.low,
-                    "high": estimate.high,
-                    "sd": estimate.sd,
-                    "seeds": len(rows),
-                    "unit": _unit(rows),
+            if not isinstance(arm, str):
+                estimate = mean_interval(arm.last, arm.baselines)
+                row |= asdict(estimate) | {
+                    "seeds": len(arm.last),
+                    "unit": _unit(arm),
                     "units": estimate.n,
-                    "baseline_seeds": ";".join(map(str, baselines)),
-                    "samples": rows["samples"].iloc[0],
-                    "protocol": rows["protocol"].iloc[0],
-                    "evaluator": rows["evaluator"].iloc[0],
+                    "baseline_seeds": ";".join(map(str, sorted(set(arm.baselines)))),
+                    **dict(zip(("protocol", "evaluator", "samples"), arm.origin, strict=False)),
                 }
             table.append(row)
-    return _frame(table, CELL_COLUMNS)
+    return typed(table, CELL_COLUMNS)
 
 
-def comparisons(results: pd.DataFrame, study: Any) -> pd.DataFrame:
+def comparisons(results: pd.DataFrame, study: "Study") -> pd.DataFrame:
     """Test every comparison of a study in every metric of it.
 
     Args:
         results: as for :func:`cells`.
-        study: as for :func:`cells`, with ``comparisons`` too; each has ``task``, ``variant``,
-            ``against``.
+        study: as for :func:`cells`.
 
     Returns:
         One row per comparison and metric, in the study's order, with ``COMPARISON_COLUMNS``: the
@@ -101,13 +135,14 @@ def comparisons(results: pd.DataFrame, study: Any) -> pd.DataFrame:
         DMPError: as for :func:`cells`; or the two cells of a comparison do not pair.
 
     """
-    arms = Arms(results, study)
+    arms = study_arms(results, study)
     paper = {(cell.task, cell.variant): cell.paper for cell in study.cells}
     table = []
     for comparison in study.comparisons:
-        task, variant, against = comparison.task, comparison.variant, comparison.against
+        # The plan has given each its task.
+        task, variant, against = str(comparison.task), comparison.variant, comparison.against
         for metric in study.metrics:
-            missing = arms.missing(task, variant, metric) or arms.missing(task, against, metric)
+            a, b = arms[task, variant, metric], arms[task, against, metric]
             effect = paper_difference(
                 paper[task, variant].get(metric), paper[task, against].get(metric)
             )
@@ -117,33 +152,21 @@ def comparisons(results: pd.DataFrame, study: Any) -> pd.DataFrame:
                 "against": against,
                 "metric": metric,
                 "paper_effect": np.nan if effect is None else float(effect),
-                "status": missing or OK,
+                "status": OK,
             }
-            if not missing:
-                a, b = arms.pair(task, variant, against, metric)
-                difference = paired_difference(a["value"], b["value"], a["baseline_seed"])
-                row |= asdict(difference) | {"unit": _unit(a)}
+            if isinstance(a, str) or isinstance(b, str):
+                row["status"] = a if isinstance(a, str) else b
+            else:
+                both = align([a, b])
+                first, second = both.values.T
+                row |= asdict(paired_difference(first, second, both.baselines))
+                row["unit"] = _unit(a)
             table.append(row)
-    frame = _frame(table, COMPARISON_COLUMNS)
+    frame = typed(table, COMPARISON_COLUMNS)
     for test in ("p_exact", "p_t"):
         frame[f"{test}_holm"] = frame.groupby("metric")[test].transform(holm)
     return frame
 
 
-def _unit(rows: pd.DataFrame) -> str:
-    return "baseline" if rows["baseline_seed"].nunique() > 1 else "seed"
-
-
-def _frame(table: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    frame = pd.DataFrame(table, columns=columns)
-    # Types that do not depend on what was run: counts stay integers beside a cell without one.
-    for name in columns:
-        if name in _COUNTS:
-            frame[name] = frame[name].astype("Int64")
-        elif name in _TEXT:
-            frame[name] = frame[name].astype(object).fillna("")
-        elif name == "paper":
-            frame[name] = frame[name].astype(object)
-        else:
-            frame[name] = frame[name].astype(float)
-    return frame
+def _unit(arm: Arm) -> str:
+    return "baseline" if arm.baselines.nunique() > 1 else "seed"

@@ -1,16 +1,22 @@
 """Where the noise of a comparison comes from, and what pairing removes of it."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.stats.power import TTestIndPower
 
+from dmp.errors import DMPError
 from dmp.methods import Variant
-from dmp.statistics.arms import Arms
+from dmp.statistics.arms import Arm
+from dmp.statistics.contrast import align
 from dmp.statistics.paired import ALPHA, POWER, units_needed
+from dmp.statistics.study import study_arms
+
+if TYPE_CHECKING:
+    from dmp.studies.schema import Study
 
 # The difference, in percent of the mean, for which seeds are counted.
 RELATIVE_EFFECT = 5.0
@@ -21,7 +27,7 @@ VARIANCE_COLUMNS = [
 ]  # fmt: skip
 
 
-def variances(results: pd.DataFrame, study: Any) -> pd.DataFrame:
+def variances(results: pd.DataFrame, study: "Study") -> pd.DataFrame:
     """Take apart the variance of a study's pair ``variant - against``.
 
     ``against`` must not train (``baseline``), so that its seeds differ by their samples' noise
@@ -30,8 +36,7 @@ def variances(results: pd.DataFrame, study: Any) -> pd.DataFrame:
 
     Args:
         results: see :mod:`dmp.statistics.results`.
-        study: has ``id``, ``metrics``, ``cells`` and ``variance`` (``task``, ``variant``,
-            ``against``).
+        study: one with a ``variance``.
 
     Returns:
         One row per metric, with ``VARIANCE_COLUMNS``: the mean of ``against``; standard
@@ -41,19 +46,29 @@ def variances(results: pd.DataFrame, study: Any) -> pd.DataFrame:
         80 % power at the 5 % level. NaN where it cannot be told.
 
     Raises:
-        DMPError: the results are malformed, incomplete or of mixed protocols.
+        DMPError: see :func:`dmp.statistics.study.study_arms`; or a variant has no numbers.
 
     """
-    arms, pair = Arms(results, study), study.variance
+    pair = study.variance
+    if pair is None:
+        raise DMPError(f"study {study.id} names no pair whose variance is to be taken apart")
+    arms = study_arms(results, study)
+
+    def arm(variant: str, metric: str) -> Arm:
+        found = arms[pair.task or "", variant, metric]
+        if isinstance(found, str):
+            raise DMPError(f"study {study.id}: {pair.task}/{variant}: no {metric}, {found}")
+        return found
+
+    fixed = [
+        cell.variant
+        for cell in study.cells
+        if cell.task == pair.task and _fixed_noise(cell.variant, pair.variant)
+    ]
     table = []
     for metric in study.metrics:
-        a, b = arms.pair(pair.task, pair.variant, pair.against, metric)
-        at_fixed_noise = [
-            arms.arm(cell.task, cell.variant, metric)["value"].var(ddof=1)
-            for cell in study.cells
-            if _fixed_noise(cell.variant, pair.variant) and cell.task == pair.task
-        ]
-        a, b = a["value"].to_numpy(), b["value"].to_numpy()
+        a, b = align([arm(pair.variant, metric), arm(pair.against, metric)]).values.T
+        at_fixed_noise = [_variance(arm(variant, metric).last) for variant in fixed]
         unpaired = math.sqrt(_variance(a) + _variance(b))
         paired = math.sqrt(_variance(a - b))
         effect = RELATIVE_EFFECT / 100 * abs(b.mean())

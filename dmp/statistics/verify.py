@@ -1,8 +1,5 @@
 """Does a new run of the benchmark agree with a reference statistically, cell by cell?"""
 
-import math
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -12,12 +9,10 @@ from dmp.statistics.results import require_columns
 
 IDENTICAL, WITHIN, OUTSIDE, ONE_SIDED = "identical", "within", "outside", "measured on one side"
 NO_WIDTH, ABSENT_HERE, ABSENT_THERE = "not comparable", "absent here", "not in the reference"
-VERDICTS = (IDENTICAL, WITHIN, OUTSIDE, ONE_SIDED, NO_WIDTH, ABSENT_HERE, ABSENT_THERE)
 LEVEL = 0.95
 # Means that agree to this share of their value are the same; so narrow an interval has no width.
 CLOSE = 1e-9
 COLUMNS = ["reference", "low", "high", "here", "n_reference", "n_here", "verdict"]
-_NEEDED = {"mean": float, "sd": float, "status": str}
 
 
 def verify(
@@ -47,51 +42,29 @@ def verify(
         DMPError: a column is missing.
 
     """
-    ours, theirs = (
-        _by_key(table, keys, count, name)
-        for name, table in (("here", here), ("reference", reference))
-    )
-    rows = []
-    for key in dict.fromkeys([*theirs, *ours]):
-        a, b = (
-            side.get(key, {"mean": math.nan, "sd": math.nan, count: math.nan})
-            for side in (theirs, ours)
-        )
-        low, high = _interval(a["mean"], a["sd"], a[count], b[count])
-        if key not in ours:
-            verdict = ABSENT_HERE
-        elif key not in theirs:
-            verdict = ABSENT_THERE
-        elif pd.isna(a["mean"]) and pd.isna(b["mean"]):
-            continue
-        else:
-            verdict = _verdict(a["mean"], b["mean"], low, high)
-        values = (a["mean"], low, high, b["mean"], a[count], b[count], verdict)
-        rows.append(dict(zip([*keys, *COLUMNS], (*key, *values), strict=True)))
-    return pd.DataFrame(rows, columns=[*keys, *COLUMNS])
-
-
-def _by_key(table: pd.DataFrame, keys: list[str], count: str, name: str) -> dict[tuple, Any]:
-    require_columns(table, _NEEDED | dict.fromkeys([*keys, count], str), name)
-    return {tuple(row[key] for key in keys): row for row in table.to_dict("records")}
-
-
-def _interval(mean: float, sd: float, n: float, m: float) -> tuple[float, float]:
-    """Return the prediction interval for a mean of m units, NaN where it would have no width."""
-    if not (n > 1 and m > 0):
-        return math.nan, math.nan
-    half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * sd * math.sqrt(1 / n + 1 / m)
-    return (mean - half, mean + half) if half > CLOSE * abs(mean) else (math.nan, math.nan)
-
-
-def _verdict(reference: float, here: float, low: float, high: float) -> str:
-    if pd.isna(reference) or pd.isna(here):
-        return ONE_SIDED
-    if np.isclose(reference, here, rtol=CLOSE, atol=0):
-        return IDENTICAL
-    if math.isnan(low):
-        return NO_WIDTH
-    return WITHIN if low <= here <= high else OUTSIDE
+    for table, name in ((here, "here"), (reference, "reference")):
+        require_columns(table, [*keys, "mean", "sd", count], name)
+    ours, theirs = here.set_index(keys), reference.set_index(keys)
+    every = list(dict.fromkeys([*theirs.index, *ours.index]))
+    index = pd.MultiIndex.from_tuples(every, names=keys)
+    a, b = (side.reindex(index)[["mean", "sd", count]].astype(float) for side in (theirs, ours))
+    n, m = a[count], b[count]
+    half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * a["sd"] * np.sqrt(1 / n + 1 / m)
+    half = half.where((n > 1) & (m > 0) & (half > CLOSE * a["mean"].abs()))
+    low, high = a["mean"] - half, a["mean"] + half
+    neither = a["mean"].isna() & b["mean"].isna()
+    verdict = {
+        ABSENT_HERE: ~index.isin(ours.index),
+        ABSENT_THERE: ~index.isin(theirs.index),
+        ONE_SIDED: a["mean"].isna() | b["mean"].isna(),
+        IDENTICAL: np.isclose(a["mean"], b["mean"], rtol=CLOSE, atol=0),
+        NO_WIDTH: half.isna(),
+        WITHIN: b["mean"].between(low, high),
+    }
+    chosen = np.select(list(verdict.values()), list(verdict), OUTSIDE)
+    values = (a["mean"], low, high, b["mean"], n, m, chosen)
+    rows = pd.DataFrame(dict(zip(COLUMNS, values, strict=True)), index=index)
+    return rows[~neither | np.isin(chosen, [ABSENT_HERE, ABSENT_THERE])].reset_index()
 
 
 def tolerated(compared: int) -> int:
@@ -100,12 +73,6 @@ def tolerated(compared: int) -> int:
     Rows share seeds, so that they lie outside together more often than independent ones.
     """
     return int(stats.binom.ppf(0.99, compared, 1 - LEVEL)) if compared else 0
-
-
-def summary(rows: pd.DataFrame) -> dict[str, int]:
-    """Return how many rows have each verdict."""
-    counts = rows["verdict"].value_counts()
-    return {name: int(counts.get(name, 0)) for name in VERDICTS}
 
 
 def tell_statistics(rows: pd.DataFrame) -> tuple[list[str], bool]:
@@ -123,20 +90,23 @@ def tell_statistics(rows: pd.DataFrame) -> tuple[list[str], bool]:
     """
     lines, agree, every = [], True, 0
     for kind, group in rows.groupby("kind", sort=False):
-        counts = summary(group)
-        compared = sum(counts[name] for name in (IDENTICAL, WITHIN, OUTSIDE, ONE_SIDED))
+        counts = group["verdict"].value_counts()
+        same, near, far, lone, unknown = (
+            int(counts.get(name, 0)) for name in (IDENTICAL, WITHIN, OUTSIDE, ONE_SIDED, NO_WIDTH)
+        )
+        compared = same + near + far + lone
         limit = tolerated(compared)
         every += compared
-        agree = agree and counts[OUTSIDE] + counts[ONE_SIDED] <= limit
+        agree = agree and far + lone <= limit
         lines.append(
-            f"{kind}s: {compared} compared: {counts[IDENTICAL]} identical, {counts[WITHIN]} within "
-            f"the reference's 95 % prediction interval, {counts[OUTSIDE]} outside and "
-            f"{counts[ONE_SIDED]} {ONE_SIDED} only (up to {limit} are expected by chance)"
+            f"{kind}s: {compared} compared: {same} identical, {near} within the reference's 95 % "
+            f"prediction interval, {far} outside and {lone} {ONE_SIDED} only (up to {limit} are "
+            f"expected by chance)"
         )
-        if counts[NO_WIDTH]:
+        if unknown:
             lines.append(
-                f"not comparable statistically: {counts[NO_WIDTH]} {kind}s whose interval in the "
-                f"reference has no width (one baseline, or one seed)"
+                f"not comparable statistically: {unknown} {kind}s whose interval in the reference "
+                f"has no width (one baseline, or one seed)"
             )
     if not every:
         raise DMPError(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dmp.claims.schema import Claims, load_claims
+from dmp.claims.schema import Claims
 from dmp.config import (
     BackboneConfig,
     DataConfig,
@@ -20,7 +20,7 @@ from dmp.errors import DMPError
 from dmp.methods import NoOptions, Variant, find_method
 from dmp.metrics.registry import unmeasured
 from dmp.studies.checks import check_datasets, check_task, resolve_comparisons, resolve_variant
-from dmp.studies.loading import load_scale, load_studies
+from dmp.studies.loading import load_scale, load_studies, read_yaml
 from dmp.studies.run import PRETRAINING, RunConfig, RunStage
 from dmp.studies.schema import ParameterStudy, Scale, Study
 
@@ -92,9 +92,10 @@ class Plan:
     def speed_arms(self) -> dict[str, list[str]]:
         """Return, for each task, the variants whose speed the claims compare."""
         arms: dict[str, set[str]] = {}
-        for *_, piece in [] if self.claims is None else self.claims.pieces():
-            if piece.test == "speed" and piece.task in self.scale.tasks:
-                arms.setdefault(piece.task, set()).update((piece.variant, piece.against))
+        for *_, evidence in [] if self.claims is None else self.claims.evidence():
+            for task, variant in evidence.timed():
+                if task in self.scale.tasks:
+                    arms.setdefault(task, set()).add(variant)
         return {task: sorted(variants) for task, variants in sorted(arms.items())}
 
     def batches(self) -> list[tuple[str, list[str]]]:
@@ -333,7 +334,7 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
         else:
             studies[name] = _resolve(study, loaded, str(ablations / "studies" / f"{name}.yaml"))
     path = ablations / "claims.yaml"
-    claims = load_claims(path) if path.is_file() else None
+    claims = from_data(Claims, read_yaml(path), str(path)) if path.is_file() else None
     for task, variant in [] if claims is None else claims.runs():
         # A claim about a task that this scale knows nothing of is not tested there.
         if task in loaded.tasks:

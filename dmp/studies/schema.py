@@ -65,13 +65,13 @@ class FigureSpec(Strict):
     """A figure of a study.
 
     Attributes:
-        kind: see :mod:`dmp.reporting.figures`.
+        kind: a file in :mod:`dmp.reporting.figures.kinds`, or of another package.
         task: one task; every task of the study that is run, if left out.
         options: what this kind of figure takes.
 
     """
 
-    kind: Literal["classes", "curve", "denoising", "entropy", "gate", "ordered", "samples"]
+    kind: str
     task: str | None = None
     options: dict[str, Any] = {}
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pandas as pd
 import yaml
 
-from dmp.reporting.labels import metric_label, metric_name
-from dmp.reporting.numbers import format_interval, format_number, format_p
 from dmp.reporting.page import Page, Table
+from dmp.statistics.formatting import format_interval, format_number, format_p
+from dmp.statistics.labels import metric_label, metric_name
 from dmp.studies import Scale
 from dmp.sweeps.schema import Sweep
 from dmp.sweeps.space import LeftOut

@@ -1,10 +1,15 @@
+from importlib.metadata import EntryPoint, EntryPoints
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from dmp.claims.evaluate import evaluate
+from dmp.claims.evidence import KINDS, Evidence, register_evidence
+from dmp.claims.measurement import of_contrast
 from dmp.errors import DMPError
+from dmp.registry import Registry
 
 BASE = np.array([10.2, 9.9, 10.4, 10.1])
 LARGER = BASE + np.array([1.0, 1.2, 0.9, 1.1])
@@ -141,6 +146,9 @@ def test_interaction_is_the_difference_of_differences(judge):
     each = (values[0] - values[1]) - (values[2] - values[3])
     assert (row.effect, row.p) == pytest.approx((each.mean(), stats.ttest_1samp(each, 0).pvalue))
     assert row.paper_effect == pytest.approx(0.05)
+    # Relative to the variant with neither part, and in the paper too.
+    assert row.relative_effect == pytest.approx(100 * each.mean() / values[3].mean())
+    assert row.paper_relative_effect == pytest.approx(100 * 0.05 / 6.11)
     assert row.verdict == "supported"
 
 
@@ -180,9 +188,14 @@ def test_slope_of_the_entropy_against_controls(judge, rows):
 
 def test_bins_of_the_entropy_must_be_ranges_of_their_own(judge, rows):
     double = entropies(rows, [2.0, 2.5])
-    for bad in (double + double, [row | {"bin": "low"} for row in double]):
-        with pytest.raises(DMPError, match="each a range of timesteps such as 0-99"):
+    for bad, message in (
+        (double + double, "seeds 0, 1 stands in more than one row"),
+        ([row | {"bin": "low"} for row in double], "bin 'low' is not a range of timesteps"),
+    ):
+        with pytest.raises(DMPError, match=message):
             judge(ENTROPY, None, bad)
+    for few in (double[:-1], double[:2]):
+        assert "not there in the same two or more ranges" in judge(ENTROPY, None, few).reason
 
 
 def test_divergence_agrees_with_fisher_by_hand(judge, rows):
@@ -256,8 +269,6 @@ def test_parameters(judge):
     missing = judge(PARAMETERS | {"backbones": ["S"]}, {"dmp": [1.0]}, parameters=counted)
     assert (missing.verdict, missing.reason) == ("not tested", "study table1 has not counted S")
     assert judge(PARAMETERS, {"dmp": [1.0]}).verdict == "not tested"
-    with pytest.raises(DMPError, match="lacks the columns increase_percent"):
-        judge(PARAMETERS, {"dmp": [1.0]}, parameters=counted.drop(columns="increase_percent"))
 
 
 def timings(ratios):
@@ -291,6 +302,52 @@ def test_speed_is_the_ratio_of_paired_repeats(judge):
         judge(evidence, {"dmp": [1.0]}, speed=pd.concat([timings([1.0, 1.1])] * 2))
     with pytest.raises(DMPError, match="above 0"):
         judge(evidence, {"dmp": [1.0]}, speed=timings([1.0, 0.0]))
+
+
+def test_a_kind_from_outside_is_judged_by_its_name(judge, monkeypatch):
+    # As another package's module does, which an entry point of the group dmp.evidence names.
+    monkeypatch.setattr(KINDS, "_found", dict(KINDS._found))
+
+    @register_evidence("below")
+    class Below(Evidence):
+        task: str
+        variant: str
+        bound: float
+
+        def runs(self):
+            return [(self.task, self.variant)]
+
+        def metrics(self, endpoints):
+            return [(endpoints[0], endpoints[0])]
+
+        def measure(self, numbers):
+            found = numbers.aligned(self.task, [self.variant]).contrast([1])
+            bounds = found.p_below(self.bound), found.p_above(self.bound)
+            return of_contrast(found, numbers.metric, *bounds)
+
+        def compared(self):
+            return {"task": self.task, "variant": self.variant}
+
+        def prediction(self):
+            return f"below {self.bound:g}"
+
+    given = {"test": "below", "task": "unconditional", "variant": "dmp", "bound": 11.0}
+    row = judge(given, {"dmp": BASE})
+    assert row.p == pytest.approx(stats.ttest_1samp(BASE, 11, alternative="less").pvalue)
+    assert (row.test, row.predicts, row.verdict) == ("below", "below 11", "supported")
+    with pytest.raises(DMPError, match="unknown key 'bond': did you mean 'bound'"):
+        judge(given | {"bond": 3}, {"dmp": BASE})
+
+
+def test_entry_points_name_the_modules_of_other_packages(monkeypatch):
+    kinds = Registry("dmp.claims.kinds", "some.group")
+    point = EntryPoint("theirs", "some_package.kind", "some.group")
+    monkeypatch.setattr("dmp.registry.entry_points", lambda **_: EntryPoints([point]))
+    monkeypatch.setattr(EntryPoint, "load", lambda self: kinds.register("theirs")("a kind"))
+    assert {"theirs", "difference"} <= set(kinds.names())
+    assert kinds.get("theirs", "test") == "a kind"
+    with pytest.raises(DMPError, match="test = 'there': did you mean 'theirs'"):
+        kinds.get("there", "test")
 
 
 def test_untested_says_why(judge):

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from dmp.claims.evaluate import evaluate
-from dmp.claims.page import claims_page
-from dmp.reporting.page import html, latex, markdown
+from dmp.reporting.claims import claims_page
 
 BASE = np.array([10.2, 9.9, 10.4, 10.1])
 DIFFERENCE = {
@@ -58,13 +57,3 @@ def test_a_scale_that_is_too_small_warns_and_keeps_its_verdicts(page):
     small = page(conclusive=False)
     assert "none of them may be believed" in small.warning
     assert small.tables[0].frame.equals(page().tables[0].frame)
-
-
-def test_notes_tell_the_family_of_the_correction(page):
-    assert any("corrected over the claims of a study" in note for note in page().notes)
-
-
-def test_every_format_renders_to_the_same_bytes(page):
-    for render in (markdown, latex, html):
-        assert render(page()) == render(page())
-        assert "C01.1" in render(page())

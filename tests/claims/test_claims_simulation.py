@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dmp.claims.contrast import contrast
-from dmp.claims.evaluate import find, judge
-from dmp.claims.kinds import divergence
-from dmp.claims.measured import Aligned
+from dmp.claims.evaluate import judge, measure
+from dmp.claims.numbers import Numbers
+from dmp.statistics.contrast import Aligned
 from dmp.statistics.paired import power
 
 STUDIES, SEEDS, SD, LEVEL = 500, 5, 0.3, 10.0
@@ -34,27 +33,28 @@ EVIDENCE = [
 ]  # fmt: skip
 
 
-class Drawn:
-    """Stands for :class:`dmp.claims.measured.Measured`: true means, and noise that pairs share."""
+class Drawn(Numbers):
+    """In place of results: true means, and noise that pairs share."""
 
-    def __init__(self, effects, rng):
-        names = ["baseline", *VARIANTS]
-        means = LEVEL + np.array([0.0, *effects])
-        noise = rng.normal(0, SD / np.sqrt(2), (len(names), SEEDS)) + rng.normal(0, 1, SEEDS)
-        self.values = dict(zip(names, means[:, None] + noise, strict=True))
+    def aligned(self, task, variants):
+        return Aligned(np.column_stack([self.results[v] for v in variants]), np.zeros(SEEDS))
 
-    def arms(self, task, variants, metric):
-        return Aligned(np.column_stack([self.values[v] for v in variants]), np.zeros(SEEDS))
+
+def drawn(effects, rng):
+    names = ["baseline", *VARIANTS]
+    means = LEVEL + np.array([0.0, *effects])
+    noise = rng.normal(0, SD / np.sqrt(2), (len(names), SEEDS)) + rng.normal(0, 1, SEEDS)
+    return Drawn(dict(zip(names, means[:, None] + noise, strict=True)), {})
 
 
 @pytest.fixture
 def simulate(make):
     """For each study, claim to (finding, verdict)."""
 
-    def simulated(effects, seed, pieces=EVIDENCE):
-        rng, claims = np.random.default_rng(seed), make(*pieces)
+    def simulated(effects, seed, evidence=EVIDENCE):
+        rng, claims = np.random.default_rng(seed), make(*evidence)
         for _ in range(STUDIES):
-            found = find(claims, Drawn(effects, rng))
+            found = measure(claims, drawn(effects, rng))
             verdicts = [verdict for *_, verdict in judge(found, claims.level)]
             yield {p.claim: (p.found, v) for p, v in zip(found, verdicts, strict=True)}
 
@@ -107,9 +107,9 @@ def test_intervals_cover_where_baselines_are_the_units():
     for _ in range(1000):
         shift = rng.normal(0, 1, size=4)[baselines]
         values = np.column_stack([shift + rng.normal(0, 0.3, 12), np.zeros(12)])
-        found = contrast(values, (1, -1), baselines)
+        found = Aligned(values, baselines).contrast((1, -1))
         covered += found.low <= 0 <= found.high
-        found = contrast(values, (1, -1), np.zeros(12))
+        found = Aligned(values, np.zeros(12)).contrast((1, -1))
         naive += found.low <= 0 <= found.high
     assert stats.binomtest(covered, 1000, 0.95).pvalue > 1e-3
     assert naive < 0.85 * 1000
@@ -117,13 +117,13 @@ def test_intervals_cover_where_baselines_are_the_units():
 
 def test_divergence_keeps_its_level(make):
     rng = np.random.default_rng(5)
-    piece = {"test": "divergence", "task": "unconditional", "variant": "dmp",
+    given = {"test": "divergence", "task": "unconditional", "variant": "dmp",
              "against": "baseline", "predicts": "more"}  # fmt: skip
-    [(_, _, evidence)] = make(piece).pieces()
-    found = [
-        divergence(evidence, SimpleNamespace(diverged=lambda *_: rng.random(8) < 0.4))
-        for _ in range(STUDIES)
-    ]
+    [(_, _, evidence)] = make(given).evidence()
+    arms = SimpleNamespace(
+        tasks={"unconditional"}, arm=lambda *_: SimpleNamespace(last=rng.random(8) < 0.4)
+    )
+    found = [evidence.measure(Numbers(arms, {}, metric="diverged")) for _ in range(STUDIES)]
     assert _within(sum(f.p < 0.05 for f in found), STUDIES, 0.05)
     # The difference of the true shares is 0.
     covered = sum(f.low <= 0 <= f.high for f in found)

@@ -30,7 +30,7 @@ def test_holm_counts_each_test_once_and_corrects_each_endpoint_by_itself(make, t
     arms = {"dmp": SMALLER, "fine-tuning": NOISE, "baseline": BASE}
     results = table(rows(arms), rows({v: 2 * x for v, x in arms.items()}, metric="kid"))
     evaluated = evaluate(claims, results)
-    assert list(evaluated.columns) == COLUMNS
+    assert list(evaluated) == list(COLUMNS)
     assert evaluated["metric"].tolist() == ["fid", "kid"] * 3
     p = [stats.ttest_rel(arm, BASE).pvalue for arm in (SMALLER, NOISE)]
     assert evaluated["p_holm"].to_numpy() == pytest.approx(
@@ -136,9 +136,12 @@ def test_runs_are_judged_after_their_last_iteration(make, table, rows):
     ("change", "message"),
     [
         (lambda r: pd.concat([r, r.iloc[:1]]), "seed 0 stands in more than one row"),
-        (lambda r: r.assign(protocol=["q"] * 4 + ["p"] * 4), "measured by different protocols"),
-        (lambda r: r.assign(samples=[9] + [1] * 7), "samples is 9 and 1"),
-        (lambda r: r.assign(baseline_seed=[1] + [0] * 7), "seed 0 rests on different baselines"),
+        (
+            lambda r: r.assign(protocol=["q"] * 4 + ["p"] * 4),
+            "q: dmp; protocol p: baseline",
+        ),
+        (lambda r: r.assign(samples=[9] + [1] * 7), "samples 9: seed 0; samples 1: seed 1, "),
+        (lambda r: r.assign(baseline_seed=[1] + [0] * 7), "seed 0 rest on different baselines"),
         (lambda r: r.assign(value=np.nan), "must be a finite number"),
         (lambda r: r.drop(columns="iteration"), "lacks the columns iteration"),
     ],

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from dmp.claims.finding import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
+from dmp.claims.measurement import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
 from dmp.errors import DMPError
-from dmp.reporting.figures import forest, paper_against_ours, write_figure
-from dmp.reporting.figures.claims import axis_limits
+from dmp.reporting.figures.claims import axis_limits, forest, paper_against_ours
+from dmp.reporting.figures.style import write_figure
 
 SCALE = SimpleNamespace(name="digits", title="8×8 digits", conclusive=True)
 SMOKE = SimpleNamespace(name="smoke", title="8×8 digits", conclusive=False)
@@ -133,7 +133,7 @@ def test_warning_empty_and_malformed_input(draw):
     empty = draw(evaluated().query("verdict == 'not tested'"), SCALE)
     assert not empty.axes
     assert "Nothing to draw." in words(empty)
-    with pytest.raises(DMPError, match="lack the columns verdict"):
+    with pytest.raises(DMPError, match="lacks the columns verdict"):
         draw(evaluated().drop(columns="verdict"), SCALE)
 
 

@@ -3,14 +3,15 @@ from types import SimpleNamespace
 import pytest
 
 from dmp.errors import DMPError
-from dmp.reporting.parameters import PARAMETER_COLUMNS, read_parameters, write_parameters
+from dmp.reporting.parameters import write_parameters
+from dmp.statistics.results import PARAMETER_COLUMNS, read_parameters
 
 STUDY = SimpleNamespace(
     id="table1", title="Parameters with and without DMP", source="Table 1", notes=["A note."]
 )
 ROWS = (
-    "DiT-B/2,130,129751040,2359296,197120,2556416,132.556,1.9665,130M,132.5M,+1.96%\n"
-    "DiT-L/2,458,457001000,6291456,262656,6554112,464.55,1.431,458M,464.5M,+1.43%\n"
+    "table1,DiT-B/2,130,129751040,2359296,197120,2556416,132.556,1.9665,130M,132.5M,+1.96%\n"
+    "table1,DiT-L/2,458,457001000,6291456,262656,6554112,464.55,1.431,458M,464.5M,+1.43%\n"
 )
 
 
@@ -30,7 +31,7 @@ def test_all_formats_show_counts_and_the_paper_as_printed(parameters, tmp_path):
             assert text in files[suffix]
     assert r"+1.96\%" in files[".tex"]
     assert files[".csv"].splitlines()[1] == (
-        "DiT-B/2,130.0,129751040,2359296,197120,2556416,132.556,1.9665,130M,132.5M,+1.96%"
+        "table1,DiT-B/2,130.0,129751040,2359296,197120,2556416,132.556,1.9665,130M,132.5M,+1.96%"
     )
 
 

@@ -1,7 +1,4 @@
 import re
-import subprocess
-import sys
-from importlib.resources import files
 from types import SimpleNamespace
 
 import pandas as pd
@@ -16,11 +13,6 @@ FILES = ["table2-comparisons.csv", "table2.csv", "table2.html", "table2.md", "ta
 
 def make_page(study, scale, measure, baselines, **options):
     return study_page(study, scale, *measure(**options), baselines)
-
-
-def test_all_formats_are_written_and_nothing_else(study, scale, measure, baselines, tmp_path):
-    write_table(study, scale, *measure(), baselines, tmp_path / "new")
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == FILES
 
 
 def test_same_input_gives_the_same_bytes(study, scale, measure, baselines, tmp_path):
@@ -180,21 +172,3 @@ def test_study_without_comparisons_has_one_table(study, scale, measure, baseline
     write_table(study, scale, cells, comparisons.iloc[:0], baselines, tmp_path)
     assert (tmp_path / "table2.md").read_text().count("**") == 2
     assert len((tmp_path / "table2-comparisons.csv").read_text().splitlines()) == 1
-
-
-def test_importing_tables_does_not_import_torch_or_matplotlib():
-    code = (
-        "import sys, dmp.reporting.tables, dmp.reporting.parameters, dmp.statistics.convergence\n"
-        "print([name for name in ('torch', 'matplotlib') if name in sys.modules])"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
-
-
-def test_templates_are_found_where_the_package_is():
-    folder = files("dmp.reporting") / "templates"
-    assert sorted(file.name for file in folder.iterdir()) == [
-        "page.html.j2",
-        "page.md.j2",
-        "page.tex.j2",
-    ]

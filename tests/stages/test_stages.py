@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from dmp.reporting.numbers import format_number
 from harness import ROOT, edit_yaml, make_tiny
 from torch import nn
 
@@ -22,7 +23,6 @@ from dmp.methods.selective import Selective
 from dmp.metrics import registry
 from dmp.metrics.base import REGISTERED
 from dmp.products.product import Product
-from dmp.reporting.numbers import format_number
 from dmp.stages.collect import collect
 from dmp.stages.common import Context, load_weights, pretrained_backbone
 from dmp.stages.converge import converge

@@ -99,7 +99,7 @@ def test_runs_are_tagged_with_the_claims_that_they_are_evidence_for(plan, layout
     track(plan, layout, "tables")
 
     expected = {
-        claim.id for claim, _, piece in plan.claims.pieces() if (TASK, "dmp") in piece.runs()
+        claim.id for claim, _, each in plan.claims.evidence() if (TASK, "dmp") in each.runs()
     }
     assert expected
     tags = runs("smoke/table2")[f"{TASK}/dmp/seed000"].data.tags

@@ -14,6 +14,7 @@ from dmp.errors import DMPError
 from dmp.layout import Layout
 from dmp.numerics import check as check_numerics
 from dmp.products.recognise import Found, recognise
+from dmp.reporting.figures import check_kinds
 from dmp.running.launch import training_gpus
 from dmp.studies import load_plan
 from dmp.studies.loading import scale_names
@@ -58,6 +59,7 @@ def layout(scale):
 try:
     # Before the first job: they would all end with this error.
     check_numerics(plan(SCALE).scale.numerics, f"scale '{SCALE}'")
+    check_kinds(plan(SCALE).studies.values())
 except DMPError as error:
     raise WorkflowError(f"error: {error}") from None
 

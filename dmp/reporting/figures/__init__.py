@@ -1,31 +1,43 @@
-"""Figures of studies and of claims, as SVG, PDF and PNG; pure functions of their input. No torch.
+"""Figures of studies and of claims, as SVG and PNG; pure functions of their input. No torch.
 
 Read in this order: :mod:`~dmp.reporting.figures.data` (what is drawn),
-:mod:`~dmp.reporting.figures.registry` (the kinds of figures, and where they are written),
-:mod:`~dmp.reporting.figures.style` (how they look). A new kind is one function with ``@figure`` in
-a module that is listed below. :mod:`~dmp.reporting.figures.claims` draws the verdicts.
+:mod:`~dmp.reporting.figures.registry` (how a kind of figure is registered and written),
+:mod:`~dmp.reporting.figures.kinds` (one file per kind), :mod:`~dmp.reporting.figures.style` (how
+they look). :mod:`~dmp.reporting.figures.claims` draws the verdicts.
 """
 
-from dmp.reporting.figures import (  # noqa: F401  registers the kinds
-    curve,
-    denoising,
-    entropy,
-    gate,
-    ordered,
-    samples,
-)
-from dmp.reporting.figures.claims import forest, paper_against_ours
-from dmp.reporting.figures.data import FigureData, Gate
-from dmp.reporting.figures.registry import FIGURES, figure, write_figures
-from dmp.reporting.figures.style import write_figure
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = [
-    "FIGURES",
-    "FigureData",
-    "Gate",
-    "figure",
-    "forest",
-    "paper_against_ours",
-    "write_figure",
-    "write_figures",
-]
+from dmp.config import Strict
+from dmp.registry import Registry
+from dmp.studies.schema import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# (study, data, task, options) to a figure; options are of the class that the kind declares.
+Draw = Callable[..., "Figure"]
+
+
+class Kind(NamedTuple):
+    """A kind of figure: a function that draws it for one task of a study, and its options."""
+
+    draw: Draw
+    options: type[Strict]
+
+
+# A new kind is one file in the folder, or in another package that has it as an entry point.
+KINDS: Registry[Kind] = Registry("dmp.reporting.figures.kinds", "dmp.figures")
+
+
+def check_kinds(studies: Iterable[Study]) -> None:
+    """Check that the kinds of figures exist, without importing what draws them.
+
+    Raises:
+        DMPError: one does not.
+
+    """
+    for study in studies:
+        for number, spec in enumerate(study.figures):
+            KINDS.check(spec.kind, f"study {study.id}: figures.{number}.kind")

@@ -1,4 +1,7 @@
-"""The evidence on the paper's claims at a glance: a forest plot, and the paper against ours."""
+"""The evidence on the paper's claims at a glance: a forest plot, and the paper against ours.
+
+Both draw the table of :func:`dmp.claims.evaluate.evaluate`, one metric of it.
+"""
 
 import textwrap
 from itertools import groupby, pairwise
@@ -9,15 +12,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dmp.claims.finding import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
-from dmp.errors import DMPError
+from dmp.claims.measurement import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
 from dmp.reporting.figures.style import GREY, WIDTH, empty_figure, finish, looks, styled
-from dmp.reporting.labels import metric_name
+from dmp.statistics.labels import metric_name
+from dmp.statistics.results import records, require_columns
+from dmp.studies.schema import Scale
 
-COLUMNS = (
-    "claim", "evidence", "test", "task", "variant", "against", "metric", "relative_effect",
-    "relative_low", "relative_high", "paper_relative_effect", "verdict",
-)  # fmt: skip
+_EFFECTS = ["relative_effect", "relative_low", "relative_high", "paper_relative_effect"]
+_COLUMNS = ["claim", "test", "task", "variant", "against", "metric", *_EFFECTS, "verdict"]
 PRIMARY = "fid"
 _VERDICTS = {SUPPORTED: ("#0072B2", "o"), CONTRADICTED: ("#D55E00", "s"), INCONCLUSIVE: (GREY, "^")}
 # Of the numbers on each side of zero, so many stay inside the axis; the rest become arrows.
@@ -29,31 +31,22 @@ _TICKS = (5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 @styled
-def forest(evaluated: pd.DataFrame, scale: Any, metric: str = PRIMARY) -> Figure:
+def forest(evaluated: pd.DataFrame, scale: Scale, metric: str = PRIMARY) -> Figure:
     """Draw each piece of evidence on the primary metric: relative effect with 95 % interval.
 
     Evidence is grouped by claim. The marker tells the verdict; an open diamond is the paper's own
     relative effect. What lies far outside becomes an arrow at the edge, with its number.
-
-    Args:
-        evaluated: from :func:`dmp.claims.evaluate.evaluate`; effects in percent.
-        scale: has ``name`` and ``conclusive``.
-        metric: the primary endpoint.
-
-    Raises:
-        DMPError: a column is missing.
-
     """
     title = f"Evidence on the paper's claims: {metric_name(metric)}"
     rows, notes = _evidence(evaluated, metric)
     if rows.empty:
         return empty_figure(title, scale, notes)
-    labels = [_label(row) for row in rows.itertuples()]
+    labels = [_label(row) for row in records(rows)]
     places = _places(rows["claim"].tolist(), [text.count("\n") + 1 for text in labels])
     figure = Figure(figsize=(WIDTH, _ROW * (places[-1] + 1) + 1.1))
     axes = figure.subplots()
     limits = axis_limits(rows)
-    for y, row in zip(places, rows.itertuples(), strict=True):
+    for y, row in zip(places, records(rows), strict=True):
         _draw_row(axes, y, row, limits)
     axes.axvline(0, color=GREY, linewidth=1, zorder=0)
     axes.set_xlim(limits)
@@ -61,7 +54,8 @@ def forest(evaluated: pd.DataFrame, scale: Any, metric: str = PRIMARY) -> Figure
     axes.set_yticks(places, labels, fontsize=6.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
-    groups = _groups(rows, places)
+    pairs = groupby(zip(rows["claim"], places, strict=True), lambda pair: pair[0])
+    groups = [(claim, [y for _, y in own]) for claim, own in pairs]
     for (_, above), (_, below) in pairwise(groups):
         axes.axhline((above[-1] + below[0]) / 2, color="0.8", linewidth=0.6)
     for claim, own in groups:
@@ -75,20 +69,11 @@ def forest(evaluated: pd.DataFrame, scale: Any, metric: str = PRIMARY) -> Figure
 
 
 @styled
-def paper_against_ours(evaluated: pd.DataFrame, scale: Any, metric: str = PRIMARY) -> Figure:
+def paper_against_ours(evaluated: pd.DataFrame, scale: Scale, metric: str = PRIMARY) -> Figure:
     """Draw our relative effects, with 95 % intervals, against the paper's.
 
     Points on the diagonal have the paper's size; those in the white quadrants its direction.
     Evidence that serves several claims is one point.
-
-    Args:
-        evaluated: from :func:`dmp.claims.evaluate.evaluate`; effects in percent.
-        scale: has ``name`` and ``conclusive``.
-        metric: the primary endpoint.
-
-    Raises:
-        DMPError: a column is missing.
-
     """
     title = f"Effects in the paper and here: {metric_name(metric)}"
     rows, notes = _evidence(evaluated, metric)
@@ -109,7 +94,11 @@ def paper_against_ours(evaluated: pd.DataFrame, scale: Any, metric: str = PRIMAR
             x, y, yerr=errors, color=look.color, marker=look.marker, linestyle="none",
             elinewidth=0.8, capsize=2, label=task,
         )  # fmt: skip
-    _annotate(axes, rows)
+    for row in records(rows):
+        axes.annotate(
+            row.claim, (row.paper_relative_effect, row.relative_effect), (4, 3),
+            textcoords="offset points", fontsize=6, color="0.3",
+        )  # fmt: skip
     _quadrants(axes, rows)
     axes.set_xlabel("Effect in the paper / % of what it is compared with")
     axes.set_ylabel("Effect here / % of what it is compared with")
@@ -126,8 +115,7 @@ def paper_against_ours(evaluated: pd.DataFrame, scale: Any, metric: str = PRIMAR
 
 def axis_limits(rows: pd.DataFrame) -> tuple[float, float]:
     """Return the limits in percent between which nine tenths of the numbers on each side lie."""
-    columns = ["relative_effect", "relative_low", "relative_high", "paper_relative_effect"]
-    values = rows[columns].to_numpy(dtype=float).reshape(-1)
+    values = rows[_EFFECTS].to_numpy(dtype=float).reshape(-1)
     values = values[np.isfinite(values)]
     ends = []
     for side in (-values[values < 0], values[values > 0]):
@@ -140,12 +128,7 @@ def axis_limits(rows: pd.DataFrame) -> tuple[float, float]:
 
 
 def _evidence(evaluated: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
-    missing = [name for name in COLUMNS if name not in evaluated.columns]
-    if missing:
-        raise DMPError(
-            f"evaluated claims lack the columns {', '.join(missing)}; figures need "
-            f"{', '.join(COLUMNS)}"
-        )
+    require_columns(evaluated, _COLUMNS, "the table of evidence")
     rows = evaluated[evaluated["metric"] == metric]
     drawn = rows[np.isfinite(rows["relative_effect"].astype(float))]
     drawn = drawn[drawn["verdict"].isin(_VERDICTS)]
@@ -165,11 +148,6 @@ def _places(claims: list[str], lines: list[int]) -> list[float]:
     for (one, above), (other, below) in pairwise(zip(claims, lines, strict=True)):
         places.append(places[-1] + (above + below) / 2 + (0 if one == other else _GAP))
     return places
-
-
-def _groups(rows: pd.DataFrame, places: list[float]) -> list[tuple[str, list[float]]]:
-    pairs = zip(rows["claim"], places, strict=True)
-    return [(claim, [y for _, y in own]) for claim, own in groupby(pairs, lambda pair: pair[0])]
 
 
 def _label(row: Any) -> str:
@@ -225,17 +203,8 @@ def _legend(axes: Axes, rows: pd.DataFrame) -> None:
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
 
-def _annotate(axes: Axes, rows: pd.DataFrame) -> None:
-    for row in rows.itertuples():
-        axes.annotate(
-            row.claim, (row.paper_relative_effect, row.relative_effect), (4, 3),
-            textcoords="offset points", fontsize=6, color="0.3",
-        )  # fmt: skip
-
-
 def _quadrants(axes: Axes, rows: pd.DataFrame) -> None:
-    columns = ["relative_effect", "relative_low", "relative_high", "paper_relative_effect"]
-    values = rows[columns].to_numpy(dtype=float)
+    values = rows[_EFFECTS].to_numpy(dtype=float)
     end = 1.15 * max(float(np.nanmax(np.abs(values))), _SMALLEST_LIMIT)
     if end > 40:
         axes.set_xscale("symlog", linthresh=10)

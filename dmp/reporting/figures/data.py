@@ -1,18 +1,19 @@
 """What figures draw: the numbers of a study, and the files of its runs that are not numbers."""
 
+import functools
+import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dmp.errors import DMPError
 from dmp.layout import Layout
-from dmp.runlog import read_log
-
-_ENTROPY = "gate/entropy"
+from dmp.statistics.arms import Arms
+from dmp.studies.schema import Scale
 
 
 class Gate(NamedTuple):
@@ -20,20 +21,9 @@ class Gate(NamedTuple):
 
     Attributes:
         timesteps: ``(S,)`` integers, 0 the least noisy.
-        weights: ``(S, L, K)`` mean weight of each of K prompts in each of L patched blocks.
-
-    """
-
-    timesteps: np.ndarray
-    weights: np.ndarray
-
-
-class Evenness(NamedTuple):
-    """A gate over the timesteps whose blocks have unlike numbers of prompts.
-
-    Attributes:
-        timesteps: ``(S,)`` integers, 0 the least noisy.
-        values: ``(S, L)``, the entropy of each block's weights over ln K: 1 where all are alike.
+        values: ``(S, L, K)`` mean weight of each of K prompts in each of L patched blocks; or,
+            where blocks differ in K, ``(S, L)``, the entropy of each block's weights over ln K: 1
+            where all are alike.
 
     """
 
@@ -46,46 +36,40 @@ class FigureData:
     """What the figures of one study are drawn from.
 
     Attributes:
-        results: see :mod:`dmp.statistics.results`; all iterations and bins.
-        scale: has ``name``, ``title`` and ``conclusive``.
+        results: see :mod:`dmp.statistics.results`; all iterations and ranges of timesteps.
+        scale: the scale.
         seeds: the seeds that every variant should have, in ascending order.
         layout: where the files of the runs are.
 
     """
 
     results: pd.DataFrame
-    scale: Any
+    scale: Scale
     seeds: list[int]
     layout: Layout
 
+    @functools.cached_property
+    def arms(self) -> Arms:
+        """The results, arm by arm."""
+        return Arms(self.results)
+
     def gate(self, task: str, variant: str, seed: int) -> Gate | None:
-        """Return a run's gate; None for a run that has none, or that was not finite.
+        """Return the weights of a run's gate.
 
-        None, too, where blocks differ in the number of prompts; see :meth:`evenness`.
-
-        Raises:
-            DMPError: the file cannot be read, or its shapes do not fit together.
-
-        """
-        arrays = self._by_timestep(task, variant, seed, "weights", "(S, L, K)")
-        return None if arrays is None else Gate(*arrays)
-
-    def evenness(self, task: str, variant: str, seed: int) -> Evenness | None:
-        """Return how evenly the blocks of a run use their prompts, where they differ in K.
-
-        None for any other run.
+        None for a run that has no gate, that was not finite, or whose blocks differ in the number
+        of prompts.
 
         Raises:
             DMPError: the file cannot be read, or its shapes do not fit together.
 
         """
-        arrays = self._by_timestep(task, variant, seed, "evenness", "(S, L)")
-        return None if arrays is None else Evenness(*arrays)
+        return self._gate(task, variant, seed, "weights", "(S, L, K)")
 
-    def _by_timestep(
-        self, task: str, variant: str, seed: int, name: str, shape: str
-    ) -> tuple[np.ndarray, ...] | None:
-        """Return the timesteps (S,) of a run's gate and what it has for each of them."""
+    def normalised_entropy(self, task: str, variant: str, seed: int) -> Gate | None:
+        """As :meth:`gate`, for a run whose blocks differ in the number of prompts; else None."""
+        return self._gate(task, variant, seed, "evenness", "(S, L)")
+
+    def _gate(self, task: str, variant: str, seed: int, name: str, shape: str) -> Gate | None:
         path = self.layout.gate(task, variant, seed)
         arrays = _load(path, ("timesteps", name))
         if arrays is None:
@@ -96,53 +80,44 @@ class FigureData:
                 f"{path}: {name} {values.shape} do not fit timesteps {timesteps.shape}; {shape} "
                 f"and (S,) are needed"
             )
-        return timesteps, values
+        return Gate(timesteps, values)
 
-    def images(self, task: str, variant: str, seed: int) -> np.ndarray | None:
-        """Return a run's samples, uint8 ``(n, C, H, W)``; None where there are none.
+    def samples(self, task: str, variant: str, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return a run's samples, uint8 ``(n, C, H, W)``, and their classes or captions ``(n,)``.
+
+        None for a run that has none.
 
         Raises:
             DMPError: the file cannot be read, or does not hold grey or colour images.
 
         """
         path = self.layout.samples(task, variant, seed)
-        arrays = _load(path, ("images",))
+        arrays = _load(path, ("images", "labels"))
         if arrays is None:
             return None
-        images = arrays[0]
+        images, labels = arrays
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
             raise DMPError(
                 f"{path}: images are {images.dtype} {images.shape}; uint8 (n, 1 or 3, H, W) is "
                 f"needed"
             )
-        return images
+        return images, labels
 
-    def labels(self, task: str, variant: str, seed: int) -> np.ndarray:
-        """Return ``(n,)`` int64, the class or the caption's number of each sample.
-
-        Raises:
-            DMPError: the run has no samples, or the file cannot be read.
-
-        """
-        path = self.layout.samples(task, variant, seed)
-        arrays = _load(path, ("labels",))
-        if arrays is None:
-            raise DMPError(f"{path} holds no labels of samples; sample the run again")
-        return arrays[0]
-
-    def entropy_log(self, task: str, variant: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return ``(k,)`` iterations and the gate's entropy in nats there; both may be empty.
+    def entropy_log(self, task: str, variant: str, seed: int) -> pd.Series:
+        """Return the gate's entropy in nats while a run trained, by iteration; it may be empty.
 
         Raises:
-            DMPError: a line of the log is malformed.
+            DMPError: the log is malformed.
 
         """
-        points = read_log(self.layout.run(task, variant, seed) / "log.jsonl")
-        found = [(p.step, p.value) for p in points if p.name == _ENTROPY and np.isfinite(p.value)]
-        return (
-            np.array([step for step, _ in found], dtype=np.int64),
-            np.array([value for _, value in found], dtype=np.float64),
-        )
+        path = self.layout.run(task, variant, seed) / "log.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        try:
+            records = [json.loads(line) for line in lines]
+            found = {r["step"]: r["gate/entropy"] for r in records if "gate/entropy" in r}
+        except (ValueError, KeyError, TypeError) as error:
+            raise DMPError(f"{path} is not a log of a training ({error!r})") from error
+        return pd.Series(found, dtype=float).dropna()
 
 
 def _load(path: Path, names: tuple[str, ...]) -> list[np.ndarray] | None:

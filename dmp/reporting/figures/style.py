@@ -14,11 +14,12 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from dmp.files import atomic_path
+from dmp.studies.schema import Scale
 
 WIDTH = 6.9
 """Inches: the text width of a page."""
 GREY = "0.45"
-_RC = {
+_RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 8,
@@ -101,13 +102,14 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
-            matplotlib.rcParams.update(_RC)
+            # The stubs know a literal type of name for each setting.
+            matplotlib.rcParams.update(_RC)  # ty: ignore[no-matching-overload]
             return draw(*args, **kwargs)
 
     return drawn
 
 
-def finish(figure: Figure, title: str, scale: Any, notes: Iterable[str] = ()) -> Figure:
+def finish(figure: Figure, title: str, scale: Scale, notes: Iterable[str] = ()) -> Figure:
     """Add the title, a warning at a scale too small for conclusions, and the notes below.
 
     The figure grows by what is added, so that the panels keep their size.
@@ -126,7 +128,7 @@ def finish(figure: Figure, title: str, scale: Any, notes: Iterable[str] = ()) ->
 
 
 @styled
-def empty_figure(title: str, scale: Any, why: Iterable[str]) -> Figure:
+def empty_figure(title: str, scale: Scale, why: Iterable[str]) -> Figure:
     """Return a figure without axes that says why there is nothing to draw."""
     figure = Figure(figsize=(WIDTH, 0.9))
     text = "\n".join(textwrap.wrap("Nothing to draw. " + " ".join(why), 100))

@@ -5,55 +5,56 @@ from typing import Any
 
 import pandas as pd
 
-from dmp.claims.finding import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
-from dmp.claims.reasons import format_percent
+from dmp.claims.measurement import VERDICTS
 from dmp.claims.schema import Claims
 from dmp.claims.summary import summarise
-from dmp.reporting.labels import metric_label, metric_name
-from dmp.reporting.numbers import MISSING, format_interval, format_number, format_p
 from dmp.reporting.page import Page, Table
+from dmp.statistics.formatting import (
+    MISSING,
+    format_interval,
+    format_number,
+    format_p,
+    format_percent,
+)
+from dmp.statistics.labels import metric_label, metric_name
+from dmp.statistics.results import records
+from dmp.studies.schema import Scale
 
 
-def claims_page(claims: Claims, evaluated: pd.DataFrame, scale: Any) -> Page:
+def claims_page(claims: Claims, evaluated: pd.DataFrame, scale: Scale) -> Page:
     """Return the page of all claims.
 
     Args:
-        claims: from :func:`dmp.claims.schema.load_claims`.
+        claims: the claims.
         evaluated: from :func:`dmp.claims.evaluate.evaluate`.
-        scale: has ``name``, ``title`` and ``conclusive``.
+        scale: the scale.
 
     """
     summary = summarise(evaluated, claims)
-    warning = ""
-    if not scale.conclusive:
-        warning = (
-            f"Scale '{scale.name}' is too small for any conclusion: this page shows that every "
-            f"verdict is computed, and none of them may be believed."
-        )
+    warning = (
+        f"Scale '{scale.name}' is too small for any conclusion: this page shows that every "
+        f"verdict is computed, and none of them may be believed."
+    )
+    counts = [f"{int((summary['verdict'] == name).sum())} {name}" for name in VERDICTS]
+    lines = [_line(row) for row in records(evaluated)]
     return Page(
         title="What the paper claims, and what the results say about it",
-        warning=warning,
+        warning="" if scale.conclusive else warning,
         introduction=[
             f"Scale '{scale.name}' ({scale.title}). The claims are in our own words. Data, "
             f"backbones and evaluation are not the paper's: what is compared is the direction and "
             f"the relative size of effects.",
-            _count(summary["verdict"]),
+            f"Of {len(summary)} claims: {', '.join(counts)}.",
         ],
         tables=[
             Table("One verdict per claim and endpoint", _summary(claims, summary), 8),
-            Table("All pieces of evidence, with 95 % intervals", _evidence(evaluated), 7),
+            Table("All pieces of evidence, with 95 % intervals", pd.DataFrame(lines), 7),
         ],
-        notes=[*_remarks(claims), *_notes(claims)],
+        notes=[
+            *(f"{claim.id}: {claim.remark}" for claim in claims.claims if claim.remark),
+            *_notes(claims),
+        ],
     )
-
-
-def _count(verdicts: pd.Series) -> str:
-    name = {verdict: int((verdicts == verdict).sum()) for verdict in _ORDER}
-    told = ", ".join(f"{count} {verdict}" for verdict, count in name.items())
-    return f"Of {len(verdicts)} claims: {told}."
-
-
-_ORDER = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, NOT_TESTED)
 
 
 def _summary(claims: Claims, summary: pd.DataFrame) -> pd.DataFrame:
@@ -69,52 +70,34 @@ def _summary(claims: Claims, summary: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).replace("", MISSING)
 
 
-def _evidence(evaluated: pd.DataFrame) -> pd.DataFrame:
-    lines = [
-        {
-            "Claim": f"{row.claim}.{row.evidence}",
-            "Test": row.test,
-            "Task": row.task or MISSING,
-            "Comparison": _comparison(row),
-            "Metric": metric_label(row.metric),
-            "Predicted": row.predicts or MISSING,
-            "Verdict": f"{row.verdict}: {row.reason}",
-            "Effect [interval]": format_interval(row.effect, row.low, row.high),
-            "Relative": _relative(row),
-            "p": format_p(row.p),
-            "p, Holm": format_p(row.p_holm),
-            "n": MISSING if pd.isna(row.n) else f"{row.n} {row.unit}{'' if row.n == 1 else 's'}",
-            "Smallest detectable": format_number(row.detectable),
-            "Units needed": MISSING if pd.isna(row.seeds_needed) else f"{row.seeds_needed}",
-            "Power": MISSING if math.isnan(row.power) else f"{row.power:.2f}",
-            "Paper, relative": _percent(row.paper_relative_effect),
-        }
-        for row in evaluated.itertuples()
-    ]
-    return pd.DataFrame(lines)
-
-
-def _comparison(row: Any) -> str:
-    if row.against:
-        return f"{row.variant} against {row.against}"
-    return row.variant or MISSING
-
-
-def _relative(row: Any) -> str:
-    if math.isnan(row.relative_effect):
-        return MISSING
-    if math.isnan(row.relative_low):
-        return _percent(row.relative_effect)
-    low, high = (f"{x:+.1f}".replace("-", "−") for x in (row.relative_low, row.relative_high))
-    return f"{_percent(row.relative_effect)} [{low}, {high}]"
+def _line(row: Any) -> dict[str, str]:
+    relative = _percent(row.relative_effect)
+    if not math.isnan(row.relative_low):
+        low, high = (format_percent(x)[:-2] for x in (row.relative_low, row.relative_high))
+        relative += f" [{low}, {high}]"
+    against = f" against {row.against}" if row.against else ""
+    return {
+        "Claim": f"{row.claim}.{row.evidence}",
+        "Test": row.test,
+        "Task": row.task or MISSING,
+        "Comparison": f"{row.variant}{against}" or MISSING,
+        "Metric": metric_label(row.metric),
+        "Predicted": row.predicts or MISSING,
+        "Verdict": f"{row.verdict}: {row.reason}",
+        "Effect [interval]": format_interval(row.effect, row.low, row.high),
+        "Relative": relative,
+        "p": format_p(row.p),
+        "p, Holm": format_p(row.p_holm),
+        "n": MISSING if pd.isna(row.n) else f"{row.n} {row.unit}{'' if row.n == 1 else 's'}",
+        "Smallest detectable": format_number(row.detectable),
+        "Units needed": MISSING if pd.isna(row.seeds_needed) else f"{row.seeds_needed}",
+        "Power": MISSING if math.isnan(row.power) else f"{row.power:.2f}",
+        "Paper, relative": _percent(row.paper_relative_effect),
+    }
 
 
 def _percent(value: float) -> str:
     return MISSING if math.isnan(value) else format_percent(value)
-
-
-def _remarks(claims: Claims) -> list[str]:
-    return [f"{claim.id}: {claim.remark}" for claim in claims.claims if claim.remark]
 
 
 def _notes(claims: Claims) -> list[str]:

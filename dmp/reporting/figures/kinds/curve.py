@@ -1,19 +1,20 @@
 """A metric against the iterations of further training (Fig. 2)."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dmp.config import Strict
-from dmp.reporting.figures.arms import BASELINE, Arm, find_arms, label
 from dmp.reporting.figures.data import FigureData
 from dmp.reporting.figures.lines import band, legend_beside, shares
-from dmp.reporting.figures.registry import figure
+from dmp.reporting.figures.registry import register_figure
 from dmp.reporting.figures.style import GREY, WIDTH, Look, empty_figure, finish, looks
-from dmp.reporting.labels import metric_label, metric_name
+from dmp.reporting.figures.variants import BASELINE, draw_arms, label
+from dmp.statistics.arms import Arm
+from dmp.statistics.labels import metric_label, metric_name
+from dmp.studies.schema import Study
 
 # Beyond this ratio of the largest mean to the smallest, a linear axis hides the small ones.
 _LARGEST_RATIO = 10
@@ -33,19 +34,20 @@ class CurveOptions(Strict):
     paper: dict[str, dict[int, float]] = {}
 
 
-@figure("curve", CurveOptions)
-def curve(study: Any, data: FigureData, task: str, options: CurveOptions) -> Figure:
+@register_figure("curve", CurveOptions)
+def curve(study: Study, data: FigureData, task: str, options: CurveOptions) -> Figure:
     """Draw means over seeds with 95 % t bands; the baseline is every variant's iteration 0.
 
     A variant that was measured before its training, since attaching it changes the output, starts
     there instead.
     """
     title = f"{study.title} – {task}"
-    arms, notes = find_arms(study, data, task, options.metric, "iteration")
+    arms, labels, notes = draw_arms(study, data, task, options.metric, "iteration")
     baseline = arms.pop(BASELINE, None)
     arms = {name: from_baseline(arm, baseline) for name, arm in arms.items()}
     if not arms and baseline is None:
         return empty_figure(title, data.scale, notes)
+    seeds = max(len(arm.values) for arm in [*arms.values(), baseline] if arm)
     look = looks([*(cell.variant for cell in study.cells), *options.paper])
     panels = shares(list(arms))
     columns = 2 if options.paper else 1
@@ -57,9 +59,9 @@ def curve(study: Any, data: FigureData, task: str, options: CurveOptions) -> Fig
             axes.sharex(grid[0, 0])
         if baseline is not None:
             level = baseline.estimates()["mean"].iloc[-1]
-            axes.axhline(level, color=GREY, linestyle=(0, (1, 1)), label=baseline.label)
+            axes.axhline(level, color=GREY, linestyle=(0, (1, 1)), label=labels[BASELINE])
         for name in names:
-            band(axes, arms[name].estimates(), look[name], arms[name].label)
+            band(axes, arms[name].estimates(), look[name], labels[name])
         axes.set_ylabel(f"{metric_label(options.metric)}, here")
     grid[-1, 0].set_xlabel("Iterations of further training")
     _choose_scale(grid[0, 0], arms, baseline)
@@ -71,7 +73,7 @@ def curve(study: Any, data: FigureData, task: str, options: CurveOptions) -> Fig
         # Both panels of the first row have the same lines, and one legend.
         legend_beside(axes) if row or not options.paper else _shared_legend(axes, grid[0, 1])
     notes.append(
-        f"Mean over {max([len(a.values) for a in arms.values()] or [len(baseline.values)])} seeds "
+        f"Mean over {seeds} seeds "
         f"with 95 % t bands where there is more than one unit. Iteration 0 is the baseline, unless "
         f"attaching the prompts changes its output."
     )
@@ -100,14 +102,14 @@ def _choose_scale(axes: Axes, arms: dict[str, Arm], baseline: Arm | None) -> Non
 
 
 def _draw_paper(
-    axes: Axes, study: Any, task: str, options: CurveOptions, look: dict[str, Look]
+    axes: Axes, study: Study, task: str, options: CurveOptions, look: dict[str, Look]
 ) -> None:
     variants = {label(cell): cell.variant for cell in study.cells if cell.task == task}
-    for name, points in options.paper.items():
+    for name, values in options.paper.items():
         own = look[variants.get(name, name)]
-        iterations = sorted(points)
+        iterations = sorted(values)
         axes.plot(
-            iterations, [points[k] for k in iterations], color=own.color, marker=own.marker,
+            iterations, [values[k] for k in iterations], color=own.color, marker=own.marker,
             linestyle=own.linestyle, label=name,
         )  # fmt: skip
     axes.set_xlabel("Iterations of further training")

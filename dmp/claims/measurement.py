@@ -1,24 +1,28 @@
-"""What one piece of evidence found, before all are corrected together."""
+"""What one piece of evidence measured, before all are corrected together."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
-from dmp.claims.contrast import Contrast
-from dmp.statistics.paired import power, units_needed
+if TYPE_CHECKING:
+    from dmp.statistics.contrast import Contrast
 
 SUPPORTED = "supported"
 CONTRADICTED = "contradicted"
 INCONCLUSIVE = "inconclusive"
 NOT_TESTED = "not tested"
+VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, NOT_TESTED)
 NAN = math.nan
 
 
 @dataclass(frozen=True)
-class Finding:
+class Measurement:
     """One number with two p values, for the claim and against it.
 
     At most one of the two hypotheses that they test is true, so that the smaller one is a p value
-    of the whole piece, and enters the correction.
+    of the whole, and enters the correction.
 
     Attributes:
         metric: what was compared.
@@ -78,18 +82,6 @@ class Finding:
         return effect / self.sd if self.sd else math.copysign(math.inf, effect)
 
     @property
-    def units_needed(self) -> int | None:
-        """Units that find the paper's relative effect with 80 % power; None if unknown."""
-        effect = self.standardised_paper_effect
-        return None if math.isnan(effect) else units_needed(effect)
-
-    @property
-    def power(self) -> float:
-        """The power with which these units find the paper's relative effect; NaN if unknown."""
-        effect = self.standardised_paper_effect
-        return NAN if math.isnan(effect) else power(effect, self.n)
-
-    @property
     def paper_excluded(self) -> bool | None:
         """Whether the interval excludes the paper's relative effect; None if unknown."""
         low, high = self.relative(self.low), self.relative(self.high)
@@ -98,14 +90,33 @@ class Finding:
         return not low <= self.paper_relative <= high
 
 
-def from_contrast(found: Contrast, metric: str, **fields: object) -> Finding:
-    """Return the finding of a contrast; ``fields`` are further ones of :class:`Finding`."""
-    return Finding(
+def of_contrast(
+    found: "Contrast", metric: str, p_for: float, p_against: float, **fields: Any
+) -> Measurement:
+    """Return the measurement of a contrast; ``fields`` are further ones of it."""
+    return Measurement(
         metric=metric, effect=found.mean, low=found.low, high=found.high, n=found.n,
-        unit=found.unit, sd=found.sd, detectable=found.detectable, **fields,
+        unit=found.unit, sd=found.sd, detectable=found.detectable, p_for=p_for,
+        p_against=p_against, **fields,
     )  # fmt: skip
 
 
-def not_tested(metric: str, reason: str) -> Finding:
-    """Return the finding of evidence without numbers."""
-    return Finding(metric=metric, verdict=NOT_TESTED, reason=reason)
+def of_paper(
+    numbers: Sequence[str] | None, weights: Iterable[float], reference: int = -1
+) -> dict[str, float]:
+    """Return the same contrast of the paper's numbers, as fields of a measurement."""
+    if numbers is None:
+        return {}
+    exact = [Decimal(number) for number in numbers]
+    effect = float(sum(Decimal(str(w)) * x for w, x in zip(weights, exact, strict=True)))
+    return {"paper_effect": effect, "paper_relative": 100 * effect / float(exact[reference])}
+
+
+def not_tested(metric: str, reason: str) -> Measurement:
+    """Return the measurement of evidence without numbers."""
+    return Measurement(metric=metric, verdict=NOT_TESTED, reason=reason)
+
+
+def two_sided(p_value: float) -> float:
+    """Return the two-sided p value of a one-sided one; NaN for NaN."""
+    return min(1.0, 2 * p_value) if p_value == p_value else NAN

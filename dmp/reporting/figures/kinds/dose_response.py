@@ -1,21 +1,21 @@
 """A metric against an ordered list of variants, such as the number of patched blocks (Fig. 4)."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dmp.config import Strict
-from dmp.reporting.figures.arms import cells_of, find_arms, label
 from dmp.reporting.figures.data import FigureData
-from dmp.reporting.figures.registry import figure
+from dmp.reporting.figures.registry import register_figure
 from dmp.reporting.figures.style import GREY, WIDTH, empty_figure, finish, looks
-from dmp.reporting.labels import metric_label, metric_name
+from dmp.reporting.figures.variants import cells_of, draw_arms
+from dmp.statistics.arms import Arm
+from dmp.statistics.labels import metric_label, metric_name
+from dmp.studies.schema import Study
 
 
-class OrderedOptions(Strict):
-    """Options of ``ordered``.
+class DoseResponseOptions(Strict):
+    """Options of ``dose-response``.
 
     Attributes:
         metric: what is drawn; the study's first if left out.
@@ -25,14 +25,16 @@ class OrderedOptions(Strict):
     metric: str | None = None
 
 
-@figure("ordered", OrderedOptions)
-def ordered(study: Any, data: FigureData, task: str, options: OrderedOptions) -> Figure:
+@register_figure("dose-response", DoseResponseOptions)
+def dose_response(
+    study: Study, data: FigureData, task: str, options: DoseResponseOptions
+) -> Figure:
     """Draw the cells in their order: mean with 95 % t interval, and a faint line for each seed."""
     title = f"{study.title} – {task}"
     metric = options.metric or study.metrics[0]
-    arms, notes = find_arms(study, data, task, metric, "last")
+    arms, labels, notes = draw_arms(study, data, task, metric, "last")
     cells, _ = cells_of(study, task)
-    names = [label(cell) for cell in cells]
+    names = list(labels.values())
     places = [place for place, cell in enumerate(cells) if cell.variant in arms]
     if not places:
         return empty_figure(title, data.scale, notes)
@@ -63,7 +65,7 @@ def ordered(study: Any, data: FigureData, task: str, options: OrderedOptions) ->
     return finish(result, title, data.scale, notes)
 
 
-def _draw(axes: Axes, places: list[int], arms: list[Any]) -> None:
+def _draw(axes: Axes, places: list[int], arms: list[Arm]) -> None:
     last = [arm.values.iloc[:, -1] for arm in arms]
     for seed in sorted(set().union(*(values.index for values in last))):
         y = [values.get(seed, np.nan) for values in last]

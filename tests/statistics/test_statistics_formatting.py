@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dmp.reporting.numbers import (
+from dmp.statistics.formatting import (
     format_interval,
     format_number,
     format_p,

@@ -39,6 +39,17 @@ def format_p(p_value: float) -> str:
     return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
+def p_text(p_value: float) -> str:
+    """Return ``p = 0.012`` or ``p < 0.001``."""
+    text = format_p(p_value)
+    return f"p < {text[1:]}" if text.startswith("<") else f"p = {text}"
+
+
+def format_percent(value: float) -> str:
+    """Return ``+1.5 %`` or ``−6.4 %``."""
+    return f"{value:+.1f} %".replace("-", _MINUS)
+
+
 def format_paper(value: float | str | Decimal | None) -> str:
     """Return the paper's number with the digits of its file."""
     if value is None or (isinstance(value, float) and math.isnan(value)):

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dmp.claims.contrast import contrast, line_weights
+from dmp.statistics.contrast import Aligned
+from dmp.statistics.estimates import line_weights
 from dmp.statistics.paired import paired_difference, power, units_needed
 
 A = np.array([5.87, 5.61, 6.02, 5.95, 5.70])
@@ -14,7 +15,7 @@ ONE = np.zeros(5)
 
 def test_a_pair_agrees_with_the_paired_difference():
     for baselines in (ONE, np.array([0, 1, 2, 0, 1])):
-        found = contrast(np.column_stack([A, B]), (1, -1), baselines)
+        found = Aligned(np.column_stack([A, B]), baselines).contrast((1, -1))
         oracle = paired_difference(A, B, baselines, resamples=99)
         assert (found.mean, found.low, found.high, found.sd, found.n, found.detectable) == (
             pytest.approx((oracle.mean, oracle.t_low, oracle.t_high, oracle.sd, oracle.n,
@@ -26,13 +27,13 @@ def test_a_pair_agrees_with_the_paired_difference():
 
 @pytest.mark.parametrize("bound", [-0.5, -0.2, 0.1])
 def test_one_sided_p_values_agree_with_scipy(bound):
-    found = contrast(np.column_stack([A, B]), (1, -1), ONE)
+    found = Aligned(np.column_stack([A, B]), ONE).contrast((1, -1))
     for p, alternative in ((found.p_below(bound), "less"), (found.p_above(bound), "greater")):
         assert p == pytest.approx(stats.ttest_1samp(A - B, bound, alternative=alternative).pvalue)
 
 
 def test_line_weights_give_the_least_squares_slope():
-    x, y = [0.5, 1, 4, 9], np.array([3.0, 1, 4, 1])
+    x, y = np.array([0.5, 1, 4, 9]), np.array([3.0, 1, 4, 1])
     assert line_weights(x) @ y == pytest.approx(np.polyfit(x, y, 1)[0])
 
 
@@ -40,19 +41,19 @@ def test_line_weights_give_the_least_squares_slope():
 def test_order_of_seeds_does_not_matter(order):
     order = list(order)
     values, baselines = np.column_stack([A, B]), np.array([0, 1, 2, 0, 1])
-    first = contrast(values, (1, -1), baselines)
-    assert contrast(values[order], (1, -1), baselines[order]) == first
+    first = Aligned(values, baselines).contrast((1, -1))
+    assert Aligned(values[order], baselines[order]).contrast((1, -1)) == first
 
 
 def test_swapped_arms_mirror():
     values = np.column_stack([A, B])
-    one, other = contrast(values, (1, -1), ONE), contrast(values[:, ::-1], (1, -1), ONE)
+    one, other = (Aligned(v, ONE).contrast((1, -1)) for v in (values, values[:, ::-1]))
     assert (one.mean, one.low, one.high) == pytest.approx((-other.mean, -other.high, -other.low))
     assert one.p_below(-0.1) == pytest.approx(other.p_above(0.1))
 
 
 def test_one_unit_has_no_test():
-    found = contrast([[1.0, 2.0]], (1, -1), [0])
+    found = Aligned(np.array([[1.0, 2.0]]), ONE[:1]).contrast((1, -1))
     assert found.mean == -1
     assert np.isnan(
         [found.low, found.sd, found.p_below(0), found.p_above(0), found.detectable]
@@ -60,7 +61,7 @@ def test_one_unit_has_no_test():
 
 
 def test_differences_without_spread_are_certain():
-    found = contrast(np.array([[1.0, 2.0], [2.0, 3.0]]), (1, -1), [0, 0])
+    found = Aligned(np.array([[1.0, 2.0], [2.0, 3.0]]), ONE[:2]).contrast((1, -1))
     assert (found.low, found.high, found.p_below(0), found.p_above(0)) == (-1, -1, 0, 1)
 
 

@@ -7,34 +7,38 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dmp.reporting.figures.arms import Arm, find_arms
 from dmp.reporting.figures.data import FigureData
-from dmp.reporting.figures.registry import NoOptions, figure
+from dmp.reporting.figures.registry import NoOptions, register_figure
 from dmp.reporting.figures.style import GREY, WIDTH, Look, empty_figure, finish, looks
+from dmp.reporting.figures.variants import draw_arms
+from dmp.statistics.arms import Arm
+from dmp.studies.schema import Study
 
 METRIC = "gate_entropy"
-_THIN = {"linewidth": 0.7, "alpha": 0.6}
+_THIN: dict[str, Any] = {"linewidth": 0.7, "alpha": 0.6}
 _UNTRAINED = (0, (4, 2))
 
 
-@figure("entropy")
-def entropy(study: Any, data: FigureData, task: str, options: NoOptions) -> Figure:
+@register_figure("entropy")
+def entropy(study: Study, data: FigureData, task: str, options: NoOptions) -> Figure:
     """Draw the gate's entropy: left over timesteps, right over the iterations of training.
 
     Left, the trained gate of each seed thin and their mean thick, and the mean of the untrained
     gates dashed. The dotted line is the entropy of even weights, ln K.
     """
     title = f"{study.title} – {task}"
-    arms, notes = find_arms(study, data, task, METRIC, "timestep", required=False)
+    drawn = draw_arms(study, data, task, METRIC, "timestep", required=False)
+    arms, labels, notes = drawn
     if not arms:
         return empty_figure(title, data.scale, [*notes, "No run has a gate's entropy."])
-    untrained, _ = find_arms(study, _at_start(data), task, METRIC, "timestep", required=False)
+    untrained = draw_arms(study, data, task, METRIC, "untrained", required=False).arms
     look = looks(cell.variant for cell in study.cells)
     result = Figure(figsize=(WIDTH, 2.5))
     left, right = result.subplots(1, 2, sharey=True)
     for name, arm in arms.items():
-        _draw_timesteps(left, arm, untrained.get(name), look[name])
-        _draw_training(right, data, task, arm, look[name], notes)
+        _draw_timesteps(left, arm, untrained.get(name), look[name], labels[name])
+        if not _draw_training(right, data, arm, look[name], labels[name]):
+            notes.append(f"{labels[name]}: no log of the training has the gate's entropy.")
     for prompts in sorted(_prompts(data, task, arms)):
         for axes in (left, right):
             axes.axhline(
@@ -48,57 +52,40 @@ def entropy(study: Any, data: FigureData, task: str, options: NoOptions) -> Figu
     right.set_title("During training, over the batch's timesteps")
     left.margins(y=0.1)
     _legend(left, right)
-    count = max(len(arm.values) for arm in arms.values())
-    notes.append(f"{count} seeds thin, their mean thick. The gate is recorded on held-out images.")
+    seeds = f"{drawn.seeds} seeds thin, their mean thick."
+    notes.append(f"{seeds} The gate is recorded on held-out images.")
     return finish(result, title, data.scale, notes)
 
 
-def _at_start(data: FigureData) -> FigureData:
-    """Return the data with those rows alone that were measured before training."""
-    rows = data.results
-    start = rows[(rows["metric"] == METRIC) & (rows["iteration"] == 0)]
-    return FigureData(start, data.scale, data.seeds, data.layout)
-
-
-def _draw_timesteps(axes: Axes, arm: Arm, untrained: Arm | None, look: Look) -> None:
+def _draw_timesteps(axes: Axes, arm: Arm, untrained: Arm | None, look: Look, label: str) -> None:
     for _, values in arm.values.iterrows():
         axes.plot(arm.values.columns, values, color=look.color, **_THIN)
     mean = arm.estimates()["mean"]
-    axes.plot(mean.index, mean, color=look.color, marker=look.marker, label=f"{arm.label}, trained")
+    axes.plot(mean.index, mean, color=look.color, marker=look.marker, label=f"{label}, trained")
     if untrained is not None:
         mean = untrained.estimates()["mean"]
         axes.plot(
-            mean.index,
-            mean,
-            color=look.color,
-            linestyle=_UNTRAINED,
-            label=f"{arm.label}, untrained",
+            mean.index, mean, color=look.color, linestyle=_UNTRAINED, label=f"{label}, untrained"
         )
 
 
-def _draw_training(
-    axes: Axes, data: FigureData, task: str, arm: Arm, look: Look, notes: list[str]
-) -> None:
-    logs = {}
-    for seed in arm.values.index:
-        steps, values = data.entropy_log(task, arm.variant, int(seed))
-        if len(steps):
-            logs[seed] = pd.Series(values, index=steps)
-            axes.plot(steps, values, color=look.color, **_THIN)
-    if not logs:
-        notes.append(f"{arm.label}: no log of the training has the gate's entropy.")
-        return
-    # The mean is over iterations that all seeds have logged.
-    mean = pd.DataFrame(logs).dropna().mean(axis="columns")
-    axes.plot(mean.index, mean, color=look.color, label=f"{arm.label}, mean over seeds")
+def _draw_training(axes: Axes, data: FigureData, arm: Arm, look: Look, label: str) -> bool:
+    """Draw the entropies in the logs; return whether there are any."""
+    logs = {seed: data.entropy_log(arm.task, arm.variant, seed) for seed in arm.values.index}
+    logs = {seed: log for seed, log in logs.items() if len(log)}
+    for log in logs.values():
+        axes.plot(log.index, log, color=look.color, **_THIN)
+    if logs:
+        # The mean is over iterations that all seeds have logged.
+        mean = pd.DataFrame(logs).dropna().mean(axis="columns")
+        axes.plot(mean.index, mean, color=look.color, label=f"{label}, mean over seeds")
+    return bool(logs)
 
 
 def _prompts(data: FigureData, task: str, arms: dict[str, Arm]) -> set[int]:
     """Return the numbers K of prompts that the gates choose from."""
-    gates = (
-        data.gate(task, name, int(seed)) for name, arm in arms.items() for seed in arm.values.index
-    )
-    return {gate.weights.shape[2] for gate in gates if gate is not None}
+    gates = (data.gate(task, name, seed) for name, arm in arms.items() for seed in arm.values.index)
+    return {gate.values.shape[2] for gate in gates if gate is not None}
 
 
 def _legend(left: Axes, right: Axes) -> None:

@@ -1,7 +1,5 @@
 """What the gate does: weights over blocks, prompts and timesteps (Fig. 5)."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
@@ -9,10 +7,12 @@ from matplotlib.ticker import MaxNLocator
 
 from dmp.config import Strict
 from dmp.errors import DMPError
-from dmp.reporting.figures.arms import cells_of, label, listed
-from dmp.reporting.figures.data import Evenness, FigureData, Gate
-from dmp.reporting.figures.registry import figure
+from dmp.reporting.figures.data import FigureData, Gate
+from dmp.reporting.figures.registry import register_figure
 from dmp.reporting.figures.style import WIDTH, empty_figure, finish
+from dmp.reporting.figures.variants import cells_of, label
+from dmp.statistics.arms import listed
+from dmp.studies.schema import Study
 
 _SEEDS, _TIMESTEPS = 3, 6
 # Its luminance rises evenly, in colour, in grey and for the colour-blind.
@@ -32,8 +32,8 @@ class GateOptions(Strict):
     variant: str | None = None
 
 
-@figure("gate", GateOptions)
-def gate(study: Any, data: FigureData, task: str, options: GateOptions) -> Figure:
+@register_figure("gate", GateOptions)
+def gate(study: Study, data: FigureData, task: str, options: GateOptions) -> Figure:
     """Draw heat maps of blocks by prompts: a column for each of six timesteps, a row per seed.
 
     Colours are weights in multiples of 1/K, the weight that K prompts have where the gate does not
@@ -52,10 +52,13 @@ def gate(study: Any, data: FigureData, task: str, options: GateOptions) -> Figur
     if not gates:
         wanted = options.variant or "any variant"
         for cell in cells:
-            found = {seed: data.evenness(task, cell.variant, seed) for seed in data.seeds}
-            uneven = {seed: value for seed, value in found.items() if value is not None}
-            if uneven:
-                return _uneven(uneven, label(cell), title, data, notes)
+            entropies = {
+                seed: found
+                for seed in data.seeds
+                if (found := data.normalised_entropy(task, cell.variant, seed)) is not None
+            }
+            if entropies:
+                return _normalised_entropy(entropies, label(cell), title, data, notes)
         return empty_figure(
             title, data.scale, [*notes, f"No run of {wanted} has a gate's weights."]
         )
@@ -74,8 +77,8 @@ def gate(study: Any, data: FigureData, task: str, options: GateOptions) -> Figur
     return finish(result, title, data.scale, notes)
 
 
-def _uneven(
-    gates: dict[int, Evenness], name: str, title: str, data: FigureData, notes: list[str]
+def _normalised_entropy(
+    gates: dict[int, Gate], name: str, title: str, data: FigureData, notes: list[str]
 ) -> Figure:
     """Draw blocks by timesteps, a map for each seed: the entropy of the weights over ln K."""
     shown = dict(list(gates.items())[:_SEEDS])
@@ -112,7 +115,7 @@ def _uneven(
 
 
 def _same_shape(gates: dict[int, Gate], where: str) -> None:
-    shapes = {gate.weights.shape[1:] for gate in gates.values()}
+    shapes = {gate.values.shape[1:] for gate in gates.values()}
     if len(shapes) > 1:
         raise DMPError(
             f"{where}: the gates of its seeds have blocks and prompts {sorted(shapes)}; runs of "
@@ -122,13 +125,12 @@ def _same_shape(gates: dict[int, Gate], where: str) -> None:
 
 def _draw(gates: dict[int, Gate]) -> Figure:
     multiples = {
-        seed: gate.weights.astype(np.float64) * gate.weights.shape[2]
-        for seed, gate in gates.items()
+        seed: gate.values.astype(np.float64) * gate.values.shape[2] for seed, gate in gates.items()
     }
     norm, extend = colour_scale(np.concatenate([m.reshape(-1) for m in multiples.values()]))
     first = next(iter(gates.values()))
     count = min(_TIMESTEPS, len(first.timesteps))
-    blocks, prompts = first.weights.shape[1:]
+    blocks, prompts = first.values.shape[1:]
     result = Figure(figsize=(WIDTH, (0.45 + min(1.6, max(0.7, 0.11 * blocks))) * len(gates)))
     grid = result.subplots(len(gates), count, squeeze=False, sharex=True, sharey=True)
     for row, (seed, gate) in zip(grid, gates.items(), strict=True):

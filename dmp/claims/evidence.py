@@ -1,0 +1,149 @@
+"""What a kind of evidence is: its keys in ``claims.yaml``, its test, and its words.
+
+A kind is one file in :mod:`dmp.claims.kinds`, or in another package that names it as an entry point
+of the group ``dmp.evidence``. Every command reads the claims, so these files import NumPy, pandas
+and SciPy only where they measure.
+"""
+
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BeforeValidator, SerializeAsAny
+
+from dmp.claims.measurement import Measurement
+from dmp.config import Strict, from_data
+from dmp.errors import DMPError
+from dmp.methods import Variant
+from dmp.registry import Registry
+from dmp.statistics.formatting import format_percent
+from dmp.statistics.labels import metric_name
+
+if TYPE_CHECKING:
+    from dmp.claims.numbers import Numbers
+
+Run = tuple[str, str]
+
+
+def canonical(text: str) -> str:
+    """Return the canonical name of a variant.
+
+    Raises:
+        ValueError: it is not one.
+
+    """
+    try:
+        return Variant.parse(text).name
+    except DMPError as error:
+        raise ValueError(str(error).removeprefix("variant: ")) from error
+
+
+def _plain_number(text: str) -> str:
+    try:
+        finite = Decimal(text).is_finite()
+    except InvalidOperation:
+        finite = False
+    if not finite:
+        raise ValueError("must be a plain number in quotes, with the digits that are printed")
+    return text
+
+
+VariantName = Annotated[str, AfterValidator(canonical)]
+Printed = Annotated[str, AfterValidator(_plain_number)]
+
+
+class Evidence(Strict):
+    """A piece of evidence; each kind is a subclass.
+
+    Attributes:
+        test: the name of the kind.
+        in_endpoints: whether it is tested in every endpoint, or in its ``metric`` if it names one.
+        own_metric: otherwise, what it is about; the name of the kind if left out.
+
+    """
+
+    test: str
+    in_endpoints: ClassVar[bool] = False
+    own_metric: ClassVar[str] = ""
+
+    def metrics(self, endpoints: list[str]) -> list[tuple[str, str]]:
+        """Return (metric, endpoint that it counts for) for each row of the table."""
+        named = getattr(self, "metric", None)
+        if self.in_endpoints and named is None:
+            return [(metric, metric) for metric in endpoints]
+        return [(named or self.own_metric or self.test, endpoints[0])]
+
+    def runs(self) -> list[Run]:
+        """Return the (task, variant) pairs that must be run."""
+        return []
+
+    def timed(self) -> list[Run]:
+        """Return the (task, variant) pairs whose speed must be measured."""
+        return []
+
+    def measure(self, numbers: "Numbers") -> Measurement:
+        """Test it.
+
+        Raises:
+            Unmeasured: numbers do not exist; see :mod:`dmp.statistics.arms`.
+            DMPError: numbers cannot be compared.
+
+        """
+        raise NotImplementedError
+
+    def compared(self) -> dict[str, str]:
+        """Return what is compared: the columns ``task``, ``variant`` and ``against``."""
+        return {}
+
+    def prediction(self) -> str:
+        """Return what the claim predicts, in words."""
+        return ""
+
+    def unit(self, metric: str) -> str:
+        """Return what effects are told in."""
+        return metric_name(metric)
+
+    def conclusion(self, found: Measurement, contradicted: bool) -> str:
+        """Return what a test has shown, in words, whether for the claim or against it."""
+        relative = found.relative(found.effect)
+        size = "" if relative != relative else f" by {format_percent(abs(relative)).lstrip('+')}"
+        return f"{metric_name(found.metric)} is {higher(found)}{size}"
+
+
+class Pair(Evidence):
+    """A comparison of two variants of a task."""
+
+    task: str
+    variant: VariantName
+    against: VariantName
+
+    def runs(self) -> list[Run]:
+        """Both variants."""
+        return [(self.task, self.variant), (self.task, self.against)]
+
+    def compared(self) -> dict[str, str]:
+        """Both variants."""
+        return {"task": self.task, "variant": self.variant, "against": self.against}
+
+
+def higher(found: Measurement) -> str:
+    """Return ``higher`` or ``lower``."""
+    return "higher" if found.effect > 0 else "lower"
+
+
+KINDS: Registry[type[Evidence]] = Registry("dmp.claims.kinds", "dmp.evidence")
+register_evidence = KINDS.register
+
+
+def _of_its_kind(data: Any) -> Evidence:
+    if isinstance(data, Evidence):
+        return data
+    test = data.get("test") if isinstance(data, dict) else None
+    if not isinstance(test, str):
+        raise ValueError("a mapping with a test is needed, such as {test: difference, ...}")
+    try:
+        return from_data(KINDS.get(test, "test"), data, test)
+    except DMPError as error:
+        raise ValueError(str(error)) from error
+
+
+AnyEvidence = Annotated[SerializeAsAny[Evidence], BeforeValidator(_of_its_kind)]

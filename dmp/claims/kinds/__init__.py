@@ -1,0 +1,1 @@
+"""The kinds of evidence, one file each; see :mod:`dmp.claims.evidence`."""

@@ -1,0 +1,66 @@
+"""Names that YAML files use, and what stands behind each: ours, or another package's."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from dmp.config import nearest
+from dmp.errors import DMPError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Classes or functions by name.
+
+    A module ``<package>/<name>.py`` of ours registers ``name`` (with dashes where the file has
+    underscores). Another package registers a name when it calls :meth:`register`; an entry point
+    of that name in ``group`` says which of its modules does so. Modules are imported when their
+    name is asked for.
+
+    Args:
+        package: where our modules are.
+        group: the group of entry points.
+
+    """
+
+    def __init__(self, package: str, group: str) -> None:
+        self._package, self._group = package, group
+        self._found: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that registers a class or function."""
+
+        def registered(thing: T) -> T:
+            self._found[name] = thing
+            return thing
+
+        return registered
+
+    def names(self) -> list[str]:
+        """Return every name, without importing what is behind it."""
+        folder = importlib.import_module(self._package).__path__
+        ours = (module.name.replace("_", "-") for module in pkgutil.iter_modules(folder))
+        return sorted({*self._found, *ours, *entry_points(group=self._group).names})
+
+    def check(self, name: str, where: str) -> None:
+        """Check that a name is known.
+
+        Raises:
+            DMPError: it is not; ``where`` is the key in the file.
+
+        """
+        if name not in self._found and name not in (known := self.names()):
+            raise DMPError(f"{where} = '{name}': {nearest(name, known)}")
+
+    def get(self, name: str, where: str) -> T:
+        """Return what is registered by a name; errors as :meth:`check`."""
+        self.check(name, where)
+        if name not in self._found:
+            for point in entry_points(group=self._group, name=name):
+                point.load()
+            if name not in self._found:
+                importlib.import_module(f"{self._package}.{name.replace('-', '_')}")
+        return self._found[name]

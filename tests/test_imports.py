@@ -1,0 +1,86 @@
+"""Which folder may import which: the numbers flow from runs to statistics to pages."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import dmp
+
+ROOT = Path(dmp.__file__).parent
+# Each may import those before it, and none after it: neither at the top of a file nor within a
+# function. Imports for types alone do not count.
+ORDER = [
+    "errors", "files", "finite", "bins", "initialisation", "rng", "tensorfile", "layout",
+    "numerics", "config", "registry", "data", "patching", "backbones", "diffusion", "metrics",
+    "statistics", "claims", "studies", "running", "training", "sampling", "tracking", "planning",
+    "reporting", "products", "options", "sweeps", "stages", "cli", "__main__",
+]  # fmt: skip
+# What still goes the other way; the list may only become shorter.
+AGAINST = {
+    ("numerics", "running"): "checks how many processes there are",
+    ("options", "stages"): "opens the context of a stage",
+    ("products", "sweeps"): "fingerprints of sweeps",
+    ("sweeps", "stages"): "a trial runs the stages of a run",
+}
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def _imported(node: ast.AST) -> list[str]:
+    """Return the modules that a syntax tree imports, wherever in it."""
+    if _is_for_types(node):
+        return []
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        names = [f"{node.module}.{alias.name}" for alias in node.names]
+        return names if node.module == "dmp" else [str(node.module)]
+    return [name for child in ast.iter_child_nodes(node) for name in _imported(child)]
+
+
+@cache
+def _imports() -> dict[str, set[str]]:
+    """Return, for each folder or module of the package, the roots of what it imports."""
+    found: dict[str, set[str]] = {}
+    for path in ROOT.rglob("*.py"):
+        place = path.relative_to(ROOT).with_suffix("").parts[0]
+        names = [name.split(".") for name in _imported(ast.parse(path.read_text()))]
+        roots = {name[1] if name[0] == "dmp" and len(name) > 1 else name[0] for name in names}
+        found.setdefault(place, set()).update(roots)
+    found.pop("__init__", None)
+    return found
+
+
+def test_every_folder_has_its_place():
+    assert sorted(_imports()) == sorted(ORDER)
+
+
+def test_no_folder_imports_one_that_comes_after_it():
+    place = {name: number for number, name in enumerate(ORDER)}
+    against = {
+        (name, other)
+        for name, others in _imports().items()
+        for other in others & set(ORDER)
+        if place[other] > place[name]
+    }
+    assert against == set(AGAINST)
+
+
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        ("dmp.stages.pages, dmp.stages.claims", ("torch", "matplotlib.pyplot", "mlflow")),
+        # Every command reads the studies and the claims.
+        ("dmp.studies, dmp.reporting.figures", ("torch", "matplotlib", "numpy", "scipy", "pandas")),
+    ],
+)
+def test_what_needs_no_heavy_package_imports_none(modules, heavy):
+    code = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
