@@ -25,7 +25,7 @@ def make_tiny(ablations: Path) -> Path:
 
     def scale(data: dict) -> None:
         data["tasks"] = {"unconditional": data["tasks"]["unconditional"]}
-        data["execution"] = {"job": "variant", "seeds_per_job": 2}
+        data["execution"] = {"job": "bundle", "seeds_per_job": 2}
         data["defaults"]["pretraining"].update(iterations=40, convergence_every=10)
         data["defaults"]["pretraining"].update(checkpoint_every=20, convergence_samples=64)
         data["defaults"]["training"].update(iterations=10)
