@@ -35,29 +35,29 @@ localrules:
 rule tables:
     default_target: True
     input:
-        lambda w: inputs.tables(SCALE),
+        given(inputs.tables, scale=SCALE),
     message:
         "All tables, figures and verdicts of scale {SCALE} are in results/{SCALE}"
 
 
 rule studies:
     input:
-        lambda w: inputs.studies(SCALE),
+        given(inputs.studies, scale=SCALE),
     message:
         "All studies of scale {SCALE} are in results/{SCALE}/tables and results/{SCALE}/figures"
 
 
 rule sweep:
     input:
-        lambda w: sweeps.pages(SCALE),
+        given(sweeps.pages, scale=SCALE),
     message:
         "All sweeps of scale {SCALE} are in results/{SCALE}/sweeps"
 
 
 rule smoke:
     input:
-        lambda w: inputs.tables("smoke"),
-        lambda w: inputs.studies("smoke"),
+        given(inputs.tables, scale="smoke"),
+        given(inputs.studies, scale="smoke"),
     message:
         "Every table, figure and study of scale smoke is in results/smoke"
 

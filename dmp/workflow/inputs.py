@@ -14,7 +14,7 @@ FORMATS = ("html", "csv", "md", "tex")
 class Inputs:
     """Files by scale, task, study and so on: the names of a rule's wildcards.
 
-    :func:`dmp.workflow.wildcards.given` makes input functions of these methods.
+    :func:`dmp.workflow.wildcards.by_wildcards` makes input functions of these methods.
     """
 
     def __init__(self, scales: Scales) -> None:

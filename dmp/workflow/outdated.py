@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dmp.numerics import check as check_numerics
 from dmp.products.recognise import Found, recognise, recognise_sweep
-from dmp.workflow.scales import Scales, clear_errors
+from dmp.workflow.scales import Scales
 from dmp.workflow.sweeps import Sweeps
 from dmp.workflow.wildcards import Wildcards, value
 
@@ -37,18 +37,16 @@ class Recognition:
         if not self.plans_jobs:
             return Found()
         plan, layout = self.scales.plan(scale), self.scales.layout(scale)
-        with clear_errors():
-            # Every job of the scale would end with this error.
-            check_numerics(plan.scale.numerics, f"scale '{scale}'")
-            return tell(recognise(plan, layout), f"scale {scale}")
+        # Every job of the scale would end with this error.
+        check_numerics(plan.scale.numerics, f"scale '{scale}'")
+        return tell(recognise(plan, layout), f"scale {scale}")
 
     def _sweep(self, sweep: str, scale: str) -> Found:
         checked = self.sweeps.checked(sweep, scale)
         if not self.plans_jobs:
             return Found()
         self.scale(scale)  # what it rests on comes first
-        with clear_errors():
-            found = recognise_sweep(self.scales.plan(scale), self.scales.layout(scale), checked)
+        found = recognise_sweep(self.scales.plan(scale), self.scales.layout(scale), checked)
         return tell(found, f"sweep {sweep} at scale {scale}")
 
     def outdated(self, stage: str, *names: str) -> Newer:

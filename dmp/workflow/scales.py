@@ -1,28 +1,14 @@
 """The plans and files of all scales that one call of snakemake touches."""
 
-import contextlib
 import functools
 import shlex
-from collections.abc import Generator
 
-from snakemake.exceptions import WorkflowError
-
-from dmp.errors import DMPError
 from dmp.layout import Layout
 from dmp.studies import Plan, load_plan
 from dmp.studies.loading import load_scale, scale_names
 from dmp.studies.schema import Execution
 from dmp.workflow.bundles import Bundle, Run, bundle_of_each_run
 from dmp.workflow.settings import Settings
-
-
-@contextlib.contextmanager
-def clear_errors() -> Generator[None]:
-    """Turn our errors into those that Snakemake prints without a traceback."""
-    try:
-        yield
-    except DMPError as error:
-        raise WorkflowError(f"error: {error}") from None
 
 
 class Scales:
@@ -34,8 +20,7 @@ class Scales:
         self.bundles = functools.cache(self._bundles)
 
     def _plan(self, scale: str) -> Plan:
-        with clear_errors():
-            return load_plan(scale, self.settings.ablations, self.settings.seeds)
+        return load_plan(scale, self.settings.ablations, self.settings.seeds)
 
     def _bundles(self, scale: str) -> dict[Run, Bundle]:
         return bundle_of_each_run(self.plan(scale))
@@ -82,5 +67,4 @@ class Scales:
         return "|".join(names) or "none"
 
     def _execution(self, scale: str) -> Execution:
-        with clear_errors():
-            return load_scale(self.settings.ablations, scale).execution
+        return load_scale(self.settings.ablations, scale).execution

@@ -7,7 +7,7 @@ from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.loading import fresh_seeds, load_space, load_sweep, search_seeds, sweep_names
 from dmp.sweeps.schema import Sweep
 from dmp.workflow.inputs import Inputs
-from dmp.workflow.scales import Scales, clear_errors
+from dmp.workflow.scales import Scales
 
 
 class Sweeps:
@@ -20,14 +20,12 @@ class Sweeps:
         self.checked = functools.cache(self._checked)
 
     def _sweep(self, sweep: str) -> Sweep:
-        with clear_errors():
-            return load_sweep(self.ablations, sweep)
+        return load_sweep(self.ablations, sweep)
 
     def _checked(self, sweep: str, scale: str) -> Sweep:
         """Return a sweep whose points can exist at a scale, before a baseline is trained for it."""
         found = self.sweep(sweep)
-        with clear_errors():
-            load_space(self.ablations, found, self.scales.plan(scale))
+        load_space(self.ablations, found, self.scales.plan(scale))
         return found
 
     def _files(self, sweep: str, scale: str) -> SweepFiles:

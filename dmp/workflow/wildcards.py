@@ -23,11 +23,17 @@ def value(wildcards: Wildcards, name: str) -> str | int:
     return int(text) if name in NUMBERS else text
 
 
-def given(function: Callable[..., Answer]) -> Callable[[Wildcards], Answer]:
-    """Return a function of wildcards that calls another with those that its parameters name."""
-    names = list(inspect.signature(function).parameters)
+def by_wildcards(function: Callable[..., Answer], **known: str) -> Callable[[Wildcards], Answer]:
+    """Return a function of wildcards that calls another with those that its parameters name.
+
+    Args:
+        function: to be called.
+        known: parameters that are the same whatever the wildcards.
+
+    """
+    names = [name for name in inspect.signature(function).parameters if name not in known]
 
     def called(wildcards: Wildcards) -> Answer:
-        return function(*(value(wildcards, name) for name in names))
+        return function(**known, **{name: value(wildcards, name) for name in names})
 
     return called

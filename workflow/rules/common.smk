@@ -1,19 +1,53 @@
 # What the rules share: the settings of this call, where files are, and what jobs are made from.
+import functools
 import sys
 
+from snakemake.exceptions import WorkflowError
+
+from dmp.errors import DMPError
 from dmp.sweeps.files import PLOTS, SweepFiles
 from dmp.workflow.inputs import Inputs
 from dmp.workflow.outdated import Recognition
 from dmp.workflow.resources import Needs
-from dmp.workflow.scales import Scales, clear_errors
+from dmp.workflow.scales import Scales
 from dmp.workflow.settings import read_settings
 from dmp.workflow.sweeps import Sweeps
-from dmp.workflow.wildcards import given
+from dmp.workflow.wildcards import by_wildcards
 
-with clear_errors():
-    settings = read_settings(config)
+
+def clear(function):
+    """The function, with errors of ours as Snakemake prints them without a traceback."""
+
+    @functools.wraps(function)
+    def called(*arguments, **named):
+        try:
+            return function(*arguments, **named)
+        except DMPError as error:
+            raise WorkflowError(f"error: {error}") from None
+
+    return called
+
+
+def given(function, **known):
+    """An input function: what another returns for wildcards that are named as its parameters."""
+    return clear(by_wildcards(function, **known))
+
+
+def outdated(*product):
+    """An input function: a newer file where the product, by stage and wildcards, is outdated."""
+    return clear(recognition.outdated(*product))
+
+
+def outdated_sweep(*product):
+    """As outdated, for what a sweep makes."""
+    return clear(recognition.outdated_sweep(*product))
+
+
+settings = clear(read_settings)(config)
 SCALE = settings.scale
 scales = Scales(settings)
+# A mistake in the scale or a study is known before any job is planned.
+clear(scales.plan)(SCALE)
 inputs = Inputs(scales)
 sweeps = Sweeps(scales, inputs)
 needs = Needs(scales)
@@ -22,8 +56,6 @@ recognition = Recognition(
     sweeps,
     plans_jobs=workflow.is_main_process and not {"--unlock", "--lint"} & set(sys.argv),
 )
-outdated = recognition.outdated
-outdated_sweep = recognition.outdated_sweep
 
 # Options that every call of the command line gets.
 where = given(scales.options)

@@ -16,7 +16,7 @@ rule bundle:
     benchmark:
         FILES.root / "benchmarks/run/{task}/{variant}/seed{seed}.tsv"
     wildcard_constraints:
-        scale=scales.pattern("bundle"),
+        scale=clear(scales.pattern)("bundle"),
     threads: threads_of
     resources:
         **needs.of("run"),
@@ -42,7 +42,7 @@ rule train:
     benchmark:
         FILES.root / "benchmarks/train/{task}/{variant}/seed{seed}.tsv"
     wildcard_constraints:
-        scale=scales.pattern("stage"),
+        scale=clear(scales.pattern)("stage"),
     threads: threads_of
     resources:
         **needs.of("train"),
@@ -68,7 +68,7 @@ rule sample:
     benchmark:
         FILES.root / "benchmarks/sample/{task}/{variant}/seed{seed}.tsv"
     wildcard_constraints:
-        scale=scales.pattern("stage", sharded=False),
+        scale=clear(scales.pattern)("stage", sharded=False),
     threads: threads_of
     resources:
         **needs.of("sample"),
@@ -93,7 +93,7 @@ rule shard:
     benchmark:
         FILES.root / "benchmarks/sample/{task}/{variant}/seed{seed}-{shard}-of-{of}.tsv"
     wildcard_constraints:
-        scale=scales.pattern("stage", sharded=True),
+        scale=clear(scales.pattern)("stage", sharded=True),
     threads: threads_of
     resources:
         **needs.of("sample"),
@@ -115,7 +115,7 @@ rule merge:
     log:
         FILES.root / "logs/merge/{task}/{variant}/seed{seed}.log",
     wildcard_constraints:
-        scale=scales.pattern("stage", sharded=True),
+        scale=clear(scales.pattern)("stage", sharded=True),
     resources:
         **needs.of("merge"),
     params:
@@ -142,7 +142,7 @@ rule evaluate:
     log:
         FILES.root / "logs/evaluate/{task}/{variant}/seed{seed}.log",
     wildcard_constraints:
-        scale=scales.pattern("stage"),
+        scale=clear(scales.pattern)("stage"),
     threads: threads_of
     resources:
         **needs.of("evaluate"),
