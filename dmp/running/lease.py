@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Generator, MutableMapping
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
@@ -73,7 +73,7 @@ def leased_gpus(
     environment: MutableMapping[str, str] = os.environ,
     folder: Path | None = None,
     waited: Callable[[], None] = lambda: time.sleep(POLL_SECONDS),
-) -> Iterator[None]:
+) -> Generator[None]:
     """Hold GPUs, or a share of one, and show CUDA no others; wait until that many are free.
 
     To be entered before CUDA is initialised. A job that needs none is left alone, and so is one

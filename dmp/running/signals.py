@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from types import FrameType
 
 from dmp.errors import DMPError
@@ -36,7 +36,7 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[StopRequest]:
+def stop_requests() -> Generator[StopRequest]:
     """Turn SIGTERM and SIGUSR1 into a request that is looked at between two iterations.
 
     Earlier handlers are restored. Python handles signals in the main thread alone: elsewhere

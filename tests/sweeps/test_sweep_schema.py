@@ -205,7 +205,7 @@ def test_worker_starts_at_a_scale_with_portable_numerics(tmp_path):
 
 def test_commands_are_named_without_importing_what_they_use():
     code = (
-        "import sys, dmp.sweeps.cli; "
+        "import sys, dmp.cli.sweep; "
         "print(sorted({'torch', 'optuna', 'pandas', 'pydantic'} & set(sys.modules)))"
     )
     assert run_command("python", "-c", code).stdout.strip() == "[]"

@@ -86,7 +86,7 @@ def test_moved_results_are_recognised_whatever_their_times(place, target, latest
     assert "recognised" not in dry_run(target, place)
 
 
-@pytest.mark.parametrize("job", ["variant", "batch", "stage"])
+@pytest.mark.parametrize("job", ["bundle", "stage"])
 def test_moved_results_are_recognised_however_the_work_is_divided(place, job):
     edit_yaml(place / "ablations/scales/smoke.yaml", lambda d: d["execution"].update(job=job))
     without_times(place / "results", 2)
@@ -143,7 +143,7 @@ def test_looking_at_results_changes_no_file_of_theirs(place, target):
     assert list((place / ".snakemake/outdated").iterdir()) == []
 
 
-@pytest.mark.parametrize("job", ["variant", "batch"])
+@pytest.mark.parametrize("job", ["bundle", "stage"])
 def test_damaged_record_is_one_clear_error_and_nothing_runs(place, job):
     edit_yaml(place / "ablations/scales/smoke.yaml", lambda d: d["execution"].update(job=job))
     layout = Layout(place / "results", "smoke")
@@ -157,7 +157,9 @@ def test_damaged_record_is_one_clear_error_and_nothing_runs(place, job):
 
 
 def test_damaged_record_of_one_scale_leaves_the_others_alone(place):
-    edit_yaml(place / "ablations/scales/smoke.yaml", lambda d: d["execution"].update(job="batch"))
+    edit_yaml(
+        place / "ablations/scales/smoke.yaml", lambda d: d["execution"].update(variants_per_job=2)
+    )
     for path in (place / "results").rglob(".fingerprints/**/*.json"):
         path.write_text("")
     assert jobs(dry_run("tables", place, scale="mnist"))["pretrain"]

@@ -188,7 +188,7 @@ def test_edited_cell_reruns_that_cell_and_what_hangs_on_it(finished):
     try:
         edit_yaml(path, change)
         assert jobs(snakemake("tables", results, ablations, "--cores", "1", "-n")) == {
-            **{"variant_smoke_seed0": 1, "collect_smoke": 2, "pages_smoke": 1, "track": 1},
+            **{"bundle": 1, "collect": 2, "pages": 1, "track": 1},
             **{"tables": 1, "total": 6},
         }
     finally:
@@ -207,19 +207,18 @@ def test_added_seeds_leave_the_baseline_and_the_runs_of_others_alone(finished):
     finally:
         path.write_text(before)
     assert asked == written
-    assert {name: n for name, n in asked.items() if name.startswith("variant")} == {
-        "variant_smoke_seed2": 2, "variant_smoke_seed4": 2,
-    }  # fmt: skip
+    # Two variants, of which seeds 2 and 3, and seed 4, are a job each.
+    assert asked["bundle"] == 4
     assert not {"pretrain", "extractor", "reference", "parameters", "speed"} & set(asked)
 
 
-PAGES = {"collect_smoke": 4, "pages_smoke": 2, "claims": 1}
-METRICS = {"variant_smoke_seed0": 2, **PAGES}
+PAGES = {"collect": 4, "pages": 2, "claims": 1}
+METRICS = {"bundle": 2, **PAGES}
 RUNS = {"pretrain": 1, "converge": 1, **METRICS}
 # One setting for each set of jobs; which settings share one is the table of tests/products.
 EDITS = {
     "stands_for": (lambda d: d["tasks"]["unconditional"].update(stands_for="FFHQ"),
-                   {"pages_smoke": 3}),
+                   {"pages": 3}),
     "tolerance": (lambda d: d["defaults"]["pretraining"].update(convergence_tolerance=0.5), PAGES),
     "convergence_samples": (
         lambda d: d["defaults"]["pretraining"].update(convergence_samples=32),
@@ -233,7 +232,7 @@ EDITS = {
     # The variant 'baseline' is not trained further.
     "training": (
         lambda d: d["defaults"]["training"].update(batch_size=32),
-        {**METRICS, "variant_smoke_seed0": 1},
+        {**METRICS, "bundle": 1},
     ),
     "pretraining": (lambda d: d["defaults"]["pretraining"].update(batch_size=32), RUNS),
     "log_every": (lambda d: d["defaults"]["training"].update(log_every=5), {}),
