@@ -66,3 +66,31 @@ def run_command(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProces
         text=True,
         check=False,
     )
+
+
+def snakemake(
+    *arguments: str,
+    place: Path,
+    scale: str = "smoke",
+    config: tuple[str, ...] = (),
+    fails: bool = False,
+    cores: int = 1,
+) -> str:
+    """Run the workflow on ``results`` and ``ablations`` of a folder, and return what it says."""
+    process = run_command(
+        *("snakemake", *arguments, "--nolock", "--cores", str(cores)),
+        *("--directory", str(place), "--config", f"scale={scale}", f"results={place}/results"),
+        *(f"ablations={place}/ablations", *config),
+    )
+    said = process.stdout + process.stderr
+    assert (process.returncode != 0) == fails, said
+    return said
+
+
+def planned(said: str) -> dict[str, int]:
+    """How many jobs of each rule there are, from the words of Snakemake."""
+    if "Nothing to be done" in said:
+        return {}
+    lines = said.split("Job stats:")[1].splitlines()[3:]
+    rows = [line.split() for line in lines[: lines.index("")]]
+    return {name: int(count) for name, count in rows if name != "total"}

@@ -7,15 +7,19 @@ import os
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from fake_results import make_products, without_times
-from harness import ROOT, edit_yaml, make_tiny, run_command
+from harness import ROOT, edit_yaml, make_tiny, planned, snakemake
 
 from dmp.layout import Layout
+from dmp.products.product import read_record
 from dmp.products.recognise import all_products
+from dmp.products.runs import run_products
 from dmp.products.sweeps import SweepProducts
+from dmp.stages.run import complete_run
 from dmp.studies import load_plan
 from dmp.sweeps.loading import load_sweep
 
@@ -55,24 +59,7 @@ def place(made, tmp_path) -> Path:
 
 
 def dry_run(target: str, place: Path, fails: bool = False, scale: str = "smoke") -> str:
-    process = run_command(
-        *("snakemake", target, "-n", "--nolock", "--cores", "1", "--directory", str(place)),
-        *("--config", f"scale={scale}", f"results={place / 'results'}"),
-        f"ablations={place / 'ablations'}",
-    )
-    said = process.stdout + process.stderr
-    assert (process.returncode != 0) == fails, said
-    return said
-
-
-def jobs(said: str) -> dict[str, int]:
-    if NOTHING in said:
-        return {}
-    lines = said.split("Job stats:")[1].splitlines()[3:]
-    rows = [line.split() for line in lines[: lines.index("")]]
-    found = {name: int(count) for name, count in rows}
-    del found["total"]
-    return found
+    return snakemake(target, "-n", place=place, fails=fails, scale=scale)
 
 
 @pytest.mark.parametrize("latest", [1.5e9, 3e9], ids=["past", "future"])
@@ -93,22 +80,34 @@ def test_moved_results_are_recognised_however_the_work_is_divided(place, job):
     assert NOTHING in dry_run("tables", place)
 
 
+def test_run_that_is_there_is_finished_anew_by_its_job(place):
+    """The other runs of the job may rest on what is newer; else the job would run again for ever."""
+    plan = load_plan("smoke", place / "ablations")
+    layout, run = Layout(place / "results", "smoke"), plan.run("unconditional", "dmp", 0)
+    made = run_products(layout, run)["metrics"]
+    before = read_record(made.record)["finished"]
+    complete_run(SimpleNamespace(layout=layout), run)
+    assert read_record(made.record)["finished"] > before
+    assert made.is_current()
+
+
 @pytest.mark.parametrize("moved", [False, True], ids=["in place", "moved"])
 @pytest.mark.parametrize(
     ("change", "rerun"),
     [
         ({"trials": 6}, {"sweep_worker": 2, "sweep_confirm": 2, "sweep_report": 1}),
         ({"workers": 3}, {"sweep_worker": 3, "sweep_confirm": 2, "sweep_report": 1}),
+        ({"title": "Another heading"}, {"sweep_report": 1}),
         ({"notes": ["Another text."]}, {"sweep_report": 1}),
     ],
-    ids=["trials", "workers", "notes"],
+    ids=["trials", "workers", "title", "notes"],
 )
 def test_edited_sweep_reruns_alone(place, change, rerun, moved):
     edit_yaml(place / "ablations/sweeps/one.yaml", lambda data: data.update(change))
     if moved:
         without_times(place / "results", 3, latest=3e9)
     said = dry_run("sweep", place)
-    assert jobs(said) == {**rerun, "sweep": 1}
+    assert planned(said) == {**rerun, "sweep": 1}
     assert "sweeps/other" not in said.split("Job stats:")[1].split("Reasons:")[0]
 
 
@@ -118,7 +117,7 @@ def test_edited_extractor_reruns_sweeps_and_tables_from_times_in_the_future(plac
         lambda d: d["defaults"]["evaluation"]["extractor"].update(epochs=2),
     )
     without_times(place / "results", 4, latest=3e9)
-    found = jobs(dry_run("sweep", place))
+    found = planned(dry_run("sweep", place))
     assert found["extractor"] == found["reference"] == 1
     assert found["sweep_report"] == 2
     assert "pretrain" not in found
@@ -138,7 +137,7 @@ def test_looking_at_results_changes_no_file_of_theirs(place, target):
 
     dry_run(target, place)  # from here on every file has the time of its record
     before = state()
-    assert jobs(dry_run(target, place))
+    assert planned(dry_run(target, place))
     assert state() == before
     assert list((place / ".snakemake/outdated").iterdir()) == []
 
@@ -162,7 +161,7 @@ def test_damaged_record_of_one_scale_leaves_the_others_alone(place):
     )
     for path in (place / "results").rglob(".fingerprints/**/*.json"):
         path.write_text("")
-    assert jobs(dry_run("tables", place, scale="mnist"))["pretrain"]
+    assert planned(dry_run("tables", place, scale="mnist"))["pretrain"]
 
 
 def test_outdated_result_is_made_again_once_in_folders_whose_names_hold_spaces(place):
@@ -171,13 +170,7 @@ def test_outdated_result_is_made_again_once_in_folders_whose_names_hold_spaces(p
     made = moved / "results/smoke/parameters.csv"
     made.write_text("cut short")
     os.utime(made, (3e9, 3e9))
-    command = [
-        *("snakemake", str(made), "--nolock", "--cores", "1", "--directory", str(moved)),
-        *("--config", "scale=smoke", f"results={moved / 'results'}"),
-        f"ablations={moved / 'ablations'}",
-    ]
-    process = run_command(*command)
-    assert process.returncode == 0, process.stdout + process.stderr
-    assert NOTHING in run_command(*command).stderr
+    snakemake(str(made), place=moved)
+    assert NOTHING in snakemake(str(made), place=moved)
     assert made.read_text().count("\n") > 1
     assert [path.name for path in (moved / "results/smoke/logs").iterdir()] == ["parameters.log"]
