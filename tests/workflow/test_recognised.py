@@ -81,7 +81,7 @@ def test_moved_results_are_recognised_however_the_work_is_divided(place, job):
 
 
 def test_run_that_is_there_is_finished_anew_by_its_job(place):
-    """The others may rest on what is newer: else the job would run again whenever it is asked for."""
+    """The others may rest on what is newer: else the job would run again at every call."""
     plan = load_plan("smoke", place / "ablations")
     layout, run = Layout(place / "results", "smoke"), plan.run("unconditional", "dmp", 0)
     made = run_products(layout, run)["metrics"]
