@@ -8,6 +8,22 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
+TINY_SWEEP = {
+    "title": "A tiny sweep",
+    "task": "unconditional",
+    "base": "dmp",
+    "objectives": ["denoising_mse", "added_parameters"],
+    "trials": 4,
+    "workers": 2,
+    "parameters": [
+        {"name": "position", "kind": "categorical", "choices": ["add", "prepend"]},
+        {
+            **{"name": "prompts", "kind": "int", "low": 1, "high": "tokens"},
+            "when": {"position": "prepend"},
+        },
+    ],
+    "confirmation": {"points": 1, "seeds": 2},
+}
 
 
 def edit_yaml(path: Path, change) -> None:

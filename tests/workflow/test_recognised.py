@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from fake_results import make_products, without_times
-from harness import ROOT, edit_yaml, make_tiny, planned, snakemake
+from harness import ROOT, TINY_SWEEP, edit_yaml, make_tiny, planned, snakemake
 
 from dmp.layout import Layout
 from dmp.products.product import read_record
@@ -23,16 +23,6 @@ from dmp.stages.run import complete_run
 from dmp.studies import load_plan
 from dmp.sweeps.loading import load_sweep
 
-SWEEP = {
-    "title": "A tiny sweep",
-    "task": "unconditional",
-    "base": "dmp",
-    "objectives": ["denoising_mse"],
-    "trials": 4,
-    "workers": 2,
-    "parameters": [{"name": "position", "kind": "categorical", "choices": ["add", "prepend"]}],
-    "confirmation": {"points": 1, "seeds": 2},
-}
 NOTHING = "Nothing to be done"
 
 
@@ -43,7 +33,7 @@ def made(tmp_path_factory) -> Path:
     shutil.rmtree(ablations / "sweeps")
     (ablations / "sweeps").mkdir()
     for name in ("one", "other"):
-        (ablations / f"sweeps/{name}.yaml").write_text(yaml.safe_dump(SWEEP))
+        (ablations / f"sweeps/{name}.yaml").write_text(yaml.safe_dump(TINY_SWEEP))
     # The fresh seeds of the sweeps rest on the same baseline.
     plan, layout = load_plan("smoke", ablations), Layout(folder / "results", "smoke")
     make_products(all_products(plan, layout))
@@ -73,9 +63,11 @@ def test_moved_results_are_recognised_whatever_their_times(place, target, latest
     assert "recognised" not in dry_run(target, place)
 
 
-@pytest.mark.parametrize("job", ["bundle", "stage"])
-def test_moved_results_are_recognised_however_the_work_is_divided(place, job):
-    edit_yaml(place / "ablations/scales/smoke.yaml", lambda d: d["execution"].update(job=job))
+@pytest.mark.parametrize(
+    "execution", [{"job": "stage"}, {"variants_per_job": 3}, {"seeds_per_job": 1}], ids=str
+)
+def test_moved_results_are_recognised_however_the_work_is_divided(place, execution):
+    edit_yaml(place / "ablations/scales/smoke.yaml", lambda d: d["execution"].update(execution))
     without_times(place / "results", 2)
     assert NOTHING in dry_run("tables", place)
 
@@ -97,10 +89,9 @@ def test_run_that_is_there_is_finished_anew_by_its_job(place):
     [
         ({"trials": 6}, {"sweep_worker": 2, "sweep_confirm": 2, "sweep_report": 1}),
         ({"workers": 3}, {"sweep_worker": 3, "sweep_confirm": 2, "sweep_report": 1}),
-        ({"title": "Another heading"}, {"sweep_report": 1}),
-        ({"notes": ["Another text."]}, {"sweep_report": 1}),
+        ({"title": "Another heading", "notes": ["Another text."]}, {"sweep_report": 1}),
     ],
-    ids=["trials", "workers", "title", "notes"],
+    ids=["trials", "workers", "words"],
 )
 def test_edited_sweep_reruns_alone(place, change, rerun, moved):
     edit_yaml(place / "ablations/sweeps/one.yaml", lambda data: data.update(change))
@@ -156,9 +147,6 @@ def test_damaged_record_is_one_clear_error_and_nothing_runs(place, job):
 
 
 def test_damaged_record_of_one_scale_leaves_the_others_alone(place):
-    edit_yaml(
-        place / "ablations/scales/smoke.yaml", lambda d: d["execution"].update(variants_per_job=2)
-    )
     for path in (place / "results").rglob(".fingerprints/**/*.json"):
         path.write_text("")
     assert planned(dry_run("tables", place, scale="mnist"))["pretrain"]

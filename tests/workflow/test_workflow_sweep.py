@@ -7,24 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 from fake_results import without_times
-from harness import ROOT, edit_yaml, make_tiny, planned, snakemake
-
-SWEEP = {
-    "title": "A tiny sweep",
-    "task": "unconditional",
-    "base": "dmp",
-    "objectives": ["denoising_mse", "added_parameters"],
-    "trials": 4,
-    "workers": 2,
-    "parameters": [
-        {"name": "position", "kind": "categorical", "choices": ["add", "prepend"]},
-        {
-            **{"name": "prompts", "kind": "int", "low": 1, "high": "tokens"},
-            "when": {"position": "prepend"},
-        },
-    ],
-    "confirmation": {"points": 1, "seeds": 2},
-}
+from harness import ROOT, TINY_SWEEP, edit_yaml, make_tiny, planned, snakemake
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +17,7 @@ def finished(tmp_path_factory) -> Path:
     ablations = make_tiny(Path(shutil.copytree(ROOT / "ablations", place / "ablations")))
     for path in (ablations / "sweeps").iterdir():
         path.unlink()
-    (ablations / "sweeps/tiny.yaml").write_text(yaml.safe_dump(SWEEP))
+    (ablations / "sweeps/tiny.yaml").write_text(yaml.safe_dump(TINY_SWEEP))
     found = planned(snakemake("sweep", place=place, cores=2))
     # One job for each worker, and for the base and the best point.
     assert found["sweep_worker"] == 2
