@@ -35,6 +35,7 @@ def test_planning_statistics_and_tables_do_not_import_torch(module):
         (("run", "uncond", "dmp"), "unknown task 'uncond': did you mean 'unconditional'?"),
         (("pages", "table9"), "unknown study 'table9'"),
         (("run", "stable-diffusion", "dmp"), "is not run at scale 'digits'"),
+        (("extractor", "digit"), "unknown dataset 'digit': did you mean 'digits'?"),
         (("reference", "uncond"), "unknown task 'uncond': did you mean 'unconditional'?"),
     ],
 )

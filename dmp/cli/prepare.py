@@ -78,6 +78,11 @@ def extractor(
     dataset: Annotated[str, typer.Argument(help="A dataset, such as digits.")],
 ) -> None:
     """Train the classifier whose features stand where Inception's stand at full scale."""
+    from dmp.config import nearest
+
+    known = {task.data.name for task in workspace.plan.scale.tasks.values()}
+    if dataset not in known:
+        raise DMPError(f"unknown dataset '{dataset}': {nearest(dataset, known)}")
     context = workspace.context("extractor")
     from dmp.stages.prepare import train_extractor
 
