@@ -5,8 +5,8 @@
 #     snakemake --cores all tables --config scale=smoke     at another scale
 #     snakemake --profile slurm tables                      on a cluster
 #
-# What is compared stands in ablations/, how it is computed in the package dmp; the rules only say
-# which file comes from which.
+# ablations/ says what is compared, the package dmp how it is computed; the rules only say which file
+# comes from which.
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -21,7 +21,6 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/compare.smk"
-include: "workflow/rules/common_sweep.smk"
 include: "workflow/rules/sweep.smk"
 
 
@@ -36,35 +35,35 @@ localrules:
 rule tables:
     default_target: True
     input:
-        tables_of(SCALE),
+        given(inputs.tables, scale=SCALE),
     message:
         "All tables, figures and verdicts of scale {SCALE} are in results/{SCALE}"
 
 
 rule studies:
     input:
-        studies_of(SCALE),
+        given(inputs.studies, scale=SCALE),
     message:
         "All studies of scale {SCALE} are in results/{SCALE}/tables and results/{SCALE}/figures"
 
 
 rule sweep:
     input:
-        sweeps_of(SCALE),
+        given(sweeps.pages, scale=SCALE),
     message:
         "All sweeps of scale {SCALE} are in results/{SCALE}/sweeps"
 
 
 rule smoke:
     input:
-        tables_of("smoke"),
-        studies_of("smoke"),
+        given(inputs.tables, scale="smoke"),
+        given(inputs.studies, scale="smoke"),
     message:
         "Every table, figure and study of scale smoke is in results/smoke"
 
 
 rule mlflow:
     input:
-        str(layout(SCALE).tracking_summary("tables")),
+        scales.layout(SCALE).tracking_summary("tables"),
     message:
         "Everything of scale {SCALE} is in MLflow"

@@ -14,8 +14,8 @@ from pathlib import Path
 import yaml
 
 from dmp.cli import app
+from dmp.cli.workspace import Workspace
 from dmp.data.registry import DATASETS, Images, Phrases, dataset, numerals
-from dmp.options import open_plan
 
 ROOT = Path(__file__).parents[1]
 SCALE = "smoke"
@@ -98,7 +98,7 @@ def tiny(folder: Path) -> Path:
 def main(folder: Path) -> None:
     """Compute everything below ``folder``."""
     ablations = tiny(folder)
-    plan = open_plan(SCALE, ablations)
+    plan = Workspace(SCALE, ablations=ablations).plan
     places = ["--scale", SCALE, "--results", f"{folder}/results", "--ablations", f"{ablations}"]
 
     def dmp(*arguments: str) -> None:

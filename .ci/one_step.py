@@ -9,7 +9,7 @@ every_stage.py do not go through all that the real ones do. Prints digests.
 import hashlib
 from pathlib import Path
 
-from dmp.options import open_context, open_plan
+from dmp.cli.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 TASK = "unconditional"
@@ -17,8 +17,8 @@ TASK = "unconditional"
 
 def main() -> None:
     """Compute gradients and the next weights, and print their digests."""
-    plan = open_plan("digits", ROOT / "ablations")
-    context = open_context(plan, Path("results"), "run", Path("data"))
+    workspace = Workspace("digits", ablations=ROOT / "ablations")
+    plan, context = workspace.plan, workspace.context("run")
 
     import numpy as np
     import torch

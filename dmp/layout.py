@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmp.errors import DMPError
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -125,24 +123,6 @@ class Layout:
     def finished(self, task: str, variant: str, seed: int | str) -> Path:
         """Says that all of a run is there: what the workflow waits for, whichever jobs do it."""
         return self.run(task, variant, seed) / "finished"
-
-    def run_of(self, finished: Path) -> tuple[str, str, int]:
-        """Return the task, variant and seed whose :meth:`finished` this is.
-
-        Raises:
-            DMPError: it is another file.
-
-        """
-        *_, task, variant, folder, _ = ("", "", "", "", *finished.parts)
-        seed = folder.removeprefix("seed")
-        # Of seed00 the file would say that seed0 is finished, and seed00 would still be missing.
-        named = seed.isdecimal() and seed == str(int(seed))
-        if not named or self.finished(task, variant, seed) != finished:
-            raise DMPError(
-                f"{finished} does not say that a run is finished; accepted is "
-                f"{self.finished('TASK', 'VARIANT', 'SEED')}"
-            )
-        return task, variant, int(seed)
 
     def results_table(self, scope: str) -> Path:
         """All numbers of a scope's runs, such as a study's: what follows is pure statistics."""

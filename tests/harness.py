@@ -8,6 +8,22 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
+TINY_SWEEP = {
+    "title": "A tiny sweep",
+    "task": "unconditional",
+    "base": "dmp",
+    "objectives": ["denoising_mse", "added_parameters"],
+    "trials": 4,
+    "workers": 2,
+    "parameters": [
+        {"name": "position", "kind": "categorical", "choices": ["add", "prepend"]},
+        {
+            **{"name": "prompts", "kind": "int", "low": 1, "high": "tokens"},
+            "when": {"position": "prepend"},
+        },
+    ],
+    "confirmation": {"points": 1, "seeds": 2},
+}
 
 
 def edit_yaml(path: Path, change) -> None:
@@ -25,7 +41,7 @@ def make_tiny(ablations: Path) -> Path:
 
     def scale(data: dict) -> None:
         data["tasks"] = {"unconditional": data["tasks"]["unconditional"]}
-        data["execution"] = {"job": "variant", "seeds_per_job": 2}
+        data["execution"] = {"job": "bundle", "seeds_per_job": 2}
         data["defaults"]["pretraining"].update(iterations=40, convergence_every=10)
         data["defaults"]["pretraining"].update(checkpoint_every=20, convergence_samples=64)
         data["defaults"]["training"].update(iterations=10)
@@ -66,3 +82,31 @@ def run_command(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProces
         text=True,
         check=False,
     )
+
+
+def snakemake(
+    *arguments: str,
+    place: Path,
+    scale: str = "smoke",
+    config: tuple[str, ...] = (),
+    fails: bool = False,
+    cores: int = 1,
+) -> str:
+    """Run the workflow on ``results`` and ``ablations`` of a folder, and return what it says."""
+    process = run_command(
+        *("snakemake", *arguments, "--nolock", "--cores", str(cores)),
+        *("--directory", str(place), "--config", f"scale={scale}", f"results={place}/results"),
+        *(f"ablations={place}/ablations", *config),
+    )
+    said = process.stdout + process.stderr
+    assert (process.returncode != 0) == fails, said
+    return said
+
+
+def planned(said: str) -> dict[str, int]:
+    """How many jobs of each rule there are, from the words of Snakemake."""
+    if "Nothing to be done" in said:
+        return {}
+    lines = said.split("Job stats:")[1].splitlines()[3:]
+    rows = [line.split() for line in lines[: lines.index("")]]
+    return {name: int(count) for name, count in rows if name != "total"}

@@ -35,7 +35,8 @@ def test_planning_statistics_and_tables_do_not_import_torch(module):
         (("run", "uncond", "dmp"), "unknown task 'uncond': did you mean 'unconditional'?"),
         (("pages", "table9"), "unknown study 'table9'"),
         (("run", "stable-diffusion", "dmp"), "is not run at scale 'digits'"),
-        (("complete", "dmp/seed0/metrics.csv"), "metrics.csv does not say that a run is finished"),
+        (("extractor", "digit"), "unknown dataset 'digit': did you mean 'digits'?"),
+        (("reference", "uncond"), "unknown task 'uncond': did you mean 'unconditional'?"),
     ],
 )
 def test_wrong_names_are_one_line_before_any_compute(tmp_path, arguments, message):

@@ -43,8 +43,8 @@ def test_a_command_settles_everything_before_anything_that_computes_is_imported(
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from dmp.options import open_plan\n"
-        "open_plan('digits', Path('ablations'))\n"
+        "from dmp.cli.workspace import Workspace\n"
+        "Workspace('digits')\n"
         "import os\n"
         "from dmp.numerics import REQUIRED\n"
         "assert not {'numpy', 'torch', 'scipy', 'pandas'} & set(sys.modules)\n"
@@ -85,8 +85,8 @@ def test_native_scales_set_nothing():
     code = (
         "import os; before = dict(os.environ)\n"
         "from pathlib import Path\n"
-        "from dmp.options import open_plan\n"
-        "open_plan('paper', Path('ablations'))\n"
+        "from dmp.cli.workspace import Workspace\n"
+        "Workspace('paper')\n"
         "assert dict(os.environ) == before"
     )
     done = run_python(code, MKL_CBWR="AVX2")

@@ -96,6 +96,8 @@ def complete_run(context: Context, run: RunConfig, watch: Watch | None = None) -
     if all(product.is_current() for product in made.values()):
         print(f"{where} is there already: delete its folder to compute it anew", flush=True)
         write_finished(context.layout, run)
+        # What the other runs of its job rest on may be newer: else the job would never be done.
+        made["metrics"].mark_finished()
         return
     data = task_data(context, run.task, run.config)
     if made["weights"].is_current():

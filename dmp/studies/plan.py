@@ -25,8 +25,6 @@ from dmp.studies.run import PRETRAINING, RunConfig, RunStage
 from dmp.studies.schema import ParameterStudy, Scale, Study
 
 ABLATIONS = Path("ablations")
-# A job names all its runs in one command, which Linux limits to 128 KiB.
-RUNS_PER_JOB = 400
 # Sets of runs that are not one study's; no study may have such a name.
 SCOPES = ("tables", "studies", "claims")
 
@@ -97,23 +95,6 @@ class Plan:
                 if task in self.scale.tasks:
                     arms.setdefault(task, set()).add(variant)
         return {task: sorted(variants) for task, variants in sorted(arms.items())}
-
-    def batches(self) -> list[tuple[str, list[str]]]:
-        """Return all variants as (task, variants of one job)."""
-        size = min(self.scale.execution.variants_per_job, max(1, RUNS_PER_JOB // self.scale.seeds))
-        by_task: dict[str, list[str]] = {}
-        for task, variant in self.variants():
-            by_task.setdefault(task, []).append(variant)
-        return [
-            (task, variants[start : start + size])
-            for task, variants in by_task.items()
-            for start in range(0, len(variants), size)
-        ]
-
-    def seed_blocks(self) -> list[list[int]]:
-        """Return the seeds of one job each; more seeds are further blocks beside full ones."""
-        size = self.scale.execution.seeds_per_job
-        return [self.seeds[start : start + size] for start in range(0, len(self.seeds), size)]
 
     def runs(self, scope: str = "") -> list[tuple[str, str, int]]:
         """Return the unique (task, variant, seed) triples of a scope."""

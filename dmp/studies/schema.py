@@ -191,12 +191,11 @@ class Execution(Strict):
     """How the workflow runs things; nothing here changes a number beyond float rounding.
 
     Attributes:
-        job: ``variant`` does all stages of ``seeds_per_job`` seeds of a variant in one process,
-            which saves the start-up of Python where training takes seconds; ``batch`` does
-            ``variants_per_job`` variants of a task in one process, where starting up takes longer
-            than training; ``stage`` makes each stage of each run a job of its own.
-        variants_per_job: for ``batch``. A job computes what is not there yet of its runs.
-        seeds_per_job: for ``variant``; likewise.
+        job: ``bundle`` does all stages of several runs of a task in one process, which saves the
+            start-up of Python where training takes seconds; ``stage`` makes each stage of each run
+            a job of its own.
+        variants_per_job: for ``bundle``. A job computes what is not there yet of its runs.
+        seeds_per_job: for ``bundle``; likewise.
         threads: CPU threads of a job.
         sampling_batch_size: images sampled at once.
         batch_limits: by task, how many images its backbone is given at once outside of training,
@@ -213,8 +212,8 @@ class Execution(Strict):
 
     """
 
-    job: Literal["variant", "batch", "stage"] = "variant"
-    variants_per_job: PositiveInt = 8
+    job: Literal["bundle", "stage"] = "bundle"
+    variants_per_job: PositiveInt = 1
     seeds_per_job: PositiveInt = 3
     threads: PositiveInt = 1
     sampling_batch_size: PositiveInt = 256

@@ -1,14 +1,12 @@
 """From YAML to unique runs; every name is checked before anything is computed."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 import yaml
 from harness import ROOT, edit_yaml
 
 from dmp.errors import DMPError
-from dmp.layout import Layout
 from dmp.studies import load_plan
 
 ABLATIONS = ROOT / "ablations"
@@ -56,28 +54,6 @@ def test_scopes_part_the_studies_and_claims_belong_to_the_tables(ablations):
     shutil.copy(ablations / "studies/init.yaml", ablations / "studies/tables.yaml")
     with pytest.raises(DMPError, match="no study may be called 'tables'"):
         load_plan("digits", ablations)
-
-
-def test_more_seeds_leave_the_blocks_of_others_alone(ablations):
-    blocks = [load_plan("digits", ablations, seeds).seed_blocks() for seeds in (3, 6, 7)]
-    assert blocks == [[[0, 1, 2]], [[0, 1, 2], [3, 4, 5]], [[0, 1, 2], [3, 4, 5], [6]]]
-
-
-def test_batches_hold_every_variant_once(ablations):
-    plan = load_plan("smoke", ablations)
-    batches = plan.batches()
-    assert sorted((task, v) for task, batch in batches for v in batch) == plan.variants()
-    assert max(len(batch) for _, batch in batches) == plan.scale.execution.variants_per_job
-
-
-def test_command_of_a_job_stays_below_the_limit_of_the_system_whatever_the_seeds(ablations):
-    plan = load_plan("smoke", ablations, seeds=100)
-    batches = plan.batches()
-    assert sorted((task, v) for task, batch in batches for v in batch) == plan.variants()
-    layout = Layout(Path("/a/results/folder/of/some/length" * 3), "smoke")
-    for task, batch in batches:
-        names = [str(layout.finished(task, v, seed)) for v in batch for seed in plan.seeds]
-        assert len(" ".join(names)) < 128 * 1024
 
 
 def test_number_of_seeds_can_be_given(ablations):

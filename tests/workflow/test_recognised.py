@@ -7,28 +7,22 @@ import os
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from fake_results import make_products, without_times
-from harness import ROOT, edit_yaml, make_tiny, run_command
+from harness import ROOT, TINY_SWEEP, edit_yaml, make_tiny, planned, snakemake
 
 from dmp.layout import Layout
+from dmp.products.product import read_record
 from dmp.products.recognise import all_products
+from dmp.products.runs import run_products
 from dmp.products.sweeps import SweepProducts
+from dmp.stages.run import complete_run
 from dmp.studies import load_plan
 from dmp.sweeps.loading import load_sweep
 
-SWEEP = {
-    "title": "A tiny sweep",
-    "task": "unconditional",
-    "base": "dmp",
-    "objectives": ["denoising_mse"],
-    "trials": 4,
-    "workers": 2,
-    "parameters": [{"name": "position", "kind": "categorical", "choices": ["add", "prepend"]}],
-    "confirmation": {"points": 1, "seeds": 2},
-}
 NOTHING = "Nothing to be done"
 
 
@@ -39,7 +33,7 @@ def made(tmp_path_factory) -> Path:
     shutil.rmtree(ablations / "sweeps")
     (ablations / "sweeps").mkdir()
     for name in ("one", "other"):
-        (ablations / f"sweeps/{name}.yaml").write_text(yaml.safe_dump(SWEEP))
+        (ablations / f"sweeps/{name}.yaml").write_text(yaml.safe_dump(TINY_SWEEP))
     # The fresh seeds of the sweeps rest on the same baseline.
     plan, layout = load_plan("smoke", ablations), Layout(folder / "results", "smoke")
     make_products(all_products(plan, layout))
@@ -55,24 +49,7 @@ def place(made, tmp_path) -> Path:
 
 
 def dry_run(target: str, place: Path, fails: bool = False, scale: str = "smoke") -> str:
-    process = run_command(
-        *("snakemake", target, "-n", "--nolock", "--cores", "1", "--directory", str(place)),
-        *("--config", f"scale={scale}", f"results={place / 'results'}"),
-        f"ablations={place / 'ablations'}",
-    )
-    said = process.stdout + process.stderr
-    assert (process.returncode != 0) == fails, said
-    return said
-
-
-def jobs(said: str) -> dict[str, int]:
-    if NOTHING in said:
-        return {}
-    lines = said.split("Job stats:")[1].splitlines()[3:]
-    rows = [line.split() for line in lines[: lines.index("")]]
-    found = {name: int(count) for name, count in rows}
-    del found["total"]
-    return found
+    return snakemake(target, "-n", place=place, fails=fails, scale=scale)
 
 
 @pytest.mark.parametrize("latest", [1.5e9, 3e9], ids=["past", "future"])
@@ -86,11 +63,24 @@ def test_moved_results_are_recognised_whatever_their_times(place, target, latest
     assert "recognised" not in dry_run(target, place)
 
 
-@pytest.mark.parametrize("job", ["variant", "batch", "stage"])
-def test_moved_results_are_recognised_however_the_work_is_divided(place, job):
-    edit_yaml(place / "ablations/scales/smoke.yaml", lambda d: d["execution"].update(job=job))
+@pytest.mark.parametrize(
+    "execution", [{"job": "stage"}, {"variants_per_job": 3}, {"seeds_per_job": 1}], ids=str
+)
+def test_moved_results_are_recognised_however_the_work_is_divided(place, execution):
+    edit_yaml(place / "ablations/scales/smoke.yaml", lambda d: d["execution"].update(execution))
     without_times(place / "results", 2)
     assert NOTHING in dry_run("tables", place)
+
+
+def test_run_that_is_there_is_finished_anew_by_its_job(place):
+    """The others may rest on what is newer: else the job would run again at every call."""
+    plan = load_plan("smoke", place / "ablations")
+    layout, run = Layout(place / "results", "smoke"), plan.run("unconditional", "dmp", 0)
+    made = run_products(layout, run)["metrics"]
+    before = read_record(made.record)["finished"]
+    complete_run(SimpleNamespace(layout=layout), run)
+    assert read_record(made.record)["finished"] > before
+    assert made.is_current()
 
 
 @pytest.mark.parametrize("moved", [False, True], ids=["in place", "moved"])
@@ -99,16 +89,16 @@ def test_moved_results_are_recognised_however_the_work_is_divided(place, job):
     [
         ({"trials": 6}, {"sweep_worker": 2, "sweep_confirm": 2, "sweep_report": 1}),
         ({"workers": 3}, {"sweep_worker": 3, "sweep_confirm": 2, "sweep_report": 1}),
-        ({"notes": ["Another text."]}, {"sweep_report": 1}),
+        ({"title": "Another heading", "notes": ["Another text."]}, {"sweep_report": 1}),
     ],
-    ids=["trials", "workers", "notes"],
+    ids=["trials", "workers", "words"],
 )
 def test_edited_sweep_reruns_alone(place, change, rerun, moved):
     edit_yaml(place / "ablations/sweeps/one.yaml", lambda data: data.update(change))
     if moved:
         without_times(place / "results", 3, latest=3e9)
     said = dry_run("sweep", place)
-    assert jobs(said) == {**rerun, "sweep": 1}
+    assert planned(said) == {**rerun, "sweep": 1}
     assert "sweeps/other" not in said.split("Job stats:")[1].split("Reasons:")[0]
 
 
@@ -118,7 +108,7 @@ def test_edited_extractor_reruns_sweeps_and_tables_from_times_in_the_future(plac
         lambda d: d["defaults"]["evaluation"]["extractor"].update(epochs=2),
     )
     without_times(place / "results", 4, latest=3e9)
-    found = jobs(dry_run("sweep", place))
+    found = planned(dry_run("sweep", place))
     assert found["extractor"] == found["reference"] == 1
     assert found["sweep_report"] == 2
     assert "pretrain" not in found
@@ -138,12 +128,12 @@ def test_looking_at_results_changes_no_file_of_theirs(place, target):
 
     dry_run(target, place)  # from here on every file has the time of its record
     before = state()
-    assert jobs(dry_run(target, place))
+    assert planned(dry_run(target, place))
     assert state() == before
     assert list((place / ".snakemake/outdated").iterdir()) == []
 
 
-@pytest.mark.parametrize("job", ["variant", "batch"])
+@pytest.mark.parametrize("job", ["bundle", "stage"])
 def test_damaged_record_is_one_clear_error_and_nothing_runs(place, job):
     edit_yaml(place / "ablations/scales/smoke.yaml", lambda d: d["execution"].update(job=job))
     layout = Layout(place / "results", "smoke")
@@ -157,10 +147,9 @@ def test_damaged_record_is_one_clear_error_and_nothing_runs(place, job):
 
 
 def test_damaged_record_of_one_scale_leaves_the_others_alone(place):
-    edit_yaml(place / "ablations/scales/smoke.yaml", lambda d: d["execution"].update(job="batch"))
     for path in (place / "results").rglob(".fingerprints/**/*.json"):
         path.write_text("")
-    assert jobs(dry_run("tables", place, scale="mnist"))["pretrain"]
+    assert planned(dry_run("tables", place, scale="mnist"))["pretrain"]
 
 
 def test_outdated_result_is_made_again_once_in_folders_whose_names_hold_spaces(place):
@@ -169,13 +158,7 @@ def test_outdated_result_is_made_again_once_in_folders_whose_names_hold_spaces(p
     made = moved / "results/smoke/parameters.csv"
     made.write_text("cut short")
     os.utime(made, (3e9, 3e9))
-    command = [
-        *("snakemake", str(made), "--nolock", "--cores", "1", "--directory", str(moved)),
-        *("--config", "scale=smoke", f"results={moved / 'results'}"),
-        f"ablations={moved / 'ablations'}",
-    ]
-    process = run_command(*command)
-    assert process.returncode == 0, process.stdout + process.stderr
-    assert NOTHING in run_command(*command).stderr
+    snakemake(str(made), place=moved)
+    assert NOTHING in snakemake(str(made), place=moved)
     assert made.read_text().count("\n") > 1
     assert [path.name for path in (moved / "results/smoke/logs").iterdir()] == ["parameters.log"]

@@ -95,12 +95,3 @@ def test_partition_for_a_job_with_and_without_gpu():
         resources = {"gpu": gpu, "mem_mb": 3000, "runtime": 60}
         job = SimpleNamespace(name="train", resources=resources, threads=4)
         assert get_best_partition(partitions, job, logging.getLogger()) == partition
-
-
-def test_training_takes_the_place_of_its_shell():
-    """A shell between would die of the signal, and the job with it before it has saved."""
-    for name in ("prepare", "train"):
-        text = (ROOT / f"workflow/rules/{name}.smk").read_text()
-        for command in ("dmp pretrain", "dmp train", "dmp complete"):
-            assert text.count(f'"{command}') == 0
-            assert text.count(f'"exec {command}') in (0, 1, 2)

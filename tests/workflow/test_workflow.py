@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from fake_results import without_times
-from harness import ROOT, edit_yaml, make_tiny, run_command
+from harness import ROOT, edit_yaml, make_tiny, planned, run_command, snakemake
 
 # The command line, in a process where torch cannot be imported.
 WITHOUT_TORCH = """
@@ -26,17 +26,6 @@ main()
 """
 
 
-def snakemake(
-    target: str, results: Path, ablations: Path, *arguments: str, config: tuple[str, ...] = ()
-) -> str:
-    process = run_command(
-        *("snakemake", target, "--nolock", *arguments),
-        *("--config", "scale=smoke", f"results={results}", f"ablations={ablations}", *config),
-    )
-    assert process.returncode == 0, process.stdout + process.stderr
-    return process.stdout + process.stderr
-
-
 def pages(results: Path) -> dict[Path, bytes]:
     """All tables, figures and verdicts of a scale."""
     root = results / "smoke"
@@ -45,18 +34,38 @@ def pages(results: Path) -> dict[Path, bytes]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, Path]:
-    """Results and ablations of a small workflow that ran to the end on two cores."""
+def finished(tmp_path_factory) -> Path:
+    """A folder with results and ablations of a small workflow that ran to the end on two cores."""
     folder = tmp_path_factory.mktemp("workflow")
     ablations = make_tiny(Path(shutil.copytree(ROOT / "ablations", folder / "ablations")))
     # A second study of the same cells, so that there is something that an edit must not touch.
     shutil.copy(ablations / "studies/table2.yaml", ablations / "studies/other.yaml")
-    snakemake("tables", folder / "results", ablations, "--cores", "2")
-    return folder / "results", ablations
+    snakemake("tables", place=folder, cores=2)
+    return folder
+
+
+@pytest.fixture
+def edit(finished):
+    """Change a file of ablations/ for a test, and put it back afterwards."""
+    before: dict[Path, str] = {}
+
+    def change(name: str, how) -> None:
+        path = finished / "ablations" / name
+        before.setdefault(path, path.read_text())
+        edit_yaml(path, how)
+
+    yield change
+    for path, text in before.items():
+        path.write_text(text)
+
+
+def dry_run(place: Path) -> dict[str, int]:
+    """Which jobs the tables would need."""
+    return planned(snakemake("tables", "-n", place=place))
 
 
 def test_tables_exist_in_every_format_and_say_that_nothing_may_be_concluded(finished):
-    tables = finished[0] / "smoke/tables"
+    tables = finished / "results/smoke/tables"
     for study in ("table1", "table2"):
         for suffix in (".csv", ".md", ".tex", ".html"):
             assert (tables / f"{study}{suffix}").stat().st_size > 100
@@ -67,7 +76,7 @@ def test_tables_exist_in_every_format_and_say_that_nothing_may_be_concluded(fini
 
 
 def test_tables_hold_what_the_runs_computed(finished):
-    results = finished[0] / "smoke"
+    results = finished / "results/smoke"
     cells = pd.read_csv(results / "tables/table2.csv").set_index(["variant", "metric"])
     for variant in ("baseline", "dmp"):
         values = []
@@ -79,15 +88,15 @@ def test_tables_hold_what_the_runs_computed(finished):
 
 
 def test_unconverged_baseline_marks_the_table(finished):
-    text = (finished[0] / "smoke/tables/table2.md").read_text()
-    baselines = pd.read_csv(finished[0] / "smoke/numbers/tables-baselines.csv")
+    text = (finished / "results/smoke/tables/table2.md").read_text()
+    baselines = pd.read_csv(finished / "results/smoke/numbers/tables-baselines.csv")
     assert ("†" in text) == (not baselines["converged"].all())
 
 
 def test_every_row_says_where_it_came_from(finished):
-    rows = pd.read_csv(finished[0] / "smoke/numbers/tables.csv")
+    rows = pd.read_csv(finished / "results/smoke/numbers/tables.csv")
     assert not rows.isna().any().any()
-    for path in (finished[0] / "smoke/runs").rglob("config.json"):
+    for path in (finished / "results/smoke/runs").rglob("config.json"):
         config = json.loads(path.read_text())
         assert config["hash"] in set(rows["config"])
         protocols = json.loads((path.parent / "protocols.json").read_text())
@@ -101,15 +110,15 @@ def test_variants_of_a_seed_share_their_noise(finished):
     images = {}
     for variant in ("baseline", "dmp"):
         for seed in (0, 1):
-            path = finished[0] / f"smoke/runs/unconditional/{variant}/seed{seed}/samples.npz"
-            images[variant, seed] = np.load(path)["images"].astype(float)
+            run = finished / f"results/smoke/runs/unconditional/{variant}/seed{seed}"
+            images[variant, seed] = np.load(run / "samples.npz")["images"].astype(float)
     paired = abs(images["dmp", 0] - images["baseline", 0]).mean()
     unpaired = abs(images["baseline", 1] - images["baseline", 0]).mean()
     assert 0 < paired < 0.2 * unpaired
 
 
 def test_every_claim_has_a_verdict_and_figures(finished):
-    results = finished[0] / "smoke"
+    results = finished / "results/smoke"
     evaluated = pd.read_csv(results / "claims.csv")
     assert set(evaluated["claim"]) == {"C02", "C06", "C17"}
     text = (results / "claims.md").read_text()
@@ -120,11 +129,12 @@ def test_every_claim_has_a_verdict_and_figures(finished):
 
 
 def test_rebuilding_gives_the_same_bytes_without_torch(finished, tmp_path):
-    results, ablations = Path(shutil.copytree(finished[0], tmp_path / "results")), finished[1]
+    results = Path(shutil.copytree(finished / "results", tmp_path / "results"))
     before = pages(results)
     for path in before:
         path.unlink()
-    options = ("--scale", "smoke", "--results", str(results), "--ablations", str(ablations))
+    options = ("--scale", "smoke", "--results", str(results))
+    options = (*options, "--ablations", str(finished / "ablations"))
     process = run_command(sys.executable, "-c", WITHOUT_TORCH, "rebuild", *options)
     assert process.returncode == 0, process.stderr
     after = pages(results)
@@ -135,7 +145,7 @@ def test_rebuilding_gives_the_same_bytes_without_torch(finished, tmp_path):
 def test_rebuilding_without_numbers_is_one_clear_error(finished, tmp_path):
     process = run_command(
         *("dmp", "rebuild", "--scale", "smoke", "--results", str(tmp_path)),
-        *("--ablations", str(finished[1])),
+        *("--ablations", str(finished / "ablations")),
     )
     assert process.returncode == 2
     assert "Traceback" not in process.stderr
@@ -143,9 +153,9 @@ def test_rebuilding_without_numbers_is_one_clear_error(finished, tmp_path):
 
 
 def test_report_holds_tables_figures_and_verdicts_with_captions(finished, tmp_path):
-    results, ablations = finished
     path = tmp_path / "report.html"
-    snakemake("tables", results, ablations, "--report", str(path))
+    said = snakemake("tables", "--report", str(path), place=finished)
+    assert "Missing metadata" not in said
     text = path.read_text(encoding="utf-8")
     for part in ("table2-denoising-unconditional.png", "claims-forest.png", "table1.html"):
         assert part in text
@@ -153,73 +163,45 @@ def test_report_holds_tables_figures_and_verdicts_with_captions(finished, tmp_pa
 
 
 def test_mlflow_holds_every_run(finished):
-    with sqlite3.connect(finished[0] / "mlflow.db") as store:
+    with sqlite3.connect(finished / "results/mlflow.db") as store:
         names = {name for (name,) in store.execute("select name from runs")}
     assert {f"unconditional/dmp/seed{seed:03d}" for seed in (0, 1)} <= names
     assert "unconditional/pretraining/seed000" in names
 
 
 def test_second_run_does_nothing_and_says_so(finished):
-    assert "Nothing to be done" in snakemake("tables", *finished, "--cores", "2")
+    assert "Nothing to be done" in snakemake("tables", place=finished, cores=2)
 
 
-def jobs(text: str) -> dict[str, int]:
-    lines = text.split("Job stats:")[1].splitlines()[3:]
-    found = {}
-    for line in lines:
-        if not line.strip():
-            break
-        name, count = line.split()
-        found[name] = int(count)
-    return found
-
-
-def test_edited_cell_reruns_that_cell_and_what_hangs_on_it(finished):
+def test_edited_cell_reruns_that_cell_and_what_hangs_on_it(finished, edit):
     """The study 'other' does not hang on the edited cell, and neither does any other run."""
-    results, ablations = finished
-    assert "Nothing to be done" in snakemake("tables", results, ablations, "--cores", "1", "-n")
-    path = ablations / "studies/table2.yaml"
-    before = path.read_text()
 
     def change(study: dict) -> None:
         study["cells"][1].update(variant="dmp,depth=1")
         study["comparisons"][0].update(variant="dmp,depth=1")
 
-    try:
-        edit_yaml(path, change)
-        assert jobs(snakemake("tables", results, ablations, "--cores", "1", "-n")) == {
-            **{"variant_smoke_seed0": 1, "collect_smoke": 2, "pages_smoke": 1, "track": 1},
-            **{"tables": 1, "total": 6},
-        }
-    finally:
-        path.write_text(before)
+    edit("studies/table2.yaml", change)
+    # The page of 'other' stays.
+    expected = {"bundle": 1, "collect": 2, "pages": 1, "track": 1, "tables": 1}
+    assert dry_run(finished) == expected
 
 
-def test_added_seeds_leave_the_baseline_and_the_runs_of_others_alone(finished):
-    results, ablations = finished
-    path = ablations / "scales/smoke.yaml"
-    dry_run = ("tables", results, ablations, "--cores", "1", "-n")
-    asked = jobs(snakemake(*dry_run, config=("seeds=5",)))
-    before = path.read_text()
-    try:
-        edit_yaml(path, lambda d: d.update(seeds=5))
-        written = jobs(snakemake(*dry_run))
-    finally:
-        path.write_text(before)
-    assert asked == written
-    assert {name: n for name, n in asked.items() if name.startswith("variant")} == {
-        "variant_smoke_seed2": 2, "variant_smoke_seed4": 2,
-    }  # fmt: skip
+def test_added_seeds_leave_the_baseline_and_the_runs_of_others_alone(finished, edit):
+    asked = planned(snakemake("tables", "-n", place=finished, config=("seeds=5",)))
+    edit("scales/smoke.yaml", lambda d: d.update(seeds=5))
+    assert asked == dry_run(finished)
+    # Of each of two variants, seeds 2 and 3 are a job, and seed 4 is one.
+    assert asked["bundle"] == 4
     assert not {"pretrain", "extractor", "reference", "parameters", "speed"} & set(asked)
 
 
-PAGES = {"collect_smoke": 4, "pages_smoke": 2, "claims": 1}
-METRICS = {"variant_smoke_seed0": 2, **PAGES}
+PAGES = {"collect": 4, "pages": 2, "claims": 1}
+METRICS = {"bundle": 2, **PAGES}
 RUNS = {"pretrain": 1, "converge": 1, **METRICS}
 # One setting for each set of jobs; which settings share one is the table of tests/products.
 EDITS = {
     "stands_for": (lambda d: d["tasks"]["unconditional"].update(stands_for="FFHQ"),
-                   {"pages_smoke": 3}),
+                   {"pages": 3}),
     "tolerance": (lambda d: d["defaults"]["pretraining"].update(convergence_tolerance=0.5), PAGES),
     "convergence_samples": (
         lambda d: d["defaults"]["pretraining"].update(convergence_samples=32),
@@ -233,7 +215,7 @@ EDITS = {
     # The variant 'baseline' is not trained further.
     "training": (
         lambda d: d["defaults"]["training"].update(batch_size=32),
-        {**METRICS, "variant_smoke_seed0": 1},
+        {**METRICS, "bundle": 1},
     ),
     "pretraining": (lambda d: d["defaults"]["pretraining"].update(batch_size=32), RUNS),
     "log_every": (lambda d: d["defaults"]["training"].update(log_every=5), {}),
@@ -244,56 +226,49 @@ EDITS = {
 
 
 @pytest.mark.parametrize("setting", EDITS)
-def test_edited_setting_reruns_what_it_decides(finished, setting):
-    results, ablations = finished
-    path = ablations / "scales/smoke.yaml"
-    before = path.read_text()
+def test_edited_setting_reruns_what_it_decides(finished, edit, setting):
     change, expected = EDITS[setting]
-    try:
-        edit_yaml(path, change)
-        said = snakemake("tables", results, ablations, "--cores", "1", "-n")
-    finally:
-        path.write_text(before)
-    if expected:
-        total = sum(expected.values()) + 2
-        assert jobs(said) == {**expected, "track": 1, "tables": 1, "total": total}
-    else:
-        assert "Nothing to be done" in said
+    edit("scales/smoke.yaml", change)
+    assert dry_run(finished) == (expected and {**expected, "track": 1, "tables": 1})
 
 
 def test_edit_is_recognised_where_snakemake_remembers_nothing(finished, tmp_path):
     """Moved, too, and only what the edit decides runs again."""
-    results = Path(shutil.copytree(finished[0], tmp_path / "results"))
-    ablations = Path(shutil.copytree(finished[1], tmp_path / "ablations"))
-    edit_yaml(ablations / "scales/smoke.yaml", EDITS["kid_subsets"][0])
-    assert jobs(snakemake("tables", results, ablations, "--cores", "1", "-n")).keys() == {
-        *METRICS, "track", "tables", "total",
-    }  # fmt: skip
+    for name in ("results", "ablations"):
+        shutil.copytree(finished / name, tmp_path / name)
+    edit_yaml(tmp_path / "ablations/scales/smoke.yaml", EDITS["kid_subsets"][0])
+    assert dry_run(tmp_path).keys() == {*METRICS, "track", "tables"}
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_moved_results_are_recognised_whatever_their_times(finished, tmp_path, seed):
-    results = tmp_path / "elsewhere"
-    subprocess.run(["cp", "-r", finished[0], results], check=True)
-    without_times(results, seed)
-    said = snakemake("tables", results, finished[1], "--cores", "1", "-n")
-    assert "Nothing to be done" in said
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    subprocess.run(["cp", "-r", finished / "results", finished / "ablations", place], check=True)
+    without_times(place / "results", seed)
+    said = snakemake("tables", "-n", place=place)
+    assert planned(said) == {}
     count = int(re.search(r"recognised (\d+) results of scale smoke", said)[1])
-    assert count == len(list((results / "smoke").rglob(".fingerprints/**/*.json")))
-    again = snakemake("tables", results, finished[1], "--cores", "1", "-n")
-    assert "recognised" not in again
+    assert count == len(list((place / "results/smoke").rglob(".fingerprints/**/*.json")))
+    assert "recognised" not in snakemake("tables", "-n", place=place)
     # In place, where Snakemake remembers what it did, likewise.
-    without_times(finished[0], seed)
-    assert "Nothing to be done" in snakemake("tables", *finished, "--cores", "1", "-n")
+    without_times(finished / "results", seed)
+    assert dry_run(finished) == {}
 
 
-def test_run_computed_alone_updates_the_tables_afterwards(finished, tmp_path):
-    results = Path(shutil.copytree(finished[0], tmp_path / "results"))
-    run = results / "smoke/runs/unconditional/dmp/seed0"
+@pytest.mark.parametrize("how", ["its file", "the command line"])
+def test_run_computed_alone_updates_the_tables_afterwards(finished, tmp_path, how):
+    for name in ("results", "ablations"):
+        shutil.copytree(finished / name, tmp_path / name)
+    run = tmp_path / "results/smoke/runs/unconditional/dmp/seed0"
     shutil.rmtree(run)
-    snakemake(str(run / "finished"), results, finished[1], "--cores", "1")
-    found = jobs(snakemake("tables", results, finished[1], "--cores", "1", "-n"))
-    assert found == {**PAGES, "track": 1, "tables": 1, "total": 9}
+    assert dry_run(tmp_path)["bundle"] == 1
+    if how == "its file":
+        snakemake(str(run / "finished"), place=tmp_path)
+    else:
+        options = ("--results", f"{tmp_path}/results", "--ablations", f"{tmp_path}/ablations")
+        run_command("dmp", "run", "unconditional", "dmp", "--scale", "smoke", *options)
+    assert dry_run(tmp_path) == {**PAGES, "track": 1, "tables": 1}
 
 
 def test_bare_snakemake_has_the_default_profile(tmp_path):
@@ -329,8 +304,8 @@ rule told:
 
 @pytest.mark.smoke
 def test_same_bytes_for_one_core_and_two_and_any_order(finished, tmp_path):
-    results, ablations = finished
-    snakemake("tables", tmp_path / "again", ablations, "--cores", "1")
+    shutil.copytree(finished / "ablations", tmp_path / "ablations")
+    snakemake("tables", place=tmp_path)
     for name in (
         "numbers/tables.csv",
         "numbers/tables-baselines.csv",
@@ -338,5 +313,5 @@ def test_same_bytes_for_one_core_and_two_and_any_order(finished, tmp_path):
         "tables/table2.md",
         "figures/table2/table2-denoising-unconditional.svg",
     ):
-        first, second = (folder / "smoke" / name for folder in (results, tmp_path / "again"))
+        first, second = (place / "results/smoke" / name for place in (finished, tmp_path))
         assert first.read_bytes() == second.read_bytes(), name

@@ -1,103 +1,61 @@
 # From the numbers of the runs to tables, figures and verdicts: no torch from here on.
 #
-# Each study gathers its own numbers and has a page of its own, its tables and figures, so that an
-# edit renders that page alone. Where a job does many variants, one job does all pages too.
+# Each study gathers its own numbers and has a page of its own, its tables and figures: an edit renders
+# that page alone.
 
 
 localrules:
+    collect,
+    pages,
     claims,
     track,
 
 
-for name in [name for name in known_scales() if not batched(name)]:
-
-    rule:
-        name:
-            f"collect_{name}"
-        input:
-            outdated("numbers", "scope"),
-            runs_of,
-        output:
-            results=FILES.results_table("{scope}"),
-            baselines=FILES.baselines_table("{scope}"),
-        log:
-            FILES.root / "logs/collect/{scope}.log",
-        wildcard_constraints:
-            scale=name,
-        localrule: True
-        params:
-            where=where,
-        message:
-            "Gathering the numbers of {wildcards.scope}"
-        shell:
-            "dmp collect {wildcards.scope} {params.where} > {log:q} 2>&1"
-
-    rule:
-        name:
-            f"pages_{name}"
-        input:
-            outdated("page", "study"),
-            artifacts_of,
-            numbers_of,
-        output:
-            page_outputs(FILES, "{study}"),
-        log:
-            FILES.root / "logs/pages/{study}.log",
-        wildcard_constraints:
-            scale=name,
-        localrule: True
-        params:
-            where=where,
-        message:
-            "Tables and figures of {wildcards.study}"
-        shell:
-            "dmp pages {wildcards.study} {params.where} > {log:q} 2>&1"
+rule collect:
+    input:
+        outdated("numbers", "scope"),
+        given(inputs.measured),
+    output:
+        results=FILES.results_table("{scope}"),
+        baselines=FILES.baselines_table("{scope}"),
+    log:
+        FILES.root / "logs/collect/{scope}.log",
+    params:
+        where=where,
+    message:
+        "Gathering the numbers of {wildcards.scope}"
+    shell:
+        "dmp collect {wildcards.scope} {params.where} > {log:q} 2>&1"
 
 
-for name in [name for name in known_scales() if batched(name)]:
-    for target in ("tables", "studies"):
-
-        rule:
-            name:
-                f"collect_{name}_{target}"
-            input:
-                lambda w, name=name, target=target: outdated_results(
-                    name, "numbers", scopes_of(name, target)
-                ),
-                *runs_of(SimpleNamespace(scale=name, scope=target)),
-            output:
-                numbers_files(name, target),
-            log:
-                layout(name).root / f"logs/collect/{target}.log",
-            localrule: True
-            params:
-                where=everywhere(name),
-                scopes=scopes_of(name, target),
-            message:
-                "Gathering the numbers of {params.scopes}"
-            shell:
-                "dmp collect {params.scopes} {params.where} > {log:q} 2>&1"
-
-        rule:
-            name:
-                f"pages_{name}_{target}"
-            input:
-                lambda w, name=name, target=target: outdated_results(
-                    name, "page", plan(name).targeted(target)
-                ),
-                *page_inputs(name, target),
-            output:
-                [p for s in plan(name).targeted(target) for p in page_outputs(layout(name), s)],
-            log:
-                layout(name).root / f"logs/pages/{target}.log",
-            localrule: True
-            params:
-                where=everywhere(name),
-                studies=plan(name).targeted(target),
-            message:
-                "Tables and figures of {params.studies}"
-            shell:
-                "dmp pages {params.studies} {params.where} > {log:q} 2>&1"
+rule pages:
+    input:
+        outdated("page", "study"),
+        given(inputs.artifacts),
+        given(inputs.numbers),
+    output:
+        report(
+            FILES.tables / "{study}.html",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"study": "{study}"},
+        ),
+        multiext(str(FILES.tables / "{study}"), ".csv", ".md", ".tex"),
+        report(
+            directory(FILES.figures("{study}")),
+            patterns=["{figure}.png"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"study": "{study}", "figure": "{figure}"},
+        ),
+    log:
+        FILES.root / "logs/pages/{study}.log",
+    params:
+        where=where,
+    message:
+        "Tables and figures of {wildcards.study}"
+    shell:
+        "dmp pages {wildcards.study} {params.where} > {log:q} 2>&1"
 
 
 rule parameters:
@@ -118,14 +76,14 @@ rule parameters:
 rule speed:
     input:
         outdated("speed"),
-        lambda w: speed_inputs(w.scale),
+        given(inputs.speed),
     output:
         FILES.speed_table,
     log:
         FILES.root / "logs/speed.log",
     threads: threads_of
     resources:
-        **needs("speed"),
+        **needs.of("speed"),
     params:
         where=where,
     message:
@@ -141,9 +99,15 @@ rule claims:
         FILES.speed_table,
         results=FILES.results_table("claims"),
     output:
-        report(FILES.claims.with_suffix(".html"), caption=caption("claims"), category="Claims"),
+        report(FILES.claims.with_suffix(".html"), caption="../report/claims.rst", category="Claims"),
         multiext(str(FILES.claims.with_suffix("")), ".md", ".csv", ".tex"),
-        shown_figures(FILES, "claims"),
+        report(
+            directory(FILES.figures("claims")),
+            patterns=["{figure}.png"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"study": "claims", "figure": "{figure}"},
+        ),
     log:
         FILES.root / "logs/claims.log",
     params:
@@ -157,8 +121,8 @@ rule claims:
 rule track:
     input:
         outdated("tracking", "target"),
-        runs=lambda w: [layout(w.scale).finished(*run) for run in plan(w.scale).runs(w.target)],
-        pages=lambda w: pages_of(w.scale, w.target),
+        runs=lambda w: inputs.finished(w.scale, w.target),
+        pages=given(inputs.pages),
     output:
         FILES.tracking_summary("{target}"),
     log:

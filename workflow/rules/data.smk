@@ -1,4 +1,4 @@
-# Datasets that lie on disk: checked file by file before any GPU is asked for, then their latents.
+# Datasets on disk: checked file by file before any GPU is asked for, then their latents.
 
 
 rule check_data:
@@ -12,7 +12,7 @@ rule check_data:
     priority: 30
     threads: threads_of
     resources:
-        **needs("check"),
+        **needs.of("check"),
     params:
         where=where,
     message:
@@ -34,7 +34,7 @@ rule latents_part:
     priority: 20
     threads: threads_of
     resources:
-        **needs("latents"),
+        **needs.of("latents"),
     params:
         where=where,
     message:
@@ -47,14 +47,14 @@ rule latents:
     input:
         outdated("latents", "dataset"),
         FILES.manifest("{dataset}"),
-        latents_parts,
+        given(inputs.latents_parts),
     output:
         FILES.latents("{dataset}") / "index.json",
     log:
         FILES.root / "logs/latents/{dataset}.log",
     priority: 20
     resources:
-        **needs("check"),
+        **needs.of("check"),
     params:
         where=where,
     message:

@@ -14,7 +14,7 @@ rule extractor:
     priority: 20
     threads: threads_of
     resources:
-        **needs("extractor"),
+        **needs.of("extractor"),
     params:
         where=where,
     message:
@@ -26,8 +26,8 @@ rule extractor:
 rule reference:
     input:
         outdated("reference", "task"),
-        extractor_weights,
-        manifests_of,
+        given(inputs.extractor),
+        given(inputs.manifests),
     output:
         FILES.reference("{task}"),
     log:
@@ -36,7 +36,7 @@ rule reference:
     priority: 20
     threads: threads_of
     resources:
-        **needs("reference"),
+        **needs.of("reference"),
     params:
         where=where,
     message:
@@ -48,7 +48,7 @@ rule reference:
 rule captions:
     input:
         outdated("captions", "task"),
-        manifests_of,
+        given(inputs.manifests),
     output:
         FILES.captions("{task}"),
     log:
@@ -57,7 +57,7 @@ rule captions:
     priority: 20
     threads: threads_of
     resources:
-        **needs("captions"),
+        **needs.of("captions"),
     params:
         where=where,
     message:
@@ -69,8 +69,7 @@ rule captions:
 rule pretrain:
     input:
         outdated("baseline", "task", "seed"),
-        captions_of,
-        latents_of,
+        given(inputs.data),
     output:
         weights=FILES.pretrained_weights("{task}", "{seed}"),
         state=FILES.pretrained_state("{task}", "{seed}"),
@@ -83,7 +82,7 @@ rule pretrain:
     priority: 10
     threads: threads_of
     resources:
-        **needs("pretrain"),
+        **needs.of("pretrain"),
     params:
         where=where,
     message:
@@ -96,9 +95,8 @@ rule pretrain:
 rule converge:
     input:
         outdated("convergence", "task", "seed"),
-        extractor_weights,
-        captions_of,
-        latents_of,
+        given(inputs.extractor),
+        given(inputs.data),
         baseline=FILES.pretrained_weights("{task}", "{seed}"),
         reference=FILES.reference("{task}"),
     output:
@@ -109,7 +107,7 @@ rule converge:
         FILES.root / "benchmarks/converge/{task}/seed{seed}.tsv"
     threads: threads_of
     resources:
-        **needs("converge"),
+        **needs.of("converge"),
     params:
         where=where,
     message:

@@ -11,18 +11,16 @@ localrules:
 rule sweep_worker:
     input:
         outdated_sweep("sweep_worker", "worker"),
-        sweep_inputs(search_seeds),
+        given(sweeps.search),
     output:
         SWEEP.worker_summary("{worker}"),
     log:
         SWEEP.root / "logs/worker{worker}.log",
     benchmark:
         SWEEP.root / "benchmarks/worker{worker}.tsv"
-    wildcard_constraints:
-        worker=r"\d+",
     threads: threads_of
     resources:
-        **needs("run"),
+        **needs.of("run"),
     params:
         where=where,
     message:
@@ -34,19 +32,17 @@ rule sweep_worker:
 rule sweep_confirm:
     input:
         outdated_sweep("sweep_confirm", "point"),
-        workers_of,
-        sweep_inputs(fresh_seeds),
+        given(sweeps.workers),
+        given(sweeps.confirmation),
     output:
         SWEEP.confirmation("{point}"),
     log:
         SWEEP.root / "logs/point{point}.log",
     benchmark:
         SWEEP.root / "benchmarks/point{point}.tsv"
-    wildcard_constraints:
-        point=r"\d+",
     threads: threads_of
     resources:
-        **needs("run"),
+        **needs.of("run"),
     params:
         where=where,
     message:
@@ -58,10 +54,10 @@ rule sweep_confirm:
 rule sweep_report:
     input:
         outdated_sweep("sweep_report"),
-        workers_of,
-        confirmations_of,
+        given(sweeps.workers),
+        given(sweeps.confirmed),
     output:
-        report(SWEEP.pages()[0], caption=caption("table"), category="Sweeps"),
+        report(SWEEP.pages()[0], caption="../report/table.rst", category="Sweeps"),
         *SWEEP.pages()[1:],
         SWEEP.trials,
         SWEEP.confirmed,
@@ -76,7 +72,3 @@ rule sweep_report:
         "Table and plots of sweep {wildcards.sweep}"
     shell:
         "dmp sweep report {wildcards.sweep} {params.where} > {log:q} 2>&1"
-
-
-wildcard_constraints:
-    sweep=r"[\w-]+",

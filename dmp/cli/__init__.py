@@ -1,0 +1,32 @@
+"""The command line: what the workflow's rules call, and what a person calls without Snakemake.
+
+Every command imports what it needs when it runs: ``dmp --help`` answers at once, and nothing but
+the computing stages pays for torch.
+"""
+
+import sys
+
+import typer
+
+from dmp.cli import planning, prepare, results, runs, sweep
+from dmp.errors import DMPError
+
+app = typer.Typer(
+    name="dmp",
+    help="Reproducibility benchmark for Diffusion Model Patching via Mixture-of-Prompts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for topic in (planning, prepare, runs, results):
+    app.add_typer(topic.app)
+app.add_typer(sweep.app, name="sweep")
+
+
+def main() -> None:
+    """Run the command line; a :class:`DMPError` is one line and its exit status, mostly 2."""
+    try:
+        app()
+    except DMPError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.status)

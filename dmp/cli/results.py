@@ -1,0 +1,132 @@
+"""Commands that make tables, figures and verdicts of numbers."""
+
+from typing import Annotated
+
+import typer
+
+from dmp.cli.workspace import Workspace, command
+
+app = typer.Typer()
+
+
+@command(app)
+def collect(
+    workspace: Workspace,
+    scope: Annotated[list[str], typer.Argument(help="Studies, or: tables, studies, claims.")],
+) -> None:
+    """Gather the numbers of runs, and the convergence of their baselines, into one table each."""
+    from dmp.stages.collect import collect as stage
+
+    for each in scope:
+        stage(workspace.plan, workspace.layout, each)
+
+
+@command(app)
+def parameters(workspace: Workspace) -> None:
+    """Count the parameters of the paper's models, built at their real size without memory."""
+    from dmp.stages.count_parameters import count_parameters
+
+    count_parameters(workspace.plan, workspace.layout)
+
+
+@command(app)
+def pages(
+    workspace: Workspace,
+    study: Annotated[
+        list[str] | None, typer.Argument(help="Files in ablations/studies; all, if left out.")
+    ] = None,
+) -> None:
+    """Estimate, compare and render studies from their numbers: tables and figures."""
+    from dmp.stages.pages import write_pages
+
+    write_pages(workspace.plan, workspace.layout, study or [])
+
+
+@command(app)
+def claims(workspace: Workspace) -> None:
+    """Judge every claim of the paper: supported, contradicted or inconclusive."""
+    from dmp.stages.claims import judge_claims
+
+    judge_claims(workspace.plan, workspace.layout)
+
+
+@command(app)
+def rebuild(workspace: Workspace) -> None:
+    """Write all pages and claims anew from their numbers, without asking what has changed."""
+    from dmp.stages.rebuild import rebuild as stage
+
+    stage(workspace.plan, workspace.layout)
+
+
+@command(app)
+def publish(workspace: Workspace) -> None:
+    """Copy a finished scale's results, and every number, to results/reference, to commit them."""
+    from dmp.stages.publish import publish as stage
+
+    print(stage(workspace.plan, workspace.layout))
+
+
+@command(app)
+def verify(workspace: Workspace) -> None:
+    """Compare this run with the committed reference: to the bit where portable, else statistically.
+
+    Exit status 1 if it differs.
+    """
+    from dmp.stages.verify import verify_scale
+
+    told, agree = verify_scale(workspace.plan, workspace.layout)
+    print(told)
+    if not agree:
+        raise typer.Exit(1)
+
+
+@command(app)
+def adopt(workspace: Workspace) -> None:
+    """Recognise results that were moved here, and say what no longer is what the files ask for.
+
+    Snakemake does so itself whenever it starts.
+    """
+    from dmp.products.recognise import recognise, recognise_sweep
+    from dmp.sweeps.files import SweepFiles
+    from dmp.sweeps.loading import load_sweep, sweep_names
+
+    plan, layout = workspace.plan, workspace.layout
+    found = [recognise(plan, layout)]
+    for name in sweep_names(workspace.ablations):
+        if SweepFiles(layout, name).root.is_dir():
+            found.append(recognise_sweep(plan, layout, load_sweep(workspace.ablations, name)))
+    current, moved, kept = (
+        sum(getattr(each, key) for each in found) for key in ("current", "moved", "kept")
+    )
+    print(f"{current} results are what is asked for, {moved} of them moved here")
+    if kept:
+        print(f"of {kept} more that were moved here the times cannot be set")
+    for stage, names in sorted(frozenset().union(*(each.outdated for each in found)), key=str):
+        print(f"outdated: {stage} {'/'.join(map(str, names))}")
+
+
+@command(app)
+def compare(
+    workspace: Workspace,
+    run: Annotated[
+        list[str], typer.Argument(help="task/variant for all seeds, or task/variant/seed0; two+.")
+    ],
+) -> None:
+    """Compare the first variant with each other one, with the statistics of the tables."""
+    from dmp.stages.compare import compare as stage
+
+    print(stage(workspace.plan, workspace.layout, run))
+
+
+@command(app)
+def track(
+    workspace: Workspace,
+    target: Annotated[str, typer.Argument(help="Whose runs: tables or studies.")] = "tables",
+    uri: Annotated[
+        str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Default: SQLite under results/.")
+    ] = "",
+) -> None:
+    """Hand all runs to MLflow; repeat it as often as you like."""
+    from dmp.stages.track import track as stage
+
+    print(stage(workspace.plan, workspace.layout, target, uri))

@@ -1,0 +1,117 @@
+"""What all commands share: their options, and how a process gets ready to compute."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from dmp.stages.common import Context
+    from dmp.studies import Plan
+
+Task = Annotated[str, typer.Argument(help="A task of the scale, such as unconditional.")]
+Variant = Annotated[str, typer.Argument(help="method,key=value,... such as dmp,depth=1.")]
+Seed = Annotated[int, typer.Option(help="Decides data order, noise and initial gate.", min=0)]
+Dataset = Annotated[str, typer.Argument(help="A dataset on disk, such as ffhq.")]
+Processes = Annotated[
+    int | None,
+    typer.Option(help="Processes that share each batch; one per GPU, if left out.", min=1),
+]
+
+
+@dataclass
+class Workspace:
+    """Where a command works: a scale and its plan, and the folders of inputs and outputs.
+
+    Its fields are the options that all commands share.
+    """
+
+    scale: Annotated[str, typer.Option(help="A file in ablations/scales, without .yaml.")] = (
+        "digits"
+    )
+    results: Annotated[Path, typer.Option(help="Folder for all outputs.")] = Path("results")
+    ablations: Annotated[Path, typer.Option(help="Folder with scales/, studies/ and sweeps/.")] = (
+        Path("ablations")
+    )
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            envvar="DMP_SEEDS", help="How many seeds, in place of the scale's own number.", min=1
+        ),
+    ] = None
+    data: Annotated[
+        Path,
+        typer.Option(envvar="DMP_DATA", help="Folder of all datasets that are not embedded."),
+    ] = Path("data")
+
+    def __post_init__(self) -> None:
+        """Read the scale and its studies, and settle the numerics that the scale asks for.
+
+        This comes before anything that computes is imported.
+
+        Raises:
+            DMPError: as :func:`dmp.studies.load_plan` and :func:`dmp.numerics.settle`.
+
+        """
+        from dmp.layout import Layout
+        from dmp.numerics import settle
+        from dmp.studies import load_plan
+
+        self.plan: Plan = load_plan(self.scale, self.ablations, self.seeds)
+        self.layout: Layout = Layout(self.results, self.scale)
+        settle(self.plan.scale.numerics, f"scale '{self.scale}'")
+
+    def context(self, stage: str) -> "Context":
+        """Prepare this process, once it holds the GPU that a stage needs.
+
+        Raises:
+            DMPError: the stage needs a GPU, and there is none.
+
+        """
+        from dmp.running.lease import check_device, hold_gpus
+        from dmp.studies.schema import TRAINING
+
+        needed = self.plan.scale.execution.resources(stage)
+        gpus = needed.gpus or 0
+        if stage not in TRAINING:  # these hold theirs already, since their processes share it
+            hold_gpus(gpus, needed.gpu_share or 100)
+        from dmp.stages.common import Context
+
+        context = Context.open(self.plan, self.results, self.data)
+        check_device(gpus, context.device)
+        return context
+
+
+def command(app: typer.Typer, scale: str = Workspace.scale) -> Callable[..., Callable[..., None]]:
+    """Return a decorator that makes a command of a function; its first argument is the workspace.
+
+    Args:
+        app: gets the command.
+        scale: the default of ``--scale``.
+
+    """
+    shared = [
+        parameter.replace(default=scale if name == "scale" else parameter.default)
+        for name, parameter in inspect.signature(Workspace).parameters.items()
+    ]
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(function).parameters.values()
+
+        @functools.wraps(function)
+        def called(**given: Any) -> None:
+            workspace = Workspace(**{each.name: given.pop(each.name) for each in shared})
+            function(workspace, **given)
+
+        # What typer reads.
+        signature = inspect.Signature([*own, *shared])
+        called.__signature__ = signature  # ty: ignore[missing-attribute]  a function may have one
+        called.__annotations__ = {each.name: each.annotation for each in (*own, *shared)}
+        app.command()(called)
+        return function
+
+    return register

@@ -1,0 +1,4 @@
+"""What the rules ask: which files a job is made from, what it needs, and what is outdated.
+
+The rules in ``workflow/rules`` name files and commands; whatever has to be worked out is here.
+"""

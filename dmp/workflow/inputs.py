@@ -1,0 +1,144 @@
+"""Which files a job is made from."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from dmp.config import TaskConfig
+from dmp.layout import Layout
+from dmp.studies import Plan
+from dmp.workflow.scales import Scales
+
+FORMATS = ("html", "csv", "md", "tex")
+
+
+class Inputs:
+    """Files by scale, task, study and so on: the names of a rule's wildcards.
+
+    :func:`dmp.workflow.wildcards.by_wildcards` makes input functions of these methods.
+    """
+
+    def __init__(self, scales: Scales) -> None:
+        self.scales = scales
+
+    def _of(self, scale: str) -> tuple[Plan, Layout]:
+        return self.scales.plan(scale), self.scales.layout(scale)
+
+    def _task(self, scale: str, task: str) -> TaskConfig:
+        return self.scales.plan(scale).scale.tasks[task]
+
+    def extractor(self, scale: str, task: str) -> list[Path]:
+        """Weights of the classifier whose features a task's metrics compare, if we train it."""
+        config = self._task(scale, task)
+        own = config.evaluation.extractor.name == "dataset-classifier"
+        return [self.scales.layout(scale).extractor(config.data.name)] if own else []
+
+    def data(self, scale: str, task: str) -> list[Path]:
+        """What of a task's data is prepared: captions and latents, if it has any."""
+        config, files = self._task(scale, task), self.scales.layout(scale)
+        text = [files.captions(task)] if config.conditioning == "text" else []
+        latents = config.data.latents is not None
+        return [*text, *([files.latents(config.data.name) / "index.json"] if latents else [])]
+
+    def manifests(self, scale: str, task: str) -> list[Path]:
+        """What was found of those of a task's datasets that are on disk."""
+        data, files = self._task(scale, task).data, self.scales.layout(scale)
+        datasets = [(data.name, data.source), (data.test_name, data.test)]
+        return [files.manifest(name) for name, source in datasets if source is not None]
+
+    def latents_parts(self, scale: str, dataset: str) -> list[Path]:
+        """All parts of a dataset's latents."""
+        plan, files = self._of(scale)
+        of = plan.scale.execution.latents_jobs
+        return [files.latents_part(dataset, number, of) for number in range(1, of + 1)]
+
+    def baselines(self, scale: str, task: str, seeds: Iterable[int]) -> list[Path]:
+        """The baselines that runs with these seeds rest on."""
+        plan, files = self._of(scale)
+        return [
+            path(task, seed)
+            for seed in sorted({plan.baseline_seed(seed) for seed in seeds})
+            for path in (files.pretrained_weights, files.pretrained_state)
+        ]
+
+    def baseline(self, scale: str, task: str, seed: int) -> list[Path]:
+        """The baseline that a run rests on."""
+        return self.baselines(scale, task, [seed])
+
+    def whole_runs(self, scale: str, task: str, seeds: Iterable[int]) -> list[Path]:
+        """What a job is made from that does all stages of runs."""
+        return [
+            self.scales.layout(scale).reference(task),
+            *self.extractor(scale, task),
+            *self.data(scale, task),
+            *self.baselines(scale, task, seeds),
+        ]
+
+    def bundle(self, scale: str, task: str, variant: str, seed: int) -> list[Path]:
+        """What the bundle is made from that ends with a run."""
+        seeds = self.scales.bundle(scale, (task, variant, seed)).seeds
+        return self.whole_runs(scale, task, seeds)
+
+    def shards(self, scale: str, task: str, variant: str, seed: int) -> list[Path]:
+        """All parts of a run's samples."""
+        plan, files = self._of(scale)
+        of = plan.scale.execution.sampling_shards
+        return [files.shard(task, variant, seed, number, of) for number in range(1, of + 1)]
+
+    def finished(self, scale: str, scope: str) -> list[Path]:
+        """The last file that the jobs of all runs of a scope write."""
+        plan, files = self._of(scale)
+        bundles = self.scales.bundles(scale)
+        last = dict.fromkeys(bundles[run].runs[-1] for run in plan.runs(scope))
+        return [files.finished(*run) for run in last]
+
+    def measured(self, scale: str, scope: str) -> list[Path]:
+        """What a table of numbers gathers: runs, and the convergence of their baselines."""
+        plan, files = self._of(scale)
+        convergence = [files.convergence(*baseline) for baseline in plan.baselines(scope)]
+        return [*self.finished(scale, scope), *convergence]
+
+    def numbers(self, scale: str, study: str) -> list[Path]:
+        """The numbers that a study's page shows."""
+        plan, files = self._of(scale)
+        if study in plan.parameter_studies:
+            return [files.parameters_table]
+        return [files.results_table(study), files.baselines_table(study)]
+
+    def artifacts(self, scale: str, study: str) -> list[Path]:
+        """What figures draw beside numbers: samples, gates, logs, which runs write."""
+        plan = self.scales.plan(scale)
+        if study in plan.parameter_studies or not plan.study(study).figures:
+            return []
+        return self.finished(scale, study)
+
+    def speed(self, scale: str) -> list[Path]:
+        """What the timings are made from."""
+        plan = self.scales.plan(scale)
+        return [
+            path
+            for task in plan.speed_arms()
+            for path in [*self.baseline(scale, task, plan.seeds[0]), *self.data(scale, task)]
+        ]
+
+    def pages(self, scale: str, target: str) -> list[Path]:
+        """The tables of all studies with a target, and the folders of their figures."""
+        plan, files = self._of(scale)
+        studies = plan.targeted(target)
+        tables = [files.tables / f"{study}.{suffix}" for study in studies for suffix in FORMATS]
+        return [*tables, *(files.figures(study) for study in studies)]
+
+    def tables(self, scale: str) -> list[Path]:
+        """All that target ``tables`` asks for."""
+        plan, files = self._of(scale)
+        return [
+            *self.pages(scale, "tables"),
+            *([] if plan.claims is None else [files.claims]),
+            files.results_table("tables"),
+            files.baselines_table("tables"),
+            files.tracking_summary("tables"),
+        ]
+
+    def studies(self, scale: str) -> list[Path]:
+        """All that target ``studies`` asks for."""
+        summary = self.scales.layout(scale).tracking_summary("studies")
+        return [*self.pages(scale, "studies"), summary]
