@@ -113,7 +113,7 @@ lint: $(READY)
 	$(RUN) hadolint Dockerfile
 
 docs: $(READY)
-	$(RUN) mkdocs build --quiet --strict
+	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
 	@echo "open site/index.html"
 
 bench: $(READY)
