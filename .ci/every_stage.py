@@ -22,8 +22,8 @@ from dmp.options import open_plan
 
 ROOT = Path(__file__).parents[1]
 SCALE = "smoke"
-# A part of table 2, and variants whose options compute what the defaults do not: one of each, as many
-# of them in one variant as can be combined.
+# A part of table 2, and variants whose options compute what the defaults do not: each option once,
+# and as many of them in one variant as can be combined.
 VARIANTS = {
     "unconditional": (
         "baseline",

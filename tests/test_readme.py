@@ -61,7 +61,8 @@ def test_the_citation_file_has_what_its_version_of_the_format_requires():
 def test_both_containers_begin_alike_and_install_the_lock():
     docker, apptainer = read(ROOT / "Dockerfile"), read(ROOT / "apptainer.def")
     image = re.search(r"^FROM (\S+)", docker, re.MULTILINE)
-    assert image and f"From: {image[1]}\n" in apptainer
+    assert image
+    assert f"From: {image[1]}\n" in apptainer
     copied = re.findall(r"^COPY (\S+)", docker, re.MULTILINE)
     files = apptainer.split("%files")[1].split("%post")[0].split()[::2]
     assert copied == files == ["requirements.lock"]
