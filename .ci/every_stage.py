@@ -41,7 +41,7 @@ VARIANTS = {
 def few_digits() -> Images:
     """Few enough images for an emulator, which takes a second for a dozen of them."""
     images, labels = DATASETS["digits"].load()
-    return Images(images[:48], labels[:48])
+    return Images(images[:32], labels[:32])
 
 
 def few_phrases() -> Phrases:
@@ -75,7 +75,7 @@ def tiny(folder: Path) -> Path:
         defaults["data"].update(name=few_digits.__name__, held_out=0.5)
         defaults["backbone"].update(hidden_size=16, num_heads=2)
         defaults["pretraining"].update(iterations=4, batch_size=8, checkpoint_every=2, log_every=2)
-        defaults["pretraining"].update(convergence_every=1, convergence_samples=8)
+        defaults["pretraining"].update(convergence_every=1, convergence_samples=4)
         defaults["training"].update(iterations=2, batch_size=8, checkpoint_every=1, log_every=1)
         defaults["sampling"].update(steps=2, samples=8)
         defaults["evaluation"].update(kid_subset_size=6, kid_subsets=2, timesteps_per_image=2)
