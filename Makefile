@@ -10,7 +10,20 @@ TESTERS ?= 2
 # How many seeds, in place of the scale's own number.
 SEEDS ?=
 VENV := .venv
-READY := $(VENV)/.ready
+# TORCH=cpu installs torch without CUDA, TORCH= the build that requirements.lock means. The choice is
+# kept in the name of the file that marks the environment as ready, so it is made once.
+TORCH ?= $(patsubst $(VENV)/.ready-%,%,$(wildcard $(VENV)/.ready-*))
+$(if $(filter-out cpu,$(TORCH)),$(error TORCH=$(TORCH): accepted are cpu and nothing))
+READY := $(VENV)/.ready$(addprefix -,$(TORCH))
+OTHERS := $(filter-out $(READY),$(wildcard $(VENV)/.ready*))
+SYNC := --compile-bytecode --python $(VENV)/bin/python
+ifeq ($(TORCH),cpu)
+SYNC += --torch-backend=cpu
+endif
+# Both builds have the version that the lock asks for: the one in place would be kept.
+ifneq ($(OTHERS),)
+SYNC += --reinstall-package torch --reinstall-package torchvision
+endif
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
 CONFIG := --config scale=$(SCALE) $(if $(SEEDS),seeds=$(SEEDS))
@@ -19,7 +32,8 @@ OPTIONS := --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS))
 # would not do, since then the baselines that table 2 waits for are no more urgent than its runs.
 FIRST := results/$(SCALE)/tables/table2.md
 
-.PHONY: help setup tables studies report verify rebuild smoke sweep dashboard test lint bench mlflow unlock lock clean
+.PHONY: help setup tables studies report verify rebuild smoke sweep dashboard test lint docs bench \
+	mlflow unlock lock clean
 
 help:
 	@echo "make tables   the paper's tables, figures and claims on embedded data: results/digits"
@@ -34,8 +48,10 @@ help:
 	@echo "make mlflow   look at all runs in MLflow: http://127.0.0.1:5000"
 	@echo "make bench    how long the short commands take on this machine"
 	@echo "make unlock   after snakemake was killed and left the folder locked"
-	@echo "make lint     ruff, snakefmt, snakemake --lint"
+	@echo "make lint     ruff, ty, snakefmt, snakemake --lint, hadolint"
+	@echo "make docs     the documentation as a web site: site/index.html"
 	@echo "make lock     resolve pyproject.toml anew into requirements.lock"
+	@echo "make setup TORCH=cpu   torch without CUDA: 4 GB less to download and keep"
 	@echo "SCALE=smoke make tables, SCALE=smoke make verify, CORES=4 make tables, SEEDS=10 make tables"
 
 setup: $(READY)
@@ -44,9 +60,11 @@ setup: $(READY)
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	test -x $(VENV)/bin/uv || $(VENV)/bin/python -m pip install --quiet "uv>=0.5"
-	$(VENV)/bin/uv pip sync --quiet --compile-bytecode --python $(VENV)/bin/python requirements.lock
+	test -x $(VENV)/bin/uv || $(VENV)/bin/python -m pip install --quiet "uv>=0.8"
+	grep -vE '$(if $(TORCH),^(cuda-|nvidia-|triton),^$$)' requirements.lock | \
+		$(VENV)/bin/uv pip sync --quiet $(SYNC) -
 	$(VENV)/bin/uv pip install --quiet --no-deps --python $(VENV)/bin/python --editable .
+	rm -f $(VENV)/.ready*
 	touch $(READY)
 
 tables: $(READY)
@@ -89,8 +107,14 @@ test: $(READY)
 lint: $(READY)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
+	$(RUN) ty check
 	$(RUN) snakefmt --check Snakefile workflow/rules
 	$(RUN) python .ci/lint_workflow.py
+	$(RUN) hadolint Dockerfile
+
+docs: $(READY)
+	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
+	@echo "open site/index.html"
 
 bench: $(READY)
 	$(RUN) python .ci/benchmark.py
@@ -104,8 +128,8 @@ unlock: $(READY)
 	$(RUN) snakemake --unlock
 
 lock: $(READY)
-	$(VENV)/bin/uv pip compile --quiet --upgrade pyproject.toml --extra dev --universal \
+	$(VENV)/bin/uv pip compile --quiet --upgrade pyproject.toml --all-extras --universal \
 		--no-emit-index-url --no-header --no-annotate --output-file requirements.lock
 
 clean:
-	rm -rf results/smoke results/digits .snakemake
+	rm -rf results/smoke results/digits .snakemake site

@@ -2,8 +2,9 @@
 
     python .ci/one_step.py
 
-Libraries choose kernels and blocks by the sizes of matrices, so that the tiny models of
-every_stage.py do not go through all that the real ones do. Prints digests.
+Libraries choose kernels and blocks by the sizes of matrices: the tiny models of every_stage.py do
+not go through all that the real ones do, so it does this step as well. Prints digests of gradients
+and weights.
 """
 
 import hashlib
@@ -15,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 TASK = "unconditional"
 
 
-def main() -> None:
-    """Compute gradients and the next weights, and print their digests."""
+def one_step() -> list[str]:
+    """Compute gradients and the next weights, and return their digests."""
     workspace = Workspace("digits", ablations=ROOT / "ablations")
     plan, context = workspace.plan, workspace.context("run")
 
@@ -30,9 +31,9 @@ def main() -> None:
     from dmp.stages.common import attach, new_backbone
     from dmp.training import Objective
 
-    def tell(name: str, *tensors: torch.Tensor) -> None:
+    def digest(name: str, *tensors: torch.Tensor) -> str:
         data = b"".join(np.ascontiguousarray(t.detach().numpy()).tobytes() for t in tensors)
-        print(name, hashlib.sha256(data).hexdigest(), flush=True)
+        return f"{name} {hashlib.sha256(data).hexdigest()}"
 
     def drawn(name: str, count: int) -> torch.Tensor:
         shape = (count, 1, 8, 8)
@@ -53,10 +54,10 @@ def main() -> None:
     labels, timesteps = torch.zeros(count, dtype=torch.long), torch.arange(count) * 999 // count
     batch = Batch(drawn("images", count).clamp(-1, 1), labels, timesteps, drawn("noise", count))
     objective(batch).total.backward()
-    tell("gradients", *(p.grad for p in objective.trainable().values()))
+    gradients = digest("gradients", *(p.grad for p in objective.trainable().values()))
     torch.optim.AdamW(objective.parameters(), fused=True).step()
-    tell("weights", *objective.trainable().values())
+    return [gradients, digest("weights", *objective.trainable().values())]
 
 
 if __name__ == "__main__":
-    main()
+    print("\n".join(one_step()))

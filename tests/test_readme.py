@@ -1,13 +1,18 @@
-"""What the README shows of results stands in the committed reference."""
+"""What README and documentation show of results stands in the committed reference."""
 
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 from harness import ROOT
 
-REFERENCE = ROOT / "results/reference/digits"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHOWN = README.split("## What came out")[1].split("\n## ")[0]
+REFERENCE = ROOT / "results/reference/digits/tables"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def rows(text: str) -> list[list[str]]:
@@ -18,19 +23,50 @@ def rows(text: str) -> list[list[str]]:
     ]
 
 
-@pytest.mark.parametrize("study", ["table2", "mechanism"])
-def test_numbers_of_the_readmes_tables_are_those_of_the_reference(study):
-    """Each number stands in a row of the study that begins alike."""
-    known = rows((REFERENCE / "tables" / f"{study}.md").read_text(encoding="utf-8"))
-    every = {cell for row in known for cell in row}
-    tables = SHOWN.split("And from ")
-    shown = rows(tables[["table2", "mechanism"].index(study)])
+@pytest.mark.parametrize(
+    ("page", "heading", "study"),
+    [
+        ("README.md", "## Results", "table2"),
+        ("docs/results.md", "## Table 2", "table2"),
+        ("docs/results.md", "## Mechanism", "mechanism"),
+    ],
+)
+def test_numbers_that_pages_show_are_those_of_the_reference(page, heading, study):
+    known = {cell for row in rows(read(REFERENCE / f"{study}.md")) for cell in row}
+    shown = rows(read(ROOT / page).split(heading)[1].split("\n## ")[0])
     numbers = [cell for row in shown for cell in row if re.search(r"\d\.\d", cell)]
     assert len(numbers) >= 10
-    assert [number for number in numbers if number not in every] == []
+    assert [number for number in numbers if number not in known] == []
 
 
-def test_files_that_the_readme_points_to_exist():
-    targets = re.findall(r"\]\(((?!http)[^)#]+)\)", README)
-    assert len(targets) >= 8
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_files_that_a_page_links_to_exist(page):
+    targets = re.findall(r"\]\(((?!http)[^)#]+)\)", read(page))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_files_that_a_page_names_exist(page):
+    folders = "ablations|dmp|docs|tests|workflow|results/reference|.ci"
+    named = re.findall(rf"`((?:{folders})/[\w./*-]+)`", read(page))
+    assert [name for name in named if not any(ROOT.glob(name.rstrip("/")))] == []
+
+
+def test_the_citation_file_has_what_its_version_of_the_format_requires():
+    citation = yaml.safe_load(read(ROOT / "CITATION.cff"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert f'version = "{citation["version"]}"' in read(ROOT / "pyproject.toml")
+
+
+def test_both_containers_begin_alike_and_install_the_lock():
+    docker, apptainer = read(ROOT / "Dockerfile"), read(ROOT / "apptainer.def")
+    image = re.search(r"^FROM (\S+)", docker, re.MULTILINE)
+    assert image
+    assert f"From: {image[1]}\n" in apptainer
+    copied = re.findall(r"^COPY (\S+)", docker, re.MULTILINE)
+    files = apptainer.split("%files")[1].split("%post")[0].split()[::2]
+    assert copied == files == ["requirements.lock"]
+    assert (ROOT / "requirements.lock").is_file()
+    for text in (docker, apptainer):
+        assert "uv pip sync --system" in text
+        assert "exec python -m dmp" in text

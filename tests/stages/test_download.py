@@ -197,9 +197,9 @@ def test_archives_of_the_paper_give_what_its_sources_read():
     assert {name for name, source in sources.items() if source.download} == {"coco", "coco-test"}
 
 
-def test_the_variant_of_the_readme_is_a_source_of_the_papers_imagenet(ablations):
-    lines = (ROOT / "README.md").read_text().split("```yaml\n   format: parquet-images")[1]
-    variant = yaml.safe_load("   format: parquet-images" + lines.partition("```")[0])
+def test_the_variant_of_the_documentation_is_a_source_of_the_papers_imagenet(ablations):
+    lines = (ROOT / "docs/cluster.md").read_text().split("```yaml\nformat: parquet-images")[1]
+    variant = yaml.safe_load("format: parquet-images" + lines.partition("```")[0])
 
     def change(scale: dict) -> None:
         scale["tasks"]["class-conditional"]["data"]["source"].update(variant)

@@ -166,7 +166,6 @@ def test_any_option_of_patch_and_training_is_a_parameter_without_an_edit(tmp_pat
         assert name in {*PatchConfig.model_fields, *TrainingOptions.model_fields}
         one = [{"name": name, "kind": "float", "low": 0.1, "high": 0.9}]
         assert load(tmp_path, plan, parameters=one)[1].parameters[0].name == name
-    assert METHODS["dmp"] is not None
 
 
 def test_study_changes_with_the_question_and_not_with_the_effort(tmp_path, plan):

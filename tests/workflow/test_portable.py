@@ -1,7 +1,7 @@
 """The same bits on every processor: every stage here, and on two emulated ones.
 
-QEMU emulates an Intel Haswell and an AMD EPYC, both with AVX2 and without AVX-512, ten to forty
-times slower than this machine; what they compute, they compute as those processors do.
+QEMU emulates an Intel Haswell and an AMD EPYC, both with AVX2 and without AVX-512. It is slow, and
+what it computes, it computes as those processors do.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from harness import ROOT, run_command
+from harness import ROOT
 from test_numerics import OnlyPortable
 
 from dmp.numerics import X86_64
@@ -79,6 +79,7 @@ def test_every_kind_of_number_is_among_the_files_compared(here):
         "table2.csv",
         "table2.md",
         "claims.csv",
+        "one_step.txt",
     }
 
 
@@ -93,22 +94,6 @@ def test_emulated_processors_of_both_makers_compute_the_same_bytes(here, tmp_pat
         assert sorted(found) == sorted(here)
         different = [path for path in here if found[path] != here[path]]
         assert not different, f"{name} computes other bytes: {different[:5]}"
-
-
-def test_a_step_at_the_real_size_is_the_same_on_emulated_processors():
-    """Kernels are chosen by the sizes of matrices, too."""
-    need_emulator()
-
-    def told(*emulator: str) -> list[str]:
-        done = run_command(*emulator, sys.executable, str(ROOT / ".ci/one_step.py"))
-        assert done.returncode == 0, done.stdout + done.stderr
-        return [line for line in done.stdout.splitlines() if not line.startswith("started")]
-
-    expected = told()
-    assert [line.split()[0] for line in expected] == ["gradients", "weights"]
-    with ThreadPoolExecutor(len(PROCESSORS)) as pool:
-        for found in pool.map(lambda name: told(EMULATOR, "-cpu", name), PROCESSORS):
-            assert found == expected
 
 
 def test_no_stage_calls_what_differs_between_processors(monkeypatch, tmp_path):
