@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dmp.config import PatchConfig
-from dmp.patching import patch
+from dmp.methods import find_method
 from dmp.planning.counting import Counts, count_model
 from dmp.planning.throughput import Gpu, Measurement, Throughput, Work
 
@@ -110,8 +109,8 @@ def _macs_per_second(measured: Measurement, work: Work) -> float | None:
         return None
     with torch.device("meta"):
         backbone = measured.dit()
-    patched = work.startswith("patch")
+    method = find_method("dmp" if work.startswith("patch") else "fine-tuning")
     counts = count_model(
-        backbone, lambda: patch(backbone, PatchConfig()) if patched else None, measured.batch_size
+        backbone, lambda: method.attach(backbone, method.options(), 0), measured.batch_size
     )
     return rate * (counts.training if work.endswith("training") else counts.forward)

@@ -154,7 +154,7 @@ def judged(plan: Plan, done: Collection[Key]) -> int:
         runs = [run for piece in tested for run in piece.runs() if run[0] in plan.scale.tasks]
         needed = [key for t, v in runs for seed in plan.seeds for key in run_keys((t, v, seed))]
         # Speed is timed on the baseline, without a run.
-        timed = {p.task for p in tested if p.test == "speed"} & set(plan.scale.tasks)
+        timed = {task for piece in tested for task, _ in piece.timed()} & set(plan.scale.tasks)
         seed = str(plan.baseline_seed(plan.seeds[0]))
         needed += [("baseline", task, seed) for task in timed]
         count += all(key in done for key in needed)

@@ -56,7 +56,7 @@ class Context:
         torch.set_num_threads(max(1, plan.scale.execution.threads // process_count()))
         torch.use_deterministic_algorithms(True, warn_only=True)
         # Nothing here reads memory that nothing was written to; to fill it all takes time.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # ty: ignore[missing-attribute]
         keep_freed_memory()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         if device == "cuda":

@@ -2,8 +2,9 @@
 
 import time
 from pathlib import Path
+from typing import cast
 
-from dmp.backbones import DiT
+from dmp.backbones import Backbone, DiT
 from dmp.data.shape import input_shape
 from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
@@ -39,7 +40,7 @@ def training_stream(
         task.diffusion.timesteps,
         input_shape(task.data).flip,
         task.label_dropout,
-        objective.backbone.null_label if task.label_dropout else None,
+        cast(Backbone, objective.backbone).null_label if task.label_dropout else None,
         None if data.captions is None else data.captions.train,
         objective.attached.noise_shape,
         phase="pretraining" if own else "further training",
