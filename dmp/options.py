@@ -38,13 +38,16 @@ def open_plan(scale: str, ablations: Path, seeds: int | None = None) -> "Plan":
     Every command begins with this, before anything that computes is imported.
 
     Raises:
-        DMPError: as :func:`dmp.studies.load_plan` and :func:`dmp.numerics.settle`.
+        DMPError: as :func:`dmp.studies.load_plan`, :func:`dmp.reporting.figures.check_kinds` and
+            :func:`dmp.numerics.settle`.
 
     """
     from dmp.numerics import settle
+    from dmp.reporting.figures import check_kinds
     from dmp.studies import load_plan
 
     plan = load_plan(scale, ablations, seeds)
+    check_kinds(plan.studies.values())
     settle(plan.scale.numerics, f"scale '{scale}'")
     return plan
 
