@@ -1,6 +1,7 @@
 """Names that YAML files use, and what stands behind each: ours, or another package's."""
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -46,21 +47,29 @@ class Registry(Generic[T]):
         return sorted({*self._found, *ours, *entry_points(group=self._group).names})
 
     def check(self, name: str, where: str) -> None:
-        """Check that a name is known.
+        """Check that a name is known, without importing what is behind it.
 
         Raises:
             DMPError: it is not; ``where`` is the key in the file.
 
         """
-        if name not in self._found and name not in (known := self.names()):
-            raise DMPError(f"{where} = '{name}': {nearest(name, known)}")
+        # Other packages are searched last, since that takes a while.
+        if not (name in self._found or self._module(name) or name in self.names()):
+            raise DMPError(f"{where} = '{name}': {nearest(name, self.names())}")
 
     def get(self, name: str, where: str) -> T:
         """Return what is registered by a name; errors as :meth:`check`."""
         self.check(name, where)
         if name not in self._found:
-            for point in entry_points(group=self._group, name=name):
+            module = self._module(name)
+            if module:
+                importlib.import_module(module)
+            for point in () if module else entry_points(group=self._group, name=name):
                 point.load()
-            if name not in self._found:
-                importlib.import_module(f"{self._package}.{name.replace('-', '_')}")
         return self._found[name]
+
+    def _module(self, name: str) -> str:
+        """Return the module of ours that registers a name; empty if there is none."""
+        module = f"{self._package}.{name.replace('-', '_')}"
+        known = name.replace("-", "").isalnum() and importlib.util.find_spec(module)
+        return module if known else ""

@@ -54,14 +54,17 @@ class Workspace:
         This comes before anything that computes is imported.
 
         Raises:
-            DMPError: as :func:`dmp.studies.load_plan` and :func:`dmp.numerics.settle`.
+            DMPError: as :func:`dmp.studies.load_plan`, :func:`dmp.reporting.figures.check_kinds`
+                and :func:`dmp.numerics.settle`.
 
         """
         from dmp.layout import Layout
         from dmp.numerics import settle
+        from dmp.reporting.figures import check_kinds
         from dmp.studies import load_plan
 
         self.plan: Plan = load_plan(self.scale, self.ablations, self.seeds)
+        check_kinds(self.plan.studies.values())
         self.layout: Layout = Layout(self.results, self.scale)
         settle(self.plan.scale.numerics, f"scale '{self.scale}'")
 

@@ -5,12 +5,14 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from harness import edit_yaml
 from matplotlib.colors import to_rgb
 from scipy import stats
 
 from dmp.config import from_data
 from dmp.errors import DMPError
 from dmp.layout import Layout
+from dmp.options import open_plan
 from dmp.reporting.figures.data import FigureData
 from dmp.reporting.figures.kinds.denoising import linear_threshold
 from dmp.reporting.figures.kinds.gate import colour_scale
@@ -517,3 +519,11 @@ def test_figures_that_cannot_be_drawn_are_refused(data, tmp_path, change, messag
     study.figures = [SimpleNamespace(**vars(spec) | change) for spec in study.figures * 2]
     with pytest.raises(DMPError, match=message):
         write_figures(study, data, tmp_path)
+
+
+def test_a_kind_that_does_not_exist_is_refused_before_anything_is_computed(ablations):
+    edit_yaml(ablations / "studies/table3.yaml", lambda d: d.update(figures=[{"kind": "curv"}]))
+    with pytest.raises(
+        DMPError, match=r"study table3: figures.0.kind = 'curv': did you mean 'curv"
+    ):
+        open_plan("smoke", ablations)

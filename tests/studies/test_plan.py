@@ -253,11 +253,6 @@ SCALE, STUDY = "scales/digits.yaml", "studies/table3.yaml"
             r"comparisons.0: no task of the study has both 'dmp,depth=1' and 'baseline'",
         ),
         (
-            STUDY,
-            lambda d: d.update(figures=[{"kind": "curv"}]),
-            r"table3.yaml: 'figures.0.kind' = 'curv': Input should be 'classes', 'curve'",
-        ),
-        (
             "studies/pairing.yaml",
             lambda d: d["variance"].update(variant="dmp,depth=1"),
             r"variance.0: no task of the study has both 'dmp,depth=1' and 'baseline'",
