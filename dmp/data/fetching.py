@@ -82,8 +82,8 @@ def _fetch_archive(archive: ArchiveConfig, target: Path) -> None:
 
     path = target.with_name(f".{PurePosixPath(archive.url).name}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    # The archive and what is in it lie side by side for a while; images hardly compress.
     download = pooch.HTTPDownloader(progressbar=True, chunk_size=2**20)
+    # The archive and what is in it lie side by side for a while; images hardly compress.
     _ensure_space(target.parent, 2 * archive.size - (archive.size if path.exists() else 0))
     try:
         pooch.retrieve(
