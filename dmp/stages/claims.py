@@ -2,7 +2,7 @@
 
 from dmp.claims.evaluate import evaluate
 from dmp.errors import DMPError
-from dmp.files import write_text
+from dmp.files import write_csv
 from dmp.layout import Layout
 from dmp.products.results import claims_product
 from dmp.reporting.claims import claims_page
@@ -33,7 +33,7 @@ def judge_claims(plan: Plan, layout: Layout) -> None:
         {task: reason for task, reason in absent.items() if task not in known} | scale.not_run,
     )
     path = layout.claims
-    write_text(path.with_suffix(".csv"), evaluated.to_csv(index=False, lineterminator="\n"))
+    write_csv(path.with_suffix(".csv"), evaluated)
     write_page(claims_page(plan.claims, evaluated, scale), path.parent, path.stem)
     directory = layout.figures("claims")
     write_figure(forest(evaluated, scale), directory / "claims-forest")

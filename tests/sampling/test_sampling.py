@@ -153,11 +153,6 @@ def test_global_randomness_is_neither_read_nor_moved(backbone, whole):
         assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_no_numbers_give_no_batches(backbone):
-    nothing = np.empty(0, np.int64)
-    assert list(sample_images(backbone, make_task(), 0, range(4, 4), nothing, 8, "cpu")) == []
-
-
 # -- labels and guidance --------------------------------------------------------------------------
 
 

@@ -274,6 +274,8 @@ def test_load_loss_as_written_changes_no_weight_and_no_number(context):
 
 def test_seeds_are_nested_in_their_baselines_and_the_statistics_follow(context):
     study = context.plan.study("table2")
+    with pytest.raises(DMPError, match=r"metrics.csv does not exist: the run unconditional/base"):
+        collect(context.plan, context.layout, "tables")
     for task, variant, seed in context.plan.runs("table2"):
         complete_run(context, context.plan.run(task, variant, seed))
     collect(context.plan, context.layout, "tables")
@@ -437,11 +439,6 @@ def test_unfinished_training_of_another_configuration_is_kept_aside(context):
     with pytest.raises(DMPError, match=r"checkpoint.safetensors is truncated or corrupt"):
         train_run(other, other.plan.run(TASK, "dmp", 0), data_of(context, run))
     assert checkpoint.read_bytes() == bits[:-100]
-
-
-def test_missing_run_is_named_when_numbers_are_gathered(context):
-    with pytest.raises(DMPError, match=r"metrics.csv does not exist: the run unconditional/base"):
-        collect(context.plan, context.layout, "tables")
 
 
 def test_killed_process_started_again_ends_with_the_same_bytes(prepared, tmp_path):
