@@ -38,6 +38,13 @@ def plan():
     return load_plan("smoke", ROOT / "ablations")
 
 
+@pytest.fixture
+def no_plots(monkeypatch):
+    """Save the seconds that plots take where a test is not about them."""
+    for name in ("write_plots", "write_interactive"):
+        monkeypatch.setattr(f"dmp.sweeps.report.{name}", lambda *_: None)
+
+
 def confirm(plan, search, shift=0.0, diverged=(), seeds=SEEDS):
     """Write what the fresh seeds of each point gave: its value, and a noise of the seed."""
     study = load_study(search.storage, STUDY)
@@ -151,6 +158,7 @@ def test_equal_trials_give_equal_bytes(finished, plan, tmp_path):
     assert contents(finished.files) == before
 
 
+@pytest.mark.usefixtures("no_plots")
 @pytest.mark.parametrize("kind", ["tpe", "qmc"])
 def test_points_that_cannot_exist_are_passed_over_and_said_on_the_page(tmp_path, kind):
     plan = load_plan("digits", ROOT / "ablations")
@@ -217,6 +225,7 @@ def test_confirmation_of_another_point_is_refused(tmp_path, plan):
         write_report(plan, search.sweep, search.files, load_study(search.storage, STUDY))
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_point_with_a_diverged_run_has_no_mean(tmp_path, plan):
     search = make_search(tmp_path, make_sweep())
     search.work(measure)
