@@ -1,4 +1,4 @@
-"""Where everything lies under ``results/``: the workflow and the stages ask here, nobody spells."""
+"""Where every file is under ``results/``; nothing else spells out a path."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -85,8 +85,8 @@ def launch(processes: int, arguments: list[str]) -> None:
         torchrun([*options, "--module", "dmp", *arguments])
     except SignalException as error:
         raise ProcessFailedError(
-            f"the {processes} processes were told to stop by {error.sigval.name}; what they saved "
-            f"they have said above",
+            f"the {processes} processes were told to stop by {error.sigval.name}; see above for "
+            f"what they saved",
             os.EX_TEMPFAIL,
         ) from error
     except ChildFailedError as error:
@@ -94,6 +94,6 @@ def launch(processes: int, arguments: list[str]) -> None:
         # A negative status is the number of a signal.
         status = failure.exitcode if failure.exitcode > 0 else 1
         raise ProcessFailedError(
-            f"process {rank} of {processes} ended with status {failure.exitcode}; why stands above",
+            f"process {rank} of {processes} ended with status {failure.exitcode}; see above for why",
             status,
         ) from error

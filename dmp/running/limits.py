@@ -42,7 +42,7 @@ def job_time_limit(environment: Mapping[str, str] = os.environ) -> TimeLimit | N
             )
             start, end = answer.stdout.split()
         except (OSError, subprocess.SubprocessError, ValueError) as error:
-            print(f"the time limit of job {job} cannot be had: {error}", flush=True)
+            print(f"cannot read the time limit of job {job}: {error}", flush=True)
             return None
     try:
         return TimeLimit(float(start), float(end))
