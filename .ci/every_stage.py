@@ -33,8 +33,8 @@ VARIANTS = {
         "dmp,mixture=pool",
         "dmp,ema_decay=0.9,loss=simple,position=prepend,prompts=6",
     ),
-    "class-conditional": ("baseline", "fine-tuning", "dmp", "released,load=smooth"),
-    "text-conditional": ("baseline", "dmp,condition=t+c"),
+    "class-conditional": ("baseline", "fine-tuning", "dmp", "released,load=smooth", "lora"),
+    "text-conditional": ("baseline", "dmp,condition=t+c", "difffit"),
 }
 
 
@@ -152,6 +152,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    open_plan(SCALE, ROOT / "ablations")  # settles numerics before pandas is imported
+    Workspace(SCALE, ablations=ROOT / "ablations")  # settles numerics before pandas is imported
     sort_stably()
     main(Path(sys.argv[1]))

@@ -159,12 +159,11 @@ def in_force(numerics: Numerics, device: str = "cpu") -> Numerics:
     """
     import torch
 
-    from dmp.running.processes import process_count
-
     portable = (
         numerics == "portable"
         and device == "cpu"
-        and process_count() == 1
+        # Several processes that torchrun has started add up their gradients.
+        and int(os.environ.get("WORLD_SIZE", "1")) == 1
         and platform.machine() in X86_64
         # A processor without AVX-512 says AVX2 of itself.
         and _is_settled()

@@ -5,6 +5,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from dmp.options import open_plan
 from harness import edit_yaml
 from matplotlib.colors import to_rgb
 from scipy import stats
@@ -12,7 +13,6 @@ from scipy import stats
 from dmp.config import from_data
 from dmp.errors import DMPError
 from dmp.layout import Layout
-from dmp.options import open_plan
 from dmp.reporting.figures.data import FigureData
 from dmp.reporting.figures.kinds.denoising import linear_threshold
 from dmp.reporting.figures.kinds.gate import colour_scale
