@@ -94,6 +94,6 @@ def launch(processes: int, arguments: list[str]) -> None:
         # A negative status is the number of a signal.
         status = failure.exitcode if failure.exitcode > 0 else 1
         raise ProcessFailedError(
-            f"process {rank} of {processes} ended with status {failure.exitcode}; it says why above",
+            f"process {rank} of {processes} ended with status {failure.exitcode}; why is above",
             status,
         ) from error
