@@ -95,6 +95,6 @@ def launch(processes: int, arguments: list[str]) -> None:
         # A negative status is the number of a signal.
         status = failure.exitcode if failure.exitcode > 0 else 1
         raise ProcessFailedError(
-            f"process {rank} of {processes} ended with status {failure.exitcode}; see above for why",
+            f"process {rank} of {processes} ended with status {failure.exitcode}: see above",
             status,
         ) from error
