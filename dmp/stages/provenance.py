@@ -17,7 +17,10 @@ def write_record(directory: Path, run: RunConfig, device: str, started: float) -
     """Write ``config.json`` and ``provenance.json``: what ran, from which commit, on what."""
     write_config(directory, run)
     commit, dirty = commit_of_code()
-    packages = ("torch", "diffusers", "timm", "accelerate", "torch-fidelity", "numpy")
+    packages = (
+        *("torch", "diffusers", "transformers", "timm", "accelerate", "peft", "torch-fidelity"),
+        *("numpy", "scipy"),
+    )
     name = torch.cuda.get_device_name() if device == "cuda" else processor()
     write_json(
         directory / "provenance.json",
