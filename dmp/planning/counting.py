@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from dmp.backbones import Backbone, build_backbone
-from dmp.config import TaskConfig, UNetConfig
+from dmp.config import TaskConfig, UNetConfig, content_hash
 from dmp.methods import find_method
 from dmp.methods.attached import Attached
 from dmp.planning.networks import CAPTION_TOKENS
@@ -55,8 +55,22 @@ class Counts:
         return self.trained if self.frozen else self.backbone
 
 
+# By what decides them: many variants of a plan differ in learning rates and lengths alone.
+_COUNTED: dict[str, Counts] = {}
+
+
 def count(run: RunConfig) -> Counts:
     """Return what a run computes, with batches of the size that it trains on."""
+    task = run.config.model_dump(include={"data", "backbone", "conditioning", "text"})
+    key = content_hash(
+        [task, run.config.label_dropout, run.method, run.options, run.config.training.batch_size]
+    )
+    if key not in _COUNTED:
+        _COUNTED[key] = _count(run)
+    return _COUNTED[key]
+
+
+def _count(run: RunConfig) -> Counts:
     with torch.device("meta"):
         backbone = build_backbone(run.config, _captions(run.config))
     batch_size = run.config.training.batch_size

@@ -202,6 +202,7 @@ def test_gate_from_elsewhere_has_its_cost_in_the_plan(few, monkeypatch):
     plan = load_plan("digits", few)
     before = jobs(plan, rates("H200", "fp32"))
     monkeypatch.setitem(GATES, "linear", Wide)
+    monkeypatch.setattr("dmp.planning.counting._COUNTED", {})
     after = jobs(plan, rates("H200", "fp32"))
     width = plan.scale.tasks["unconditional"].backbone.hidden_size
     train, sample = (
