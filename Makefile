@@ -40,7 +40,7 @@ help:
 	@echo "make studies  our own questions as well"
 	@echo "make report   one HTML page with all tables, figures, claims, times and provenance"
 	@echo "make verify   is this run the committed reference, to the bit or statistically?"
-	@echo "make rebuild  tables, figures and claims anew from existing runs, in seconds"
+	@echo "make rebuild  tables, figures and claims again from existing runs, in seconds"
 	@echo "make sweep    Optuna searches over the method's options: results/digits/sweeps"
 	@echo "make dashboard  look at one in Optuna's dashboard: SWEEP=prompt-count make dashboard"
 	@echo "make smoke    every cell of every table, far too small for conclusions: results/smoke"
@@ -50,7 +50,7 @@ help:
 	@echo "make unlock   after snakemake was killed and left the folder locked"
 	@echo "make lint     ruff, ty, snakefmt, snakemake --lint, hadolint"
 	@echo "make docs     the documentation as a web site: site/index.html"
-	@echo "make lock     resolve pyproject.toml anew into requirements.lock"
+	@echo "make lock     resolve pyproject.toml into requirements.lock, with newer versions"
 	@echo "make setup TORCH=cpu   torch without CUDA: 4 GB less to download and keep"
 	@echo "SCALE=smoke make tables, SCALE=smoke make verify, CORES=4 make tables, SEEDS=10 make tables"
 
