@@ -6,11 +6,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from harness import ROOT, edit_yaml, run_command
+from harness import ROOT, edit_yaml, run_command, snakemake
 
+from dmp.config import PatchConfig, TrainingConfig
 from dmp.errors import DMPError
 from dmp.studies import load_plan
 from dmp.workflow.bundles import bundle_of_each_run
+from dmp.workflow.commas import NAMES
 from dmp.workflow.inputs import Inputs
 from dmp.workflow.outdated import newer_than
 from dmp.workflow.scales import Scales
@@ -95,6 +97,20 @@ def test_wildcards_are_handed_on_by_name_and_seeds_as_numbers():
         return seed, scale, target
 
     assert by_wildcards(told, target="tables")(wildcards) == (3, "smoke", "tables")
+
+
+def test_job_of_a_cluster_is_of_the_variant_that_was_asked_for(tiny, tmp_path):
+    """Its process is told so on the command line, which Snakemake splits at every comma."""
+    job = 'bundle:scale=smoke,task=unconditional,variant="dmp,gate=constant,depth=1",seed=1'
+    said = snakemake(*("--target-jobs", job, "--force", "-n"), place=tmp_path)
+    assert "unconditional: dmp,gate=constant,depth=1 --seed 1;" in said
+    assert not {*PatchConfig.model_fields, *TrainingConfig.model_fields} & set(NAMES)
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
+def test_every_wildcard_is_known_by_name(path):
+    found = re.findall(r'wildcards\.(\w+)|"{(\w+)}"', path.read_text())
+    assert {name or other for name, other in found} <= {*NAMES, "figure"}
 
 
 def test_what_makes_a_job_run_again_is_newer_than_all_that_was_there(monkeypatch, tmp_path):

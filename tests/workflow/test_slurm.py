@@ -78,6 +78,12 @@ def test_workflow_recovers_from_a_cancelled_job_and_gives_the_bytes_of_a_local_r
     ablations = make_tiny(Path(shutil.copytree(ROOT / "ablations", tmp_path / "ablations")))
     edit_yaml(ablations / "scales/smoke.yaml", lambda d: d.update(seeds=1))
 
+    def commas(study: dict) -> None:
+        study["cells"][1].update(variant="dmp,depth=1,gate=constant")
+        study["comparisons"][0].update(variant="dmp,depth=1,gate=constant")
+
+    edit_yaml(ablations / "studies/table2.yaml", commas)
+
     def command(results: str) -> list[str]:
         return [
             *("snakemake", "tables", "--nolock", "--config", "scale=smoke"),

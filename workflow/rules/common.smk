@@ -6,6 +6,7 @@ from snakemake.exceptions import WorkflowError
 
 from dmp.errors import DMPError
 from dmp.sweeps.files import SweepFiles
+from dmp.workflow.commas import keep_commas
 from dmp.workflow.inputs import Inputs
 from dmp.workflow.outdated import Recognition
 from dmp.workflow.resources import Needs
@@ -43,6 +44,7 @@ def outdated_sweep(*product):
     return clear(recognition.outdated_sweep(*product))
 
 
+keep_commas()
 settings = clear(read_settings)(config)
 SCALE = settings.scale
 scales = Scales(settings)
