@@ -211,7 +211,7 @@ class Calls:
         """Return what the gate sees: the timestep embedding, ``(B, C)``, perhaps with another."""
         if call.condition is None:
             misled, t = _gate_is_misled(call.patch), call.timesteps
-            t = call.patch.get_buffer("permutation")[t.long()] if misled else t
+            t = call.patch.permutation[t.long()] if misled else t
             call.condition = self._points.embed_timesteps(t)
         return call.condition
 

@@ -50,6 +50,9 @@ class Patch(nn.Module):
 
     """
 
+    # With another timestep for the gate only; a buffer.
+    permutation: Tensor
+
     def __init__(
         self,
         model: nn.Module,

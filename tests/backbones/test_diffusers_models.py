@@ -11,7 +11,7 @@ from dmp.config import PatchConfig
 from dmp.errors import DMPError
 from dmp.patching import Patch, patch, patch_points
 from dmp.patching.losses import balancing
-from dmp.patching.weights import GateOutput
+from dmp.patching.weights import Weighting
 
 PLACEMENTS = [(kind, "transformer-blocks") for kind in MODELS] + [("unet", "stage-inputs")]
 STAGES = PatchConfig(placement="stage-inputs")
@@ -203,7 +203,7 @@ def test_balancing_sums_over_blocks_of_different_size(placement):
 
 def test_scale_that_epsilon_leaves_at_the_finest_level_is_six_thousandths():
     weights = [torch.randn(2, k).softmax(1) for k in (4096, 64)]
-    terms = balancing([GateOutput(w, w, w) for w in weights], PatchConfig())[1]
+    terms = balancing([Weighting(w, w) for w in weights], PatchConfig())[1]
     assert float(terms["gate/epsilon_scale/4096"]) == pytest.approx(0.006, abs=5e-4)
 
 

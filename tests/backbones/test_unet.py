@@ -142,5 +142,5 @@ def test_damaged_or_absent_weights_are_one_clear_error(tmp_path):
     weights.unlink()
     with pytest.raises(DMPError, match=r"the folder lacks diffusion_pytorch_model.safetensors"):
         unet_folder("unet", tmp_path)
-    with pytest.raises(DMPError, match=r"no folder that exists"):
+    with pytest.raises(DMPError, match=r"neither an existing folder"):
         unet_folder("no/such/folder", tmp_path)

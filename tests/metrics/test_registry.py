@@ -4,10 +4,10 @@ import subprocess
 import sys
 
 import pytest
-from dmp.reporting.labels import metric_label, metric_name
 from harness import edit_yaml
 
 from dmp.errors import DMPError
+from dmp.statistics.labels import metric_label, metric_name
 from dmp.studies import load_plan
 
 

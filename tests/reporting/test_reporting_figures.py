@@ -5,7 +5,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from dmp.options import open_plan
 from harness import edit_yaml
 from matplotlib.colors import to_rgb
 from scipy import stats
@@ -526,4 +525,4 @@ def test_a_kind_that_does_not_exist_is_refused_before_anything_is_computed(ablat
     with pytest.raises(
         DMPError, match=r"study table3: figures.0.kind = 'curv': did you mean 'curv"
     ):
-        open_plan("smoke", ablations)
+        Workspace("smoke", ablations=ablations)

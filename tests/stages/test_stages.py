@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from dmp.reporting.numbers import format_number
 from harness import ROOT, edit_yaml, make_tiny
 from torch import nn
 
@@ -33,6 +32,7 @@ from dmp.stages.prepare import make_reference, train_extractor
 from dmp.stages.pretrain import pretrain
 from dmp.stages.run import complete_run, train_run
 from dmp.stages.sample import sample_run
+from dmp.statistics.formatting import format_number
 from dmp.statistics.results import read_results
 from dmp.statistics.study import comparisons
 from dmp.studies import load_plan

@@ -102,7 +102,7 @@ def parameter(**changes):
         (parameter(when={"position": "append"}), "'append' can never hold: position is 'add' or"),
         (parameter(when={}), "'dmp,position=add,prompts=1'.*prompts = 1 has no effect"),
         ({"base": "dmp,position=prepend"}, "parameter 'position' is fixed by base"),
-        ({"base": "fine-tuning"}, "base = fine-tuning has no prompts"),
+        ({"base": "fine-tuning"}, "unknown parameter 'position': .* accepted: batch_size"),
         ({"base": "dpm"}, r"unknown method 'dpm': did you mean 'dmp'\?"),
         ({"task": "unconditoinal"}, r"unknown task 'unconditoinal'"),
         ({"objectives": ["added_parameters"]}, "is least without prompts"),

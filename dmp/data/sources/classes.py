@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from dmp.config import SourceConfig
 from dmp.data.formats import dataset_format
 from dmp.data.sources.files import Files, FolderFiles
@@ -24,6 +22,8 @@ class ClassFolders(FileSource):
     origin = IMAGENET
 
     def __init__(self, config: SourceConfig, path: Path) -> None:
+        import numpy as np
+
         super().__init__(config, path)
         # Listed apart from the files: a class without an image has to be noticed.
         classes = sorted(folder.name for folder in path.iterdir() if folder.is_dir())

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar
 
 from dmp.config import SourceConfig
 from dmp.data.sources.base import Source
 from dmp.data.sources.files import Files, is_image, open_files
 from dmp.data.sources.findings import Finding
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class FileSource(Source):
@@ -23,6 +24,8 @@ class FileSource(Source):
     companions: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: SourceConfig, path: Path) -> None:
+        import numpy as np
+
         super().__init__(config, path)
         self._files = self.list_files(path)
         chosen = [is_image(name) for name in self._files.names]
@@ -41,8 +44,10 @@ class FileSource(Source):
         """Return all files at a path; damage to one of several archives goes to ``findings``."""
         return open_files(path)
 
-    def set_labels(self, classes: Sequence[str], folders: Sequence[str]) -> np.ndarray:
+    def set_labels(self, classes: Sequence[str], folders: Sequence[str]) -> "np.ndarray":
         """Set and return labels: the place of each image's folder in ``classes``; -1 if outside."""
+        import numpy as np
+
         numbers = {name: number for number, name in enumerate(classes)}
         self.classes = classes
         self._labels = np.array([numbers.get(folder, -1) for folder in folders], np.int32)

@@ -8,8 +8,6 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from dmp.config import SourceConfig
 from dmp.data.formats import dataset_format
 from dmp.data.sources.base import Source
@@ -55,6 +53,8 @@ class ParquetImages(Source):
     )
 
     def __init__(self, config: SourceConfig, path: Path) -> None:
+        import numpy as np
+
         super().__init__(config, path)
         self.captioned = config.captions is not None
         self._groups: list[_Group] = []
@@ -100,6 +100,8 @@ class ParquetImages(Source):
         self.classes = self.classes or _class_names(schema)
 
     def _check_labels(self) -> None:
+        import numpy as np
+
         names = list(self.classes) or [str(n) for n in range(max(self._labels, default=-1) + 1)]
         self.classes = names
         labels = np.array(self._labels, np.int64)
@@ -117,6 +119,8 @@ class ParquetImages(Source):
 
     def _place(self, index: int) -> tuple[int, int]:
         """Return the number of an image's group, and its row there."""
+        import numpy as np
+
         number = int(np.searchsorted(self._start, index, side="right")) - 1
         return number, index - int(self._start[number])
 

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-import numpy as np
-
 from dmp.data.sources.files import Files
 from dmp.data.sources.findings import AGAIN, DamagedFileError, Finding
 
@@ -24,6 +22,8 @@ class TarFiles(Files):
     """The members of uncompressed tars, from an index of 20 bytes and a name for each."""
 
     def __init__(self, members: Iterable[Member]) -> None:
+        import numpy as np
+
         members = sorted(members)
         self._archives = sorted({member.archive for member in members})
         numbers = {archive: number for number, archive in enumerate(self._archives)}
