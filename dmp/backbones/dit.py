@@ -4,7 +4,7 @@ Names and shapes of all parameters are those of the publicly released checkpoint
 load strictly.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -56,7 +56,9 @@ class TimestepEmbedder(nn.Module):
     def forward(self, t: Tensor) -> Tensor:
         """Embed timesteps."""
         waves = get_timestep_embedding(t, FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0)
-        return self.mlp(waves.to(next(self.mlp.parameters()).dtype))
+        # Not by parameters(), of which a replica on another GPU has none.
+        first = cast(nn.Linear, self.mlp[0])
+        return self.mlp(waves.to(first.weight.dtype))
 
 
 class LabelEmbedder(nn.Module):

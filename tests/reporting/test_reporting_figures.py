@@ -9,6 +9,7 @@ from harness import edit_yaml
 from matplotlib.colors import to_rgb
 from scipy import stats
 
+from dmp.cli.workspace import Workspace
 from dmp.config import from_data
 from dmp.errors import DMPError
 from dmp.layout import Layout
