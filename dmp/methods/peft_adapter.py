@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dmp.config import PatchConfig
 from dmp.errors import DMPError
-from dmp.files import STAGE_OUTPUT, atomic_path
+from dmp.files import STAGE_OUTPUT, atomic_path, read_json, write_json
 from dmp.initialisation import uniform_
 from dmp.methods.attached import Attached
 from dmp.patching import patch, patch_points
@@ -71,9 +71,12 @@ class AttachedAdapter(Attached):
         super().save(path, identity)
         with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
             self._peft.save_pretrained(temporary)
-            for file in Path(temporary).iterdir():
-                with atomic_path(path.with_suffix(".peft") / file.name) as final:
-                    shutil.copyfile(file, final)
+            folder, found = path.with_suffix(".peft"), Path(temporary)
+            # Sets are in another order in each process.
+            config = read_json(found / "adapter_config.json")
+            write_json(folder / "adapter_config.json", _sorted(config))
+            with atomic_path(folder / "adapter_model.safetensors") as final:
+                shutil.copyfile(found / "adapter_model.safetensors", final)
 
     def restore(self, path: Path) -> "AttachedAdapter":
         """Set the adapter to what :meth:`save` wrote.
@@ -88,3 +91,8 @@ class AttachedAdapter(Attached):
             raise DMPError(f"{path} does not hold the tensors of this adapter on this backbone")
         peft.set_peft_model_state_dict(self._peft, tensors)
         return self
+
+
+def _sorted(config: dict) -> dict:
+    """Return peft's configuration with lists of names in alphabetical order."""
+    return {k: sorted(v) if isinstance(v, list) else v for k, v in config.items()}

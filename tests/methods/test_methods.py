@@ -1,6 +1,7 @@
 """What every method promises: a no-op at first, only its own parameters train, saved and loaded."""
 
 import copy
+import json
 
 import numpy as np
 import peft
@@ -124,6 +125,8 @@ def test_peft_loads_what_was_saved(name, tmp_path):
     attached = attach(name, backbone)
     train(backbone, attached)
     attached.save(tmp_path / "weights.safetensors", "identity")
+    config = json.loads((tmp_path / "weights.peft/adapter_config.json").read_text())
+    assert config["target_modules"] == sorted(config["target_modules"])
     theirs = peft.PeftModel.from_pretrained(make_backbone(), str(tmp_path / "weights.peft"))
     assert torch.equal(predict(theirs), predict(backbone))
 

@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 import torch
 from harness import ROOT
+from torch import nn
 
 from dmp.data.examples import Pixels
 from dmp.data.registry import Images
 from dmp.data.stream import Batch
+from dmp.diffusion import Diffusion
+from dmp.methods import find_method
 from dmp.stages.pretrain import training_stream
 from dmp.studies import load_plan
-from dmp.studies.run import RunConfig
+from dmp.studies.run import PRETRAINING, RunConfig
+from dmp.training import Objective
 
 TASK, SEEDS = "unconditional", range(3)
 PLAN = load_plan("digits", ROOT / "ablations")
@@ -22,7 +26,9 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (50, 1, 8, 8), np.uint8)
 
 def examples(run: RunConfig, first: int = 0, count: int = 96) -> Batch:
     data = SimpleNamespace(train=Pixels(Images(IMAGES, np.zeros(50, np.int64))), captions=None)
-    stream = training_stream(run, SimpleNamespace(patch=None, backbone=None), data)
+    continues = run.method != PRETRAINING and find_method(run.method).continues
+    objective = Objective(nn.Identity(), Diffusion("cosine"))
+    stream = training_stream(run, objective, data, continues)
     return stream.__getitems__(range(first, first + count))
 
 

@@ -77,9 +77,9 @@ def test_run_that_is_there_is_finished_anew_by_its_job(place):
     plan = load_plan("smoke", place / "ablations")
     layout, run = Layout(place / "results", "smoke"), plan.run("unconditional", "dmp", 0)
     made = run_products(layout, run)["metrics"]
-    before = read_record(made.record)["finished"]
+    before = read_record(made.record).finished
     complete_run(SimpleNamespace(layout=layout), run)
-    assert read_record(made.record)["finished"] > before
+    assert read_record(made.record).finished > before
     assert made.is_current()
 
 
