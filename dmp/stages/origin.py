@@ -27,7 +27,8 @@ class Record(BaseModel):
     device: str
     python: str
     versions: dict[str, str]
-    libc: str
+    # Records of the first runs with numerics do not have it.
+    libc: str = ""
     numerics: str
     architecture: str
     started: str
