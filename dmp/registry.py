@@ -13,6 +13,17 @@ from dmp.errors import DMPError
 T = TypeVar("T")
 
 
+def load_all(package: str, group: str) -> None:
+    """Import every module of a package of ours, and what others name in a group of entry points.
+
+    For names of which one module has several; what they name is registered as they are imported.
+    """
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        importlib.import_module(f"{package}.{module.name}")
+    for entry in entry_points(group=group):
+        entry.load()
+
+
 class Registry(Generic[T]):
     """Classes or functions by name.
 

@@ -7,15 +7,13 @@ for, before numerics are settled: like the metrics' they import NumPy inside fun
 """
 
 import functools
-import importlib
-import pkgutil
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dmp.config import DataConfig, SourceConfig, nearest
 from dmp.errors import DMPError
+from dmp.registry import load_all
 
 if TYPE_CHECKING:
     from dmp.data.sources.base import Source
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 Reader = TypeVar("Reader", bound="type[Source]")
 
 _FORMATS: "dict[str, type[Source]]" = {}
-_FOLDER = "dmp.data.sources"
 
 
 def dataset_format(name: str) -> Callable[[Reader], Reader]:
@@ -38,10 +35,7 @@ def dataset_format(name: str) -> Callable[[Reader], Reader]:
 
 @functools.cache
 def _load() -> None:
-    for module in pkgutil.iter_modules(importlib.import_module(_FOLDER).__path__):
-        importlib.import_module(f"{_FOLDER}.{module.name}")
-    for entry in entry_points(group="dmp.formats"):
-        entry.load()
+    load_all("dmp.data.sources", "dmp.formats")
 
 
 def format_names() -> list[str]:

@@ -72,6 +72,19 @@ class Attached:
         """
         save_tensors(path, self.tensors(), {"format": "weights", "identity": identity})
 
+    def read(self, path: Path) -> dict[str, Tensor]:
+        """Return what :meth:`save` wrote, of a method that saves what it trains alone.
+
+        Raises:
+            DMPError: the file is of another method or backbone, missing or corrupt.
+
+        """
+        saved, own = load_tensors(path, STAGE_OUTPUT)[0], self.tensors()
+        shapes = {name: tensor.shape for name, tensor in saved.items()}
+        if shapes != {name: tensor.shape for name, tensor in own.items()}:
+            raise DMPError(f"{path} does not hold what this method trains of this backbone")
+        return saved
+
 
 class Partial(Attached):
     """Only some of the backbone's parameters train, and only they are saved.
@@ -104,13 +117,10 @@ class Partial(Attached):
         """Set the parameters to what :meth:`save` wrote.
 
         Raises:
-            DMPError: the file is of another backbone, missing or corrupt.
+            DMPError: as :meth:`read`.
 
         """
-        saved, own = load_tensors(path, STAGE_OUTPUT)[0], self.tensors()
-        shapes = {name: tensor.shape for name, tensor in saved.items()}
-        if shapes != {name: tensor.shape for name, tensor in own.items()}:
-            raise DMPError(f"{path} does not hold the parameters that train of this backbone")
-        for name, tensor in own.items():
+        saved = self.read(path)
+        for name, tensor in self.tensors().items():
             tensor.copy_(saved[name])
         return self

@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from dmp.config import PatchConfig
 from dmp.errors import DMPError
-from dmp.files import STAGE_OUTPUT, atomic_path, read_json, write_json
+from dmp.files import atomic_path, read_json, write_json
 from dmp.initialisation import uniform_
 from dmp.methods.attached import Attached
 from dmp.patching import patch, patch_points
 from dmp.rng import generator
-from dmp.tensorfile import load_tensors
 
 
 def linear_layers(backbone: nn.Module, targets: str) -> dict[str, nn.Linear]:
@@ -82,14 +81,10 @@ class AttachedAdapter(Attached):
         """Set the adapter to what :meth:`save` wrote.
 
         Raises:
-            DMPError: the file is of another adapter or backbone, missing or corrupt.
+            DMPError: as :meth:`read`.
 
         """
-        tensors = load_tensors(path, STAGE_OUTPUT)[0]
-        found = {name: tensor.shape for name, tensor in tensors.items()}
-        if found != {name: tensor.shape for name, tensor in self.tensors().items()}:
-            raise DMPError(f"{path} does not hold the tensors of this adapter on this backbone")
-        peft.set_peft_model_state_dict(self._peft, tensors)
+        peft.set_peft_model_state_dict(self._peft, self.read(path))
         return self
 
 

@@ -1,5 +1,6 @@
 """Methods that train a part of the backbone's own weights: biases, modulations, scales."""
 
+import abc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 class Selective(Method[NoOptions]):
     """Parameters of the backbone train, chosen by their names."""
 
+    @abc.abstractmethod
     def chosen(self, backbone: "nn.Module") -> list[str]:
         """Return the names of the backbone's parameters that train."""
-        raise NotImplementedError
 
     def attach(self, backbone: "nn.Module", options: NoOptions, seed: int) -> "Partial":
         """Freeze all of the backbone but the chosen parameters."""

@@ -1,15 +1,12 @@
 """All metrics by name: those of the catalogue, and those that other packages bring; no torch."""
 
 import functools
-import importlib
-import pkgutil
 from collections.abc import Iterable, Mapping
-from importlib.metadata import entry_points
 
 from dmp.config import TaskConfig, nearest
 from dmp.errors import DMPError
-from dmp.metrics import catalogue
 from dmp.metrics.base import REGISTERED, Metric, Quantity
+from dmp.registry import load_all
 
 # What every run is measured by, in the order of its file. Others are measured where a scale names
 # them as ``evaluation.metrics``.
@@ -22,10 +19,7 @@ STANDARD = (
 
 @functools.cache
 def _load() -> None:
-    for module in pkgutil.iter_modules(catalogue.__path__, f"{catalogue.__name__}."):
-        importlib.import_module(module.name)
-    for entry in entry_points(group="dmp.metrics"):
-        entry.load()
+    load_all("dmp.metrics.catalogue", "dmp.metrics")
 
 
 def quantities() -> Mapping[str, Quantity]:
