@@ -194,7 +194,7 @@ def _fieller(
     """
     if rest.n == 1:
         return math.nan, math.nan
-    t2 = float(stats.t.ppf(0.975, rest.n - 1)) ** 2 / rest.n
+    t2 = float(special.stdtrit(rest.n - 1, 0.975)) ** 2 / rest.n
     a = bottom.mean**2 - t2 * bottom.sd**2
     if a <= 0:  # bottom may be 0, and the ratio anything
         return -math.inf, math.inf
