@@ -162,13 +162,18 @@ class Layout:
         return self.root / "tables"
 
     def figures(self, study: str) -> Path:
-        """Folder of a study's figures, or of those of the claims."""
+        """Folder of a study's figures, or of those of the claims or hypotheses."""
         return self.root / "figures" / study
 
     @property
     def claims(self) -> Path:
         """The verdicts on what the paper claims."""
         return self.root / "claims.md"
+
+    @property
+    def hypotheses(self) -> Path:
+        """The verdicts on hypotheses of our own."""
+        return self.root / "hypotheses.md"
 
     @property
     def tracking_store(self) -> Path:

@@ -14,6 +14,7 @@ from dmp.products.prepared import prepared_products
 from dmp.products.product import Product, read_record
 from dmp.products.results import (
     claims_product,
+    hypotheses_product,
     numbers_product,
     page_product,
     parameters_product,
@@ -168,5 +169,7 @@ def all_products(plan: Plan, layout: Layout) -> Iterator[Product]:
         yield page_product(plan, layout, study)
     if plan.claims is not None:
         yield claims_product(plan, layout)
+    if plan.hypotheses is not None:
+        yield hypotheses_product(plan, layout)
     for target in ("tables", "studies"):
         yield tracking_product(plan, layout, target)

@@ -50,6 +50,13 @@ def claims_product(plan: Plan, layout: Layout) -> Product:
     return Product("claims", (), plan.claims_fingerprint, record, files, tuple(made_from))
 
 
+def hypotheses_product(plan: Plan, layout: Layout) -> Product:
+    """Return the verdicts on hypotheses of our own."""
+    files = (*(layout.hypotheses.with_suffix(s) for s in _SUFFIXES), layout.figures("hypotheses"))
+    record, made_from = layout.record("hypotheses"), (layout.record("numbers/hypotheses"),)
+    return Product("hypotheses", (), plan.hypotheses_fingerprint, record, files, made_from)
+
+
 def tracking_product(plan: Plan, layout: Layout, target: str) -> Product:
     """Return the summary of what MLflow was handed."""
     runs = [layout.record("metrics", layout.run(*run)) for run in plan.runs(target)]

@@ -38,7 +38,8 @@ def publish(plan: Plan, layout: Layout) -> str:
             f"{layout.tables} lacks the studies {', '.join(missing)}; make tables and studies first"
         )
     if plan.scale.conclusive:
-        claims = [layout.claims.with_suffix(suffix) for suffix in suffixes]
+        pages = (layout.claims, layout.hypotheses)
+        claims = [page.with_suffix(suffix) for page in pages for suffix in suffixes]
         files += [path for path in claims if path.is_file()]
         files += sorted((layout.root / "figures").glob("*/*.png"))
     runs, trained = plan.runs(), plan.baselines()

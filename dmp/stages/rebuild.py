@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from dmp.errors import DMPError
 from dmp.layout import Layout
-from dmp.stages.claims import judge_claims
+from dmp.stages.claims import judge_claims, judge_hypotheses
 from dmp.stages.pages import write_pages
 from dmp.studies import Plan
 
@@ -42,6 +42,8 @@ def _tasks(plan: Plan, layout: Layout) -> list[Callable[[], None]]:
     """Return what is to be made, the longest first, so that none is left to the end."""
     studies = sorted(plan.studies, key=lambda name: -len(plan.studies[name].figures))
     claims = [] if plan.claims is None else [partial(judge_claims, plan, layout)]
+    if plan.hypotheses is not None:
+        claims.append(partial(judge_hypotheses, plan, layout))
     pages = [partial(write_pages, plan, layout, [n]) for n in [*studies, *plan.parameter_studies]]
     return [*claims, *pages]
 

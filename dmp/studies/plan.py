@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dmp.claims.recipe import is_decayed
 from dmp.claims.schema import Claims
 from dmp.config import (
     BackboneConfig,
@@ -32,7 +33,7 @@ from dmp.studies.schema import ParameterStudy, Scale, Study
 
 ABLATIONS = Path("ablations")
 # Sets of runs that are not one study's; no study may have such a name.
-SCOPES = ("tables", "studies", "claims")
+SCOPES = ("tables", "studies", "claims", "hypotheses")
 BASELINE = "baseline"
 DECAYED_BASELINE = "baseline,recipe=decayed"
 
@@ -47,9 +48,11 @@ class Plan:
         studies: by id, cells and comparisons spelled out with canonical names of variants.
         parameter_studies: by id; they need no runs.
         claims: what the paper claims, and by which runs that is judged; None where there are none.
+        hypotheses: the same of hypotheses of our own.
 
     A scope is a study's id, ``tables`` for all that the paper shows and claims, ``studies`` for our
-    own questions, ``claims`` for what the claims are judged by, or empty for everything.
+    own questions and hypotheses, ``claims`` and ``hypotheses`` for what those are judged by, or
+    empty for everything.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Plan:
     studies: dict[str, Study]
     parameter_studies: dict[str, ParameterStudy]
     claims: Claims | None = None
+    hypotheses: Claims | None = None
 
     @property
     def seeds(self) -> list[int]:
@@ -87,8 +91,12 @@ class Plan:
     def variants(self, scope: str = "") -> list[tuple[str, str]]:
         """Return the unique (task, variant) pairs that are run in a scope."""
         pairs: set[tuple[str, str]] = set()
-        if scope in ("", "tables", "claims") and self.claims is not None:
-            pairs |= {(t, Variant.parse(v, "claims").name) for t, v in self.claims.runs()}
+        for claims, scopes in (
+            (self.claims, ("", "tables", "claims")),
+            (self.hypotheses, ("", "studies", "hypotheses")),
+        ):
+            if claims is not None and scope in scopes:
+                pairs |= set(_judged(claims, self.scale))
         if scope in ("", *SCOPES):
             studies = [s for s in self.studies.values() if scope in ("", s.target)]
         else:
@@ -305,6 +313,11 @@ class Plan:
         claims = None if self.claims is None else self.claims.model_dump(mode="json")
         return content_hash([claims, self.scale.conclusive, self.scale.not_run])
 
+    def hypotheses_fingerprint(self) -> str:
+        """Return what the verdicts on hypotheses depend on, besides the numbers."""
+        hypotheses = None if self.hypotheses is None else self.hypotheses.model_dump(mode="json")
+        return content_hash([hypotheses, self.scale.conclusive, self.scale.not_run])
+
     def parameters_fingerprint(self) -> str:
         """Return what the parameter counts depend on."""
         return content_hash({k: v.model_dump() for k, v in self.parameter_studies.items()})
@@ -349,13 +362,47 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
             parameter_studies[name] = study
         elif not study.scales or scale in study.scales:
             studies[name] = _resolve(study, loaded, str(ablations / "studies" / f"{name}.yaml"))
-    path = ablations / "claims.yaml"
-    claims = from_data(Claims, read_yaml(path), str(path)) if path.is_file() else None
-    for task, variant in [] if claims is None else claims.runs():
-        # A claim about a task that this scale knows nothing of is not tested there.
-        if task in loaded.tasks:
-            resolve_variant(variant, task, loaded, str(path))
-    return Plan(scale, loaded, studies, parameter_studies, claims)
+    claims = _claims(ablations / "claims.yaml", loaded)
+    hypotheses = _claims(ablations / "hypotheses.yaml", loaded)
+    return Plan(scale, loaded, studies, parameter_studies, claims, hypotheses)
+
+
+def _claims(path: Path, scale: Scale) -> Claims | None:
+    if not path.is_file():
+        return None
+    claims = from_data(Claims, read_yaml(path), str(path))
+    for task, variant in _judged(claims, scale):
+        resolve_variant(variant, task, scale, str(path))
+    return claims
+
+
+def _judged(claims: Claims, scale: Scale) -> list[tuple[str, str]]:
+    """Return what claims are judged by, as far as this scale has it.
+
+    A claim about a task that it knows nothing of is not tested there, nor one on baselines of a
+    recipe that it does not have, nor a method that goes on where a decayed rate has ended.
+    """
+    lacking = undecayed(scale)
+    return [
+        (task, variant)
+        for task, variant in claims.runs()
+        if task in scale.tasks
+        and not (is_decayed(variant) and (task in lacking or _continues(variant)))
+    ]
+
+
+def _continues(variant: str) -> bool:
+    return find_method(Variant.parse(variant).method).continues
+
+
+def undecayed(scale: Scale) -> dict[str, str]:
+    """Return the tasks that have baselines of the paper's recipe alone, each with the reason."""
+    told = "no decayed recipe at this scale"
+    return {
+        name: told
+        for name, task in scale.tasks.items()
+        if task.pretraining.decay is None
+    }
 
 
 def _further_training(config: TaskConfig, variant: Variant, where: str) -> TrainingConfig:

@@ -153,5 +153,6 @@ class Inputs:
 
     def studies(self, scale: str) -> list[Path]:
         """All that target ``studies`` asks for."""
-        summary = self.scales.layout(scale).tracking_summary("studies")
-        return [*self.pages(scale, "studies"), summary]
+        plan, files = self._of(scale)
+        own = [] if plan.hypotheses is None else [files.hypotheses]
+        return [*self.pages(scale, "studies"), *own, files.tracking_summary("studies")]
