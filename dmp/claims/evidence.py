@@ -17,10 +17,9 @@ from pydantic import (
 )
 
 from dmp.claims.measurement import Measurement
-from dmp.claims.recipe import Recipe
 from dmp.config import Strict, from_data
 from dmp.errors import DMPError
-from dmp.methods import Variant
+from dmp.methods import Recipe, Variant
 from dmp.registry import Registry
 from dmp.statistics.formatting import format_number
 from dmp.statistics.labels import metric_name

@@ -155,7 +155,10 @@ def all_products(plan: Plan, layout: Layout) -> Iterator[Product]:
     for task, seed in plan.baselines():
         run = plan.pretraining(task, seed)
         yield baseline_product(layout, run)
-        yield convergence_product(layout, run)
+        if not plan.has_decayed(task):
+            yield convergence_product(layout, run)
+    for task, seed in plan.decayed():
+        yield baseline_product(layout, plan.pretraining(task, seed, "decayed"))
     for names in plan.runs():
         yield from run_products(layout, plan.run(*names)).values()
     for scope in [*plan.studies, *SCOPES]:

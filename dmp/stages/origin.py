@@ -89,7 +89,7 @@ def origin_of(plan: Plan, runs: Sequence[Path], baselines: Sequence[Path]) -> Or
         processor=f"{os.cpu_count()} × {processor()}",
         first_seed=scale.first_seed,
         seeds=scale.seeds,
-        baseline_seeds=scale.baseline_seeds,
+        baseline_seeds=scale.baseline_seeds or scale.seeds,
         runs=len(runs),
         started=min(record.started for record in records),
         finished=max(record.finished for record in records),

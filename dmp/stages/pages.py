@@ -53,6 +53,7 @@ def _study(plan: Plan, layout: Layout, name: str) -> None:
         read_baselines(layout.baselines_table(name)),
         layout.tables,
         None if study.variance is None else variances(results, study),
+        results,
     )
     directory = _emptied(layout.figures(name))
     if study.figures:

@@ -18,9 +18,15 @@ from dmp.config import (
 )
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
-from dmp.methods import NoOptions, Variant, find_method
+from dmp.methods import NoOptions, Recipe, Variant, find_method
 from dmp.metrics.registry import unmeasured
-from dmp.studies.checks import check_datasets, check_task, resolve_comparisons, resolve_variant
+from dmp.studies.checks import (
+    NoBaselineError,
+    check_datasets,
+    check_task,
+    resolve_comparisons,
+    resolve_variant,
+)
 from dmp.studies.loading import load_scale, load_studies, read_yaml
 from dmp.studies.run import PRETRAINING, RunConfig, RunStage
 from dmp.studies.schema import ParameterStudy, Scale, Study
@@ -28,6 +34,8 @@ from dmp.studies.schema import ParameterStudy, Scale, Study
 ABLATIONS = Path("ablations")
 # Sets of runs that are not one study's; no study may have such a name.
 SCOPES = ("tables", "studies", "claims", "hypotheses")
+BASELINE = "baseline"
+DECAYED_BASELINE = "baseline,recipe=decayed"
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,8 @@ class Plan:
 
     def baseline_seed(self, seed: int) -> int:
         """The baseline that a seed rests on."""
-        return seed % self.scale.baseline_seeds
+        of = self.scale.baseline_seeds
+        return seed if of is None else seed % of
 
     def study(self, name: str) -> Study:
         """Return a study.
@@ -92,8 +101,13 @@ class Plan:
             studies = [s for s in self.studies.values() if scope in ("", s.target)]
         else:
             studies = [self.study(scope)]
-        pairs |= {(cell.task, cell.variant) for each in studies for cell in each.cells}
-        return sorted((task, variant) for task, variant in pairs if task in self.scale.tasks)
+        cells = [cell for each in studies for cell in each.cells if not cell.not_run]
+        pairs |= {(cell.task, cell.variant) for cell in cells}
+        pairs = {(task, variant) for task, variant in pairs if task in self.scale.tasks}
+        # What decaying the rate still gains is told beside every table.
+        judged = {task for task, _ in pairs if self.has_decayed(task)}
+        pairs |= {(task, name) for task in judged for name in (BASELINE, DECAYED_BASELINE)}
+        return sorted(pairs)
 
     def speed_arms(self) -> dict[str, list[str]]:
         """Return, for each task, the variants whose speed the claims compare."""
@@ -112,6 +126,14 @@ class Plan:
         """Return the unique (task, baseline seed) pairs that those runs rest on."""
         return sorted({(t, self.baseline_seed(seed)) for t, _, seed in self.runs(scope)})
 
+    def decayed(self, scope: str = "") -> list[tuple[str, int]]:
+        """Return those of these baselines whose decayed siblings say how far they converged."""
+        return [(task, seed) for task, seed in self.baselines(scope) if self.has_decayed(task)]
+
+    def has_decayed(self, task: str) -> bool:
+        """Whether baselines of a task have siblings of the decayed recipe."""
+        return self.scale.tasks[task].pretraining.decay is not None
+
     def _task(self, task: str) -> None:
         if task in self.scale.not_run:
             raise DMPError(f"task '{task}' is not run at scale '{self.name}': "
@@ -129,6 +151,10 @@ class Plan:
         self._task(task)
         parsed = resolve_variant(variant, task, self.scale, "variant")
         config = self.scale.tasks[task]
+        sampling = config.sampling
+        if parsed.sampling.sampling_steps is not None:
+            steps = {"steps": parsed.sampling.sampling_steps}
+            sampling = sampling.model_copy(update=steps)
         training = _further_training(config, parsed, f"variant '{variant}' of task '{task}'")
         return RunConfig(
             scale=self.name,
@@ -136,6 +162,7 @@ class Plan:
             variant=parsed.name,
             seed=seed,
             baseline_seed=self.baseline_seed(seed),
+            recipe=parsed.origin.recipe,
             sampling_seed=seed
             if parsed.sampling.sampling_seed is None
             else parsed.sampling.sampling_seed,
@@ -143,18 +170,26 @@ class Plan:
             numerics=self.scale.numerics,
             method=parsed.method,
             options=parsed.options,
-            config=config.model_copy(update={"training": training}),
+            config=config.model_copy(update={"training": training, "sampling": sampling}),
         )
 
-    def pretraining(self, task: str, baseline_seed: int) -> RunConfig:
-        """Return the resolved configuration of a baseline's own training."""
+    def pretraining(self, task: str, baseline_seed: int, recipe: Recipe = "paper") -> RunConfig:
+        """Return the resolved configuration of a baseline's own training.
+
+        Raises:
+            DMPError: unknown task, or it has no such recipe.
+
+        """
         self._task(task)
+        if recipe == "decayed" and self.scale.tasks[task].pretraining.decay is None:
+            raise DMPError(f"task '{task}' has no decayed baselines: its pretraining has no decay")
         return RunConfig(
             scale=self.name,
             task=task,
             variant=PRETRAINING,
             seed=baseline_seed,
             baseline_seed=baseline_seed,
+            recipe=recipe,
             sampling_seed=baseline_seed,
             precision=self.scale.precision,
             numerics=self.scale.numerics,
@@ -325,7 +360,7 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
             )
         if isinstance(study, ParameterStudy):
             parameter_studies[name] = study
-        else:
+        elif not study.scales or scale in study.scales:
             studies[name] = _resolve(study, loaded, str(ablations / "studies" / f"{name}.yaml"))
     claims = _claims(ablations / "claims.yaml", loaded)
     hypotheses = _claims(ablations / "hypotheses.yaml", loaded)
@@ -358,11 +393,7 @@ def _judged(claims: Claims, scale: Scale) -> list[tuple[str, str]]:
 def undecayed(scale: Scale) -> dict[str, str]:
     """Return the tasks that have baselines of the paper's recipe alone, each with the reason."""
     told = "no decayed recipe at this scale"
-    return {
-        name: told
-        for name, task in scale.tasks.items()
-        if getattr(task.pretraining, "decay", None) is None
-    }
+    return {name: told for name, task in scale.tasks.items() if task.pretraining.decay is None}
 
 
 def _further_training(config: TaskConfig, variant: Variant, where: str) -> TrainingConfig:
@@ -393,9 +424,12 @@ def _further_training(config: TaskConfig, variant: Variant, where: str) -> Train
 def _resolve(study: Study, scale: Scale, where: str) -> Study:
     cells = []
     for number, cell in enumerate(study.cells):
-        variant = resolve_variant(cell.variant, cell.task, scale, f"{where}: cells.{number}")
+        place, reason = f"{where}: cells.{number}", scale.not_run.get(cell.task)
+        try:
+            variant = resolve_variant(cell.variant, cell.task, scale, place)
+        except NoBaselineError as error:
+            variant, reason = Variant.parse(cell.variant, place), error.reason
         label = cell.label or variant.name
-        reason = scale.not_run.get(cell.task)
         changes = {"variant": variant.name, "label": label, "not_run": reason}
         if cell.task in scale.tasks:
             changes["unmeasured"] = unmeasured(scale.tasks[cell.task], study.metrics)
