@@ -109,13 +109,17 @@ class Evidence(Strict):
         """Return what the claim predicts, in words."""
         return ""
 
+    def observed(self, found: Measurement) -> str:
+        """Return what was measured, whatever it says, in words."""
+        return lies(found)
+
     def shown(self, found: Measurement) -> str:
         """Return what the test has shown where the evidence supports the claim, in words."""
-        return lies(found)
+        return self.observed(found)
 
     def refuted(self, found: Measurement) -> str:
         """Return what the test has shown where it refutes a claim without a direction."""
-        return lies(found)
+        return self.observed(found)
 
     def excluded(self, found: Measurement) -> str:
         """Return the relevant effect that a refuted claim of a direction would have had."""
