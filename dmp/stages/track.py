@@ -39,8 +39,8 @@ def track(
 
     Each study of the target is an experiment ``<scale>/<study>``, with a run for the study and, as
     its children, those of its cells; ``<scale>/baselines`` has the baselines' own training, and
-    ``<scale>/claims`` or ``<scale>/hypotheses`` the verdicts and the runs that they alone need. A run of several studies
-    stands in the experiment of each, so that each can be compared as it is.
+    ``<scale>/claims`` or ``<scale>/hypotheses`` the verdicts and the runs that they alone need. A
+    run of several studies stands in the experiment of each, so that each can be compared as it is.
 
     Args:
         plan: says which runs there are.
