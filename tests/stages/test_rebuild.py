@@ -53,9 +53,10 @@ def test_killed_process_is_told(shared):
         shared(_write, _die, _write)
 
 
-def test_all_studies_and_the_claims_are_tasks(tmp_path):
+def test_all_studies_the_claims_and_the_hypotheses_are_tasks(tmp_path):
     plan = load_plan("digits", ROOT / "ablations")
-    claims, *pages = module._tasks(plan, Layout(tmp_path, "digits"))
+    claims, hypotheses, *pages = module._tasks(plan, Layout(tmp_path, "digits"))
     assert claims.func is module.judge_claims
+    assert hypotheses.func is module.judge_hypotheses
     names = [name for page in pages for name in page.args[2]]
     assert sorted(names) == sorted([*plan.studies, *plan.parameter_studies])
