@@ -27,7 +27,7 @@ def main(seeds: int, studies: list[str]) -> None:
     from fake_numbers import make_runs, make_tables
 
     from dmp.layout import Layout
-    from dmp.stages.claims import judge_claims
+    from dmp.stages.claims import judge_claims, judge_hypotheses
     from dmp.stages.collect import collect
     from dmp.stages.pages import write_pages
     from dmp.stages.rebuild import rebuild
@@ -43,12 +43,13 @@ def main(seeds: int, studies: list[str]) -> None:
         make_tables(plan, layout)
         for name in studies:
             timed(f"collect {name}", partial(collect, plan, layout, name))
-            if name == "claims":
-                timed("claims", partial(judge_claims, plan, layout))
+            judges = {"claims": judge_claims, "hypotheses": judge_hypotheses}
+            if name in judges:
+                timed(name, partial(judges[name], plan, layout))
             else:
                 timed(f"pages {name}", partial(write_pages, plan, layout, [name]))
         if not studies:
-            scopes = [*plan.studies, "claims"]
+            scopes = [*plan.studies, "claims", "hypotheses"]
             timed("collect", lambda: [collect(plan, layout, name) for name in scopes])
             timed("rebuild: all pages and claims", partial(rebuild, plan, layout))
 

@@ -101,6 +101,7 @@ def tiny(folder: Path) -> Path:
     edited(ablations / f"scales/{SCALE}.yaml", scale)
     edited(ablations / "studies/table2.yaml", study)
     edited(ablations / "claims.yaml", claims)
+    (ablations / "hypotheses.yaml").unlink()
     for path in (ablations / "studies").glob("*.yaml"):
         if path.stem not in ("table1", "table2"):
             path.unlink()

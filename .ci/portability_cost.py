@@ -38,6 +38,7 @@ def prepare(folder: Path, numerics: str) -> Path:
     scale["defaults"]["pretraining"].update(iterations=1000, checkpoint_every=500)
     path.write_text(yaml.safe_dump(scale))
     (ablations / "claims.yaml").unlink()
+    (ablations / "hypotheses.yaml").unlink()
     for study in (ablations / "studies").glob("*.yaml"):
         if study.stem != "table1":
             study.unlink()

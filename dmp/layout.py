@@ -51,25 +51,30 @@ class Layout:
         """A task's captions, and their embeddings."""
         return self.root / "captions" / f"{task}.safetensors"
 
-    def pretrained(self, task: str, seed: int | str) -> Path:
+    def pretrained(self, task: str, seed: int | str, recipe: str = "paper") -> Path:
         """Folder of a baseline's own training."""
-        return self.root / "pretrained" / task / f"seed{seed}"
+        folder = f"seed{seed}" if recipe == "paper" else f"seed{seed}-{recipe}"
+        return self.root / "pretrained" / task / folder
 
-    def pretrained_weights(self, task: str, seed: int | str) -> Path:
+    def pretrained_weights(self, task: str, seed: int | str, recipe: str = "paper") -> Path:
         """The converged baseline's averaged weights."""
-        return self.pretrained(task, seed) / "weights.safetensors"
+        return self.pretrained(task, seed, recipe) / "weights.safetensors"
 
-    def pretrained_state(self, task: str, seed: int | str) -> Path:
+    def pretrained_state(self, task: str, seed: int | str, recipe: str = "paper") -> Path:
         """The baseline's unaveraged weights, optimiser and average, to train on from."""
-        return self.pretrained(task, seed) / "state.safetensors"
+        return self.pretrained(task, seed, recipe) / "state.safetensors"
+
+    def branch(self, task: str, seed: int | str) -> Path:
+        """As ``pretrained_state``, where the decayed recipe branches off."""
+        return self.pretrained(task, seed) / "branch.safetensors"
 
     def convergence(self, task: str, seed: int | str) -> Path:
         """Whether the baseline has converged, and by what numbers."""
         return self.pretrained(task, seed) / "convergence.json"
 
-    def baseline_loss(self, task: str, seed: int | str) -> Path:
+    def baseline_loss(self, task: str, seed: int | str, recipe: str = "paper") -> Path:
         """A baseline's denoising loss, with which those of its runs are compared."""
-        return self.pretrained(task, seed) / "denoising.json"
+        return self.pretrained(task, seed, recipe) / "denoising.json"
 
     def baseline_snapshot(self, task: str, seed: int | str, iteration: int) -> Path:
         """The average some way before the end of a baseline's training, for its convergence."""
@@ -157,13 +162,18 @@ class Layout:
         return self.root / "tables"
 
     def figures(self, study: str) -> Path:
-        """Folder of a study's figures, or of those of the claims."""
+        """Folder of a study's figures, or of those of the claims or hypotheses."""
         return self.root / "figures" / study
 
     @property
     def claims(self) -> Path:
         """The verdicts on what the paper claims."""
         return self.root / "claims.md"
+
+    @property
+    def hypotheses(self) -> Path:
+        """The verdicts on hypotheses of our own."""
+        return self.root / "hypotheses.md"
 
     @property
     def tracking_store(self) -> Path:

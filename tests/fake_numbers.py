@@ -61,12 +61,14 @@ def make_runs(
         write_json(folder / "config.json", {"hash": run.hash, "baseline_seed": run.baseline_seed})
         write_json(folder / "provenance.json", PORTABLE)
     for task, seed in sorted({(task, plan.baseline_seed(seed)) for task, _, seed in made}):
-        make_baseline(plan, layout, task, seed, draw)
+        for recipe in ("paper", "decayed") if plan.has_decayed(task) else ("paper",):
+            write_json(layout.pretrained(task, seed, recipe) / "provenance.json", PORTABLE)
+        if not plan.has_decayed(task):
+            make_convergence(layout, task, seed, draw)
 
 
-def make_baseline(plan: Plan, layout: Layout, task: str, seed: int, draw: int = 0) -> None:
-    """Write what a baseline's own training leaves."""
-    write_json(layout.pretrained(task, seed) / "provenance.json", PORTABLE)
+def make_convergence(layout: Layout, task: str, seed: int, draw: int = 0) -> None:
+    """Write what the check of a baseline leaves."""
     fids = [3.0, 2.0 * float(np.exp(0.1 * normal(task, seed, draw)))]
     found = {"converged": True, "fids": fids, "iterations": [20, 40], "p_value": 0.25}
     write_json(layout.convergence(task, seed), found | {"relative_change": 0.125})

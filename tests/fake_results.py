@@ -28,3 +28,8 @@ def without_times(folder: Path, seed: int, latest: float = 1.5e9) -> None:
     for path in folder.rglob("*"):
         moment = random.uniform(1.4e9, latest)
         os.utime(path, (moment, moment))
+
+
+def relevant(metric, percent, better="lower"):
+    """Return a metric as in the file of claims, with its smallest relevant effect."""
+    return {"metric": metric, "better": better, "relevant_percent": percent, "reason": "r"}

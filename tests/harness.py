@@ -62,6 +62,7 @@ def make_tiny(ablations: Path) -> Path:
     edit_yaml(ablations / "scales/smoke.yaml", scale)
     edit_yaml(ablations / "studies/table2.yaml", study)
     edit_yaml(ablations / "claims.yaml", claims)
+    (ablations / "hypotheses.yaml").unlink()
     for path in (ablations / "studies").glob("*.yaml"):
         if path.stem not in ("table1", "table2"):
             path.unlink()

@@ -6,16 +6,23 @@ and SciPy only where they measure.
 """
 
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BeforeValidator, SerializeAsAny
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    PositiveFloat,
+    SerializeAsAny,
+    model_validator,
+)
 
 from dmp.claims.measurement import Measurement
+from dmp.claims.recipe import Recipe
 from dmp.config import Strict, from_data
 from dmp.errors import DMPError
 from dmp.methods import Variant
 from dmp.registry import Registry
-from dmp.statistics.formatting import format_percent
+from dmp.statistics.formatting import format_number
 from dmp.statistics.labels import metric_name
 
 if TYPE_CHECKING:
@@ -56,12 +63,17 @@ class Evidence(Strict):
 
     Attributes:
         test: the name of the kind.
+        reason: why the evidence is as it is.
+        recipe: of the baselines, where it is about one recipe alone; those that the claims are
+            judged on if left out.
         in_endpoints: whether it is tested in every endpoint, or in its ``metric`` if it names one.
         own_metric: otherwise, what it is about; the name of the kind if left out.
 
     """
 
     test: str
+    reason: str = ""
+    recipe: Recipe | None = None
     in_endpoints: ClassVar[bool] = False
     own_metric: ClassVar[str] = ""
 
@@ -73,7 +85,7 @@ class Evidence(Strict):
         return [(named or self.own_metric or self.test, endpoints[0])]
 
     def runs(self) -> list[Run]:
-        """Return the (task, variant) pairs that must be run."""
+        """Return the (task, variant) pairs that must be run, on the paper's recipe."""
         return []
 
     def timed(self) -> list[Run]:
@@ -98,18 +110,37 @@ class Evidence(Strict):
         """Return what the claim predicts, in words."""
         return ""
 
-    def unit(self, metric: str) -> str:
-        """Return what effects are told in."""
-        return metric_name(metric)
+    def shown(self, found: Measurement) -> str:
+        """Return what the test has shown where the evidence supports the claim, in words."""
+        return lies(found)
 
-    def conclusion(self, found: Measurement, contradicted: bool) -> str:
-        """Return what a test has shown, in words, whether for the claim or against it."""
-        relative = found.relative(found.effect)
-        size = "" if relative != relative else f" by {format_percent(abs(relative)).lstrip('+')}"
-        return f"{metric_name(found.metric)} is {higher(found)}{size}"
+    def refuted(self, found: Measurement) -> str:
+        """Return what the test has shown where it refutes a claim without a direction."""
+        return lies(found)
+
+    def excluded(self, found: Measurement) -> str:
+        """Return the relevant effect that a refuted claim of a direction would have had."""
+        return f"an effect of {percent(found.relevant)}"
 
 
-class Pair(Evidence):
+class Judged(Evidence):
+    """Evidence that is compared with a smallest relevant effect, or a margin.
+
+    Attributes:
+        relevant_percent: that of this evidence, in place of that of its metric.
+
+    """
+
+    relevant_percent: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _with_its_reason(self) -> Self:
+        if self.relevant_percent is not None and not self.reason:
+            raise ValueError("relevant_percent needs a reason, which is a sentence")
+        return self
+
+
+class Pair(Judged):
     """A comparison of two variants of a task."""
 
     task: str
@@ -125,9 +156,20 @@ class Pair(Evidence):
         return {"task": self.task, "variant": self.variant, "against": self.against}
 
 
-def higher(found: Measurement) -> str:
-    """Return ``higher`` or ``lower``."""
-    return "higher" if found.effect > 0 else "lower"
+def percent(value: float) -> str:
+    """Return a percentage that was written down: ``1 %``."""
+    return f"{value:g} %"
+
+
+def size(value: float) -> str:
+    """Return the size of a measured effect, without its sign: ``3.20 %``."""
+    return f"{format_number(abs(value))} %"
+
+
+def lies(found: Measurement) -> str:
+    """Return ``FID is lower by 3.2 %``."""
+    side = "higher" if found.effect > 0 else "lower"
+    return f"{metric_name(found.metric)} is {side} by {size(found.effect)}"
 
 
 KINDS: Registry[type[Evidence]] = Registry("dmp.claims.kinds", "dmp.evidence")

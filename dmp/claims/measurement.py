@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dmp.statistics.contrast import Contrast
+    from dmp.claims.effects import Effect
 
 SUPPORTED = "supported"
 CONTRADICTED = "contradicted"
@@ -19,25 +18,30 @@ NAN = math.nan
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number with two p values, for the claim and against it.
+    """One number with its p values: for the claim, against it, and what else is told.
 
-    At most one of the two hypotheses that they test is true, so that the smaller one is a p value
-    of the whole, and enters the correction.
+    All p values are one-sided. Those for and against enter the correction, as two families. Both
+    hypotheses may be false: an effect that is there and too small to matter.
 
     Attributes:
         metric: what was compared.
-        effect: in units of the metric.
+        effect: in percent.
         low: lower limit of its 95 % interval.
         high: upper limit.
-        reference: mean of the arm that the effect is relative to; NaN where there is none.
-        p_for: small if the claim holds.
-        p_against: small if its opposite holds; NaN like ``p_for`` where nothing is tested.
+        of: what it is in percent of, in words.
+        relevant: the smallest relevant effect, or the margin, in percent.
+        p_for: small if what the claim says is shown.
+        p_against: small if the claim is refuted: what it says, in a size that matters, is excluded.
+        p_same: small if the claimed direction is shown, whatever its size.
+        p_opposite: small if the opposite direction is shown; NaN like ``p_same`` where the claim
+            has none.
+        p_bounded: small if a relevant effect in the opposite direction is excluded too.
         n: number of units.
-        unit: ``seed``, ``baseline``, ``run`` or ``repeat``.
-        sd: standard deviation between units.
-        detectable: the smallest true effect that is found with 80 % power.
-        paper_effect: the paper's own effect.
-        paper_relative: that in percent of the paper's own reference.
+        unit: ``seed``, ``baseline``, ``run`` or ``block``.
+        sd: standard deviation between units, in percent.
+        detectable: the smallest true effect that is found with 80 % power, in percent.
+        source: the effect itself, for what is computed from its units; None where it has none.
+        paper_effect: the paper's own effect in percent.
         verdict: fixed, where no test is needed; otherwise empty.
         reason: for a fixed verdict; otherwise added to the sentence.
 
@@ -47,76 +51,70 @@ class Measurement:
     effect: float = NAN
     low: float = NAN
     high: float = NAN
-    reference: float = NAN
+    of: str = ""
+    relevant: float = NAN
     p_for: float = NAN
     p_against: float = NAN
+    p_same: float = NAN
+    p_opposite: float = NAN
+    p_bounded: float = NAN
     n: int | None = None
     unit: str = ""
     sd: float = NAN
     detectable: float = NAN
+    source: "Effect | None" = None
     paper_effect: float = NAN
-    paper_relative: float = NAN
     verdict: str = ""
     reason: str = ""
 
-    @property
-    def p(self) -> float:
-        """The p value that enters the correction."""
-        return min(self.p_for, self.p_against)
-
-    def relative(self, value: float) -> float:
-        """Return a value in percent of the reference; NaN where that is not positive."""
-        return 100 * value / self.reference if self.reference > 0 else NAN
-
-    @property
-    def standardised_paper_effect(self) -> float:
-        """The paper's relative effect, on this reference, in standard deviations; NaN if unknown.
-
-        An effect of 0 has no direction that more units could settle.
-        """
-        if math.isnan(self.paper_relative) or not self.paper_relative or not self.reference > 0:
-            return NAN
-        if math.isnan(self.sd):
-            return NAN
-        effect = self.paper_relative / 100 * self.reference
-        return effect / self.sd if self.sd else math.copysign(math.inf, effect)
+    def with_unit(self, unit: str) -> "Measurement":
+        """Return the same, of units of another name."""
+        return replace(self, unit=unit)
 
     @property
     def paper_excluded(self) -> bool | None:
-        """Whether the interval excludes the paper's relative effect; None if unknown."""
-        low, high = self.relative(self.low), self.relative(self.high)
-        if math.isnan(self.paper_relative) or math.isnan(low):
+        """Whether the interval excludes the paper's effect; None if unknown."""
+        if math.isnan(self.paper_effect) or math.isnan(self.low):
             return None
-        return not low <= self.paper_relative <= high
+        return not self.low <= self.paper_effect <= self.high
 
 
-def of_contrast(
-    found: "Contrast", metric: str, p_for: float, p_against: float, **fields: Any
-) -> Measurement:
-    """Return the measurement of a contrast; ``fields`` are further ones of it."""
+def of_effect(effect: "Effect", metric: str, **fields: Any) -> Measurement:
+    """Return the measurement of an effect; ``fields`` are further ones of it."""
+    found = effect.found
     return Measurement(
-        metric=metric, effect=found.mean, low=found.low, high=found.high, n=found.n,
-        unit=found.unit, sd=found.sd, detectable=found.detectable, p_for=p_for,
-        p_against=p_against, **fields,
+        metric=metric, effect=effect.percent(found.mean), low=effect.percent(found.low),
+        high=effect.percent(found.high), of=effect.of, n=found.n, unit=found.unit,
+        sd=effect.percent(found.sd), detectable=effect.percent(found.detectable), source=effect,
+        **fields,
     )  # fmt: skip
 
 
-def of_paper(
-    numbers: Sequence[str] | None, weights: Iterable[float], reference: int = -1
-) -> dict[str, float]:
-    """Return the same contrast of the paper's numbers, as fields of a measurement."""
+def directed(effect: "Effect", sign: int, relevant: float) -> dict[str, float]:
+    """Return the p values of a claim that there is an effect towards ``sign``.
+
+    It is shown if the effect is above 0 there, and refuted if one of ``relevant`` percent is
+    excluded: a size that the opposite direction excludes all the more.
+    """
+    shown = effect.p_beyond(0, sign)
+    return {
+        "relevant": relevant,
+        "p_for": shown,
+        "p_against": effect.p_short(relevant, sign),
+        "p_same": shown,
+        "p_opposite": effect.p_beyond(0, -sign),
+        "p_bounded": effect.p_short(relevant, -sign),
+    }
+
+
+def of_paper(numbers: Sequence[str] | None, weights: Iterable[float]) -> dict[str, float]:
+    """Return the same ratio of the paper's numbers in percent, as a field of a measurement."""
     if numbers is None:
         return {}
-    exact = [Decimal(number) for number in numbers]
-    effect = float(sum(Decimal(str(w)) * x for w, x in zip(weights, exact, strict=True)))
-    return {"paper_effect": effect, "paper_relative": 100 * effect / float(exact[reference])}
+    logs = [w * math.log(float(number)) for w, number in zip(weights, numbers, strict=True)]
+    return {"paper_effect": 100 * math.expm1(math.fsum(logs))}
 
 
 def not_tested(metric: str, reason: str) -> Measurement:
     """Return the measurement of evidence without numbers."""
     return Measurement(metric=metric, verdict=NOT_TESTED, reason=reason)
-
-
-def two_sided(p_value: float) -> float:
-    """Return the two-sided p value of a one-sided one; NaN for NaN."""
-    return min(1.0, 2 * p_value) if p_value == p_value else NAN

@@ -1,32 +1,32 @@
-"""What ``ablations/claims.yaml`` may say: the paper's claims, and what would settle each."""
+"""What ``ablations/claims.yaml`` and ``hypotheses.yaml`` may say: claims, and what settles each."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
-from dmp.claims.evidence import AnyEvidence, Evidence, Run
+from dmp.claims.evidence import AnyEvidence, Evidence, Judged, Run, VariantName
+from dmp.claims.recipe import PAPER, Recipe, on_recipe
 from dmp.config import Strict, nearest
 
 
 class Claim(Strict):
-    """One sentence of the paper.
+    """One sentence of the paper, or one hypothesis of ours.
 
     Attributes:
-        id: C01 and so on.
+        id: C01 and so on; H1 and so on for our own.
         statement: in our words.
         location: where it stands in the paper.
-        study: the study whose question it is; all tests of one study's claims are corrected
-            together.
-        remark: what the sources themselves leave open.
+        study: the study whose question it is.
+        remark: what the sources themselves leave open; of a hypothesis, how it is judged.
         contradicted_in_paper: by which numbers the paper contradicts itself; empty if it does not.
         evidence: all of it must hold for the claim to hold.
 
     """
 
-    id: Annotated[str, Field(pattern=r"^C\d\d$")]
+    id: Annotated[str, Field(pattern=r"^(C\d\d|H\d+)$")]
     statement: str
-    location: str
+    location: str = ""
     study: str = ""
     remark: str = ""
     contradicted_in_paper: str = ""
@@ -34,27 +34,66 @@ class Claim(Strict):
 
 
 class Metric(Strict):
-    """A metric, and which direction is better."""
+    """A metric, which direction is better, and what size of an effect matters.
+
+    Attributes:
+        metric: its name.
+        better: the direction.
+        relevant_percent: the smallest relevant effect; left out of a metric whose evidence has one
+            of its own each.
+        reason: why that one.
+
+    """
 
     metric: str
     better: Literal["lower", "higher"]
+    relevant_percent: PositiveFloat | None = None
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _with_its_reason(self) -> Self:
+        if self.relevant_percent is not None and not self.reason:
+            raise ValueError("relevant_percent needs a reason, which is a sentence")
+        return self
+
+
+class Curve(Strict):
+    """Arms with prompts whose loss is drawn against lr·E[w].
+
+    Attributes:
+        task: the task.
+        variants: arms whose average weight of a prompt is known.
+
+    """
+
+    task: str
+    variants: Annotated[list[VariantName], Field(min_length=1)]
 
 
 class Claims(Strict):
     """The whole file.
 
     Attributes:
+        title: the heading of the page.
+        arms: names for variants that several pieces of evidence share, by YAML's anchors.
         endpoints: what differences, trends and interactions are tested in; the first is primary.
         further_metrics: those that single pieces of evidence name in place of the endpoints.
-        level: family-wise error rate over the claims of a study, for each endpoint by itself.
+        level: the chance of any false verdict on the page, for each endpoint and recipe by itself;
+            verdicts for and against share it in halves.
+        recipes: of the baselines that all evidence is judged on; the first is the one that counts.
         claims: the claims.
+        curves: what the figure of lr·E[w] shows, a panel each.
 
     """
 
+    title: str = "What the paper claims, and what the results say about it"
+    arms: dict[str, VariantName] = {}
     endpoints: Annotated[list[Metric], Field(min_length=1)]
     further_metrics: list[Metric] = []
     level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    recipes: Annotated[list[Recipe], Field(min_length=1)] = [PAPER]
     claims: Annotated[list[Claim], Field(min_length=1)]
+    curves: list[Curve] = []
 
     @model_validator(mode="after")
     def _names_are_unique_and_known(self) -> Self:
@@ -64,12 +103,18 @@ class Claims(Strict):
             if twice:
                 raise ValueError(f"{what} '{twice[0]}' is listed twice; list it once")
         for claim, number, evidence in self.evidence():
+            where = f"{claim.id}, evidence {number}"
             metric = getattr(evidence, "metric", None)
             if metric is not None and metric not in metrics:
-                raise ValueError(
-                    f"{claim.id}, evidence {number}: unknown metric '{metric}': "
-                    f"{nearest(metric, metrics)}"
-                )
+                raise ValueError(f"{where}: unknown metric '{metric}': {nearest(metric, metrics)}")
+            if not isinstance(evidence, Judged) or evidence.relevant_percent is not None:
+                continue
+            for name, _ in evidence.metrics([entry.metric for entry in self.endpoints]):
+                if self._metrics().get(name) is None:
+                    raise ValueError(
+                        f"{where}: nothing says which effect on '{name}' is relevant; give "
+                        f"relevant_percent, here or with the metric"
+                    )
         return self
 
     @property
@@ -77,10 +122,21 @@ class Claims(Strict):
         """The primary endpoint."""
         return self.endpoints[0].metric
 
+    @property
+    def each_way(self) -> float:
+        """The level of the verdicts for, and of those against: half of the whole."""
+        return self.level / 2
+
     def sign(self, metric: str) -> int:
         """Return -1 if a lower value of a listed metric is better, else 1."""
         lower = (e.metric for e in (*self.endpoints, *self.further_metrics) if e.better == "lower")
         return -1 if metric in lower else 1
+
+    def relevant(self, evidence: Evidence, metric: str) -> float:
+        """Return the smallest relevant effect in percent; NaN where there is none."""
+        own = evidence.relevant_percent if isinstance(evidence, Judged) else None
+        found = self._metrics().get(metric) if own is None else own
+        return float("nan") if found is None else found
 
     def evidence(self) -> Iterator[tuple[Claim, int, Evidence]]:
         """Yield every piece of evidence with its claim and its number in it, from 1."""
@@ -90,4 +146,14 @@ class Claims(Strict):
 
     def runs(self) -> list[Run]:
         """Return every (task, variant) that any evidence needs, each once, in the file's order."""
-        return list(dict.fromkeys(run for *_, each in self.evidence() for run in each.runs()))
+        runs: dict[Run, None] = {}
+        for recipe in self.recipes:
+            for *_, each in self.evidence():
+                own = each.recipe or recipe
+                runs |= dict.fromkeys((task, on_recipe(v, own)) for task, v in each.runs())
+        drawn = ((curve.task, variant) for curve in self.curves for variant in curve.variants)
+        return list(runs | dict.fromkeys(drawn))
+
+    def _metrics(self) -> dict[str, float | None]:
+        entries = (*self.endpoints, *self.further_metrics)
+        return {entry.metric: entry.relevant_percent for entry in entries}

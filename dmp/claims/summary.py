@@ -2,48 +2,60 @@
 
 import pandas as pd
 
-from dmp.claims.measurement import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, VERDICTS
+from dmp.claims.measurement import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED, VERDICTS
 from dmp.claims.schema import Claims
+from dmp.statistics.results import records
 
 
 def summarise(evaluated: pd.DataFrame, claims: Claims) -> pd.DataFrame:
-    """Return one verdict per claim and endpoint.
+    """Return one verdict per claim, endpoint and recipe.
 
     A claim is contradicted if any piece of its evidence is, supported if all that was tested is,
     not tested if nothing was, and inconclusive otherwise.
 
     Args:
-        evaluated: from :func:`evaluate`.
+        evaluated: from :func:`dmp.claims.evaluate.evaluate`.
         claims: the same claims.
 
     Returns:
-        One row per claim: ``claim``, ``statement``, ``location``, ``verdict`` and ``reason`` in
-        the primary endpoint, ``verdict_<metric>`` for each secondary endpoint (empty where none of
-        the evidence is about it), and ``contradicted_in_paper``.
+        One row per claim: ``claim``, ``statement``, ``location``, ``verdict`` and ``reason`` in the
+        primary endpoint and on the first recipe; ``verdict_<recipe>`` and ``reason_<recipe>`` on
+        each further one; ``verdict_<metric>`` for each secondary endpoint. A verdict is empty where
+        none of the evidence is about it.
 
     """
-    reasons = evaluated.groupby(["claim", "endpoint"], sort=False)["reason"].agg(list).to_dict()
-    verdicts = evaluated.groupby(["claim", "endpoint"], sort=False)["verdict"].agg(list).to_dict()
+    grouped = evaluated.groupby(["claim", "recipe", "endpoint"], sort=False)
+    pieces = {key: list(records(rows)) for key, rows in grouped}
+    first, *others = claims.recipes
     table = []
     for claim in claims.claims:
-        found = verdicts[claim.id, claims.primary]
+        found = pieces[claim.id, first, claims.primary]
         row = {
             "claim": claim.id,
             "statement": claim.statement,
             "location": claim.location,
             "verdict": _combined(found),
-            "reason": _told(found, reasons[claim.id, claims.primary]),
+            "reason": _told(found),
         }
+        for recipe in others:
+            own = pieces.get((claim.id, recipe, claims.primary), [])
+            row |= {f"verdict_{recipe}": _combined(own), f"reason_{recipe}": _told(own)}
         for endpoint in claims.endpoints[1:]:
-            row[f"verdict_{endpoint.metric}"] = _combined(
-                verdicts.get((claim.id, endpoint.metric), [])
-            )
+            own = pieces.get((claim.id, first, endpoint.metric), [])
+            row[f"verdict_{endpoint.metric}"] = _combined(own)
         table.append(row | {"contradicted_in_paper": claim.contradicted_in_paper})
     return pd.DataFrame(table)
 
 
-def _combined(verdicts: list[str]) -> str:
-    tested = set(verdicts) - {NOT_TESTED}
+def decided(verdicts: pd.Series) -> tuple[int, int]:
+    """Return how many verdicts are decided, and how many could be tested."""
+    testable = int(verdicts.isin([SUPPORTED, CONTRADICTED, INCONCLUSIVE]).sum())
+    return int(verdicts.isin([SUPPORTED, CONTRADICTED]).sum()), testable
+
+
+def _combined(pieces: list) -> str:
+    verdicts = {piece.verdict for piece in pieces}
+    tested = verdicts - {NOT_TESTED}
     if CONTRADICTED in tested:
         return CONTRADICTED
     if len(tested) == 1:
@@ -53,9 +65,23 @@ def _combined(verdicts: list[str]) -> str:
     return NOT_TESTED if verdicts else ""
 
 
-def _told(verdicts: list[str], reasons: list[str]) -> str:
-    """Return the reason, or where there are several ``1 supported, 2 inconclusive, of 3``."""
-    if len(set(reasons)) == 1:
-        return reasons[0]
-    counts = [f"{verdicts.count(name)} {name}" for name in VERDICTS if name in verdicts]
-    return f"of {len(verdicts)} pieces of evidence {', '.join(counts)}"
+def _told(pieces: list) -> str:
+    """Return what decides: the pieces that contradict or leave it open, else how many support."""
+    if not pieces:
+        return ""
+    if len({piece.reason for piece in pieces}) == 1:
+        return pieces[0].reason
+    counts = [(name, [p for p in pieces if p.verdict == name]) for name in VERDICTS]
+    told = ", ".join(f"{len(own)} {name}" for name, own in counts if own)
+    told = f"of {len(pieces)} pieces of evidence {told}"
+    deciding = [p for p in pieces if p.verdict == _combined(pieces)]
+    if not deciding or deciding[0].verdict not in (CONTRADICTED, INCONCLUSIVE):
+        return told
+    # The surest of them, or the first that is open.
+    first = min(deciding, key=lambda piece: _p(piece))
+    return f"{told}; {first.claim}.{first.evidence}: {first.reason}"
+
+
+def _p(piece: object) -> float:
+    p_value = getattr(piece, "p_against_holm", float("nan"))
+    return p_value if p_value == p_value else 2.0

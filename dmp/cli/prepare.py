@@ -110,18 +110,29 @@ def captions(workspace: Workspace, task: Task) -> None:
 
 
 @command(app)
-def pretrain(workspace: Workspace, task: Task, seed: Seed = 0, processes: Processes = None) -> None:
+def pretrain(
+    workspace: Workspace,
+    task: Task,
+    seed: Seed = 0,
+    recipe: Annotated[
+        str, typer.Option(help="paper, or decayed: branches off it, to a learning rate of 0.")
+    ] = "paper",
+    processes: Processes = None,
+) -> None:
     """Train a baseline; `dmp converge` checks that it has converged."""
+    from dmp.config import from_data
+    from dmp.methods.variant import OriginOptions
     from dmp.running.launch import share_training
 
-    run = workspace.plan.pretraining(task, seed)
+    origin = from_data(OriginOptions, {"recipe": recipe}, "--recipe")
+    run = workspace.plan.pretraining(task, seed, origin.recipe)
     needed = workspace.plan.scale.execution.resources("pretrain")
     if share_training(needed, run.config.pretraining.batch_size, run.batch_losses, processes):
         return
     context = workspace.context("pretrain")
     from dmp.stages.pretrain import pretrain as stage
 
-    stage(context, task, seed)
+    stage(context, task, seed, origin.recipe)
 
 
 @command(app)

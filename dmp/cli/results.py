@@ -12,7 +12,9 @@ app = typer.Typer()
 @command(app)
 def collect(
     workspace: Workspace,
-    scope: Annotated[list[str], typer.Argument(help="Studies, or: tables, studies, claims.")],
+    scope: Annotated[
+        list[str], typer.Argument(help="Studies, or: tables, studies, claims, hypotheses.")
+    ],
 ) -> None:
     """Gather the numbers of runs, and the convergence of their baselines, into one table each."""
     from dmp.stages.collect import collect as stage
@@ -51,6 +53,14 @@ def claims(workspace: Workspace) -> None:
 
 
 @command(app)
+def hypotheses(workspace: Workspace) -> None:
+    """Judge the hypotheses of our own, as the claims are judged."""
+    from dmp.stages.claims import judge_hypotheses
+
+    judge_hypotheses(workspace.plan, workspace.layout)
+
+
+@command(app)
 def rebuild(
     workspace: Workspace,
     from_reference: Annotated[
@@ -74,7 +84,7 @@ def publish(
     workspace: Workspace,
     scope: Annotated[
         list[str] | None,
-        typer.Argument(help="Studies, or: tables, studies, claims; all, if left out."),
+        typer.Argument(help="Studies, or: tables, studies, claims, hypotheses; all."),
     ] = None,
     replace: Annotated[
         bool, typer.Option(help="Start anew, in place of adding to what is published.")

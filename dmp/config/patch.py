@@ -109,6 +109,8 @@ class PatchConfig(Strict):
             of ``grid`` or because the image's resolution is not that of training: ``nearest`` in
             blocks of tokens, ``bilinear``, or ``bicubic`` as position embeddings; ``none`` makes
             another resolution an error.
+        timestep_ranges: prompts of their own for each of so many equal ranges of timesteps, without
+            a gate: what a gate that sees the timestep could at best do.
         condition: the gate sees the timestep embedding, or that plus the condition's.
         gate_timestep: ``true``, or a fixed permutation of the timesteps, in training and sampling
             (``permuted``) or after training only (``permuted-in-sampling``): a control.
@@ -148,6 +150,7 @@ class PatchConfig(Strict):
     placement: Literal["transformer-blocks", "stage-inputs"] = "transformer-blocks"
     grid: PositiveInt | Literal["tokens"] = "tokens"
     resize: Literal["none", "nearest", "bilinear", "bicubic"] = "none"
+    timestep_ranges: PositiveInt = 1
     condition: Literal["t", "t+c"] = "t"
     gate_timestep: Literal["true", "permuted", "permuted-in-sampling"] = "true"
     gate_noise: bool = False
@@ -190,6 +193,11 @@ class PatchConfig(Strict):
         return self
 
     def _combinations(self) -> None:
+        if self.timestep_ranges > 1 and self.gate != "none":
+            raise ValueError(
+                f"timestep_ranges = {self.timestep_ranges} is defined for gate = none, not "
+                f"{self.gate}: each range has prompts of its own already"
+            )
         if self.block_index != "raw" and self.selection == "uniform":
             raise ValueError("block_index has no effect with selection = uniform")
         if self.load != "indicator" and not self.gate_noise:

@@ -27,6 +27,8 @@ class DataConfig(Strict):
     Attributes:
         name: a dataset that is embedded, or the name of the one that ``source`` describes.
         held_out: share of images that no training sees.
+        extractor: share of images that the feature extractor alone is trained on, where the
+            workflow trains it: it must not know the images that it compares.
         source: where the images lie; None for an embedded dataset.
         test: a split that the dataset has for evaluation, such as val2014 of MS-COCO: samples are
             drawn for its captions, and may be compared with its images.
@@ -36,6 +38,7 @@ class DataConfig(Strict):
 
     name: str
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    extractor: Probability = 0.0
     source: SourceConfig | None = None
     test: SourceConfig | None = None
     latents: LatentsConfig | None = None
@@ -44,6 +47,17 @@ class DataConfig(Strict):
     def test_name(self) -> str:
         """What the split for evaluation is called, as a dataset."""
         return f"{self.name}-test"
+
+    @model_validator(mode="after")
+    def _some_are_left_for_training(self) -> Self:
+        if self.held_out + self.extractor >= 1:
+            raise ValueError(
+                f"held_out = {self.held_out} and extractor = {self.extractor} leave no images for "
+                f"training; their sum must be below 1"
+            )
+        if self.extractor and self.source is not None:
+            raise ValueError("extractor: only an embedded dataset trains one of its own")
+        return self
 
     @model_validator(mode="after")
     def _latents_are_of_a_source(self) -> Self:
@@ -162,15 +176,44 @@ class PretrainingConfig(OptimizerConfig):
     The last ``convergence_checkpoints`` checkpoints of the EMA weights, ``convergence_every``
     iterations apart, are sampled; see :mod:`dmp.statistics.convergence`. If weights are
     ``published``, they are taken and nothing is trained.
+
+    Attributes:
+        published: weights that others have trained.
+        decay: the share of the iterations in which a second recipe, ``decayed``, lets the learning
+            rate fall to 0: it branches off this training, and what it gains says how far the
+            baseline is from convergence. Without it, runs on decayed baselines are left out.
+        ema_decay: of the average that is the baseline.
+        convergence_every, convergence_checkpoints, convergence_samples: see above.
+        convergence_tolerance: the relative decrease of FID that is still called converged.
+
     """
 
     published: PublishedConfig | None = None
 
+    decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     ema_decay: Probability = 0.9999
     convergence_every: PositiveInt
     convergence_checkpoints: Annotated[int, Field(ge=4)] = 6
     convergence_samples: Several
     convergence_tolerance: PositiveFloat = 0.05
+
+    @model_validator(mode="after")
+    def _decay_branches_off(self) -> Self:
+        if self.decay is None:
+            return self
+        if self.published is not None:
+            raise ValueError("decay: published weights have no training to branch off")
+        if not 0 < self.branch < self.iterations:
+            raise ValueError(
+                f"decay = {self.decay} of {self.iterations} iterations leaves none before or after "
+                f"the branch"
+            )
+        return self
+
+    @property
+    def branch(self) -> int:
+        """The iteration after which the decayed recipe branches off; 0 without one."""
+        return 0 if self.decay is None else self.iterations - round(self.decay * self.iterations)
 
 
 class SamplingConfig(Strict):
@@ -288,6 +331,16 @@ class TaskConfig(Strict):
             raise ValueError(
                 "text.encoder = clip is for captions that lie on disk, built for those of an "
                 "embedded dataset"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _extractor_has_images_of_its_own(self) -> Self:
+        trained = self.evaluation.extractor.name == "dataset-classifier"
+        if trained and not self.data.extractor:
+            raise ValueError(
+                "evaluation.extractor.name = dataset-classifier needs data.extractor, the share of "
+                "images that it is trained on, such as 0.2"
             )
         return self
 

@@ -15,10 +15,13 @@ from dmp.config import TextConfig
 from dmp.data.registry import Phrases
 from dmp.errors import DMPError
 from dmp.files import STAGE_OUTPUT
+from dmp.initialisation import normal_
+from dmp.rng import generator
 from dmp.tensorfile import load_tensors, save_tensors
 
 STEPS = 100
 LONGEST = 16  # tokens of a caption
+STANDARD_DEVIATION = 0.02  # of initial weights, as in CLIP and its kin
 
 _FORMAT = "captions"
 
@@ -53,9 +56,8 @@ def encode(phrases: Phrases, config: TextConfig) -> Captions:
     ends = np.cumsum([sum(map(len, split)) for split in phrases])
     numbers = np.split(np.arange(len(texts)), ends[:-1])
     train, test = (n.reshape(len(split), -1) for n, split in zip(numbers, phrases, strict=True))
-    # A seed of its own, so that every baseline and every seed of a scale reads the same text.
+    # torch draws weights that are then replaced.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
         encoder = _Encoder(texts[: train.size], config)
         encoder.learn(texts[: train.size], np.repeat(np.arange(len(train)), train.shape[1]))
     with torch.no_grad():
@@ -97,6 +99,8 @@ class _Encoder(nn.Module):
                 eos_token_id=2,
             )
         )
+        # A seed of its own, so that every baseline and every seed of a scale reads the same text.
+        _initialise(self, "text encoder")
 
     def forward(self, texts: list[str]) -> Tensor:
         """Return ``(n, E)``, the mean of the last states over each text's tokens."""
@@ -113,6 +117,7 @@ class _Encoder(nn.Module):
         """Learn to tell the classes of captions apart, by a linear layer that is then dropped."""
         target = torch.from_numpy(labels)
         head = nn.Linear(self.text_model.config.hidden_size, int(labels.max()) + 1)
+        _initialise(head, "text encoder's head")
         # Fused: the other forms take torch.sqrt, whose last bit differs between processors.
         parameters = [*self.parameters(), *head.parameters()]
         optimizer = torch.optim.AdamW(parameters, lr=1e-3, fused=True)
@@ -120,6 +125,16 @@ class _Encoder(nn.Module):
             optimizer.zero_grad(set_to_none=True)
             nn.functional.cross_entropy(head(self(texts)), target).backward()
             optimizer.step()
+
+
+def _initialise(module: nn.Module, purpose: str) -> None:
+    """Draw the weights of linear layers and embeddings; norms stay as they are, biases at 0."""
+    source = generator(0, purpose)
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Embedding):
+            normal_(layer.weight, STANDARD_DEVIATION, source)
+        if isinstance(layer, nn.Linear):
+            nn.init.zeros_(layer.bias)
 
 
 def save_captions(path: Path, captions: Captions) -> None:

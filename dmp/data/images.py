@@ -10,7 +10,7 @@ from dmp.rng import generator
 
 
 def load_split(config: DataConfig) -> tuple[Images, Images]:
-    """Return (training images, held-out images), disjoint and together the whole dataset.
+    """Return (training images, held-out images), disjoint and without those of the extractor.
 
     The split is the same for every seed, so that no variant ever trains on a held-out image.
 
@@ -20,11 +20,25 @@ def load_split(config: DataConfig) -> tuple[Images, Images]:
     """
     images, labels = dataset_info(config.name).load()
     kept, out = held_out_split(len(images), config.held_out)
+    kept = kept[round(len(images) * config.extractor) :]
     return Images(images[kept], labels[kept]), Images(images[out], labels[out])
 
 
+def load_extractor_split(config: DataConfig) -> Images:
+    """Return the images that the dataset's feature extractor is trained on, and nothing else.
+
+    Raises:
+        DMPError: unknown dataset.
+
+    """
+    images, labels = dataset_info(config.name).load()
+    kept, _ = held_out_split(len(images), config.held_out)
+    rows = kept[: round(len(images) * config.extractor)]
+    return Images(images[rows], labels[rows])
+
+
 def held_out_split(count: int, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of training and of held-out images among ``count``, in random order."""
+    """Return the numbers of all other and of the held-out images of ``count``, in random order."""
     order = generator(0, "held-out split").permutation(count)
     held_out = round(count * share)
     return order[held_out:], order[:held_out]

@@ -15,7 +15,7 @@ from dmp.methods.base import (
     method_names,
     register,
 )
-from dmp.methods.variant import SamplingOptions, TrainingOptions, Variant
+from dmp.methods.variant import Recipe, SamplingOptions, TrainingOptions, Variant, on_recipe
 
 # These import torch: the methods import them when something is attached.
 _COMPUTE = {"attached", "factors", "patched", "peft_adapter"}
@@ -27,11 +27,13 @@ for _module in pkgutil.iter_modules(__path__):
 __all__ = [
     "Method",
     "NoOptions",
+    "Recipe",
     "SamplingOptions",
     "TrainingOptions",
     "UnfitError",
     "Variant",
     "find_method",
     "method_names",
+    "on_recipe",
     "register",
 ]

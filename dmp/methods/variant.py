@@ -1,10 +1,10 @@
 """A variant is a method and what differs from its default; its name is the name of its folder."""
 
 import functools
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dmp.config.base import Strict, from_data, nearest
 from dmp.config.patch import PatchConfig
@@ -38,16 +38,33 @@ class TrainingOptions(Strict):
     loss: Literal["hybrid", "simple"] | None = None
 
 
+Recipe = Literal["paper", "decayed"]
+
+
+class OriginOptions(Strict):
+    """Which baseline a variant begins with.
+
+    Attributes:
+        recipe: ``paper`` trains at a constant rate and averages; ``decayed`` branches off it and
+            lets the rate fall to 0, see :class:`dmp.config.run.PretrainingConfig`.
+
+    """
+
+    recipe: Recipe = "paper"
+
+
 class SamplingOptions(Strict):
     """What a variant may change of sampling; ``None`` keeps what the run's seed says.
 
     Attributes:
         sampling_seed: takes the noise of that seed's samples, whatever the run's own seed: how
             much do results vary because of sampling alone?
+        sampling_steps: in place of the scale's: how much of a distance is the sampler's error?
 
     """
 
     sampling_seed: NonNegativeInt | None = None
+    sampling_steps: Annotated[int, Field(ge=2)] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +76,7 @@ class Variant:
         options: its options, an instance of its model of options.
         training: the differences from the scale's further training.
         sampling: the differences from the scale's sampling.
+        origin: the baseline that it begins with.
 
     """
 
@@ -66,6 +84,7 @@ class Variant:
     options: Strict
     training: TrainingOptions
     sampling: SamplingOptions
+    origin: OriginOptions
 
     @classmethod
     def parse(cls, text: str, where: str = "variant") -> "Variant":
@@ -87,6 +106,7 @@ class Variant:
         """Return only what differs from the method's own defaults, sorted by name."""
         found: dict[str, Any] = self.training.model_dump(exclude_none=True)
         found |= self.sampling.model_dump(exclude_none=True)
+        found |= self.origin.model_dump(exclude_defaults=True)
         options = self.options.model_dump()
         theirs = _defaults(find_method(self.method), options)
         found |= {k: v for k, v in options.items() if v != theirs[k]}
@@ -106,7 +126,8 @@ def _parse(text: str, where: str) -> Variant:
     own = set(method.options.model_fields)
     training_keys = set(TrainingOptions.model_fields) - method.fixed
     sampling_keys = set(SamplingOptions.model_fields)
-    accepted = own | training_keys | sampling_keys
+    origin_keys = set(OriginOptions.model_fields)
+    accepted = own | training_keys | sampling_keys | origin_keys
     changes: dict[str, str] = {}
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
@@ -126,10 +147,16 @@ def _parse(text: str, where: str) -> Variant:
     sampling = from_data(
         SamplingOptions, {k: v for k, v in changes.items() if k in sampling_keys}, place
     )
+    origin = from_data(OriginOptions, {k: v for k, v in changes.items() if k in origin_keys}, place)
     for key in ("iterations", "learning_rate"):
         if None not in (getattr(training, key), getattr(training, f"{key}_factor")):
             raise DMPError(f"{place} gives {key} and {key}_factor; give one")
-    return Variant(name, options, training, sampling)
+    return Variant(name, options, training, sampling, origin)
+
+
+def on_recipe(name: str, recipe: Recipe) -> str:
+    """Return the canonical name of a variant that begins with a baseline of another recipe."""
+    return replace(_parse(name, "variant"), origin=OriginOptions(recipe=recipe)).name
 
 
 def _defaults(method: Method[Any], options: dict[str, Any]) -> dict[str, Any]:

@@ -78,6 +78,7 @@ class State(Protocol):
     Attributes:
         task: how its task is configured.
         precision, numerics: what it is computed in.
+        is_baseline: whether it is a baseline of the paper's recipe, and nothing else.
         samples: its samples.
         second: as ``samples``, by the network of the second opinion; None without one.
         held_out: denoising losses of images that no model has trained on; None if not finite.
@@ -90,6 +91,7 @@ class State(Protocol):
     task: TaskConfig
     precision: str
     numerics: str
+    is_baseline: bool
     samples: Samples
     second: Samples | None
     held_out: "DenoisingLosses | None"

@@ -1,8 +1,8 @@
 """A small classifier of a dataset's own labels; stands where Inception stands at full scale.
 
 Inception features are meaningless at 8×8, and its weights need a download. This network is trained
-by the workflow on the training split and registered with torch-fidelity by name, so that everything
-after it is one code path.
+by the workflow on images of its own, which are neither trained on nor compared with, and registered
+with torch-fidelity by name, so that everything after it is one code path.
 """
 
 from pathlib import Path
@@ -38,7 +38,8 @@ class Classifier(nn.Module):
             nn.AdaptiveAvgPool2d(4),
             nn.Flatten(),
             nn.Linear(64 * 16, WIDTH),
-            nn.ReLU(),
+            # After a ReLU, features that are 0 for every image would say nothing of any.
+            nn.GELU(),
         )
         self.head = nn.Linear(WIDTH, classes)
 
@@ -61,7 +62,7 @@ def new_classifier(channels: int, classes: int) -> Classifier:
 
 
 def train_classifier(train: Images, info: DatasetInfo, epochs: int) -> Classifier:
-    """Train on the training split; the same for every scale, seed and variant."""
+    """Train on images that nothing else sees; the same for every scale, seed and variant."""
     model = new_classifier(info.channels, info.classes)
     # Fused: the other forms take torch.sqrt, whose last bit differs between processors.
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, fused=True)

@@ -1,5 +1,6 @@
 """FID, KID, precision, recall and inception score of features, through torch-fidelity."""
 
+import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
@@ -48,9 +49,20 @@ def frechet_distance(generated: Features, reference: Reference) -> float:
             f"pretraining.convergence_samples must be at least 2"
         )
     check_features(generated, "the samples")
-    check_statistics(reference.mean, reference.covariance, "the reference")
-    theirs = {"mu": reference.mean, "sigma": reference.covariance}
     ours = fid_features_to_statistics(torch.from_numpy(generated.features).double())
+    return distance(ours["mu"], ours["sigma"], reference)
+
+
+def distance(mean: np.ndarray, covariance: np.ndarray, reference: Reference) -> float:
+    """Return the Fréchet distance of ``(d,)`` and ``(d, d)`` statistics from a reference's.
+
+    Raises:
+        DMPError: the reference is not finite.
+
+    """
+    check_statistics(reference.mean, reference.covariance, "the reference")
+    ours = {"mu": mean, "sigma": covariance}
+    theirs = {"mu": reference.mean, "sigma": reference.covariance}
     return fid_statistics_to_metric(ours, theirs, verbose=False)["frechet_inception_distance"]
 
 

@@ -34,6 +34,12 @@ class GateRecord(NamedTuple):
     evenness: np.ndarray
 
     @property
+    def used(self) -> np.ndarray:
+        """``(S,)``, the share of its prompts that a block uses: exp(entropy) / K, over blocks."""
+        prompts = np.array([weights.shape[1] for weights in self.weights], dtype=np.float64)
+        return (prompts ** (self.evenness - 1)).mean(axis=1)
+
+    @property
     def uniform(self) -> bool:
         """Whether all blocks have as many prompts."""
         return len({weights.shape[1] for weights in self.weights}) == 1

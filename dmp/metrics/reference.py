@@ -21,6 +21,8 @@ class Reference(NamedTuple):
         covariance: ``(d, d)`` float64, unbiased.
         count: images behind mean and covariance.
         features: of the first images: KID, precision and recall compare with these.
+        floor: FID of real images that no model has trained on, and how many they are: what a
+            perfect model of so many samples would have. None where it is not known.
 
     """
 
@@ -28,6 +30,7 @@ class Reference(NamedTuple):
     covariance: np.ndarray
     count: int
     features: Features
+    floor: "Floor | None" = None
 
     @property
     def identity(self) -> str:
@@ -36,6 +39,19 @@ class Reference(NamedTuple):
         for array in (self.mean, self.covariance, self.features.features):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+
+class Floor(NamedTuple):
+    """The FID of held-out images against the reference.
+
+    Attributes:
+        fid: the distance.
+        images: how many held-out images there are.
+
+    """
+
+    fid: float
+    images: int
 
 
 class Moments:
@@ -177,6 +193,8 @@ def _archive(path: Path) -> np.lib.npyio.NpzFile:
 def save_reference(path: Path, reference: Reference) -> None:
     """Write a reference as one .npz, atomically."""
     statistics = {"mean": reference.mean, "covariance": reference.covariance}
+    if reference.floor is not None:
+        statistics["floor"] = np.array(reference.floor)
     save_features(path, reference.features, **statistics, count=np.array(reference.count))
 
 
@@ -190,7 +208,10 @@ def load_reference(path: Path) -> Reference:
     features = load_features(path)
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = Reference(file["mean"], file["covariance"], int(file["count"]), features)
+            floor = None
+            if "floor" in file.files:
+                floor = Floor(float(file["floor"][0]), int(file["floor"][1]))
+            found = Reference(file["mean"], file["covariance"], int(file["count"]), features, floor)
     except KeyError as error:
         raise DMPError(f"{path} is not a reference ({error}); delete it and run again") from error
     check_statistics(found.mean, found.covariance, str(path))

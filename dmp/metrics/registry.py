@@ -13,7 +13,7 @@ from dmp.registry import load_all
 STANDARD = (
     "fid", "kid", "precision", "recall", "inception_score", "second_fd",
     "denoising_mse", "denoising_vb", "train_denoising_mse", "train_denoising_vb",
-    "gate_entropy", "gate_weight", "gate_evenness", "diverged",
+    "gate_entropy", "prompts_used", "gate_weight", "gate_evenness", "diverged", "fid_floor",
 )  # fmt: skip
 
 

@@ -40,7 +40,8 @@ class Patch(nn.Module):
     Attributes:
         config: the options.
         prompts: ``(L, K, D)``, for the first L blocks; K = N unless they are prepended or stand on
-            a grid of their own. Where blocks differ, a list of ``(K_i, D_i)``.
+            a grid of their own. Where blocks differ, a list of ``(K_i, D_i)``. With R ranges of
+            timesteps, R · K in place of K, range by range.
         gate: the gate, or gates by K, or None for prompt tuning.
         fade: ``(L,)``, the scalars of a masked start, or None.
         noise: ``(B, L, K)``, standard normal, for a gate with noise; whoever trains sets it before
@@ -76,7 +77,13 @@ class Patch(nn.Module):
         }
         device = compute_device(model)
         depth, counts = len(self._blocks), [config.count(b.num_tokens) for b in self._blocks]
-        shapes = [(k, block.width) for k, block in zip(counts, self._blocks, strict=True)]
+        ranges = config.timestep_ranges
+        if ranges > points.num_timesteps:
+            raise DMPError(
+                f"patch: timestep_ranges = {ranges} is more than the {points.num_timesteps} "
+                f"timesteps of the diffusion"
+            )
+        shapes = [(ranges * k, block.width) for k, block in zip(counts, self._blocks, strict=True)]
         with device:
             self.prompts = (
                 nn.Parameter(torch.zeros(depth, *shapes[0]))
@@ -138,6 +145,7 @@ class Patch(nn.Module):
         prompts, gate = patch.prompts[index], patch._gates[index]
         if gate is None:
             count = self._blocks[index].num_tokens
+            prompts = self._of_range(prompts, self._counts[index])
             return prompts / count if self.config.weights == "one-over-n" else prompts
         call, noise = self._calls.running, None
         if self.config.gate_noise and self.training:
@@ -151,6 +159,14 @@ class Patch(nn.Module):
         if weighting is not None and call.keeps:
             call.weightings[index] = weighting
         return weighted
+
+    def _of_range(self, prompts: Tensor, count: int) -> Tensor:
+        """Return the prompts of each image's range of timesteps, ``(B, K, D)``; of all, as is."""
+        ranges = self.config.timestep_ranges
+        if ranges == 1:
+            return prompts
+        number = self._calls.running.timesteps.long() * ranges // self._points.num_timesteps
+        return prompts.unflatten(0, (ranges, count))[number]
 
     def _faded(self, index: int) -> Tensor:
         """Return the scalar of a block in a masked start."""

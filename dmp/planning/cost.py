@@ -69,6 +69,8 @@ def jobs(plan: Plan, rates: Rates) -> dict[Key, Job]:
     counts = {name: count(plan.pretraining(name, 0)) for name, _ in plan.baselines()}
     for name, seed in plan.baselines():
         found.append(_baseline(plan, plan.pretraining(name, seed), counts[name], rates))
+    for name, seed in plan.decayed():
+        found.append(_decayed(plan, plan.pretraining(name, seed, "decayed"), counts[name], rates))
     for name, variant in plan.variants():
         counted = count(plan.run(name, variant, plan.seeds[0]))
         for seed in plan.seeds:
@@ -100,7 +102,9 @@ def _images(task: TaskConfig) -> dict[str, int]:
     else:
         every = _given(task.data.source.images, task, "source")
     held_out = round(every * task.data.held_out)
-    parts = {"train": every - held_out, "held-out": held_out, "all": every}
+    own = round(every * task.data.extractor)
+    parts = {"train": every - held_out - own, "held-out": held_out}
+    parts |= {"extractor": own, "all": every - own}
     if task.evaluation.reference == "test" and task.data.test is not None:
         parts["test"] = _given(task.data.test.images, task, "test")
     return parts
@@ -152,7 +156,7 @@ def _preparation(name: str, task: TaskConfig, rates: Rates, latents_jobs: int) -
         macs = networks.classifier(*_pixels(task), shape.classes)
         epochs = task.evaluation.extractor.epochs
         key = ("extractor", task.data.name)
-        yield Job(key, rates.convolutions(3 * macs * parts["train"] * epochs))
+        yield Job(key, rates.convolutions(3 * macs * parts["extractor"] * epochs))
         needs.append(key)
     if task.text is not None:
         if task.data.source is None:
@@ -192,21 +196,36 @@ def _samples(run: RunConfig, counts: Counts, images: int, rates: Rates) -> tuple
 
 def _baseline(plan: Plan, run: RunConfig, counts: Counts, rates: Rates) -> Job:
     config, weights = run.config.pretraining, counts.backbone * FLOAT
-    key = ("baseline", run.task, str(run.baseline_seed))
+    key = _baseline_key(run, "paper")
     needs = _prepared(run.task, run.config)
     losses = _losses(run, counts, 1, rates)
     check, _ = _samples(run, counts, config.convergence_samples, rates)
     training = rates.training(counts, config.iterations * config.batch_size)
-    training += check * config.convergence_checkpoints
+    checkpoints = 0 if config.branch else config.convergence_checkpoints
+    training += check * checkpoints
     if config.published is not None:
         # They are sampled once. The weights; and those with their averages, from which training
         # could go on.
         origin = f"imported: {config.published.path}; training would take {training} h"
         return Job(key, losses + check, 1, 3 * weights, needs, origin)
     # The averaged weights, at the end and at the points before it where convergence is judged; and
-    # the others with the averages and Adam's two moments.
-    disk = (config.convergence_checkpoints + 4) * weights
+    # the others with the averages and Adam's two moments, at the end and where another recipe
+    # branches off.
+    disk = (checkpoints + 4 + 4 * (config.branch > 0)) * weights
     return Job(key, training + losses, _gpus(plan, "pretrain", run), disk, needs, "trained")
+
+
+def _decayed(plan: Plan, run: RunConfig, counts: Counts, rates: Rates) -> Job:
+    config = run.config.pretraining
+    examples = (config.iterations - config.branch) * config.batch_size
+    time, needs = rates.training(counts, examples), (_baseline_key(run, "paper"),)
+    gpus, disk = _gpus(plan, "pretrain", run), counts.backbone * FLOAT
+    return Job(_baseline_key(run, "decayed"), time, gpus, disk, needs, "trained")
+
+
+def _baseline_key(run: RunConfig, recipe: str) -> Key:
+    stage = "baseline" if recipe == "paper" else recipe
+    return (stage, run.task, str(run.baseline_seed))
 
 
 def _gpus(plan: Plan, stage: str, run: RunConfig) -> int:
@@ -217,7 +236,7 @@ def _gpus(plan: Plan, stage: str, run: RunConfig) -> int:
 def _run(plan: Plan, run: RunConfig, counts: Counts, rates: Rates) -> Iterator[Job]:
     task, execution = run.config, plan.scale.execution
     train, sample, evaluate = run_keys((run.task, run.variant, run.seed))
-    baseline = ("baseline", run.task, str(run.baseline_seed))
+    baseline = _baseline_key(run, run.recipe)
     time, numbers, snapshots = Time(), 0, len(run.snapshots)
     if find_method(run.method).trains:
         numbers = counts.saved

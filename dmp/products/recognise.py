@@ -14,6 +14,7 @@ from dmp.products.prepared import prepared_products
 from dmp.products.product import Product, read_record
 from dmp.products.results import (
     claims_product,
+    hypotheses_product,
     numbers_product,
     page_product,
     parameters_product,
@@ -154,7 +155,10 @@ def all_products(plan: Plan, layout: Layout) -> Iterator[Product]:
     for task, seed in plan.baselines():
         run = plan.pretraining(task, seed)
         yield baseline_product(layout, run)
-        yield convergence_product(layout, run)
+        if not plan.has_decayed(task):
+            yield convergence_product(layout, run)
+    for task, seed in plan.decayed():
+        yield baseline_product(layout, plan.pretraining(task, seed, "decayed"))
     for names in plan.runs():
         yield from run_products(layout, plan.run(*names)).values()
     for scope in [*plan.studies, *SCOPES]:
@@ -165,5 +169,7 @@ def all_products(plan: Plan, layout: Layout) -> Iterator[Product]:
         yield page_product(plan, layout, study)
     if plan.claims is not None:
         yield claims_product(plan, layout)
+    if plan.hypotheses is not None:
+        yield hypotheses_product(plan, layout)
     for target in ("tables", "studies"):
         yield tracking_product(plan, layout, target)

@@ -12,7 +12,9 @@ def numbers_product(plan: Plan, layout: Layout, scope: str) -> Product:
     files = (layout.results_table(scope), layout.baselines_table(scope))
     runs = [layout.record("metrics", layout.run(*run)) for run in plan.runs(scope)]
     baselines = [
-        layout.record("convergence", layout.pretrained(*each)) for each in plan.baselines(scope)
+        layout.record("convergence", layout.pretrained(*each))
+        for each in plan.baselines(scope)
+        if not plan.has_decayed(each[0])
     ]
     made_from = (*runs, *baselines)
     return named(layout, "numbers", scope, plan.results_fingerprint, files, made_from)
@@ -46,6 +48,13 @@ def claims_product(plan: Plan, layout: Layout) -> Product:
     made_from = (layout.record(name) for name in ("numbers/claims", "parameters", "speed"))
     record = layout.record("claims")
     return Product("claims", (), plan.claims_fingerprint, record, files, tuple(made_from))
+
+
+def hypotheses_product(plan: Plan, layout: Layout) -> Product:
+    """Return the verdicts on hypotheses of our own."""
+    files = (*(layout.hypotheses.with_suffix(s) for s in _SUFFIXES), layout.figures("hypotheses"))
+    record, made_from = layout.record("hypotheses"), (layout.record("numbers/hypotheses"),)
+    return Product("hypotheses", (), plan.hypotheses_fingerprint, record, files, made_from)
 
 
 def tracking_product(plan: Plan, layout: Layout, target: str) -> Product:

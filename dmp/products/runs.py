@@ -25,7 +25,7 @@ def run_products(layout: Layout, run: RunConfig) -> dict[str, Product]:
         *(layout.snapshot_samples(*names, iteration) for iteration in run.snapshots),
     )
     metrics = (layout.metrics(*names), layout.denoising(*names), layout.gate(*names))
-    baseline = layout.record("baseline", layout.pretrained(run.task, run.baseline_seed))
+    baseline = layout.record("baseline", layout.pretrained(*run.baseline))
 
     def product(
         stage: RunStage,
@@ -46,15 +46,18 @@ def run_products(layout: Layout, run: RunConfig) -> dict[str, Product]:
 
 def baseline_product(layout: Layout, run: RunConfig) -> Product:
     """Return the trained weights of a baseline, whose own configuration is ``run``."""
-    names, folder = (run.task, run.seed), layout.pretrained(run.task, run.seed)
-    weights, state = layout.pretrained_weights(*names), layout.pretrained_state(*names)
+    folder = layout.pretrained(*run.baseline)
+    weights, decayed = layout.pretrained_weights(*run.baseline), run.recipe == "decayed"
+    # Nothing goes on from a rate of 0, so that a decayed one leaves no state.
+    state = () if decayed else (layout.pretrained_state(*run.baseline),)
+    stem = (layout.record("baseline", layout.pretrained(run.task, run.seed)),) if decayed else ()
     return Product(
-        "baseline",
-        names,
+        "decayed" if decayed else "baseline",
+        (run.task, run.seed),
         partial(run.fingerprint, "baseline"),
         layout.record("baseline", folder),
-        (weights, state, folder / "provenance.json"),
-        data_records(layout, run.task, run.config),
+        (weights, *state, folder / "provenance.json"),
+        (*stem, *data_records(layout, run.task, run.config)),
     )
 
 

@@ -6,8 +6,8 @@ import pandas as pd
 
 from dmp.statistics.formatting import format_number, format_p, format_percent
 from dmp.statistics.labels import metric_name
-from dmp.statistics.paired import LARGEST_EXACT, RANDOM_FLIPS
 from dmp.statistics.results import records
+from dmp.statistics.robust import LARGEST_EXACT, RANDOM_FLIPS
 from dmp.statistics.study import OK
 
 

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dmp.errors import DMPError
 from dmp.files import write_text
+from dmp.reporting.baselines import baseline_lines, baseline_table
 from dmp.reporting.notes import study_notes
 from dmp.reporting.page import Page, Table, write_page
 from dmp.statistics.formatting import (
@@ -36,6 +38,7 @@ def write_table(
     baselines: pd.DataFrame,
     directory: str | Path,
     variances: pd.DataFrame | None = None,
+    results: pd.DataFrame | None = None,
 ) -> None:
     """Write a study's table in every format; equal input gives equal bytes.
 
@@ -47,7 +50,7 @@ def write_table(
         DMPError: a file cannot be written.
 
     """
-    page = study_page(study, scale, cells, comparisons, baselines, variances)
+    page = study_page(study, scale, cells, comparisons, baselines, variances, results)
     for name, table in ((study.id, cells), (f"{study.id}-comparisons", comparisons)):
         text = table.to_csv(index=False, lineterminator="\n")
         write_text(Path(directory) / f"{name}.csv", text)
@@ -61,6 +64,7 @@ def study_page(
     comparisons: pd.DataFrame,
     baselines: pd.DataFrame,
     variances: pd.DataFrame | None = None,
+    results: pd.DataFrame | None = None,
 ) -> Page:
     """Return the page of a study.
 
@@ -71,12 +75,13 @@ def study_page(
         comparisons: from :func:`dmp.statistics.study.comparisons`.
         baselines: see :func:`dmp.statistics.results.read_baselines`.
         variances: from :func:`dmp.statistics.variance.variances`, if the study asks for it.
+        results: of the runs, for what stands in the heading of the baselines.
 
     Raises:
         DMPError: a cell rests on a baseline that ``baselines`` does not list.
 
     """
-    unconverged = _unconverged(cells, baselines)
+    unconverged = _unconverged(cells, baselines, scale)
     marked = set(unconverged["task"])
     lines = _cell_lines(study.metrics, cells, comparisons, marked)
     caption = "Measured here: mean [95 % t interval]; the paper's numbers as printed"
@@ -93,6 +98,9 @@ def study_page(
         )
         tables.append(Table(caption, _variance_frame(variances), text_columns=1))
     run = {task: scale.tasks[task] for task in dict.fromkeys(cells["task"]) if task in scale.tasks}
+    heading = [] if results is None else baseline_lines(results, run)
+    each = baseline_table(results, run) if study.baselines and results is not None else None
+    tables += [] if each is None else [each]
     warning = (
         f"Scale '{scale.name}' is too small for any conclusion: this table shows that every "
         f"cell is computed, and no conclusion may be drawn from its numbers."
@@ -100,7 +108,7 @@ def study_page(
     return Page(
         title=study.title,
         warning="" if scale.conclusive else warning,
-        introduction=_introduction(study, scale, run),
+        introduction=[*_introduction(study, scale, run), *heading],
         tables=tables,
         notes=[
             *study.notes,
@@ -127,11 +135,14 @@ def _introduction(study: Study, scale: Scale, run: dict[str, Any]) -> list[str]:
     ]
 
 
-def _unconverged(cells: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
+def _unconverged(cells: pd.DataFrame, baselines: pd.DataFrame, scale: Scale) -> pd.DataFrame:
     """Return the rows of ``baselines`` that the cells rest on and that a reader has to be told of.
 
-    They have not converged, or were not trained here.
+    They have not converged, or were not trained here. Of tasks with decayed baselines the heading
+    says it.
     """
+    decayed = {name for name, task in scale.tasks.items() if task.pretraining.decay is not None}
+    cells = cells[~cells["task"].isin(decayed)]
     used = {
         (row.task, int(seed))
         for row in records(cells[cells["status"] == OK])
@@ -143,7 +154,8 @@ def _unconverged(cells: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
             f"baseline {seed} of task '{task}' is not in the table of baselines, so whether it has "
             f"converged is unknown; run the stage that checks it"
         )
-    rows = baselines[[pair in used for pair in pairs]]
+    # Of an empty table a plain list would choose no columns.
+    rows = baselines[np.array([pair in used for pair in pairs], dtype=bool)]
     told = ~rows["converged"].astype(bool) | (rows["iterations"] == 0)
     return rows[told].sort_values(["task", "baseline_seed"])
 

@@ -18,9 +18,9 @@ def write_baseline(context: Context, run: RunConfig, backbone: Backbone, started
         started: when the work began, in seconds since the epoch.
 
     """
-    write_record(context.layout.pretrained(run.task, run.seed), run, context.device, started)
+    write_record(context.layout.pretrained(*run.baseline), run, context.device, started)
     save_tensors(
-        context.layout.pretrained_weights(run.task, run.seed),
+        context.layout.pretrained_weights(*run.baseline),
         backbone.state_dict(),
         {"format": "weights", "identity": run.fingerprint("baseline")},
     )

@@ -12,7 +12,7 @@ from dmp.errors import DMPError
 from dmp.files import read_json, write_csv
 from dmp.layout import Layout
 from dmp.products.results import numbers_product
-from dmp.statistics.results import RESULT_COLUMNS
+from dmp.statistics.results import BASELINE_COLUMNS, RESULT_COLUMNS
 from dmp.studies import Plan
 
 # What stands in a run's own file.
@@ -126,9 +126,14 @@ class _Record(BaseModel):
 def gather_baselines(
     plan: Plan, layout: Layout, baselines: Sequence[tuple[str, int]]
 ) -> pd.DataFrame:
-    """Return the convergence of each (task, seed), judged by the scale's present tolerance."""
+    """Return the convergence of each (task, seed), judged by the scale's present tolerance.
+
+    Those that have decayed siblings are left out: the numbers of runs say what these gain.
+    """
     rows = []
     for task, seed in baselines:
+        if plan.has_decayed(task):
+            continue
         path = layout.convergence(task, seed)
         verdict = from_data(_Convergence, read_json(path), str(path))
         tolerance = plan.scale.tasks[task].pretraining.convergence_tolerance
@@ -146,4 +151,4 @@ def gather_baselines(
                 "commit": from_data(_Record, read_json(path), str(path)).commit,
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(BASELINE_COLUMNS))

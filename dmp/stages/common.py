@@ -162,7 +162,7 @@ def pretrained_backbone(context: Context, run: RunConfig) -> Backbone:
         DMPError: its file is missing, corrupt, or of another configuration.
 
     """
-    path = context.layout.pretrained_weights(run.task, run.baseline_seed)
+    path = context.layout.pretrained_weights(*run.baseline)
     tensors, description = load_tensors(path, STAGE_OUTPUT)
     expected = run.fingerprint("baseline")
     if description.get("identity") != expected:

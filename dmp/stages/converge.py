@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from dmp.backbones import Backbone
+from dmp.errors import DMPError
 from dmp.files import STAGE_OUTPUT, write_json
 from dmp.layout import Layout
 from dmp.metrics.features import Features
@@ -33,7 +34,7 @@ def converge(context: Context, task: str, seed: int) -> None:
     is 0, and tables say that the weights were published.
 
     Raises:
-        DMPError: there is no baseline, or a file cannot be read.
+        DMPError: there is no baseline, or a file cannot be read; or the task has decayed baselines.
 
     """
     # Here, since it brings in scipy.stats, which every run would wait a second for.
@@ -41,6 +42,11 @@ def converge(context: Context, task: str, seed: int) -> None:
 
     run = context.plan.pretraining(task, seed)
     config = run.config.pretraining
+    if config.decay is not None:
+        raise DMPError(
+            f"baselines of task '{task}' are judged by what a decayed rate still gains, which the "
+            f"runs 'baseline' and 'baseline,recipe=decayed' measure; there is nothing to check"
+        )
     # What the check needs is looked at before a training, which takes much longer.
     backbone = pretrained_backbone(context, run)
     reference = load_reference(context.layout.reference(task))

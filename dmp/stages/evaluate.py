@@ -67,6 +67,7 @@ class RunState(State):
     ) -> None:
         self.task, self.precision, self.numerics = run.config, run.precision, context.numerics
         self.when, self.iteration = when, iteration
+        self.is_baseline = run.variant == "baseline"
         self._context, self._run, self._data = context, run, data
         self._names = (run.task, run.variant, run.seed)
 
@@ -170,7 +171,7 @@ class RunState(State):
         context, run, evaluation = self._context, self._run, self.task.evaluation
         sizes = [evaluation.timesteps_per_image, evaluation.held_out_images]
         fingerprint = content_hash([run.fingerprint("baseline"), sizes])
-        path = context.layout.baseline_loss(run.task, run.baseline_seed)
+        path = context.layout.baseline_loss(*run.baseline)
         if path.is_file():
             found = read_json(path)
             if found.get("fingerprint") == fingerprint:

@@ -58,6 +58,7 @@ def _study(plan: Plan, layout: Layout, name: str, from_numbers: bool) -> None:
         read_baselines(layout.baselines_table(name)),
         layout.tables,
         None if study.variance is None else variances(arms, study),
+        results,
     )
     directory = _emptied(layout.figures(name))
     if from_numbers:

@@ -10,7 +10,7 @@ from dmp.config import DataConfig, TaskConfig
 from dmp.data.autoencoder import Autoencoder
 from dmp.data.captions import Captions, encode, save_captions
 from dmp.data.crop import center_crop
-from dmp.data.images import held_out_split, load_split
+from dmp.data.images import held_out_split, load_extractor_split, load_split
 from dmp.data.latents.encode import Pixels, encode_shard, index_shards
 from dmp.data.registry import dataset_info
 from dmp.data.sources.base import Source
@@ -20,7 +20,8 @@ from dmp.data.textencoder import load_text_encoder
 from dmp.errors import DMPError
 from dmp.files import write_json
 from dmp.metrics import classifier
-from dmp.metrics.reference import gather_reference, read_published, save_reference
+from dmp.metrics.fidelity import distance
+from dmp.metrics.reference import Floor, gather_reference, read_published, save_reference
 from dmp.products.prepared import (
     captions_product,
     extractor_product,
@@ -112,9 +113,10 @@ def one_caption_each(source: Source, images: np.ndarray) -> list[str]:
 def train_extractor(context: Context, dataset: str) -> None:
     """Train the dataset's own classifier, by the configuration of the first task that uses it."""
     task = next(t for t in context.plan.scale.tasks.values() if t.data.name == dataset)
-    train, held_out = load_split(task.data)
+    _, held_out = load_split(task.data)
     epochs = task.evaluation.extractor.epochs
-    model = classifier.train_classifier(train, dataset_info(dataset), epochs)
+    own = load_extractor_split(task.data)
+    model = classifier.train_classifier(own, dataset_info(dataset), epochs)
     description = {
         "dataset": dataset,
         "epochs": epochs,
@@ -166,15 +168,21 @@ def make_reference(context: Context, task: str) -> None:
     extractor = task_extractor(context, config)
     if config.evaluation.reference_file is None:
         reference = gather_reference(_real_images(context, config), extractor, keep)
+        if config.evaluation.reference == "train":
+            held_out = gather_reference(_real_images(context, config, "held-out"), extractor, 1)
+            floor = distance(held_out.mean, held_out.covariance, reference)
+            reference = reference._replace(floor=Floor(floor, held_out.count))
     else:
         reference = read_published(context.data / config.evaluation.reference_file, extractor)
     save_reference(context.layout.reference(task), reference)
     reference_product(context.plan, context.layout, task).mark_finished()
 
 
-def _real_images(context: Context, config: TaskConfig) -> Iterator[np.ndarray]:
-    """Yield the real images that samples are compared with, uint8 ``(n, C, H, W)``."""
-    which = config.evaluation.reference
+def _real_images(
+    context: Context, config: TaskConfig, which: str | None = None
+) -> Iterator[np.ndarray]:
+    """Yield real images, uint8 ``(n, C, H, W)``; those that samples are compared with, if None."""
+    which = which or config.evaluation.reference
     if config.data.source is None:
         train, held_out = load_split(config.data)
         parts = {"train": [train], "held-out": [held_out], "all": [train, held_out]}

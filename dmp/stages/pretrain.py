@@ -1,14 +1,17 @@
 """Training the baseline."""
 
+import shutil
 import time
 from pathlib import Path
 from typing import cast
 
 from dmp.backbones import Backbone, DiT
+from dmp.config import PretrainingConfig
 from dmp.data.shape import input_shape
 from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
 from dmp.files import STAGE_OUTPUT
+from dmp.methods import Recipe
 from dmp.rng import generator
 from dmp.running.processes import is_main_process
 from dmp.stages.baseline import write_baseline
@@ -16,7 +19,7 @@ from dmp.stages.common import Context, new_backbone
 from dmp.stages.data import TaskData, task_data
 from dmp.stages.published import import_baseline
 from dmp.studies.run import PRETRAINING, RunConfig
-from dmp.tensorfile import load_tensors, save_tensors
+from dmp.tensorfile import load_tensors, read_description, save_tensors
 from dmp.training import Objective, fit
 
 
@@ -48,20 +51,25 @@ def training_stream(
     )
 
 
-def pretrain(context: Context, task: str, seed: int) -> None:
+def pretrain(context: Context, task: str, seed: int, recipe: Recipe = "paper") -> None:
     """Train a baseline, and write its averaged (EMA) weights.
+
+    The decayed recipe goes on from where it branches off the other's training.
 
     Those of some way before the end are kept beside them, for :func:`dmp.stages.converge.converge`.
     Where several processes train together, the first alone writes.
     """
     started = time.time()
-    run = context.plan.pretraining(task, seed)
+    run = context.plan.pretraining(task, seed, recipe)
     if run.config.pretraining.published is not None:
         if is_main_process():
             import_baseline(context, run)
         return
-    directory = context.layout.pretrained(task, seed)
     data = task_data(context, task, run.config)
+    if recipe == "decayed":
+        _decay(context, run, data, started)
+        return
+    directory = context.layout.pretrained(task, seed)
     backbone = train_baseline(context, run, data, directory, judged_iterations(run))
     if not is_main_process():
         return
@@ -69,6 +77,49 @@ def pretrain(context: Context, task: str, seed: int) -> None:
     # The unaveraged weights and the optimiser: from here the baseline itself can train on.
     (directory / "checkpoint.safetensors").replace(context.layout.pretrained_state(task, seed))
     write_baseline(context, run, backbone, started)
+
+
+def _decay(context: Context, run: RunConfig, data: TaskData, started: float) -> None:
+    """Let the learning rate of a baseline's training fall to 0 after the branch."""
+    layout, config = context.layout, run.config.pretraining
+    directory, fingerprint = layout.pretrained(*run.baseline), run.fingerprint("baseline")
+    if is_main_process():
+        set_foreign_state_aside(directory, fingerprint)
+    stem = context.plan.pretraining(run.task, run.seed)
+    branch, identity = layout.branch(run.task, run.seed), stem.fingerprint("baseline")
+    if not _is_of(branch, identity):
+        if is_main_process():
+            print(
+                f"the state of baseline {run.seed} of {run.task} after iteration {config.branch} "
+                f"has not been kept: it is trained again until there; its weights stay as they are",
+                flush=True,
+            )
+        shorter = config.model_copy(update={"iterations": config.branch, "decay": None})
+        folder = directory / "stem"
+        train_baseline(context, stem, data, folder, [], shorter)
+        branch = folder / "checkpoint.safetensors"
+    backbone = _new_baseline(context, run)
+    objective = Objective(backbone, Diffusion.of(run.config))
+    fit(
+        objective,
+        training_stream(run, objective, data),
+        config,
+        directory,
+        fingerprint,
+        run.precision,
+        config.ema_decay,
+        branch=(branch, identity),
+        decay_from=config.branch,
+    )
+    if is_main_process():
+        write_baseline(context, run, backbone, started)
+        shutil.rmtree(directory / "stem", ignore_errors=True)
+        (directory / "checkpoint.safetensors").unlink()
+
+
+def _is_of(state: Path, identity: str) -> bool:
+    """Whether the state of a training is there, and is that of a configuration."""
+    return state.is_file() and read_description(state, STAGE_OUTPUT).get("identity") == identity
 
 
 def _remove_others(context: Context, run: RunConfig) -> None:
@@ -85,6 +136,8 @@ def _remove_others(context: Context, run: RunConfig) -> None:
 def judged_iterations(run: RunConfig) -> list[int]:
     """Return the iterations whose averages say whether a baseline has converged."""
     config = run.config.pretraining
+    if config.decay is not None:
+        return []  # what decaying the rate still gains says it
     return [
         config.iterations - config.convergence_every * back
         for back in reversed(range(config.convergence_checkpoints))
@@ -92,17 +145,20 @@ def judged_iterations(run: RunConfig) -> list[int]:
 
 
 def train_baseline(
-    context: Context, run: RunConfig, data: TaskData, directory: Path, kept: list[int]
+    context: Context,
+    run: RunConfig,
+    data: TaskData,
+    directory: Path,
+    kept: list[int],
+    config: PretrainingConfig | None = None,
 ) -> DiT:
     """Train a baseline in a folder, keep its averages after some iterations, and return the last.
 
     The average after the last iteration is that of the weights, and is not kept twice.
     """
-    config = run.config.pretraining
+    config = run.config.pretraining if config is None else config
     fingerprint = run.fingerprint("baseline")
-    backbone = new_backbone(context, run.task, run.config)
-    assert isinstance(backbone, DiT)  # weights of others are published: the configuration says so
-    backbone.initialize_weights(generator(run.seed, "backbone initialisation"))
+    backbone = _new_baseline(context, run)
     objective = Objective(backbone, Diffusion.of(run.config))
     if is_main_process():
         set_foreign_state_aside(directory, fingerprint)
@@ -120,7 +176,17 @@ def train_baseline(
             backbone.state_dict(),
             {"format": "weights", "identity": fingerprint},
         ),
+        kept_states={config.branch: context.layout.branch(run.task, run.seed)}
+        if config.branch
+        else {},
     )
+    return backbone
+
+
+def _new_baseline(context: Context, run: RunConfig) -> DiT:
+    backbone = new_backbone(context, run.task, run.config)
+    assert isinstance(backbone, DiT)  # weights of others are published: the configuration says so
+    backbone.initialize_weights(generator(run.seed, "backbone initialisation"))
     return backbone
 
 

@@ -16,15 +16,19 @@ from dmp.stages.rebuild import drawn_from_files, rebuild_reference
 from dmp.stages.reference import (
     CLAIMS,
     COUNTS,
+    HYPOTHESES,
     TIMES,
     Reference,
+    judged,
     outdated,
     reference_folder,
 )
 from dmp.statistics.bits import IDENTICAL, KEYS, compare_numbers, describe
 from dmp.statistics.results import read_csv
 from dmp.studies import Plan
-from dmp.studies.plan import SCOPES
+
+# What is judged by the runs of a target.
+_JUDGED_WITH = {"tables": CLAIMS, "studies": HYPOTHESES}
 
 
 def publish(plan: Plan, layout: Layout, scopes: Sequence[str] = (), replace: bool = False) -> str:
@@ -37,7 +41,8 @@ def publish(plan: Plan, layout: Layout, scopes: Sequence[str] = (), replace: boo
     Args:
         plan: which studies there are, and their seeds here.
         layout: where results are.
-        scopes: studies, or ``tables``, ``studies`` or ``claims``; everything, if there are none.
+        scopes: studies, or ``tables``, ``studies``, ``claims`` or ``hypotheses``; everything, if
+            there are none.
         replace: start anew, in place of adding to what is published.
 
     Raises:
@@ -81,16 +86,16 @@ def publish(plan: Plan, layout: Layout, scopes: Sequence[str] = (), replace: boo
 
 
 def _studies(plan: Plan, scopes: Sequence[str]) -> tuple[list[str], bool]:
-    """Return the studies of scopes, ``claims`` among them, and whether one counts parameters."""
-    claims = [] if plan.claims is None else [CLAIMS]
+    """Return the studies of scopes, with what is judged, and whether one counts parameters."""
+    verdicts = set(judged(plan))
     if not scopes:
-        return sorted(plan.studies) + claims, bool(plan.parameter_studies)
+        return sorted({*plan.studies, *verdicts}), bool(plan.parameter_studies)
     names: set[str] = set()
     for scope in scopes:
-        if scope == CLAIMS:
-            names |= set(claims)
-        elif scope in SCOPES:
-            names |= {*plan.targeted(scope), *(claims if scope == "tables" else [])}
+        if scope in verdicts:
+            names.add(scope)
+        elif scope in _JUDGED_WITH:
+            names |= {*plan.targeted(scope), *(verdicts & {_JUDGED_WITH[scope]})}
         elif scope in plan.parameter_studies:
             names.add(scope)
         else:
@@ -105,9 +110,10 @@ def _here(plan: Plan, layout: Layout, studies: Sequence[str]) -> tuple[Numbers, 
         raise DMPError("tables of parameters have no runs: publish them with a study")
     baselines = sorted({each for name in studies for each in plan.baselines(name)})
     numbers = gather_numbers(plan, layout, runs, baselines)
-    origin = origin_of(
-        [layout.run(*run) for run in runs], [layout.pretrained(*each) for each in baselines]
-    )
+    trained = [layout.pretrained(*each) for each in baselines]
+    decayed = {each for name in studies for each in plan.decayed(name)}
+    trained += [layout.pretrained(*each, "decayed") for each in sorted(decayed)]
+    origin = origin_of([layout.run(*run) for run in runs], trained)
     return numbers, Published(origin=origin, seeds=dict.fromkeys(studies, seeds_of(plan)))
 
 

@@ -59,4 +59,6 @@ def _save_state(context: Context, run: RunConfig, backbone: Backbone) -> None:
     averaged = {name: parameter.detach().clone() for name, parameter in trainable.items()}
     path = context.layout.pretrained_state(run.task, run.seed)
     fingerprint = run.fingerprint("baseline")
-    save_checkpoint(path, fingerprint, Progress(), trainable, optimizer, averaged)
+    # Their average is one over a long training, and goes on as such.
+    progress = Progress(averaged=config.iterations)
+    save_checkpoint(path, fingerprint, progress, trainable, optimizer, averaged)

@@ -15,19 +15,23 @@ from dmp.errors import DMPError
 from dmp.files import atomic_path
 from dmp.layout import Layout
 from dmp.reporting.figures import KINDS
-from dmp.stages.claims import judge_claims
+from dmp.stages.claims import judge_claims, judge_hypotheses
 from dmp.stages.pages import write_pages
 from dmp.stages.reference import (
     CLAIMS,
     COUNTS,
+    HYPOTHESES,
     TIMES,
     Reference,
+    judged,
     outdated,
     restore,
+    verdicts_page,
 )
 from dmp.studies import Plan
 
 Task = Callable[[], None]
+_JUDGES = {CLAIMS: judge_claims, HYPOTHESES: judge_hypotheses}
 
 
 def rebuild(plan: Plan, layout: Layout) -> str:
@@ -74,12 +78,15 @@ def rebuild_reference(plan: Plan, reference: Reference) -> str:
         layout = Layout(Path(place), plan.name)
         tasks = []
         for name, seeds in reference.seeds.items():
-            if name == CLAIMS or name in plan.studies:
-                with reference.damaged():
-                    restore(plan, reference, name, layout)
-                own = seeds.of(plan)
-                page = partial(write_pages, own, layout, [name], from_numbers=True)
-                tasks.append(partial(judge_claims, own, layout) if name == CLAIMS else page)
+            if name not in judged(plan) and name not in plan.studies:
+                continue
+            with reference.damaged():
+                restore(plan, reference, name, layout)
+            own = seeds.of(plan)
+            if name in judged(plan):
+                tasks.insert(0, partial(_JUDGES[name], own, layout))
+            else:
+                tasks.append(partial(write_pages, own, layout, [name], from_numbers=True))
         for name, path in ((COUNTS, layout.parameters_table), (TIMES, layout.speed_table)):
             if (reference.folder / "numbers" / name).is_file():
                 shutil.copyfile(reference.folder / "numbers" / name, path)
@@ -104,8 +111,9 @@ def kept_files(plan: Plan, layout: Layout) -> list[Path]:
     suffixes = (".csv", ".md") if plan.scale.conclusive else (".csv",)
     files = [path for path in sorted(layout.tables.glob("*")) if path.suffix in suffixes]
     if plan.scale.conclusive:
-        claims = [layout.claims.with_suffix(suffix) for suffix in suffixes]
-        files += [path for path in claims if path.is_file()]
+        pages = [verdicts_page(layout, scope) for scope in judged(plan)]
+        verdicts = [page.with_suffix(suffix) for page in pages for suffix in suffixes]
+        files += [path for path in verdicts if path.is_file()]
         files += sorted((layout.root / "figures").glob("*/*.png"))
     return files
 
@@ -145,9 +153,10 @@ def _tasks(plan: Plan, layout: Layout) -> tuple[list[Task], list[str]]:
         for name in studies
     } | {name: ([layout.parameters_table], [name]) for name in plan.parameter_studies}
     made: dict[str, tuple[list[Path], Task]] = {}
-    if plan.claims is not None:
-        needed = [layout.results_table(CLAIMS), layout.parameters_table, layout.speed_table]
-        made[CLAIMS] = needed, partial(judge_claims, plan, layout)
+    for scope in judged(plan):
+        needed = [layout.results_table(scope)]
+        needed += [layout.parameters_table, layout.speed_table] if scope == CLAIMS else []
+        made[scope] = needed, partial(_JUDGES[scope], plan, layout)
     for name, (needed, names) in pages.items():
         made[name] = needed, partial(write_pages, plan, layout, names)
     there = {name: all(path.is_file() for path in needed) for name, (needed, _) in made.items()}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from dmp.claims.schema import Claims
 from dmp.config import from_data
 from dmp.errors import DMPError
 from dmp.files import NO_ADVICE, read_json, write_csv, write_json
@@ -20,7 +21,7 @@ from dmp.stages.numbers import (
 from dmp.stages.origin import Origin, Published, Seeds
 from dmp.studies import Plan
 
-CLAIMS = "claims"
+CLAIMS, HYPOTHESES = "claims", "hypotheses"
 COMPARISONS = "-comparisons"
 _DAMAGED = "the reference is damaged"
 # The tables that no run has.
@@ -103,6 +104,17 @@ class Reference:
         """Write numbers, and where they come from."""
         write_numbers(numbers, self.folder / "numbers")
         write_json(self.folder / "provenance.json", published.model_dump())
+
+
+def judged(plan: Plan) -> dict[str, Claims]:
+    """Return what is judged by scopes of their own: the paper's claims, and hypotheses of ours."""
+    found = {CLAIMS: plan.claims, HYPOTHESES: plan.hypotheses}
+    return {name: claims for name, claims in found.items() if claims is not None}
+
+
+def verdicts_page(layout: Layout, scope: str) -> Path:
+    """Return where the verdicts of such a scope are."""
+    return {CLAIMS: layout.claims, HYPOTHESES: layout.hypotheses}[scope]
 
 
 def outdated(plan: Plan, numbers: Numbers) -> str:

@@ -56,7 +56,7 @@ def train_run(context: Context, run: RunConfig, data: TaskData, watch: Watch | N
 
             start = None
             if method.continues:
-                state = context.layout.pretrained_state(run.task, run.baseline_seed)
+                state = context.layout.pretrained_state(*run.baseline)
                 start = (state, run.fingerprint("baseline"))
             fit(
                 objective,

@@ -7,7 +7,7 @@ from dmp.files import write_csv
 from dmp.layout import Layout
 from dmp.stages.numbers import Numbers, numbers_here
 from dmp.stages.origin import likely_cause, origin_of, why_not_bits
-from dmp.stages.reference import CLAIMS, Reference, reference_folder
+from dmp.stages.reference import Reference, reference_folder
 from dmp.stages.verify_scope import Scope, find_scope
 from dmp.stages.verify_tables import tables_agree, verdicts_agree
 from dmp.statistics.arms import Arms
@@ -45,7 +45,11 @@ def verify_scale(plan: Plan, layout: Layout) -> tuple[str, bool]:
     if scope.runs and not runs:
         raise DMPError(f"{layout.root / 'runs'} has no run of the compared tables; run make tables")
     # Runs have not the bits of others if their baselines have not.
-    trained = [layout.pretrained(*baseline) for baseline in scope.baselines]
+    trained = [
+        layout.pretrained(*baseline, recipe)
+        for baseline in scope.baselines
+        for recipe in ("paper", "decayed")
+    ]
     here = origin_of(runs, [each for each in trained if (each / "provenance.json").is_file()])
     reason = why_not_bits(here, theirs)
     ours = numbers_here(plan, layout, scope.runs, scope.baselines)
@@ -55,7 +59,9 @@ def verify_scale(plan: Plan, layout: Layout) -> tuple[str, bool]:
         lines.insert(0, f"statistics: {reason}; identical bits are not expected")
     else:
         lines.insert(0, "bits: both runs are portable, on x86-64; every number must be identical")
-    verdicts = verdicts_agree(plan, layout, reference) if CLAIMS in scope.common else []
+    verdicts = [
+        line for each in scope.judged for line in verdicts_agree(plan, layout, reference, each)
+    ]
     # Where bits are not expected, the verdicts are what a reader has come for.
     lines[0 if reason else 1 : 0 if reason else 1] = verdicts
     found, same = tables_agree(plan, layout, reference, scope, values=not reason)

@@ -6,7 +6,7 @@ from dmp.errors import DMPError
 from dmp.layout import Layout
 from dmp.stages.numbers import Run
 from dmp.stages.origin import Seeds, seeds_of
-from dmp.stages.reference import CLAIMS, COMPARISONS, Reference
+from dmp.stages.reference import COMPARISONS, Reference, judged, verdicts_page
 from dmp.studies import Plan
 
 
@@ -14,8 +14,9 @@ class Scope(NamedTuple):
     """What is compared.
 
     Attributes:
-        common: of each study of runs that was made here and is in the reference, and of the claims,
-            the seeds that both have.
+        common: of each study of runs that was made here and is in the reference, and of the claims
+            and hypotheses, the seeds that both have.
+        judged: which of these are claims and hypotheses.
         counted: the studies of parameters that both have.
         runs: of those studies, with those seeds, in the order of the workflow.
         baselines: (task, seed) of each baseline of these runs.
@@ -25,6 +26,7 @@ class Scope(NamedTuple):
     """
 
     common: dict[str, Seeds]
+    judged: list[str]
     counted: list[str]
     runs: list[Run]
     baselines: list[tuple[str, int]]
@@ -34,7 +36,7 @@ class Scope(NamedTuple):
     @property
     def studies(self) -> list[str]:
         """The studies of runs."""
-        return [name for name in self.common if name != CLAIMS]
+        return [name for name in self.common if name not in self.judged]
 
 
 def find_scope(plan: Plan, layout: Layout, reference: Reference) -> Scope:
@@ -71,8 +73,12 @@ def find_scope(plan: Plan, layout: Layout, reference: Reference) -> Scope:
         if names
     ]
     asked = [name for name in both if name in plan.studies and name in reference.seeds]
-    if plan.claims is not None and layout.claims.is_file() and CLAIMS in reference.seeds:
-        asked.append(CLAIMS)
+    verdicts = [
+        scope
+        for scope in judged(plan)
+        if scope in reference.seeds and verdicts_page(layout, scope).is_file()
+    ]
+    asked += verdicts
     ours = seeds_of(plan)
     found = {name: ours.common(reference.seeds[name]) for name in asked}
     common = {name: seeds for name, seeds in found.items() if seeds is not None}
@@ -82,13 +88,14 @@ def find_scope(plan: Plan, layout: Layout, reference: Reference) -> Scope:
     every = {run for name, seeds in common.items() for run in seeds.of(plan).runs(name)}
     # In the order of the workflow, in which the first difference is nearest to its cause.
     runs = sorted(every, key=lambda run: (run[1] != "baseline", *run))
-    baselines = {each for name, seeds in common.items() for each in seeds.of(plan).baselines(name)}
+    trained = {each for name, seeds in common.items() for each in seeds.of(plan).baselines(name)}
     part = f" (in the {len(both)} of {len(theirs)} studies that were run here)"
     return Scope(
         common,
+        [scope for scope in verdicts if scope in common],
         [name for name in both if name in plan.parameter_studies],
         runs,
-        sorted(baselines),
+        sorted(trained),
         notes,
         part if theirs - made else "",
     )

@@ -6,12 +6,13 @@ from pathlib import Path
 import pandas as pd
 
 from dmp.claims.measurement import CONTRADICTED, NOT_TESTED, SUPPORTED
+from dmp.claims.schema import Claims
 from dmp.claims.summary import summarise
 from dmp.errors import DMPError
 from dmp.layout import Layout
 from dmp.stages.numbers import Numbers, numbers_here
 from dmp.stages.origin import Seeds, seeds_of
-from dmp.stages.reference import CLAIMS, COMPARISONS, Reference
+from dmp.stages.reference import COMPARISONS, Reference, judged, verdicts_page
 from dmp.stages.verify_scope import Scope
 from dmp.statistics.arms import Arms
 from dmp.statistics.bits import ABSENT_HERE, ABSENT_THERE
@@ -116,18 +117,19 @@ def _named(key: Sequence[str]) -> str:
     return f"{task}/{variant}{''.join(f' − {name}' for name in against)}: {metric}"
 
 
-def verdicts_agree(plan: Plan, layout: Layout, reference: Reference) -> list[str]:
-    """Return how many claims have the verdict here that they have in the reference.
+def verdicts_agree(plan: Plan, layout: Layout, reference: Reference, scope: str) -> list[str]:
+    """Return how many claims or hypotheses have the verdict here that they have in the reference.
 
     Verdicts that are not the same are no disagreement by themselves: with fewer seeds fewer claims
     are decided. Opposite ones are named.
     """
-    path = reference.folder / "claims.csv"
+    claims, page = judged(plan)[scope], verdicts_page(layout, scope).with_suffix(".csv")
+    path = reference.folder / page.name
     if not path.is_file():  # of a scale that allows no conclusions
         return []
-    ours = _verdicts(plan, layout.claims.with_suffix(".csv"))
+    ours = _verdicts(claims, page)
     with reference.damaged():
-        theirs = _verdicts(plan, path)
+        theirs = _verdicts(claims, path)
     both = sorted(set(ours) & set(theirs))
     tested = [c for c in both if not ours[c] == theirs[c] == NOT_TESTED]
     same = [c for c in tested if ours[c] == theirs[c]]
@@ -138,17 +140,15 @@ def verdicts_agree(plan: Plan, layout: Layout, reference: Reference) -> list[str
     opposite = [c for c in tested if {ours[c], theirs[c]} == _DECIDED]
     parts = [f"{len(found)} decided only {side}" for side, found in decided.items() if found]
     parts.append(f"opposite: {', '.join(opposite)}" if opposite else "none opposite")
-    seeds = f"seeds {seeds_of(plan)} here, {reference.seeds[CLAIMS]} in the reference"
-    return [f"same verdicts: {len(same)} of {len(tested)} ({seeds}; {'; '.join(parts)})"]
+    seeds = f"seeds {seeds_of(plan)} here, {reference.seeds[scope]} in the reference"
+    return [f"same verdicts: {len(same)} of {len(tested)} {scope} ({seeds}; {'; '.join(parts)})"]
 
 
-def _verdicts(plan: Plan, path: Path) -> dict[str, str]:
-    if plan.claims is None:
-        return {}
-    names = ["claim", "endpoint", "verdict", "reason"]
+def _verdicts(claims: Claims, path: Path) -> dict[str, str]:
+    names = ["claim", "recipe", "endpoint", "verdict", "reason"]
     table = read_csv(path, dict.fromkeys(names, str))
-    known = {claim.id for claim in plan.claims.claims}
+    known = {claim.id for claim in claims.claims}
     if not known <= set(table["claim"]):
-        raise DMPError(f"{path} lacks claims of ablations/claims.yaml; make it anew")
-    summary = summarise(table[table["claim"].isin(known)], plan.claims)
+        raise DMPError(f"{path} lacks some of what is judged by the present ablations/")
+    summary = summarise(table[table["claim"].isin(known)], claims)
     return dict(zip(summary["claim"], summary["verdict"], strict=True))

@@ -1,17 +1,18 @@
 """Several arms of the same seeds, and a fixed combination of them, averaged over the units.
 
 A paired difference is the combination (1, -1), an interaction (1, -1, -1, 1), a slope over k ranks
-the weights of the least-squares line. All are judged by the t distribution of the n units of
-inference (:mod:`dmp.statistics.estimates`).
+the weights of the least-squares line; on logarithms they are ratios. A combination may also be told
+as a share of another one. All are judged by the t distribution of the n units of inference
+(:mod:`dmp.statistics.estimates`).
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special, stats
 
 from dmp.statistics.arms import Arm, Unmeasured, check_pair
 from dmp.statistics.estimates import (
@@ -39,6 +40,7 @@ class Contrast:
         sd: standard deviation between units.
         n: number of units.
         unit: ``seed`` or ``baseline``.
+        units: (n,) the contrast of each unit, in ascending order.
 
     """
 
@@ -48,6 +50,7 @@ class Contrast:
     sd: float
     n: int
     unit: str
+    units: tuple[float, ...] = field(default=(), repr=False)
 
     def p_below(self, bound: float) -> float:
         """Return the one-sided p value of the hypothesis that the effect is at least ``bound``."""
@@ -55,16 +58,54 @@ class Contrast:
             return math.nan
         if self.sd == 0:
             return 0.0 if self.mean < bound else 1.0
-        return float(stats.t.cdf((self.mean - bound) * math.sqrt(self.n) / self.sd, self.n - 1))
+        t = (self.mean - bound) * math.sqrt(self.n) / self.sd
+        return float(special.stdtr(self.n - 1, t))
 
     def p_above(self, bound: float) -> float:
         """Return the one-sided p value of the hypothesis that the effect is at most ``bound``."""
-        mirrored = Contrast(-self.mean, -self.high, -self.low, self.sd, self.n, self.unit)
-        return mirrored.p_below(-bound)
+        if self.n == 1:
+            return math.nan
+        if self.sd == 0:
+            return 0.0 if self.mean > bound else 1.0
+        t = (self.mean - bound) * math.sqrt(self.n) / self.sd
+        return float(special.stdtr(self.n - 1, -t))
 
     @property
     def detectable(self) -> float:
         """The smallest true effect that a two-sided t test at 5 % finds with 80 % power."""
+        return detectable_effect(self.n) * self.sd if self.n > 1 else math.nan
+
+
+@dataclass(frozen=True)
+class Share:
+    """A contrast as a share of another one of the same units: the ratio of their two means.
+
+    It is compared with a bound b by the t test of ``contrast - b × whole``, which is exact where
+    both are normal, and takes no reference as known; the interval holds the bounds that this test
+    does not reject (Fieller 1954). The mean of ``whole`` is taken to be positive. Attributes are
+    those of :class:`Contrast`; ``sd`` and ``units`` are of what the contrast has beside its share.
+    """
+
+    mean: float
+    low: float
+    high: float
+    sd: float
+    n: int
+    unit: str
+    units: tuple[float, ...] = field(repr=False)
+    minus: Callable[[float], Contrast] = field(repr=False, compare=False)
+
+    def p_below(self, bound: float) -> float:
+        """Return the one-sided p value of the hypothesis that the share is at least ``bound``."""
+        return self.minus(bound).p_below(0)
+
+    def p_above(self, bound: float) -> float:
+        """Return the one-sided p value of the hypothesis that the share is at most ``bound``."""
+        return self.minus(bound).p_above(0)
+
+    @property
+    def detectable(self) -> float:
+        """As of a contrast, at the share that was found."""
         return detectable_effect(self.n) * self.sd if self.n > 1 else math.nan
 
 
@@ -88,16 +129,50 @@ class Aligned:
     def contrast(self, weights: ArrayLike) -> Contrast:
         """Estimate ``Σ weights × arms``, with a 95 % interval."""
         weights = np.asarray(weights, dtype=np.float64)
-        # Arm by arm: a matrix product may round differently for another number of seeds.
-        combined = np.sum([w * self.values[:, k] for k, w in enumerate(weights)], axis=0)
-        units = np.sort(unit_means(combined, self.baselines))
+        units = np.sort(self._units(weights))
         magnitude = float(np.abs(self.values).max() * np.abs(weights).max())
         mean, sd = mean_and_sd(units, magnitude)
         if abs(mean) <= 8 * np.finfo(np.float64).eps * magnitude and not sd > 0:
             mean = 0.0
         low, high = t_interval(mean, sd, len(units), level=0.95)
         several = len(np.unique(self.baselines)) > 1
-        return Contrast(mean, low, high, sd, len(units), "baseline" if several else "seed")
+        unit = "baseline" if several else "seed"
+        return Contrast(mean, low, high, sd, len(units), unit, tuple(units.tolist()))
+
+    def logs(self) -> "Aligned":
+        """Return the natural logarithms; every value must be positive."""
+        return Aligned(np.log(self.values), self.baselines)
+
+    def share(self, weights: ArrayLike, whole: ArrayLike) -> Share:
+        """Estimate the contrast ``weights`` as a share of the contrast ``whole``.
+
+        Raises:
+            Unmeasured: the mean of ``whole`` is not positive.
+
+        """
+        weights, whole = np.asarray(weights, np.float64), np.asarray(whole, np.float64)
+        top, bottom = self.contrast(weights), self.contrast(whole)
+        if not bottom.mean > 0:
+            raise Unmeasured("what the effect would be a share of is not positive")
+
+        def minus(bound: float) -> Contrast:
+            return self.contrast(weights - bound * whole)
+
+        mean = top.mean / bottom.mean
+        rest = minus(mean)
+        x, y = self._units(weights - mean * whole), self._units(whole)
+        # Sorted, since the last bit of a sum depends on the order.
+        products = np.sort((x - x.mean()) * (y - y.mean()))
+        covariance = float(products.sum() / max(1, len(x) - 1))
+        low, high = _fieller(rest, bottom, covariance, mean)
+        units = tuple(mean + x / bottom.mean for x in rest.units)
+        sd = rest.sd / bottom.mean
+        return Share(mean, low, high, sd, top.n, top.unit, units, minus)
+
+    def _units(self, weights: Array) -> Array:
+        # Arm by arm: a matrix product may round differently for another number of seeds.
+        combined = np.sum([w * self.values[:, k] for k, w in enumerate(weights)], axis=0)
+        return unit_means(combined, self.baselines)
 
     def slope_weights(self) -> Array:
         """Return (arms,) the weights by which the contrast is the slope over the arms' ranks."""
@@ -107,6 +182,25 @@ class Aligned:
         """Return the p value of Page's test that the arms rise in their order; fall, with -1."""
         rows = np.column_stack([unit_means(arm, self.baselines) for arm in self.values.T])
         return float(stats.page_trend_test(sign * rows).pvalue) if len(rows) > 1 else math.nan
+
+
+def _fieller(
+    rest: Contrast, bottom: Contrast, covariance: float, mean: float
+) -> tuple[float, float]:
+    """Return the 95 % limits of the ratio of two means.
+
+    They are the r at which the mean of ``top - r bottom`` is t standard errors from 0. With
+    x = r - mean, that is the mean of ``rest - x bottom``, whose own mean is 0.
+    """
+    if rest.n == 1:
+        return math.nan, math.nan
+    t2 = float(special.stdtrit(rest.n - 1, 0.975)) ** 2 / rest.n
+    a = bottom.mean**2 - t2 * bottom.sd**2
+    if a <= 0:  # bottom may be 0, and the ratio anything
+        return -math.inf, math.inf
+    b, c = t2 * covariance, -t2 * rest.sd**2
+    root = math.sqrt(b**2 - a * c)
+    return mean + (-b - root) / a, mean + (-b + root) / a
 
 
 def align(arms: Sequence[Arm]) -> Aligned:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from dmp.errors import DMPError
 
@@ -112,7 +112,7 @@ def t_interval(mean: float, sd: float, n: int, level: float) -> tuple[float, flo
     """Return the limits of the t interval: NaN where ``n`` is 1, the point where ``sd`` is 0."""
     if n == 1:
         return float("nan"), float("nan")
-    half = stats.t.ppf((1 + level) / 2, n - 1) * sd / np.sqrt(n)
+    half = special.stdtrit(n - 1, (1 + level) / 2) * sd / np.sqrt(n)
     return float(mean - half), float(mean + half)
 
 

@@ -17,12 +17,10 @@ from statsmodels.stats.power import TTestPower
 from dmp.errors import DMPError
 from dmp.rng import generator
 from dmp.statistics.estimates import Array, as_values, mean_and_sd, t_interval, unit_means
+from dmp.statistics.robust import sign_flip_p
 
 ALPHA = 0.05
 POWER = 0.8
-# 2^20 sign assignments take seconds; the next million would buy p values below 1e-6.
-LARGEST_EXACT = 20
-RANDOM_FLIPS = 99_999
 # Above so many pairs, t and normal distribution need the same number of them.
 NORMAL = 10_000
 
@@ -127,32 +125,6 @@ def paired_difference(
         mean_a=mean_a,
         mean_b=mean_b,
     )
-
-
-def sign_flip_p(differences: ArrayLike, seed: int = 0) -> float:
-    """Return the two-sided p value of Fisher's sign-flip test of (n,) differences.
-
-    If the arms do not differ, each difference is as likely as its negative; p is the share of the
-    2^n sign assignments whose |mean| is at least the observed one. The observed assignment and its
-    mirror image are among them, so that p is never below 2 / 2^n: n = 5 cannot reach 0.05.
-    All assignments are counted up to n = 20 (about 0.1 s at n = 15 and 5 s at n = 20); above, p is
-    estimated from 99,999 random ones and the observed one.
-    """
-    differences = np.asarray(differences, dtype=np.float64)
-    n = len(differences)
-    if n == 1:
-        return 1.0
-    outcome = stats.permutation_test(
-        (differences,),
-        lambda x, axis: np.mean(x, axis=axis),
-        permutation_type="samples",
-        alternative="two-sided",
-        vectorized=True,
-        n_resamples=2**n if n <= LARGEST_EXACT else RANDOM_FLIPS,
-        batch=2**14,
-        rng=generator(seed, "sign-flip"),
-    )
-    return float(outcome.pvalue)
 
 
 def power(effect: float, n: int) -> float:

@@ -28,6 +28,10 @@ class UnfitVariantError(DMPError):
         self.reason = reason
 
 
+class NoBaselineError(UnfitVariantError):
+    """A variant on a recipe of baselines that this scale does not train."""
+
+
 def check_task(name: str, task: TaskConfig, where: str) -> None:
     """Check one task of a scale.
 
@@ -126,9 +130,9 @@ def _real_images(task: TaskConfig) -> int | None:
         count = dataset_info(data.name).images
     if count is None:
         return evaluation.reference_features
-    held_out = round(count * data.held_out)
-    parts = {"train": count - held_out, "held-out": held_out}
-    return min(parts.get(evaluation.reference, count), evaluation.reference_features)
+    held_out, own = round(count * data.held_out), round(count * data.extractor)
+    parts = {"train": count - held_out - own, "held-out": held_out}
+    return min(parts.get(evaluation.reference, count - own), evaluation.reference_features)
 
 
 def _check_dit(backbone: BackboneConfig, task: TaskConfig, size: int, place: str) -> None:
@@ -188,7 +192,26 @@ def resolve_variant(text: str, task: str, scale: Scale, where: str) -> Variant:
             raise UnfitVariantError(place, str(error)) from error
         except ValueError as error:
             raise DMPError(f"{place}: {error}") from error
+        _has_its_baseline(variant, config, place)
     return variant
+
+
+def _has_its_baseline(variant: Variant, config: TaskConfig, where: str) -> None:
+    """Refuse a decayed baseline where there is none, or where its training is to go on."""
+    steps = variant.sampling.sampling_steps
+    if steps is not None and steps > config.diffusion.timesteps:
+        raise DMPError(
+            f"{where}: sampling_steps = {steps} is more than the {config.diffusion.timesteps} "
+            f"timesteps of the diffusion"
+        )
+    if variant.origin.recipe == "paper":
+        return
+    if config.pretraining.decay is None:
+        raise NoBaselineError(where, "recipe = decayed needs a task with pretraining.decay")
+    if find_method(variant.method).continues:
+        raise UnfitVariantError(
+            where, f"recipe = decayed has ended at a rate of 0: {variant.method} cannot go on"
+        )
 
 
 def _fits_a_unet(variant: Variant, where: str) -> None:

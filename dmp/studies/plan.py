@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dmp.claims.recipe import is_decayed
 from dmp.claims.schema import Claims
 from dmp.config import (
     BackboneConfig,
@@ -17,16 +18,24 @@ from dmp.config import (
 )
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
-from dmp.methods import NoOptions, Variant, find_method
+from dmp.methods import NoOptions, Recipe, Variant, find_method
 from dmp.metrics.registry import unmeasured
-from dmp.studies.checks import check_datasets, check_task, resolve_comparisons, resolve_variant
+from dmp.studies.checks import (
+    NoBaselineError,
+    check_datasets,
+    check_task,
+    resolve_comparisons,
+    resolve_variant,
+)
 from dmp.studies.loading import load_scale, load_studies, read_yaml
 from dmp.studies.run import PRETRAINING, RunConfig, RunStage
 from dmp.studies.schema import ParameterStudy, Scale, Study
 
 ABLATIONS = Path("ablations")
 # Sets of runs that are not one study's; no study may have such a name.
-SCOPES = ("tables", "studies", "claims")
+SCOPES = ("tables", "studies", "claims", "hypotheses")
+BASELINE = "baseline"
+DECAYED_BASELINE = "baseline,recipe=decayed"
 
 
 @dataclass(frozen=True)
@@ -39,9 +48,11 @@ class Plan:
         studies: by id, cells and comparisons spelled out with canonical names of variants.
         parameter_studies: by id; they need no runs.
         claims: what the paper claims, and by which runs that is judged; None where there are none.
+        hypotheses: the same of hypotheses of our own.
 
     A scope is a study's id, ``tables`` for all that the paper shows and claims, ``studies`` for our
-    own questions, ``claims`` for what the claims are judged by, or empty for everything.
+    own questions and hypotheses, ``claims`` and ``hypotheses`` for what those are judged by, or
+    empty for everything.
     """
 
     name: str
@@ -49,6 +60,7 @@ class Plan:
     studies: dict[str, Study]
     parameter_studies: dict[str, ParameterStudy]
     claims: Claims | None = None
+    hypotheses: Claims | None = None
 
     @property
     def seeds(self) -> list[int]:
@@ -57,7 +69,8 @@ class Plan:
 
     def baseline_seed(self, seed: int) -> int:
         """The baseline that a seed rests on."""
-        return seed % self.scale.baseline_seeds
+        of = self.scale.baseline_seeds
+        return seed if of is None else seed % of
 
     def study(self, name: str) -> Study:
         """Return a study.
@@ -78,14 +91,23 @@ class Plan:
     def variants(self, scope: str = "") -> list[tuple[str, str]]:
         """Return the unique (task, variant) pairs that are run in a scope."""
         pairs: set[tuple[str, str]] = set()
-        if scope in ("", "tables", "claims") and self.claims is not None:
-            pairs |= {(t, Variant.parse(v, "claims").name) for t, v in self.claims.runs()}
+        for claims, scopes in (
+            (self.claims, ("", "tables", "claims")),
+            (self.hypotheses, ("", "studies", "hypotheses")),
+        ):
+            if claims is not None and scope in scopes:
+                pairs |= set(_judged(claims, self.scale))
         if scope in ("", *SCOPES):
             studies = [s for s in self.studies.values() if scope in ("", s.target)]
         else:
             studies = [self.study(scope)]
-        pairs |= {(cell.task, cell.variant) for each in studies for cell in each.cells}
-        return sorted((task, variant) for task, variant in pairs if task in self.scale.tasks)
+        cells = [cell for each in studies for cell in each.cells if not cell.not_run]
+        pairs |= {(cell.task, cell.variant) for cell in cells}
+        pairs = {(task, variant) for task, variant in pairs if task in self.scale.tasks}
+        # What decaying the rate still gains is told beside every table.
+        judged = {task for task, _ in pairs if self.has_decayed(task)}
+        pairs |= {(task, name) for task in judged for name in (BASELINE, DECAYED_BASELINE)}
+        return sorted(pairs)
 
     def speed_arms(self) -> dict[str, list[str]]:
         """Return, for each task, the variants whose speed the claims compare."""
@@ -104,6 +126,14 @@ class Plan:
         """Return the unique (task, baseline seed) pairs that those runs rest on."""
         return sorted({(t, self.baseline_seed(seed)) for t, _, seed in self.runs(scope)})
 
+    def decayed(self, scope: str = "") -> list[tuple[str, int]]:
+        """Return those of these baselines whose decayed siblings say how far they converged."""
+        return [(task, seed) for task, seed in self.baselines(scope) if self.has_decayed(task)]
+
+    def has_decayed(self, task: str) -> bool:
+        """Whether baselines of a task have siblings of the decayed recipe."""
+        return self.scale.tasks[task].pretraining.decay is not None
+
     def _task(self, task: str) -> None:
         if task in self.scale.not_run:
             raise DMPError(f"task '{task}' is not run at scale '{self.name}': "
@@ -121,6 +151,10 @@ class Plan:
         self._task(task)
         parsed = resolve_variant(variant, task, self.scale, "variant")
         config = self.scale.tasks[task]
+        sampling = config.sampling
+        if parsed.sampling.sampling_steps is not None:
+            steps = {"steps": parsed.sampling.sampling_steps}
+            sampling = sampling.model_copy(update=steps)
         training = _further_training(config, parsed, f"variant '{variant}' of task '{task}'")
         return RunConfig(
             scale=self.name,
@@ -128,6 +162,7 @@ class Plan:
             variant=parsed.name,
             seed=seed,
             baseline_seed=self.baseline_seed(seed),
+            recipe=parsed.origin.recipe,
             sampling_seed=seed
             if parsed.sampling.sampling_seed is None
             else parsed.sampling.sampling_seed,
@@ -135,18 +170,26 @@ class Plan:
             numerics=self.scale.numerics,
             method=parsed.method,
             options=parsed.options,
-            config=config.model_copy(update={"training": training}),
+            config=config.model_copy(update={"training": training, "sampling": sampling}),
         )
 
-    def pretraining(self, task: str, baseline_seed: int) -> RunConfig:
-        """Return the resolved configuration of a baseline's own training."""
+    def pretraining(self, task: str, baseline_seed: int, recipe: Recipe = "paper") -> RunConfig:
+        """Return the resolved configuration of a baseline's own training.
+
+        Raises:
+            DMPError: unknown task, or it has no such recipe.
+
+        """
         self._task(task)
+        if recipe == "decayed" and self.scale.tasks[task].pretraining.decay is None:
+            raise DMPError(f"task '{task}' has no decayed baselines: its pretraining has no decay")
         return RunConfig(
             scale=self.name,
             task=task,
             variant=PRETRAINING,
             seed=baseline_seed,
             baseline_seed=baseline_seed,
+            recipe=recipe,
             sampling_seed=baseline_seed,
             precision=self.scale.precision,
             numerics=self.scale.numerics,
@@ -270,6 +313,11 @@ class Plan:
         claims = None if self.claims is None else self.claims.model_dump(mode="json")
         return content_hash([claims, self.scale.conclusive, self.scale.not_run])
 
+    def hypotheses_fingerprint(self) -> str:
+        """Return what the verdicts on hypotheses depend on, besides the numbers."""
+        hypotheses = None if self.hypotheses is None else self.hypotheses.model_dump(mode="json")
+        return content_hash([hypotheses, self.scale.conclusive, self.scale.not_run])
+
     def parameters_fingerprint(self) -> str:
         """Return what the parameter counts depend on."""
         return content_hash({k: v.model_dump() for k, v in self.parameter_studies.items()})
@@ -312,15 +360,45 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
             )
         if isinstance(study, ParameterStudy):
             parameter_studies[name] = study
-        else:
+        elif not study.scales or scale in study.scales:
             studies[name] = _resolve(study, loaded, str(ablations / "studies" / f"{name}.yaml"))
-    path = ablations / "claims.yaml"
-    claims = from_data(Claims, read_yaml(path), str(path)) if path.is_file() else None
-    for task, variant in [] if claims is None else claims.runs():
-        # A claim about a task that this scale knows nothing of is not tested there.
-        if task in loaded.tasks:
-            resolve_variant(variant, task, loaded, str(path))
-    return Plan(scale, loaded, studies, parameter_studies, claims)
+    claims = _claims(ablations / "claims.yaml", loaded)
+    hypotheses = _claims(ablations / "hypotheses.yaml", loaded)
+    return Plan(scale, loaded, studies, parameter_studies, claims, hypotheses)
+
+
+def _claims(path: Path, scale: Scale) -> Claims | None:
+    if not path.is_file():
+        return None
+    claims = from_data(Claims, read_yaml(path), str(path))
+    for task, variant in _judged(claims, scale):
+        resolve_variant(variant, task, scale, str(path))
+    return claims
+
+
+def _judged(claims: Claims, scale: Scale) -> list[tuple[str, str]]:
+    """Return what claims are judged by, as far as this scale has it.
+
+    A claim about a task that it knows nothing of is not tested there, nor one on baselines of a
+    recipe that it does not have, nor a method that goes on where a decayed rate has ended.
+    """
+    lacking = undecayed(scale)
+    return [
+        (task, variant)
+        for task, variant in claims.runs()
+        if task in scale.tasks
+        and not (is_decayed(variant) and (task in lacking or _continues(variant)))
+    ]
+
+
+def _continues(variant: str) -> bool:
+    return find_method(Variant.parse(variant).method).continues
+
+
+def undecayed(scale: Scale) -> dict[str, str]:
+    """Return the tasks that have baselines of the paper's recipe alone, each with the reason."""
+    told = "no decayed recipe at this scale"
+    return {name: told for name, task in scale.tasks.items() if task.pretraining.decay is None}
 
 
 def _further_training(config: TaskConfig, variant: Variant, where: str) -> TrainingConfig:
@@ -351,9 +429,12 @@ def _further_training(config: TaskConfig, variant: Variant, where: str) -> Train
 def _resolve(study: Study, scale: Scale, where: str) -> Study:
     cells = []
     for number, cell in enumerate(study.cells):
-        variant = resolve_variant(cell.variant, cell.task, scale, f"{where}: cells.{number}")
+        place, reason = f"{where}: cells.{number}", scale.not_run.get(cell.task)
+        try:
+            variant = resolve_variant(cell.variant, cell.task, scale, place)
+        except NoBaselineError as error:
+            variant, reason = Variant.parse(cell.variant, place), error.reason
         label = cell.label or variant.name
-        reason = scale.not_run.get(cell.task)
         changes = {"variant": variant.name, "label": label, "not_run": reason}
         if cell.task in scale.tasks:
             changes["unmeasured"] = unmeasured(scale.tasks[cell.task], study.metrics)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import NonNegativeInt, SerializeAsAny
 
 from dmp.config import PatchConfig, Strict, TaskConfig, content_hash
-from dmp.methods import find_method
+from dmp.methods import Recipe, find_method
 from dmp.numerics import Numerics
 
 # In place of a method's name, for a baseline's own training.
@@ -22,6 +22,7 @@ class RunConfig(Strict):
     variant: str
     seed: NonNegativeInt
     baseline_seed: NonNegativeInt
+    recipe: Recipe = "paper"
     sampling_seed: NonNegativeInt
     precision: Literal["fp32", "bf16"]
     numerics: Numerics = "native"
@@ -43,6 +44,11 @@ class RunConfig(Strict):
 
         """
         return content_hash(_DECIDED_BY[stage](self))
+
+    @property
+    def baseline(self) -> tuple[str, int, Recipe]:
+        """The task, the seed and the recipe of the baseline that it rests on."""
+        return self.task, self.baseline_seed, self.recipe
 
     @property
     def hash(self) -> str:
@@ -94,8 +100,10 @@ def _baseline(run: RunConfig) -> dict[str, Any]:
             *("conditioning", "text", "label_dropout"),
         },
     )
-    for key in _RECORDING | _CONVERGENCE:
+    for key in _RECORDING | _CONVERGENCE | {"decay"}:
         del task["pretraining"][key]
+    if run.recipe == "decayed":
+        task["branch"] = run.config.pretraining.branch
     how = run.model_dump(mode="json", include={"precision", "numerics"})
     return {**task, "seed": run.baseline_seed, **how}
 

@@ -85,6 +85,7 @@ class Study(Strict):
     Attributes:
         id: the name of the file.
         target: ``tables`` for what the paper shows, ``studies`` for what is asked beyond it.
+        scales: those that it is for, where it needs tasks that others do not have; all if empty.
         title: the table's heading.
         source: where the paper's numbers stand.
         metrics: the first is the primary endpoint.
@@ -93,6 +94,7 @@ class Study(Strict):
         figures: drawn from the same runs.
         variance: a pair of variants whose variances are taken apart; see
             :mod:`dmp.statistics.variance`.
+        baselines: whether each baseline is listed, with what decaying its rate still gains.
         notes: printed below the table.
 
     """
@@ -102,11 +104,13 @@ class Study(Strict):
     source: str = ""
     kind: Literal["runs"] = "runs"
     target: Target = "studies"
+    scales: list[str] = []
     metrics: Annotated[list[MetricName], Field(min_length=1)] = METRICS
     cells: Annotated[list[Cell], Field(min_length=1)]
     comparisons: list[Comparison] = []
     figures: list[FigureSpec] = []
     variance: Comparison | None = None
+    baselines: bool = False
     notes: list[str] = []
 
 
@@ -269,8 +273,9 @@ class Scale(Strict):
         title: for the tables.
         conclusive: False where the sizes are too small for any conclusion; the tables say so.
         seeds: seeds per variant; seed k of every variant shares data order and noise.
-        baseline_seeds: how many baselines are trained; seed k rests on baseline
-            ``k mod baseline_seeds``, so that more seeds never change the baseline of earlier ones.
+        baseline_seeds: how many baselines are trained, if not one for each seed: seed k rests on
+            baseline ``k mod baseline_seeds``, so that more seeds never change the baseline of
+            earlier ones. Nothing is said of other baselines than those that were trained.
         first_seed: the lowest seed, for fresh replications.
         precision: of training and sampling.
         numerics: ``portable`` computes the same bits on every x86-64 processor with AVX2, with one
@@ -286,7 +291,7 @@ class Scale(Strict):
     title: str
     conclusive: bool = True
     seeds: PositiveInt
-    baseline_seeds: PositiveInt = 1
+    baseline_seeds: PositiveInt | None = None
     first_seed: NonNegativeInt = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     numerics: Numerics = "native"

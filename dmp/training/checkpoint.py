@@ -18,11 +18,13 @@ class Progress(NamedTuple):
     Attributes:
         step: iterations done.
         meter: what the log has not said yet.
+        averaged: iterations behind the average; more than ``step`` where it began with another's.
 
     """
 
     step: int = 0
     meter: MeterState = MeterState()
+    averaged: int = 0
 
 
 def save_checkpoint(
@@ -50,7 +52,8 @@ def save_checkpoint(
     if averaged is not None:
         tensors |= {f"ema/{name}": value for name, value in averaged.items()}
     tensors |= {f"meter/{name}": value for name, value in progress.meter.sums.items()}
-    description = {"format": "checkpoint", "identity": identity, "step": progress.step}
+    description = {"format": "checkpoint", "identity": identity, "step": progress.step,
+                   "averaged": progress.averaged}  # fmt: skip
     if progress.meter.steps:
         # By name in their order: records of the log keep it.
         description["meter"] = {"steps": progress.meter.steps, "sums": list(progress.meter.sums)}
@@ -96,4 +99,5 @@ def load_checkpoint(
             value.copy_(parts["ema"][name])
     meter = description.get("meter", {"steps": 0, "sums": []})
     sums = {name: parts["meter"][name] for name in meter["sums"]}
-    return Progress(int(description["step"]), MeterState(int(meter["steps"]), sums))
+    unsaid = MeterState(int(meter["steps"]), sums)
+    return Progress(int(description["step"]), unsaid, int(description["averaged"]))

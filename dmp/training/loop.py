@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -46,6 +46,9 @@ def fit(
     snapshots: Collection[int] = (),
     on_snapshot: Callable[[int], None] | None = None,
     start: tuple[Path, str] | None = None,
+    branch: tuple[Path, str] | None = None,
+    kept_states: Mapping[int, Path] | None = None,
+    decay_from: int | None = None,
 ) -> None:
     """Train what in ``objective`` requires a gradient.
 
@@ -70,6 +73,11 @@ def fit(
             would be the result had training ended there.
         start: file and identity of another training's checkpoint, whose weights, optimiser state
             and average this one begins with.
+        branch: file and identity of a checkpoint of another training, with which this one shares
+            all that was done until then; it goes on from its iteration.
+        kept_states: iterations after which the whole state is kept as well, and where.
+        decay_from: the iteration after which the learning rate falls, in equal steps, to 0, which
+            it would reach in the iteration after the last; None for a constant rate.
 
     Raises:
         DivergedError: the loss or a weight is not finite.
@@ -103,14 +111,19 @@ def fit(
     ema = Average(trainable, ema_decay)
     averaged = ema.averages
     checkpoint = directory / "checkpoint.safetensors"
-    done = Progress()
+    done, kept = Progress(), kept_states or {}
     # The main process may have removed the checkpoint of another configuration.
     accelerator.wait_for_everyone()
     if checkpoint.is_file():
         done = load_checkpoint(checkpoint, identity, trainable, optimizer, averaged)
+        ema.count = done.averaged
+    elif branch is not None:
+        done = load_checkpoint(*branch, trainable, optimizer, averaged)
+        ema.count = done.averaged
     elif start is not None:
-        load_checkpoint(*start, trainable, optimizer, averaged)
+        ema.count = load_checkpoint(*start, trainable, optimizer, averaged).averaged
     first = done.step
+    rates = [group["lr"] for group in optimizer.param_groups]
     wrapped, optimizer = accelerator.prepare(objective, optimizer)
     loader = DataLoader(
         stream,
@@ -144,6 +157,8 @@ def fit(
         for step, batch in enumerate(progress, start=first + 1):
             batch = Batch(*(part.to(accelerator.device) for part in batch))
             terms: Terms = wrapped(batch)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * _decayed(step, decay_from, config.iterations)
             optimizer.zero_grad(set_to_none=True)
             accelerator.backward(terms.total)
             optimizer.step()
@@ -169,10 +184,13 @@ def fit(
             stopping = (last or step % AGREE_EVERY == 0 or processes == 1) and _agreed(
                 stop, accelerator
             )
-            if last or stopping or step % config.checkpoint_every == 0:
-                state = Progress(step, meter.state())
-                if main:
-                    save_checkpoint(checkpoint, identity, state, trainable, optimizer, averaged)
+            due = last or stopping or step % config.checkpoint_every == 0
+            paths = [path for path in (due and checkpoint, kept.get(step)) if path]
+            # Every process adds up what the meter holds.
+            if paths:
+                state = Progress(step, meter.state(), ema.count)
+                for path in paths if main else ():
+                    save_checkpoint(path, identity, state, trainable, optimizer, averaged)
             if stopping:
                 # Nobody ends, and thereby the job, before the file is written.
                 accelerator.wait_for_everyone()
@@ -181,6 +199,13 @@ def fit(
                     f"iteration {step} of {config.iterations}: run the same command again to go on"
                 )
     ema.keep()
+
+
+def _decayed(step: int, decay_from: int | None, iterations: int) -> float:
+    """Return the factor of the learning rate in an iteration, from 1."""
+    if decay_from is None or step <= decay_from:
+        return 1.0
+    return (iterations - step + 1) / (iterations - decay_from)
 
 
 def _agreed(stop: StopRequest, accelerator: Accelerator) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dmp.config import TaskConfig
 from dmp.layout import Layout
+from dmp.methods import Variant
 from dmp.studies import Plan
 from dmp.workflow.scales import Scales
 
@@ -51,32 +52,39 @@ class Inputs:
         of = plan.scale.execution.latents_jobs
         return [files.latents_part(dataset, number, of) for number in range(1, of + 1)]
 
-    def baselines(self, scale: str, task: str, seeds: Iterable[int]) -> list[Path]:
-        """The baselines that runs with these seeds rest on."""
+    def baselines(
+        self, scale: str, task: str, variants: Iterable[str], seeds: Iterable[int]
+    ) -> list[Path]:
+        """The baselines that runs of these variants with these seeds rest on."""
         plan, files = self._of(scale)
-        return [
-            path(task, seed)
-            for seed in sorted({plan.baseline_seed(seed) for seed in seeds})
-            for path in (files.pretrained_weights, files.pretrained_state)
-        ]
+        recipes = sorted({Variant.parse(variant).origin.recipe for variant in variants})
+        found = []
+        for seed in sorted({plan.baseline_seed(seed) for seed in seeds}):
+            for recipe in recipes:
+                found.append(files.pretrained_weights(task, seed, recipe))
+                if recipe == "paper":
+                    found.append(files.pretrained_state(task, seed))
+        return found
 
-    def baseline(self, scale: str, task: str, seed: int) -> list[Path]:
+    def baseline(self, scale: str, task: str, variant: str, seed: int) -> list[Path]:
         """The baseline that a run rests on."""
-        return self.baselines(scale, task, [seed])
+        return self.baselines(scale, task, [variant], [seed])
 
-    def whole_runs(self, scale: str, task: str, seeds: Iterable[int]) -> list[Path]:
+    def whole_runs(
+        self, scale: str, task: str, variants: Iterable[str], seeds: Iterable[int]
+    ) -> list[Path]:
         """What a job is made from that does all stages of runs."""
         return [
             self.scales.layout(scale).reference(task),
             *self.extractor(scale, task),
             *self.data(scale, task),
-            *self.baselines(scale, task, seeds),
+            *self.baselines(scale, task, variants, seeds),
         ]
 
     def bundle(self, scale: str, task: str, variant: str, seed: int) -> list[Path]:
         """What the bundle is made from that ends with a run."""
-        seeds = self.scales.bundle(scale, (task, variant, seed)).seeds
-        return self.whole_runs(scale, task, seeds)
+        bundle = self.scales.bundle(scale, (task, variant, seed))
+        return self.whole_runs(scale, task, bundle.variants, bundle.seeds)
 
     def shards(self, scale: str, task: str, variant: str, seed: int) -> list[Path]:
         """All parts of a run's samples."""
@@ -94,7 +102,9 @@ class Inputs:
     def measured(self, scale: str, scope: str) -> list[Path]:
         """What a table of numbers gathers: runs, and the convergence of their baselines."""
         plan, files = self._of(scale)
-        convergence = [files.convergence(*baseline) for baseline in plan.baselines(scope)]
+        # Where there are decayed baselines, their runs say it.
+        judged = [each for each in plan.baselines(scope) if not plan.has_decayed(each[0])]
+        convergence = [files.convergence(*baseline) for baseline in judged]
         return [*self.finished(scale, scope), *convergence]
 
     def numbers(self, scale: str, study: str) -> list[Path]:
@@ -117,7 +127,10 @@ class Inputs:
         return [
             path
             for task in plan.speed_arms()
-            for path in [*self.baseline(scale, task, plan.seeds[0]), *self.data(scale, task)]
+            for path in [
+                *self.baselines(scale, task, ["baseline"], plan.seeds[:1]),
+                *self.data(scale, task),
+            ]
         ]
 
     def pages(self, scale: str, target: str) -> list[Path]:
@@ -140,5 +153,6 @@ class Inputs:
 
     def studies(self, scale: str) -> list[Path]:
         """All that target ``studies`` asks for."""
-        summary = self.scales.layout(scale).tracking_summary("studies")
-        return [*self.pages(scale, "studies"), summary]
+        plan, files = self._of(scale)
+        own = [] if plan.hypotheses is None else [files.hypotheses]
+        return [*self.pages(scale, "studies"), *own, files.tracking_summary("studies")]

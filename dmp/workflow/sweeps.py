@@ -9,6 +9,9 @@ from dmp.sweeps.schema import Sweep
 from dmp.workflow.inputs import Inputs
 from dmp.workflow.scales import Scales
 
+# The sweeps' points begin with the baselines of the paper's recipe.
+_BASELINE = "baseline"
+
 
 class Sweeps:
     """Sweeps by name and scale, and the files that their jobs are made from."""
@@ -35,13 +38,13 @@ class Sweeps:
         """What the trials rest on."""
         found = self.checked(sweep, scale)
         seeds = search_seeds(found, self.scales.plan(scale))
-        return self.inputs.whole_runs(scale, found.task, seeds)
+        return self.inputs.whole_runs(scale, found.task, [_BASELINE], seeds)
 
     def confirmation(self, sweep: str, scale: str) -> list[Path]:
         """What the runs with fresh seeds rest on."""
         found = self.checked(sweep, scale)
         seeds = fresh_seeds(found, self.scales.plan(scale))
-        return self.inputs.whole_runs(scale, found.task, seeds)
+        return self.inputs.whole_runs(scale, found.task, [_BASELINE], seeds)
 
     def workers(self, sweep: str, scale: str) -> list[Path]:
         """The summaries of all workers."""

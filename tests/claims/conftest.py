@@ -2,7 +2,9 @@ import gc
 
 import pandas as pd
 import pytest
+from fake_results import relevant
 
+from dmp.claims.evaluate import evaluate
 from dmp.claims.schema import Claims
 from dmp.config import from_data
 
@@ -18,6 +20,9 @@ def _rows(arms, task="unconditional", metric="fid", **fields):
         for variant, values in arms.items()
         for seed, value in enumerate(values)
     ]
+
+
+FID = relevant("fid", 1)
 
 
 @pytest.fixture(autouse=True)
@@ -39,14 +44,21 @@ def rows():
 
 @pytest.fixture
 def make():
-    """A function from pieces of evidence, as in the file, to claims with FID as only endpoint."""
+    """A function from pieces of evidence, as in the file, to claims with FID as only endpoint.
+
+    Of FID 1 % is relevant, of recall too.
+    """
 
     def claims(*evidence, **fields):
         data = {
-            "endpoints": [{"metric": "fid", "better": "lower"}],
+            "endpoints": [FID],
             "further_metrics": [
-                {"metric": "recall", "better": "higher"},
-                {"metric": "denoising_gap", "better": "lower"},
+                relevant("recall", 1, better="higher"),
+                relevant("denoising_gap", 1),
+                relevant("prompts_used", 1, better="higher"),
+                relevant("denoising_mse", 0.1),
+                relevant("diverged", 10),
+                relevant("seconds", 5),
             ],
             "claims": [
                 {"id": f"C{k:02}", "statement": "s", "location": "l", "evidence": [piece]}
@@ -56,3 +68,15 @@ def make():
         return from_data(Claims, data | fields, "test")
 
     return claims
+
+
+@pytest.fixture
+def judge(make, table, rows):
+    """One piece of evidence on arms of FID, or on other rows: its row of the table."""
+
+    def judged(evidence, arms=None, *parts, **fields):
+        if arms is not None:
+            parts = (rows(arms), *parts)
+        return evaluate(make(evidence), table(*parts), **fields).iloc[0]
+
+    return judged

@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fake_results import relevant
 
 from dmp.claims.evaluate import evaluate
 from dmp.reporting.claims import claims_page
@@ -16,40 +17,65 @@ DIFFERENCE = {
 @pytest.fixture
 def page(make, table, rows):
     def made(conclusive=True):
-        both = [{"metric": "fid", "better": "lower"}, {"metric": "recall", "better": "higher"}]
-        claims = make(DIFFERENCE, {"test": "untested", "reason": "needs people"}, endpoints=both,
-                      further_metrics=[])  # fmt: skip
+        endpoints = [relevant("fid", 1), relevant("recall", 2, better="higher")]
+        claims = make(DIFFERENCE, {"test": "untested", "reason": "needs people"},
+                      endpoints=endpoints, further_metrics=[],
+                      recipes=["paper", "decayed"])  # fmt: skip
         results = table(
             rows({"dmp": BASE - [1.0, 1.2, 0.9, 1.1], "baseline": BASE}),
             rows({"dmp": BASE + np.array([1, -1, 0.5, -0.4]), "baseline": BASE}, metric="recall"),
         )
-        scale = SimpleNamespace(name="digits", title="8×8 digits", conclusive=conclusive)
-        return claims_page(claims, evaluate(claims, results), scale)
+        scale = SimpleNamespace(name="digits", title="8×8 digits", conclusive=conclusive,
+                                tasks=["unconditional"])  # fmt: skip
+        lacking = {"unconditional": "no decayed recipe at this scale"}
+        evaluated = evaluate(claims, results, no_recipe=lacking)
+        return claims_page(claims, evaluated, scale, lacking)
 
     return made
 
 
-def test_summary_stands_first_with_a_verdict_per_endpoint(page):
+def test_summary_stands_first_with_a_verdict_per_endpoint_and_recipe(page):
     summary = page().tables[0].frame
     assert list(summary.columns) == [
-        "Claim", "Statement", "Where", "Verdict (FID)", "Recall", "The paper against itself",
+        "Claim", "Statement", "Where", "Verdict (FID)", "On decayed baselines", "Recall",
     ]  # fmt: skip
-    assert summary["Verdict (FID)"][0].startswith("supported: FID is lower by 10.3 %")
+    assert summary["Verdict (FID)"][0].startswith("supported: FID is lower by 10.4 %")
     assert summary["Verdict (FID)"][1] == "not tested: needs people"
     assert summary["Recall"].tolist() == ["inconclusive", "–"]
-    assert page().introduction[1] == (
-        "Of 2 claims: 1 supported, 0 contradicted, 0 inconclusive, 1 not tested."
-    )
+    assert summary["On decayed baselines"].tolist() == ["no decayed recipe at this scale", "–"]
+    assert page().introduction[1:] == [
+        "1 of 1 testable claims are decided. Of all 2: 1 supported, 0 contradicted, "
+        "0 inconclusive, 1 not tested."
+    ]
 
 
 def test_evidence_has_effect_interval_corrected_p_and_power(page):
-    first, second, third = page().tables[1].frame.to_dict("records")
+    first, second, third, *_ = page().tables[1].frame.to_dict("records")
     assert (first["Claim"], first["Comparison"]) == ("C01.1", "dmp against baseline")
-    assert first["Effect [interval]"] == "−1.05 [−1.26, −0.84]"
-    assert (first["p, Holm"], first["n"]) == ("<0.001", "4 seeds")
-    assert (first["Paper, relative"], first["Power"]) == ("−10.4 %", "1.00")
-    assert (second["Metric"], second["Paper, relative"]) == ("Recall ↑", "–")
-    assert {third[name] for name in ("n", "Effect [interval]", "Units needed", "Power")} == {"–"}
+    assert first["Effect / %"] == "−10.4 [−12.7, −8.0]"
+    assert (first["Of"], first["Relevant / %"]) == ("FID", "1")
+    assert (first["for, Holm"], first["n"]) == ("<0.001", "4 seeds")
+    assert first["against, Holm"] == first["p against"]
+    assert (first["Paper / %"], first["Power for the paper's"]) == ("−10.4", "1.00")
+    assert (second["Metric"], second["Paper / %"]) == ("Recall ↑", "–")
+    names = ("n", "Effect / %", "Units for the relevant effect", "Power for the paper's")
+    assert {third[name] for name in names} == {"–"}
+
+
+def test_other_readings_have_a_table_of_their_own(page):
+    robust = page().tables[2].frame
+    assert robust["Claim"].tolist() == ["C01.1", "C01.1"]
+    assert robust["p, sign flips"][0] == "0.125"  # 2 of 2^4
+    assert "[" not in robust["Hodges–Lehmann / %"][0]  # no interval of four units
+
+
+def test_the_page_says_how_sure_it_is_and_why_margins_are_what_they_are(page):
+    told = " ".join(page().notes)
+    assert "is false is at most 5 %, for each endpoint and each recipe by itself: 2.5 %" in told
+    assert "Over all 4 columns of verdicts together" in told
+    assert "the chance of any false one is at most 20 %" in told
+    assert "Relevant in FID: 1 %. r" in told
+    assert "Relevant in Recall: 2 %. r" in told
 
 
 def test_a_scale_that_is_too_small_warns_and_keeps_its_verdicts(page):

@@ -3,6 +3,7 @@ import re
 import pytest
 from harness import ROOT
 
+from dmp.claims.recipe import is_decayed, on_recipe
 from dmp.claims.schema import Claims
 from dmp.config import from_data
 from dmp.errors import DMPError
@@ -20,6 +21,11 @@ def shipped():
     return from_data(Claims, read_yaml(ROOT / "ablations" / "claims.yaml"), "claims.yaml")
 
 
+@pytest.fixture(scope="module")
+def hypotheses():
+    return from_data(Claims, read_yaml(ROOT / "ablations" / "hypotheses.yaml"), "hypotheses.yaml")
+
+
 def test_shipped_file_has_every_claim_of_the_paper(shipped):
     assert [claim.id for claim in shipped.claims] == [f"C{k:02}" for k in range(1, 23)]
     assert [entry.metric for entry in shipped.endpoints] == [
@@ -30,10 +36,55 @@ def test_shipped_file_has_every_claim_of_the_paper(shipped):
     assert len(kinds) == 10
 
 
+def test_every_margin_was_written_down_with_its_reason(shipped, hypotheses):
+    percents = {e.metric: e.relevant_percent for e in shipped.endpoints}
+    assert percents == {"fid": 1, "kid": 2, "recall": 1, "denoising_mse": 0.1}
+    for claims in (shipped, hypotheses):
+        for entry in (*claims.endpoints, *claims.further_metrics):
+            assert entry.relevant_percent is None or len(entry.reason) > 10
+        for _, _, evidence in claims.evidence():
+            assert getattr(evidence, "relevant_percent", None) is None or len(evidence.reason) > 5
+    [(relevant, names)] = {
+        (shipped.relevant(e, e.metric), e.predicts)
+        for claim, _, e in shipped.evidence()
+        if claim.id == "C20"
+    }
+    assert (relevant, names) == (5, "not-worse")
+
+
+def test_all_evidence_is_repeated_on_decayed_baselines(shipped):
+    runs = shipped.runs()
+    paper = {run for run in runs if not is_decayed(run[1])}
+    assert {(task, on_recipe(variant, "decayed")) for task, variant in paper} == set(runs) - paper
+    assert on_recipe("dmp,depth=1,type=hard", "decayed") == "dmp,depth=1,recipe=decayed,type=hard"
+
+
+def test_smooth_load_is_compared_with_the_noise_that_it_needs(shipped):
+    [evidence] = [e for c, n, e in shipped.evidence() if (c.id, n) == ("C12", 6)]
+    apart = set(evidence.variant.split(",")) ^ set(evidence.against.split(","))
+    assert apart == {"load=smooth", "load_weight=0"}
+
+
+def test_hypotheses_are_h1_to_h7_and_rest_on_one_recipe_but_for_h5(hypotheses):
+    assert [claim.id for claim in hypotheses.claims] == [f"H{k}" for k in range(1, 8)]
+    decayed = {claim.id for claim, _, e in hypotheses.evidence() if e.recipe == "decayed"}
+    assert decayed == {"H5"}
+    assert {v for _, v in hypotheses.runs() if is_decayed(v)} == {
+        "dmp,recipe=decayed", "baseline,recipe=decayed",
+    }  # fmt: skip
+    tasks = {e.task for claim, _, e in hypotheses.evidence() if claim.id == "H1"}
+    assert tasks == {"unconditional-4-tokens", "unconditional", "unconditional-64-tokens"}
+    # A best rate is written in one place, under its name.
+    [gain] = {e.gain_of for c, _, e in hypotheses.evidence()
+              if c.id in ("H1", "H2", "H7") and e.test == "share-of-gain"
+              and e.task == "unconditional"}  # fmt: skip
+    assert gain == hypotheses.arms["best-prompt-tuning"]
+
+
 def test_shipped_variants_are_canonical_and_each_run_is_listed_once(shipped):
     runs = shipped.runs()
     assert len(runs) == len(set(runs))
-    assert all(Variant.parse(variant).name == variant for _, variant in runs)
+    assert all(Variant.parse(v).name == v for _, v in runs if not is_decayed(v))
     assert ("unconditional", "dmp,position=prepend") in runs
     assert ("unconditional-large", "continued") in runs
     assert "untrained" not in {variant for _, variant in runs}
@@ -69,7 +120,8 @@ def test_two_spellings_of_a_variant_are_one_run(make):
         ({"predicts": "nicer"}, "'better', 'worse', 'not-better' or 'not-worse'"),
         ({"paper": ["5.87", 6.27]}, "valid string"),
         ({"paper": ["5.87", "about 6"]}, "plain number in quotes"),
-        ({"margin_percent": 2}, "margin_percent has no effect with predicts = better"),
+        ({"relevant_percent": 2}, "relevant_percent needs a reason"),
+        ({"relevant_percent": 0, "reason": "r"}, "greater than 0"),
         ({"metric": "recal"}, "C01, evidence 1: unknown metric 'recal': did you mean 'recall'"),
         ({"test": "differences"}, "'differences': did you mean 'difference'"),
     ],
@@ -80,8 +132,13 @@ def test_bad_evidence_is_refused(make, change, message):
 
 
 def test_bad_files_are_refused(make):
+    bare = {"metric": "fid", "better": "lower"}
     with pytest.raises(DMPError, match="metric 'fid' is listed twice"):
-        make(DIFFERENCE, further_metrics=[{"metric": "fid", "better": "lower"}])
+        make(DIFFERENCE, further_metrics=[bare])
+    with pytest.raises(DMPError, match="C01, evidence 1: nothing says which effect on 'fid' is"):
+        make(DIFFERENCE, endpoints=[bare], further_metrics=[])
+    with pytest.raises(DMPError, match="relevant_percent needs a reason"):
+        make(DIFFERENCE, endpoints=[bare | {"relevant_percent": 1}], further_metrics=[])
     with pytest.raises(DMPError, match="from = 0"):
         make({"test": "arithmetic", "from": "0", "to": "1", "claimed_percent": "1", "digits": 0})
     trend = {"test": "trend", "task": "t", "predicts": "better", "paper": ["1", "2"]}

@@ -1,7 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fake_results import relevant
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -24,52 +25,88 @@ PROPERTY = settings(
 TUNED = DIFFERENCE | {"variant": "fine-tuning"}
 
 
-def test_holm_counts_each_test_once_and_corrects_each_endpoint_by_itself(make, table, rows):
-    both = [{"metric": "fid", "better": "lower"}, {"metric": "kid", "better": "lower"}]
-    claims = make(DIFFERENCE, DIFFERENCE | {"paper": ["5", "6"]}, TUNED, endpoints=both)
+def whole(pieces, number=1):
+    """A claim of several pieces."""
+    return {"id": f"C{number:02}", "statement": "s", "location": "l", "evidence": pieces,
+            "contradicted_in_paper": "Table 9"}  # fmt: skip
+
+
+def one_sided(arm, bound, side):
+    return stats.ttest_1samp(np.log(arm / BASE), bound, alternative=side).pvalue
+
+
+def test_each_endpoint_is_a_family_of_its_own_in_two_directions(make, table, rows):
+    both = [relevant("fid", 1), relevant("kid", 2)]
+    claims = make(DIFFERENCE, TUNED, endpoints=both)
     arms = {"dmp": SMALLER, "fine-tuning": NOISE, "baseline": BASE}
     results = table(rows(arms), rows({v: 2 * x for v, x in arms.items()}, metric="kid"))
     evaluated = evaluate(claims, results)
     assert list(evaluated) == list(COLUMNS)
-    assert evaluated["metric"].tolist() == ["fid", "kid"] * 3
-    p = [stats.ttest_rel(arm, BASE).pvalue for arm in (SMALLER, NOISE)]
-    assert evaluated["p_holm"].to_numpy() == pytest.approx(
-        np.repeat([2 * p[0], 2 * p[0], max(p[1], 2 * p[0])], 2)
-    )
+    assert evaluated["metric"].tolist() == ["fid", "kid"] * 2
+    for name, bounds, side in (("for", (0, 0), "less"), ("against", (1, 2), "greater")):
+        for metric, bound in zip(("fid", "kid"), bounds, strict=True):
+            own = evaluated[evaluated["metric"] == metric]
+            p = [one_sided(arm, -np.log1p(bound / 100), side) for arm in (SMALLER, NOISE)]
+            assert own[f"p_{name}"].to_numpy() == pytest.approx(p)
+            # Holm: the smaller counts twice where it decides, the other then once.
+            smaller, larger = sorted(p)
+            last = larger if 2 * smaller <= 0.025 else 2 * larger
+            expected = {smaller: 2 * smaller, larger: min(1, last)}
+            assert own[f"p_{name}_holm"].to_numpy() == pytest.approx([expected[x] for x in p])
+
+
+def test_within_a_claim_all_must_pass_uncorrected_and_one_refutes_corrected(make, table, rows):
+    slight = BASE - [0.9, 0.4, 0.6, 0.6]
+    arms = {"dmp": slight, "fine-tuning": slight, "baseline": BASE}
+    claims = make(claims=[whole([DIFFERENCE, TUNED])])
+    row = evaluate(claims, table(rows(arms))).iloc[0]
+    p = one_sided(slight, 0, "less")
+    # Two tests, and nothing to correct: as claims of their own the larger p value is doubled.
+    assert p < 0.025
+    assert row.p_for_holm == pytest.approx(p)
+    against = [one_sided(slight, -np.log1p(0.01), "greater")] * 2
+    assert row.p_against_holm == pytest.approx(min(1, 2 * against[0]))
+    alone = evaluate(make(DIFFERENCE, TUNED), table(rows(arms))).iloc[0]
+    assert alone.p_for_holm == pytest.approx(2 * p)
 
 
 def test_sentence_of_an_inconclusive_verdict_says_what_could_have_been_found(make, table, rows):
     results = table(rows({"dmp": NOISE, "baseline": BASE}))
     row = evaluate(make(DIFFERENCE | {"paper": ["6.4", "6.6"]}), results).iloc[0]
-    sd = np.std(NOISE - BASE, ddof=1)
-    assert row.detectable == pytest.approx(detectable_effect(4) * sd)
-    # A two-sided t test of that many pairs, by the noncentral F distribution.
-    d = 0.2 / 6.6 * BASE.mean() / sd
-    powers = {n: stats.ncf.sf(stats.f.ppf(0.95, 1, n - 1), 1, n - 1, n * d**2)
-              for n in range(2, 60)}  # fmt: skip
-    needed = min(n for n, power in powers.items() if power >= 0.8)
-    assert row.seeds_needed == needed
-    assert row.power == pytest.approx(powers[4], abs=1e-4)
+    sd = np.std(np.log(NOISE / BASE), ddof=1)
+    assert row.detectable == pytest.approx(100 * np.expm1(detectable_effect(4) * sd))
+
+    def needed(effect):
+        # A two-sided t test of that many pairs, by the noncentral F distribution.
+        powers = {n: stats.ncf.sf(stats.f.ppf(0.95, 1, n - 1), 1, n - 1, n * effect**2)
+                  for n in range(2, 120)}  # fmt: skip
+        return min(n for n, power in powers.items() if power >= 0.8), powers[4]
+
+    papers, power = needed(np.log(6.4 / 6.6) / sd)
+    assert row.units_paper == papers
+    assert row.power == pytest.approx(power, abs=1e-4)
+    assert row.units_relevant == needed(np.log1p(0.01) / sd)[0]
     assert row.reason == (
-        f"with 4 seeds an effect of {row.detectable:.3f} FID could have been found; "
-        f"the paper's −3.0 % would need {needed} seeds"
+        f"FID is higher by {row.effect:.3f} %; 4 seeds can find an effect of "
+        f"{row.detectable:.2f} %; to find or exclude 1 % would need {row.units_relevant}"
     )
 
 
-def test_an_effect_lost_by_the_correction_is_told(make, table, rows):
+def test_a_verdict_lost_by_the_correction_is_told(make, table, rows):
     arms = {"dmp": BASE - [0.9, 0.2, 0.5, 0.5], "fine-tuning": NOISE, "baseline": BASE}
     claims = make(DIFFERENCE, TUNED, TUNED | {"predicts": "not-better"})
     row = evaluate(claims, table(rows(arms))).iloc[0]
-    assert row.p < 0.05 < row.p_holm
-    assert (row.verdict, "found only before the correction" in row.reason) == ("inconclusive", True)
+    assert row.p_for < 0.025 < row.p_for_holm
+    told = "decided only before the correction for the whole page"
+    assert (row.verdict, told in row.reason) == ("inconclusive", True)
 
 
 def test_one_seed_gives_no_verdict(make, table, rows):
     row = evaluate(make(DIFFERENCE), table(rows({"dmp": [9.0], "baseline": [10.0]}))).iloc[0]
-    assert (row.effect, row.n, row.verdict) == (-1, 1, "inconclusive")
-    assert np.isnan([row.low, row.p, row.p_holm, row.detectable]).all()
+    assert (row.effect, row.n, row.verdict) == (pytest.approx(-10), 1, "inconclusive")
+    assert np.isnan([row.low, row.p_for, row.p_for_holm, row.detectable]).all()
     assert row.reason == "one seed gives neither an interval nor a test"
-    assert pd.isna(row.seeds_needed)
+    assert pd.isna(row.units_relevant)
     assert pd.isna(row.paper_excluded)
 
 
@@ -77,9 +114,9 @@ def test_baselines_are_the_units_where_there_are_several(make, table, rows):
     results = table(rows({"dmp": SMALLER, "baseline": BASE}))
     results["baseline_seed"] = results["seed"] % 2
     row = evaluate(make(DIFFERENCE), results).iloc[0]
-    means = [(SMALLER - BASE)[k::2].mean() for k in (0, 1)]
+    means = [np.log(SMALLER / BASE)[k::2].mean() for k in (0, 1)]
     assert (row.n, row.unit) == (2, "baseline")
-    assert row.p == pytest.approx(stats.ttest_1samp(means, 0).pvalue)
+    assert row.p_for == pytest.approx(stats.ttest_1samp(means, 0, alternative="less").pvalue)
 
 
 def test_what_does_nothing_is_no_help(make, table, rows):
@@ -91,10 +128,11 @@ def test_what_does_nothing_is_no_help(make, table, rows):
     assert row.verdict == "supported"
 
 
-def test_equal_differences_that_are_not_zero_are_certain(make, table, rows):
-    results = table(rows({"dmp": BASE - 1, "baseline": BASE}))
+def test_equal_ratios_that_are_not_one_are_certain(make, table, rows):
+    base = np.array([2.0, 4.0, 8.0])
+    results = table(rows({"dmp": base / 2, "baseline": base}))
     row = evaluate(make(DIFFERENCE | {"paper": ["5", "6"]}), results).iloc[0]
-    assert (row.verdict, row.p, row.seeds_needed, row.power) == ("supported", 0, 2, 1)
+    assert (row.verdict, row.p_for, row.units_paper, row.power) == ("supported", 0, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +149,7 @@ def test_missing_cells_are_not_tested(make, table, rows, arms, fields, told):
     claims = make(DIFFERENCE, TUNED | {"task": "class-conditional", "variant": "dmp"})
     evaluated = evaluate(claims, table(rows(arms), other), **fields)
     row = evaluated.iloc[0]
-    assert (row.verdict, np.isnan(row.p)) == ("not tested", True)
+    assert (row.verdict, np.isnan(row.p_for)) == ("not tested", True)
     assert told in row.reason
     summary = summarise(evaluated, claims)
     assert summary["verdict"].tolist() == ["not tested", "not tested"]
@@ -153,14 +191,16 @@ def test_order_of_rows_and_names_of_seeds_do_not_matter(make, table, rows, order
 @given(st.lists(st.tuples(st.floats(1, 20), st.floats(1, 20)), min_size=3, max_size=5))
 def test_swapped_arms_mirror(make, table, rows, pairs):
     a, b = np.round(np.array(pairs).T, 3)
+    logs = np.log(a / b)
+    assume(np.ptp(logs) > 1e-6)
     results = table(rows({"dmp": a, "baseline": b}))
     swapped = DIFFERENCE | {"variant": "baseline", "against": "dmp", "predicts": "worse"}
     one = evaluate(make(DIFFERENCE), results).iloc[0]
     other = evaluate(make(swapped), results).iloc[0]
-    assert (one.effect, one.low, one.high) == pytest.approx(
-        (-other.effect, -other.high, -other.low), abs=1e-9
-    )
-    assert one.p == pytest.approx(other.p, rel=1e-6)
+    mirrored = [100 / (1 + x / 100) - 100 for x in (other.effect, other.high, other.low)]
+    assert [one.effect, one.low, one.high] == pytest.approx(mirrored, rel=1e-6, abs=1e-9)
+    for name in ("p_for", "p_against", "p_sign_flip"):
+        assert one[name] == pytest.approx(other[name], rel=1e-6)
     assert one.verdict == other.verdict
 
 
@@ -171,13 +211,13 @@ def test_swapped_arms_mirror(make, table, rows, pairs):
         ((SMALLER, NOISE), "inconclusive"),
         ((SMALLER, 2 * BASE - SMALLER), "contradicted"),
         ((NOISE, 2 * NOISE - BASE), "inconclusive"),
+        # An effect that is there and too small to matter refutes the whole.
+        ((SMALLER, BASE * 0.999 - [0, 1e-3, 0, 1e-3]), "contradicted"),
         ((SMALLER, None), "supported"),
     ],
 )
 def test_a_claim_needs_all_of_its_evidence(make, table, rows, arms, verdict):
-    claim = {"id": "C01", "statement": "s", "location": "l", "evidence": [DIFFERENCE, TUNED],
-             "contradicted_in_paper": "Table 9"}  # fmt: skip
-    claims = make(claims=[claim])
+    claims = make(claims=[whole([DIFFERENCE, TUNED])])
     found = dict(zip(("dmp", "fine-tuning"), arms, strict=True)) | {"baseline": BASE}
     found = {variant: values for variant, values in found.items() if values is not None}
     row = summarise(evaluate(claims, table(rows(found))), claims).iloc[0]
@@ -187,7 +227,7 @@ def test_a_claim_needs_all_of_its_evidence(make, table, rows, arms, verdict):
 
 
 def test_each_secondary_endpoint_has_a_verdict_of_its_own(make, table, rows):
-    both = [{"metric": "fid", "better": "lower"}, {"metric": "kid", "better": "lower"}]
+    both = [relevant("fid", 1), relevant("kid", 1)]
     claims = make(DIFFERENCE, {"test": "untested", "reason": "r"}, endpoints=both)
     results = table(
         rows({"dmp": SMALLER, "baseline": BASE}),
@@ -196,3 +236,80 @@ def test_each_secondary_endpoint_has_a_verdict_of_its_own(make, table, rows):
     summary = summarise(evaluate(claims, results), claims)
     assert summary["verdict"].tolist() == ["supported", "not tested"]
     assert summary["verdict_kid"].tolist() == ["inconclusive", ""]
+
+
+def test_arithmetic_that_fails_decides_a_claim_and_counts_in_no_correction(make, table, rows):
+    wrong = {"test": "arithmetic", "from": "6", "to": "5", "claimed_percent": "1", "digits": 0}
+    claims = make(claims=[whole([DIFFERENCE, wrong]), whole([TUNED], 2)])
+    results = table(rows({"dmp": SMALLER, "fine-tuning": SMALLER, "baseline": BASE}))
+    evaluated = evaluate(claims, results)
+    assert summarise(evaluated, claims)["verdict"].tolist() == ["contradicted", "supported"]
+    last = evaluated.iloc[-1]
+    assert last.p_for_holm == last.p_for
+
+
+def test_a_claim_with_a_piece_that_has_no_p_value_is_not_shown(make, table, rows):
+    claims = make(claims=[whole([DIFFERENCE, TUNED | {"task": "class-conditional"}])])
+    results = table(
+        rows({"dmp": SMALLER, "baseline": BASE}),
+        rows({"fine-tuning": [9.0], "baseline": [10.0]}, task="class-conditional"),
+    )
+    evaluated = evaluate(claims, results)
+    assert evaluated["verdict"][1] == "inconclusive"
+    assert summarise(evaluated, claims)["verdict"].tolist() == ["inconclusive"]
+
+
+def decayed(arms):
+    return {f"{variant},recipe=decayed": values for variant, values in arms.items()}
+
+
+def test_verdicts_on_decayed_baselines_stand_beside_and_are_a_family_of_their_own(
+    make, table, rows
+):
+    arms = {"dmp": SMALLER, "baseline": BASE}
+    claims = make(DIFFERENCE, {"test": "untested", "reason": "r"}, recipes=["paper", "decayed"])
+    assert claims.runs() == [
+        ("unconditional", name)
+        for name in ("dmp", "baseline", "dmp,recipe=decayed", "baseline,recipe=decayed")
+    ]
+    results = table(rows(arms), rows(decayed({"dmp": 2 * BASE - SMALLER, "baseline": BASE})))
+    evaluated = evaluate(claims, results)
+    assert evaluated["recipe"].tolist() == ["paper", "paper", "decayed"]
+    summary = summarise(evaluated, claims)
+    assert summary["verdict"].tolist() == ["supported", "not tested"]
+    assert summary["verdict_decayed"].tolist() == ["contradicted", ""]
+    assert evaluated["p_for_holm"][0] == evaluated["p_for"][0]
+    none = {"unconditional": "no decayed recipe at this scale"}
+    summary = summarise(evaluate(claims, table(rows(arms)), no_recipe=none), claims)
+    assert summary["verdict"][0] == "supported"
+    assert summary["verdict_decayed"][0] == "not tested"
+    assert "no decayed recipe" in summary["reason_decayed"][0]
+
+
+def test_evidence_of_one_recipe_is_judged_on_that_alone(make, table, rows):
+    claims = make(DIFFERENCE | {"recipe": "decayed"}, recipes=["paper", "decayed"])
+    assert claims.runs() == [
+        ("unconditional", "dmp,recipe=decayed"), ("unconditional", "baseline,recipe=decayed"),
+    ]  # fmt: skip
+    results = table(rows({"dmp": BASE, "baseline": SMALLER}),
+                    rows(decayed({"dmp": SMALLER, "baseline": BASE})))  # fmt: skip
+    evaluated = evaluate(claims, results)
+    assert evaluated["verdict"].tolist() == ["supported"]
+    assert evaluate(claims, results, no_recipe={"unconditional": "none"})["verdict"].tolist() == (
+        ["not tested"]
+    )
+
+
+def test_other_readings_stand_beside_and_decide_nothing(make, table, rows):
+    logs = np.array([0.001, 0.003, 0.010, 0.015, 0.021, 0.095])
+    base = 10 + np.arange(6) / 10
+    row = evaluate(make(DIFFERENCE), table(rows({"dmp": base * np.exp(logs), "baseline": base})))
+    row = row.iloc[0]
+    walsh = [(a + b) / 2 for k, a in enumerate(logs) for b in logs[k:]]
+    assert row.hodges_lehmann == pytest.approx(100 * np.expm1(np.median(walsh)))
+    assert row.hodges_lehmann_low == pytest.approx(100 * np.expm1(0.001))
+    assert row.p_sign_flip == 2 / 64
+    assert row.p_t > 0.05
+    assert row.skewness == pytest.approx(stats.skew(logs, bias=False))
+    # By signs FID is higher; t has seen too little.
+    assert row.verdict == "inconclusive"

@@ -95,7 +95,10 @@ def test_order_of_options_does_not_matter(options):
         ("dmp,depth=0", r"'depth.*greater than 0"),
         ("dmp,depth", r"'depth' is not of the form key=value"),
         ("dmp,depth=1,depth=2", r"'depth' is given twice"),
-        ("baseline,depth=1", r"unknown option 'depth' of 'baseline'.*accepted: sampling_seed"),
+        (
+            "baseline,depth=1",
+            r"option 'depth' of 'baseline'.*accepted: recipe, sampling_seed, sampling_steps",
+        ),
         ("continued,learning_rate=1", r"unknown option 'learning_rate' of 'continued'"),
         ("dmp,type=hard,hard_gradient=no", r"'hard_gradient' = 'no': Input should be 'straight"),
         ("dmp,hard_weights=one-over-k", r"hard_weights = one-over-k has no effect with type = so"),

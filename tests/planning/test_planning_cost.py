@@ -124,7 +124,7 @@ def test_costs_grow_with_iterations_samples_seeds_and_depth(few):
         return total(found, found).seconds
 
     costs = [
-        hours(),
+        hours(lambda d: d.update(baseline_seeds=1)),
         hours(lambda d: d["defaults"]["training"].update(iterations=600)),
         hours(lambda d: d["defaults"]["sampling"].update(samples=2000)),
         hours(lambda d: d["defaults"]["backbone"].update(depth=6)),

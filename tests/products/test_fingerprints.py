@@ -18,9 +18,11 @@ from dmp.studies.schema import Scale
 # From what has another fingerprint after an edit to the settings that are edited. What is computed
 # from that runs again as well, since its input is newer.
 RUNS = "weights samples metrics numbers"
-BASELINE = f"baseline convergence {RUNS}"
+PUBLISHED = f"baseline convergence {RUNS}"
+BASELINE = f"decayed {PUBLISHED}"
 DATA = f"captions reference {BASELINE}"
-LATENTS = f"latents latents_part {DATA}"
+# Of the tasks on disk none has decayed baselines.
+LATENTS = f"latents latents_part captions reference {PUBLISHED}"
 ON_DISK = f"manifest {LATENTS}"
 FILES = (
     *("captions", "classes", "convert", "flip", "format", "images", "options", "path"),
@@ -55,6 +57,8 @@ TABLE = {
     "convergence numbers": [
         f"tasks.*.pretraining.convergence_{key}" for key in ("checkpoints", "every", "samples")
     ],
+    # The recipe of its own, and what rests on it.
+    f"decayed {RUNS} tracking": ["tasks.*.pretraining.decay"],
     "metrics numbers": [
         f"tasks.*.evaluation.{key}"
         for key in (
@@ -88,37 +92,43 @@ TABLE = {
     f"page {RUNS}": ["tasks.*.training.iterations"],
     BASELINE: [
         *("precision", "tasks.*.label_dropout"),
-        *("tasks.*.diffusion.schedule", "tasks.*.diffusion.timesteps"),
-        *(f"tasks.*.backbone.{key}" for key in (
-            "attention_head_dim", "norm_num_groups", "num_heads",
-        )),
+        "tasks.*.diffusion.timesteps",
         *(f"tasks.*.pretraining.{key}" for key in (
-            "batch_size", "ema_decay", "learning_rate", "weight_decay", "published.format",
-            "published.path",
+            "batch_size", "ema_decay", "learning_rate", "weight_decay",
         )),
+        "tasks.*.backbone.num_heads",
+    ],
+    # The tasks on disk refuse another one.
+    f"baseline decayed {RUNS}": ["tasks.*.diffusion.schedule"],
+    f"captions baseline decayed {RUNS}": ["tasks.*.text.hidden_size"],
+    PUBLISHED: [
+        *(f"tasks.*.backbone.{key}" for key in ("attention_head_dim", "norm_num_groups")),
+        *(f"tasks.*.pretraining.published.{key}" for key in ("format", "path")),
     ],
     # These stand in the description of a task as well.
     f"page {BASELINE}": [
         *("tasks.*.conditioning", "tasks.*.pretraining.iterations"),
-        *(f"tasks.*.backbone.{key}" for key in (
-            "attention_stages", "block_out_channels", "depth", "hidden_size", "layers_per_block",
-            "patch_size",
-        )),
+        *(f"tasks.*.backbone.{key}" for key in ("depth", "hidden_size", "patch_size")),
+    ],
+    f"page {PUBLISHED}": [
+        f"tasks.*.backbone.{key}"
+        for key in ("attention_stages", "block_out_channels", "layers_per_block")
     ],
     f"captions {BASELINE}": [
-        "tasks.*.text.heads", "tasks.*.text.hidden_size", "tasks.*.text.layers",
-        "tasks.*.text.name",
+        "tasks.*.text.heads", "tasks.*.text.layers", "tasks.*.text.name",
     ],
-    f"extractor {DATA}": ["tasks.*.data.held_out"],
-    f"page {DATA}": ["tasks.*.data.name"],
-    f"extractor {LATENTS}": ["numerics"],
+    f"extractor {DATA}": ["tasks.*.data.held_out", "tasks.*.data.extractor"],
+    f"page captions reference {PUBLISHED}": ["tasks.*.data.name"],
+    f"extractor decayed {LATENTS}": ["numerics"],
     LATENTS: [
         f"tasks.*.data.latents.{key}"
         for key in ("autoencoder", "batch_size", "channels", "dtype", "factor", "scaling",
                     "shard_size")
     ],
     ON_DISK: [f"tasks.*.data.source.{key}" for key in (*FILES, "smallest")],
-    f"manifest {DATA}": [f"tasks.*.data.test.{key}" for key in (*FILES, "smallest")],
+    f"manifest captions reference {PUBLISHED}": [
+        f"tasks.*.data.test.{key}" for key in (*FILES, "smallest")
+    ],
 }  # fmt: skip
 
 # Another value of these needs one of another setting.

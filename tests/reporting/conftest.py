@@ -18,6 +18,7 @@ def study():
         title="Further training of converged backbones",
         source="Table 2",
         variance=None,
+        baselines=False,
         metrics=METRICS,
         notes=["A note of\nthe study."],
         cells=[
@@ -47,7 +48,10 @@ def study():
 @pytest.fixture
 def scale():
     task = SimpleNamespace(
-        stands_for="FFHQ, DiT-B/2", description="digits, DiT with 4 blocks", caution=""
+        stands_for="FFHQ, DiT-B/2",
+        description="digits, DiT with 4 blocks",
+        caution="",
+        pretraining=SimpleNamespace(decay=None),
     )
     return SimpleNamespace(
         name="digits",

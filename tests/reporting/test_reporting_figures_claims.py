@@ -19,9 +19,9 @@ NAN = float("nan")
 def piece(claim, effect, half, paper, verdict, **changes):
     return {
         "claim": claim, "evidence": 0, "test": "difference", "task": "unconditional",
-        "variant": "dmp", "against": "baseline", "metric": "fid", "relative_effect": effect,
-        "relative_low": effect - half, "relative_high": effect + half,
-        "paper_relative_effect": paper, "verdict": verdict,
+        "variant": "dmp", "against": "baseline", "metric": "fid", "effect": effect,
+        "low": effect - half, "high": effect + half, "recipe": "paper",
+        "paper_effect": paper, "verdict": verdict,
     } | changes  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from harness import edit_yaml, make_tiny, run_command
 from dmp.errors import DMPError
 from dmp.files import read_json, write_text
 from dmp.layout import Layout
+from dmp.reporting.figures.style import write_figure
+from dmp.stages import claims
 from dmp.stages import publish as module
 from dmp.stages import rebuild as stage
 from dmp.stages.collect import collect
@@ -25,8 +27,9 @@ from dmp.studies import load_plan
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch):
-    """Other processes take seconds to start, and the sharing has tests of its own."""
+    """Other processes take seconds to start, as do figures; both have tests of their own."""
     monkeypatch.setattr(stage, "_share", lambda tasks: [task() for task in tasks])
+    monkeypatch.setattr(claims, "write_figure", lambda figure, path: None)
 
 
 @pytest.fixture
@@ -46,8 +49,7 @@ def layout(tmp_path):
 def published(folder, layout, seeds=3, first=0, **options):
     """Make runs, publish them, and return the plan."""
     plan = load_plan("smoke", folder, seeds)
-    changes = {"first_seed": first, "baseline_seeds": 100}
-    plan = dataclasses.replace(plan, scale=plan.scale.model_copy(update=changes))
+    plan = dataclasses.replace(plan, scale=plan.scale.model_copy(update={"first_seed": first}))
     make_runs(plan, layout)
     make_tables(plan, layout)
     publish(plan, layout, **options)
@@ -76,8 +78,9 @@ def test_published_numbers_are_those_of_every_run_digit_by_digit(folder, layout)
         assert (set(rows["commit"]), set(rows["baseline_seed"])) == ({"abc"}, {str(seed)})
 
 
-def test_published_pages_are_those_of_the_workflow(folder, layout):
+def test_published_pages_are_those_of_the_workflow(folder, layout, monkeypatch):
     """What is made from published numbers has the bytes of what is made from the runs."""
+    monkeypatch.setattr(claims, "write_figure", write_figure)
     drawn = [{"kind": "denoising"}]
     edit_yaml(folder / "studies/table2.yaml", lambda data: data.update(figures=drawn))
     plan = published(folder, layout)
@@ -111,13 +114,20 @@ from dmp.cli import main
 sys.argv = ["dmp", *{command!r}, "--ablations", {str(folder)!r}]
 sys.exit(main())
 """
+    scale = folder / "scales/smoke.yaml"
+    edit_yaml(scale, lambda data: data.update(baseline_seeds=1))
     done = run_command("python", "-c", script)
-    assert done.returncode == 2, done.stdout  # of other numbers of baselines than published
+    assert done.returncode == 2, done.stdout  # seeds rest on other baselines than those published
     assert "is of configuration" in done.stderr
-    edit_yaml(folder / "scales/smoke.yaml", lambda data: data.update(baseline_seeds=100))
+    edit_yaml(scale, lambda data: data.pop("baseline_seeds"))
     done = run_command("python", "-c", script)
     assert done.returncode == 0, done.stderr
-    assert files(layout) == before
+    made = files(layout)
+    assert made.keys() >= before.keys()
+    assert {name: made[name] for name in before} == before
+    assert set(made) - set(before) == {
+        f"figures/claims/claims-{kind}.png" for kind in ("forest", "paper")
+    }
 
 
 def test_later_seeds_are_added_and_everything_follows_from_all_of_them(folder, layout, tmp_path):
@@ -127,7 +137,7 @@ def test_later_seeds_are_added_and_everything_follows_from_all_of_them(folder, l
     published(folder, layout, seeds=2, first=3)
     record = read_json(reference_folder(layout) / "provenance.json")
     assert record["seeds"] == {name: {"first": 0, "last": 4} for name in ("claims", "table2")}
-    assert record["origin"]["runs"] == 10
+    assert record["origin"]["runs"] == 5 * len(load_plan("smoke", folder).variants())
     table = pd.read_csv(reference_folder(layout) / "tables/table2.csv")
     assert set(table["units"]) == {5}
     # The same at once gives the same bytes.
@@ -156,7 +166,13 @@ def test_studies_may_have_different_numbers_of_seeds_which_are_told(folder, layo
         table = pd.read_csv(reference_folder(layout) / f"tables/{name}.csv")
         assert set(table["units"]) == {units}
     published(folder, layout, seeds=3, scopes=["tables"])
-    assert len(read_numbers(reference_folder(layout) / "numbers").runs()) == 8
+    # Of the claims' own arms there are three seeds, and of those that the other study shares four.
+    plan, runs = (
+        load_plan("smoke", folder),
+        read_numbers(reference_folder(layout) / "numbers").runs(),
+    )
+    both = set(plan.variants("extra"))
+    assert len(runs) == 4 * len(both) + 3 * len(set(plan.variants()) - both)
 
 
 def test_a_run_that_is_published_with_other_bits_is_named(folder, layout):
@@ -184,7 +200,9 @@ def test_numbers_of_another_configuration_are_never_mixed(folder, layout):
         published(folder, layout, seeds=1, first=3)
     assert files(layout) == before
     published(folder, layout, seeds=1, first=3, replace=True)
-    assert read_json(reference_folder(layout) / "provenance.json")["origin"]["runs"] == 2
+    assert read_json(reference_folder(layout) / "provenance.json")["origin"]["runs"] == len(
+        load_plan("smoke", folder).variants()
+    )
 
 
 def test_a_gap_between_seeds_is_refused(folder, layout):

@@ -56,16 +56,16 @@ def test_killed_process_is_told(shared):
 def test_all_studies_and_the_claims_are_tasks_once_they_have_numbers(tmp_path):
     plan, layout = load_plan("digits", ROOT / "ablations"), Layout(tmp_path, "digits")
     every = sorted([*plan.studies, *plan.parameter_studies])
-    assert module._tasks(plan, layout) == ([], sorted([*every, "claims"]))
+    assert module._tasks(plan, layout) == ([], sorted([*every, "claims", "hypotheses"]))
     for path in (
-        *(layout.results_table(name) for name in (*plan.studies, "claims")),
+        *(layout.results_table(name) for name in (*plan.studies, "claims", "hypotheses")),
         *(layout.baselines_table(name) for name in plan.studies),
         *(layout.parameters_table, layout.speed_table),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    (claims, *pages), without = module._tasks(plan, layout)
-    assert claims.func is module.judge_claims
+    (claims, hypotheses, *pages), without = module._tasks(plan, layout)
+    assert (claims.func, hypotheses.func) == (module.judge_claims, module.judge_hypotheses)
     assert sorted(name for page in pages for name in page.args[2]) == every
     assert without == []
     layout.results_table("table2").unlink()

@@ -13,6 +13,7 @@ from harness import ROOT, edit_yaml, make_tiny, run_command
 from dmp.errors import DMPError
 from dmp.files import read_json, write_json, write_text
 from dmp.layout import Layout
+from dmp.stages import claims
 from dmp.stages import rebuild as stage
 from dmp.stages.collect import collect
 from dmp.stages.publish import publish
@@ -20,13 +21,11 @@ from dmp.stages.rebuild import rebuild
 from dmp.stages.verify import verify_scale
 from dmp.studies import load_plan
 
-# More than any test has seeds: each rests on its own.
-BASELINES = 100
-
 
 def in_this_process(patch):
-    """Other processes take seconds to start, and the sharing has tests of its own."""
+    """Other processes take seconds to start, as do figures; both have tests of their own."""
     patch.setattr(stage, "_share", lambda tasks: [task() for task in tasks])
+    patch.setattr(claims, "write_figure", lambda figure, path: None)
 
 
 @pytest.fixture(autouse=True)
@@ -60,12 +59,17 @@ def make_results(plan, layout, **options):
     rebuild(plan, layout)
 
 
+def checked(data):
+    del data["defaults"]["pretraining"]["decay"]
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """A place with ablations/ of one study, and two seeds, each on its own baseline, published."""
     place = tmp_path_factory.mktemp("prepared")
     ablations = make_tiny(shutil.copytree(ROOT / "ablations", place / "ablations"))
-    edit_yaml(ablations / "scales/smoke.yaml", lambda data: data.update(baseline_seeds=BASELINES))
+    # Baselines that are checked for convergence, whose numbers are compared as well.
+    edit_yaml(ablations / "scales/smoke.yaml", checked)
     edit_yaml(ablations / "studies/table2.yaml", lambda data: data.update(figures=[]))
     plan, layout = load_plan("smoke", ablations, 2), Layout(place / "results", "smoke")
     with pytest.MonkeyPatch.context() as patch:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 
+from dmp.statistics.arms import Unmeasured
 from dmp.statistics.contrast import Aligned
 from dmp.statistics.estimates import line_weights
 from dmp.statistics.paired import paired_difference, power, units_needed
@@ -85,3 +86,47 @@ def test_units_needed_at_the_ends():
     assert units_needed(float("inf")) == units_needed(1000) == 2
     normal = (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) ** 2
     assert units_needed(1e-3) == pytest.approx(normal * 1e6, rel=1e-6)
+
+
+def fieller_limits(top, bottom):
+    """Where the paired t test of top - r bottom turns, by bisection."""
+    ratio = top.mean() / bottom.mean()
+
+    def turns(far):
+        def excess(r):
+            return stats.ttest_1samp(top - r * bottom, 0).pvalue - 0.05
+
+        return optimize.brentq(excess, ratio, ratio + far)
+
+    return turns(-0.5), turns(0.5)
+
+
+def test_a_share_agrees_with_tests_of_what_is_left_of_it():
+    share = Aligned(np.column_stack([A, B]), ONE).share((1, -1), (0, 1))
+    assert share.mean == pytest.approx(A.mean() / B.mean() - 1)
+    assert (share.low, share.high) == pytest.approx(fieller_limits(A - B, B), rel=1e-6)
+    for bound in (-0.12, -0.05, 0.0):
+        left = A - B - bound * B
+        for p, side in ((share.p_below(bound), "less"), (share.p_above(bound), "greater")):
+            assert p == pytest.approx(stats.ttest_1samp(left, 0, alternative=side).pvalue)
+
+
+def test_a_share_of_no_difference_has_the_limits_of_fieller_too():
+    centred = np.array([0.1, -0.1, 0.2, -0.2, 0.0])
+    share = Aligned(np.column_stack([B + centred, B]), ONE).share((1, -1), (0, 1))
+    assert share.mean == pytest.approx(0, abs=1e-12)
+    assert (share.low, share.high) == pytest.approx(fieller_limits(centred, B), rel=1e-6)
+
+
+def test_a_share_of_what_may_be_zero_may_be_anything():
+    values = np.array([[1.0, 3.0], [1.1, -2.0], [0.9, 1.0]])
+    share = Aligned(values, ONE[:3]).share((1, 0), (0, 1))
+    assert (share.low, share.high) == (-np.inf, np.inf)
+    with pytest.raises(Unmeasured, match="not positive"):
+        Aligned(-values, ONE[:3]).share((1, 0), (0, 1))
+
+
+def test_logs_make_ratios_of_differences():
+    found = Aligned(np.column_stack([A, B]), ONE).logs().contrast((1, -1))
+    assert np.exp(found.mean) == pytest.approx(stats.gmean(A / B))
+    assert found.units == pytest.approx(sorted(np.log(A / B)))

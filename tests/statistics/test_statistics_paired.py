@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dmp.errors import DMPError
-from dmp.statistics.paired import detectable_effect, paired_difference, sign_flip_p
+from dmp.statistics.paired import detectable_effect, paired_difference
 
 A = np.array([5.87, 5.61, 6.02, 5.95, 5.70])
 B = np.array([6.27, 6.26, 6.10, 6.43, 6.05])
@@ -20,14 +20,6 @@ pairs = st.lists(st.tuples(values, values), min_size=3, max_size=7)
 
 def compare(a, b, **options):
     return paired_difference(a, b, resamples=199, **options)
-
-
-def enumerated_p(differences):
-    """The sign-flip p value by listing every assignment, in exact integers."""
-    observed = abs(sum(differences))
-    signs = list(itertools.product((-1, 1), repeat=len(differences)))
-    sums = [abs(sum(s * d for s, d in zip(sign, differences, strict=True))) for sign in signs]
-    return sum(total >= observed for total in sums) / len(signs)
 
 
 def bca_over_all_resamples(x, level=0.95):
@@ -52,32 +44,6 @@ def test_t_test_and_interval_agree_with_scipy():
     assert (difference.t_low, difference.t_high) == pytest.approx((limits.low, limits.high))
     assert difference.mean == pytest.approx(difference.mean_a - difference.mean_b)
     assert (difference.mean_a, difference.mean_b) == pytest.approx((A.mean(), B.mean()))
-
-
-@pytest.mark.parametrize(
-    "differences",
-    [[3, 1], [1, 2, 3], [-1, 2, 3, 5], [1, 1, -1, 1, 1], [4, -3, 7, 2, 6, -1], [0, 0, 5], [-2] * 7],
-)
-def test_sign_flip_p_agrees_with_enumeration_by_hand(differences):
-    assert sign_flip_p(differences) == pytest.approx(enumerated_p(differences), abs=1e-12)
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 8])
-def test_smallest_sign_flip_p_is_two_over_two_to_the_n(n):
-    assert sign_flip_p(np.linspace(1, 2, n)) == 2 / 2**n
-
-
-def test_sign_flip_p_of_many_units_is_estimated():
-    differences = np.random.default_rng(0).normal(0.5, 1, size=25)
-    estimated = sign_flip_p(differences)
-    assert estimated == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=0.01)
-    assert estimated == sign_flip_p(differences)
-
-
-def test_sign_flip_test_keeps_its_level():
-    rng = np.random.default_rng(2)
-    p_values = [sign_flip_p(draw) for draw in rng.laplace(size=(800, 6))]
-    assert np.mean(np.array(p_values) <= 2 / 64) == pytest.approx(2 / 64, abs=0.015)
 
 
 @pytest.mark.parametrize("differences", [B - A, np.array([0.0, 0, 0, 1, 9]), np.arange(4.0) ** 2])

@@ -90,10 +90,13 @@ def test_average_is_the_closed_form(tmp_path):
     assert len(weights) == 13
     assert torch.equal(last, weights[-1])
     last, averages = train("ema", 0.8)
-    expected = weights[0].double()
-    for current, average in zip(weights, averages, strict=True):
-        expected = 0.8 * expected + 0.2 * current.double()
-        torch.testing.assert_close(average.double(), expected, rtol=0, atol=1e-6)
+    assert torch.equal(averages[0], weights[0])
+    for t in range(1, 13):
+        # Of the t iterations alone, each counting 0.8 times as much as the one after it.
+        counts = torch.tensor([0.8 ** (t - s) for s in range(1, t + 1)], dtype=torch.float64)
+        seen = torch.stack(weights[1 : t + 1]).double()
+        expected = torch.tensordot(counts / counts.sum(), seen, dims=1)
+        torch.testing.assert_close(averages[t].double(), expected, rtol=0, atol=1e-6)
     assert torch.equal(last, averages[-1])
 
 

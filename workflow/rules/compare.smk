@@ -8,6 +8,7 @@ localrules:
     collect,
     pages,
     claims,
+    hypotheses,
     track,
 
 
@@ -116,6 +117,32 @@ rule claims:
         "Verdicts on the paper's claims"
     shell:
         "dmp claims {params.where} > {log:q} 2>&1"
+
+
+rule hypotheses:
+    input:
+        outdated("hypotheses"),
+        results=FILES.results_table("hypotheses"),
+    output:
+        report(
+            FILES.hypotheses.with_suffix(".html"), caption="../report/claims.rst", category="Claims"
+        ),
+        multiext(str(FILES.hypotheses.with_suffix("")), ".md", ".csv", ".tex"),
+        report(
+            directory(FILES.figures("hypotheses")),
+            patterns=["{figure}.png"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"study": "hypotheses", "figure": "{figure}"},
+        ),
+    log:
+        FILES.root / "logs/hypotheses.log",
+    params:
+        where=where,
+    message:
+        "Verdicts on hypotheses of our own"
+    shell:
+        "dmp hypotheses {params.where} > {log:q} 2>&1"
 
 
 rule track:

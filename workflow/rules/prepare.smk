@@ -92,6 +92,30 @@ rule pretrain:
         "exec dmp pretrain {wildcards.task} --seed {wildcards.seed} {params.where} > {log:q} 2>&1"
 
 
+rule decay:
+    input:
+        outdated("decayed", "task", "seed"),
+        given(inputs.data),
+        stem=FILES.pretrained_weights("{task}", "{seed}"),
+    output:
+        weights=FILES.pretrained_weights("{task}", "{seed}", "decayed"),
+        record=FILES.pretrained("{task}", "{seed}", "decayed") / "provenance.json",
+    log:
+        FILES.root / "logs/decay/{task}/seed{seed}.log",
+    benchmark:
+        FILES.root / "benchmarks/decay/{task}/seed{seed}.tsv"
+    priority: 10
+    threads: threads_of
+    resources:
+        **needs.of("pretrain"),
+    params:
+        where=where,
+    message:
+        "Decaying baseline {wildcards.seed} of {wildcards.task}; progress in {log}"
+    shell:
+        "exec dmp pretrain {wildcards.task} --seed {wildcards.seed} --recipe decayed {params.where} > {log:q} 2>&1"
+
+
 rule converge:
     input:
         outdated("convergence", "task", "seed"),

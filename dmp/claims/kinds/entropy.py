@@ -1,12 +1,21 @@
-"""The entropy of the gate rises with the timestep."""
+"""The gate uses more prompts at later timesteps."""
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator
 
-from dmp.claims.evidence import Evidence, Run, VariantName, canonical, higher, register_evidence
-from dmp.claims.kinds.difference import PAIR, directions
-from dmp.claims.measurement import Measurement, of_contrast
+from dmp.claims.effects import Effect
+from dmp.claims.evidence import (
+    Judged,
+    Run,
+    VariantName,
+    canonical,
+    percent,
+    register_evidence,
+    size,
+)
+from dmp.claims.kinds.difference import PAIR
+from dmp.claims.measurement import Measurement, directed, of_effect
 
 if TYPE_CHECKING:
     from dmp.claims.numbers import Numbers
@@ -19,15 +28,16 @@ def _control(text: str) -> str:
 
 
 @register_evidence("entropy")
-class Entropy(Evidence):
-    """The entropy of the gate rises with the timestep, more so than in a control.
+class Entropy(Judged):
+    """The effective number of prompts, exp(entropy) of the gate, rises with the timestep.
 
     Attributes:
-        against: a variant; ``untrained``, the same gates before training; or nothing, a slope of 0.
+        against: more so than in a variant; ``untrained``, in the same gates before training; or
+            nothing, than not at all.
 
     """
 
-    own_metric: ClassVar[str] = "gate_entropy"
+    own_metric: ClassVar[str] = "prompts_used"
     task: str
     variant: VariantName
     against: Annotated[str, AfterValidator(_control)] | None = None
@@ -38,13 +48,13 @@ class Entropy(Evidence):
         return [(self.task, variant) for variant in [self.variant, *others]]
 
     def measure(self, numbers: "Numbers") -> Measurement:
-        """Test the slope over timesteps, in nats per 1000 timesteps."""
+        """Test the slope over timesteps, in percent of N prompts per 1000 timesteps."""
         arms = [numbers.arm(self.task, variant, "timestep") for _, variant in self.runs()]
         if self.against == UNTRAINED:
             arms.append(numbers.arm(self.task, self.variant, "untrained"))
         data = numbers.align([arm.slopes(per=1000) for arm in arms])
-        found = data.contrast(PAIR[: len(arms)])
-        return of_contrast(found, numbers.metric, *directions(found, sign=1))
+        effect = Effect(data.contrast(PAIR[: len(arms)]), "N prompts per 1000 timesteps")
+        return of_effect(effect, numbers.metric, **directed(effect, 1, numbers.relevant))
 
     def compared(self) -> dict[str, str]:
         return {"task": self.task, "variant": self.variant, "against": self.against or ""}
@@ -52,8 +62,10 @@ class Entropy(Evidence):
     def prediction(self) -> str:
         return "rises with the timestep" + (", more than against" if self.against else "")
 
-    def unit(self, metric: str) -> str:
-        return "nats per 1000 timesteps"
+    def shown(self, found: Measurement) -> str:
+        side = "higher" if found.effect > 0 else "lower"
+        than = "than against, by" if self.against else "than 0:"
+        return f"the slope is {side} {than} {size(found.effect)} of {found.of}"
 
-    def conclusion(self, found: Measurement, contradicted: bool) -> str:
-        return f"the slope is {higher(found)} than {'against' if self.against else '0'}"
+    def excluded(self, found: Measurement) -> str:
+        return f"a rise by {percent(found.relevant)} of {found.of}"

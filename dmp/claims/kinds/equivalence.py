@@ -2,40 +2,48 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import PositiveFloat
-
-from dmp.claims.evidence import Pair, Printed, register_evidence
-from dmp.claims.kinds.difference import PAIR, no_margin
-from dmp.claims.measurement import Measurement, not_tested, of_contrast, of_paper, two_sided
+from dmp.claims.evidence import Pair, Printed, lies, percent, register_evidence
+from dmp.claims.kinds.difference import PAIR
+from dmp.claims.measurement import Measurement, of_effect, of_paper
 
 if TYPE_CHECKING:
+    from dmp.claims.effects import Effect
     from dmp.claims.numbers import Numbers
 
 
 @register_evidence("equivalence")
 class Equivalence(Pair):
-    """Two variants differ by no more than a margin, in percent of the mean of ``against``."""
+    """Two variants differ by no more than the smallest relevant effect, either way."""
 
     in_endpoints: ClassVar[bool] = True
-    margin_percent: PositiveFloat
     metric: str | None = None
     paper: tuple[Printed, Printed] | None = None
 
     def measure(self, numbers: "Numbers") -> Measurement:
-        """Test it by two one-sided tests (Schuirmann 1987), taking the margin as known."""
-        data = numbers.aligned(self.task, [self.variant, self.against])
-        found, reference = data.contrast(PAIR), numbers.reference(data)
-        if not reference > 0:
-            return not_tested(numbers.metric, no_margin(self.against, numbers.metric))
-        margin = self.margin_percent / 100 * reference
-        inside = max(found.p_above(-margin), found.p_below(margin))
-        outside = two_sided(min(found.p_below(-margin), found.p_above(margin)))
+        """Test it by two one-sided tests (Schuirmann 1987)."""
+        effect = numbers.effect(self.task, [self.variant, self.against], PAIR)
         paper = of_paper(self.paper if numbers.primary else None, PAIR)
-        return of_contrast(found, numbers.metric, inside, outside, reference=reference, **paper)
+        return of_effect(effect, numbers.metric, **equal(effect, numbers.relevant), **paper)
 
     def prediction(self) -> str:
-        return f"equal within {self.margin_percent:g} %"
+        return "equal"
 
-    def conclusion(self, found: Measurement, contradicted: bool) -> str:
-        side = "larger" if contradicted else "smaller"
-        return f"the difference is {side} than {self.margin_percent:g} %"
+    def shown(self, found: Measurement) -> str:
+        return f"a difference of {percent(found.relevant)} either way is excluded"
+
+    def refuted(self, found: Measurement) -> str:
+        return f"{lies(found)}, and a difference of more than {percent(found.relevant)} is shown"
+
+
+def equal(effect: "Effect", margin: float) -> dict[str, float]:
+    """Return the p values of a claim that an effect lies within a margin in percent.
+
+    It is shown if both larger and smaller effects are excluded, and refuted if one that is larger
+    than the margin is shown, on either side: hence twice the smaller p value.
+    """
+    outside = min(effect.p_beyond(margin, 1), effect.p_beyond(margin, -1))
+    return {
+        "relevant": margin,
+        "p_for": max(effect.p_short(margin, 1), effect.p_short(margin, -1)),
+        "p_against": min(1.0, 2 * outside) if outside == outside else outside,
+    }

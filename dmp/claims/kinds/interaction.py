@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from dmp.claims.evidence import Evidence, Printed, Run, VariantName, higher, register_evidence
-from dmp.claims.kinds.difference import directions, without_effect
-from dmp.claims.measurement import Measurement, of_contrast, of_paper
+from dmp.claims.evidence import Judged, Printed, Run, VariantName, percent, register_evidence, size
+from dmp.claims.kinds.difference import CHANGES
+from dmp.claims.measurement import Measurement, directed, of_effect, of_paper
 from dmp.statistics.labels import metric_name
 
 if TYPE_CHECKING:
@@ -14,10 +14,10 @@ _WEIGHTS = (1, -1, -1, 1)
 
 
 @register_evidence("interaction")
-class Interaction(Evidence):
-    """Two parts do more together than alone: ``(both - first) - (second - neither)``.
+class Interaction(Judged):
+    """Two parts do more together than alone: ``(both / first) / (second / neither)``.
 
-    Effects are relative to ``neither``. ``paper`` has the numbers of both, first, second, neither.
+    ``paper`` has the numbers of both, first, second, neither.
     """
 
     in_endpoints: ClassVar[bool] = True
@@ -33,19 +33,14 @@ class Interaction(Evidence):
         return [(self.task, v) for v in (self.both, self.first, self.second, self.neither)]
 
     def measure(self, numbers: "Numbers") -> Measurement:
-        """Test the difference of the differences."""
-        data = numbers.aligned(self.task, [variant for _, variant in self.runs()])
-        found = data.contrast(_WEIGHTS)
-        better, worse = directions(found, numbers.sign)
-        p_for, p_against = (better, worse) if self.predicts == "better" else (worse, better)
-        return of_contrast(
-            found,
+        """Test the ratio of the ratios."""
+        effect = numbers.effect(self.task, [variant for _, variant in self.runs()], _WEIGHTS)
+        sign = numbers.sign if self.predicts == "better" else -numbers.sign
+        return of_effect(
+            effect,
             numbers.metric,
-            p_for,
-            p_against,
-            reference=numbers.reference(data),
+            **directed(effect, sign, numbers.relevant),
             **of_paper(self.paper if numbers.primary else None, _WEIGHTS),
-            **without_effect(data, found),
         )
 
     def compared(self) -> dict[str, str]:
@@ -53,8 +48,12 @@ class Interaction(Evidence):
         return {"task": self.task, "variant": self.both, "against": against}
 
     def prediction(self) -> str:
-        return f"{self.predicts} together than the sum of both alone"
+        return f"{self.predicts} together than both alone"
 
-    def conclusion(self, found: Measurement, contradicted: bool) -> str:
+    def shown(self, found: Measurement) -> str:
+        side = "higher" if found.effect > 0 else "lower"
         name = metric_name(found.metric)
-        return f"{name} is {higher(found)} than the sum of both parts alone"
+        return f"{name} is {side} by {size(found.effect)} than both parts alone make it"
+
+    def excluded(self, found: Measurement) -> str:
+        return f"{CHANGES[self.predicts]} by {percent(found.relevant)} beyond both parts alone"

@@ -1,13 +1,12 @@
 """One variant is not slower than another by more than a margin."""
 
 import math
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
-
-from dmp.claims.evidence import Pair, Run, register_evidence
+from dmp.claims.effects import Effect
+from dmp.claims.evidence import Pair, Run, percent, register_evidence, size
 from dmp.claims.kinds.difference import PAIR
-from dmp.claims.measurement import Measurement, not_tested, two_sided
+from dmp.claims.measurement import Measurement, not_tested, of_effect
 from dmp.errors import DMPError
 
 if TYPE_CHECKING:
@@ -16,11 +15,10 @@ if TYPE_CHECKING:
 
 @register_evidence("speed")
 class Speed(Pair):
-    """A variant is slower than another by no more than a margin in percent; timed on its own."""
+    """A variant is slower than another by no more than the margin; timed on its own."""
 
     own_metric: ClassVar[str] = "seconds"
     stage: Literal["training", "sampling"]
-    margin_percent: Annotated[float, Field(gt=0, lt=100)]
 
     def runs(self) -> list[Run]:
         return []
@@ -29,10 +27,10 @@ class Speed(Pair):
         return super().runs()
 
     def measure(self, numbers: "Numbers") -> Measurement:
-        """Test that the ratio of the times of paired repeats is not above the margin.
+        """Test the ratio of the times of the same blocks against the margin.
 
         Raises:
-            DMPError: a time is not positive, or a repeat is listed twice.
+            DMPError: a time is not positive, or a block is listed twice.
 
         """
         if numbers.speed is None:
@@ -49,30 +47,26 @@ class Speed(Pair):
                 raise DMPError(f"{where}: a repeat is listed twice")
             if not rows.between(0, math.inf, inclusive="neither").all():
                 raise DMPError(f"{where}: seconds must be finite and above 0")
-            seconds[variant] = rows.map(math.log)
-        data = numbers.paired(seconds)
-        found = data.contrast(PAIR)
-        margin = math.log1p(self.margin_percent / 100)
-        reference = math.exp(data.mean(-1))
-        effect, low, high = (reference * math.expm1(x) for x in (found.mean, found.low, found.high))
-        return Measurement(
-            metric=numbers.metric,
-            effect=effect,
-            low=low,
-            high=high,
-            reference=reference,
-            p_for=two_sided(found.p_below(margin)),
-            p_against=two_sided(found.p_above(margin)),
-            n=found.n,
-            unit="repeat",
-            # The delta method: a standard deviation of log times is a relative one.
-            sd=found.sd * reference,
-            detectable=found.detectable * reference,
+            seconds[variant] = rows
+        found = numbers.paired(seconds).logs().contrast(PAIR)
+        effect, margin = Effect(found, f"the time of {self.stage}", log=True), numbers.relevant
+        tested = of_effect(
+            effect,
+            numbers.metric,
+            relevant=margin,
+            p_for=effect.p_short(margin, 1),
+            p_against=effect.p_beyond(margin, 1),
         )
+        return tested.with_unit("block")
 
     def prediction(self) -> str:
-        return f"{self.stage} not slower by more than {self.margin_percent:g} %"
+        return f"{self.stage} not slower"
 
-    def conclusion(self, found: Measurement, contradicted: bool) -> str:
-        side = "above" if contradicted else "below"
-        return f"the slowdown is {side} {self.margin_percent:g} %"
+    def shown(self, found: Measurement) -> str:
+        return f"a slowdown by {percent(found.relevant)} is excluded"
+
+    def refuted(self, found: Measurement) -> str:
+        return (
+            f"{self.stage} takes longer by {size(found.effect)}, and more than "
+            f"{percent(found.relevant)} is shown"
+        )

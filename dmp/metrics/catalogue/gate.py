@@ -27,6 +27,21 @@ class GateEntropy(Metric):
                 "numerics": state.numerics}  # fmt: skip
 
 
+@register
+class PromptsUsed(GateEntropy):
+    """The share of the prompts that the gate uses, ``exp(H) / K``, averaged over blocks.
+
+    The exponential of the entropy H is how many prompts with equal weights would have it: 1 if the
+    gate uses all K alike, 1/K if it uses one.
+    """
+
+    name, label, unit = "prompts_used", "Prompts in use", "of all"
+
+    def measure(self, state: State) -> Iterator[Number]:
+        if state.gate is not None:
+            yield from over_timesteps(state.gate.used, state.gate.timesteps, state.task)
+
+
 class OfLevels(GateEntropy):
     """The mean over the blocks with K prompts, for each K; only where blocks differ in K.
 

@@ -3,8 +3,11 @@
 What computes them imports torch, and so is imported when it is called.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 from dmp.config import TaskConfig
-from dmp.metrics.base import SampleMetric, Samples, State, register
+from dmp.metrics.base import Metric, Number, SampleMetric, Samples, State, register
 
 
 @register
@@ -18,6 +21,25 @@ class Fid(SampleMetric):
         from dmp.metrics.fidelity import frechet_distance
 
         return frechet_distance(samples.generated, samples.reference)
+
+
+@register
+class Floor(Metric):
+    """The FID of held-out real images: what no model that draws as few samples falls below.
+
+    It says nothing of a run; the runs of baselines carry it to where tables are made.
+    """
+
+    name, label, better = "fid_floor", "FID of held-out images", "lower"
+
+    def measure(self, state: State) -> Iterator[Number]:
+        floor = state.samples.reference.floor
+        if state.is_baseline and floor is not None:
+            yield Number(floor.fid, floor.images)
+
+    def protocol(self, state: State) -> dict[str, Any]:
+        samples = state.samples.protocol
+        return {"kind": "real", **{key: samples[key] for key in ("evaluator", "reference")}}
 
 
 @register

@@ -18,8 +18,8 @@ from dmp.statistics.labels import metric_name
 from dmp.statistics.results import records, require_columns
 from dmp.studies.schema import Scale
 
-_EFFECTS = ["relative_effect", "relative_low", "relative_high", "paper_relative_effect"]
-_COLUMNS = ["claim", "test", "task", "variant", "against", "metric", *_EFFECTS, "verdict"]
+_EFFECTS = ["effect", "low", "high", "paper_effect"]
+_COLUMNS = ["claim", "recipe", "test", "task", "variant", "against", "metric", *_EFFECTS, "verdict"]
 PRIMARY = "fid"
 _VERDICTS = {SUPPORTED: ("#0072B2", "o"), CONTRADICTED: ("#D55E00", "s"), INCONCLUSIVE: (GREY, "^")}
 # Of the numbers on each side of zero, so many stay inside the axis; the rest become arrows.
@@ -31,13 +31,15 @@ _TICKS = (5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 @styled
-def forest(evaluated: pd.DataFrame, scale: Scale, metric: str = PRIMARY) -> Figure:
-    """Draw each piece of evidence on the primary metric: relative effect with 95 % interval.
+def forest(
+    evaluated: pd.DataFrame, scale: Scale, metric: str = PRIMARY, what: str = "the paper's claims"
+) -> Figure:
+    """Draw each piece of evidence on the primary metric: effect in percent with 95 % interval.
 
     Evidence is grouped by claim. The marker tells the verdict; an open diamond is the paper's own
-    relative effect. What lies far outside becomes an arrow at the edge, with its number.
+    effect. What lies far outside becomes an arrow at the edge, with its number.
     """
-    title = f"Evidence on the paper's claims: {metric_name(metric)}"
+    title = f"Evidence on {what}: {metric_name(metric)}"
     rows, notes = _evidence(evaluated, metric)
     if rows.empty:
         return empty_figure(title, scale, notes)
@@ -77,9 +79,9 @@ def paper_against_ours(evaluated: pd.DataFrame, scale: Scale, metric: str = PRIM
     """
     title = f"Effects in the paper and here: {metric_name(metric)}"
     rows, notes = _evidence(evaluated, metric)
-    rows = rows[np.isfinite(rows["paper_relative_effect"].astype(float))]
+    rows = rows[np.isfinite(rows["paper_effect"].astype(float))]
     # One test may be evidence for several claims.
-    same = ["test", "task", "variant", "against", "paper_relative_effect"]
+    same = ["test", "task", "variant", "against", "paper_effect"]
     names = rows.groupby(same, sort=False)["claim"].transform(lambda own: ", ".join(own.unique()))
     rows = rows.assign(claim=names).drop_duplicates(same)
     if rows.empty:
@@ -88,22 +90,22 @@ def paper_against_ours(evaluated: pd.DataFrame, scale: Scale, metric: str = PRIM
     axes = figure.subplots()
     for task, look in looks(rows["task"]).items():
         own = rows[rows["task"] == task]
-        x, y = own["paper_relative_effect"].to_numpy(float), own["relative_effect"].to_numpy(float)
-        errors = np.array([y - own["relative_low"], own["relative_high"] - y], dtype=float)
+        x, y = own["paper_effect"].to_numpy(float), own["effect"].to_numpy(float)
+        errors = np.array([y - own["low"], own["high"] - y], dtype=float)
         axes.errorbar(
             x, y, yerr=errors, color=look.color, marker=look.marker, linestyle="none",
             elinewidth=0.8, capsize=2, label=task,
         )  # fmt: skip
     for row in records(rows):
         axes.annotate(
-            row.claim, (row.paper_relative_effect, row.relative_effect), (4, 3),
+            row.claim, (row.paper_effect, row.effect), (4, 3),
             textcoords="offset points", fontsize=6, color="0.3",
         )  # fmt: skip
     _quadrants(axes, rows)
     axes.set_xlabel("Effect in the paper / % of what it is compared with")
     axes.set_ylabel("Effect here / % of what it is compared with")
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
-    product = rows["paper_relative_effect"].astype(float) * rows["relative_effect"]
+    product = rows["paper_effect"].astype(float) * rows["effect"]
     directed = product[product != 0]
     notes = [
         f"{int((directed > 0).sum())} of {len(directed)} effects have the paper's direction, "
@@ -129,8 +131,10 @@ def axis_limits(rows: pd.DataFrame) -> tuple[float, float]:
 
 def _evidence(evaluated: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
     require_columns(evaluated, _COLUMNS, "the table of evidence")
-    rows = evaluated[evaluated["metric"] == metric]
-    drawn = rows[np.isfinite(rows["relative_effect"].astype(float))]
+    # On the recipe that the verdicts count for, which comes first.
+    counts = evaluated["recipe"] == evaluated["recipe"].iloc[0] if len(evaluated) else []
+    rows = evaluated[(evaluated["metric"] == metric) & counts]
+    drawn = rows[np.isfinite(rows["effect"].astype(float))]
     drawn = drawn[drawn["verdict"].isin(_VERDICTS)]
     left = rows.drop(drawn.index)
     if left.empty:
@@ -160,18 +164,18 @@ def _label(row: Any) -> str:
 def _draw_row(axes: Axes, y: float, row: Any, limits: tuple[float, float]) -> None:
     color, marker = _VERDICTS[row.verdict]
     low, high = limits
-    if np.isfinite(row.relative_low):
+    if np.isfinite(row.low):
         axes.plot(
-            np.clip([row.relative_low, row.relative_high], low, high), [y, y], color=color,
+            np.clip([row.low, row.high], low, high), [y, y], color=color,
             linewidth=1.2, zorder=2,
         )  # fmt: skip
     far = {"<": [], ">": []}
     # A point or an end of its interval may lie outside; the number is the point's.
     for value, text in (
-        (row.relative_low, ""),
-        (row.relative_high, ""),
-        (row.relative_effect, f"{row.relative_effect:+.0f} %"),
-        (row.paper_relative_effect, f"paper {row.paper_relative_effect:+.0f} %"),
+        (row.low, ""),
+        (row.high, ""),
+        (row.effect, f"{row.effect:+.0f} %"),
+        (row.paper_effect, f"paper {row.paper_effect:+.0f} %"),
     ):
         if value < low or value > high:
             far["<" if value < low else ">"].append(text)
@@ -184,11 +188,11 @@ def _draw_row(axes: Axes, y: float, row: Any, limits: tuple[float, float]) -> No
                 textcoords="offset points", ha="left" if inward > 0 else "right", va="bottom",
                 fontsize=6,
             )  # fmt: skip
-    if low <= row.relative_effect <= high:
-        axes.plot(row.relative_effect, y, marker=marker, color=color, zorder=3)
-    if low <= row.paper_relative_effect <= high:
+    if low <= row.effect <= high:
+        axes.plot(row.effect, y, marker=marker, color=color, zorder=3)
+    if low <= row.paper_effect <= high:
         axes.plot(
-            row.paper_relative_effect, y, marker="D", color="black", markerfacecolor="none",
+            row.paper_effect, y, marker="D", color="black", markerfacecolor="none",
             markersize=5.5, linestyle="none", zorder=5,
         )  # fmt: skip
 

@@ -1,0 +1,65 @@
+"""Why a piece of evidence has its verdict, in words."""
+
+from typing import Any
+
+import pandas as pd
+
+from dmp.claims.evidence import Evidence, lies, size
+from dmp.claims.judge import IRRELEVANT, OPPOSITE, Verdict
+from dmp.claims.measurement import INCONCLUSIVE, SUPPORTED, Measurement
+from dmp.statistics.formatting import format_percent, p_text
+
+
+def reason(
+    found: Measurement, evidence: Evidence, verdict: Verdict, row: dict[str, Any], level: float
+) -> str:
+    """Return why a piece of evidence has its verdict: one sentence without its full stop.
+
+    Args:
+        found: what was measured.
+        evidence: the piece of evidence.
+        verdict: its verdict.
+        row: its row of the table, as far as it is numbers.
+        level: of either half of a family.
+
+    """
+    if found.verdict:
+        return found.reason
+    if verdict.verdict == INCONCLUSIVE:
+        parts = _inconclusive(found, row, level)
+    elif verdict.verdict == SUPPORTED:
+        parts = [f"{evidence.shown(found)}, corrected {p_text(verdict.p_for)}"]
+    else:
+        parts = [f"{_refuted(found, evidence, verdict)}, corrected {p_text(verdict.p_against)}"]
+    if found.paper_excluded:
+        parts.append(f"the paper's {format_percent(found.paper_effect)} is outside the interval")
+    return "; ".join([*parts, *([found.reason] if found.reason else [])])
+
+
+def _refuted(found: Measurement, evidence: Evidence, verdict: Verdict) -> str:
+    if verdict.finding == OPPOSITE:
+        return evidence.shown(found)
+    if verdict.finding != IRRELEVANT:
+        return evidence.refuted(found)
+    if found.sd == 0 and found.effect == 0:
+        return f"{IRRELEVANT}: equal to the last digit in each of {found.n} {found.unit}s"
+    though = f", though {evidence.shown(found)}" if verdict.same else ""
+    return f"{IRRELEVANT}: {evidence.excluded(found)} is excluded{though}"
+
+
+def _inconclusive(found: Measurement, row: dict[str, Any], level: float) -> list[str]:
+    if found.n == 1:
+        return [f"one {found.unit} gives neither an interval nor a test"]
+    parts = []
+    smaller = min(found.p_for, found.p_against)
+    if smaller <= level:
+        parts.append(f"decided only before the correction for the whole page ({p_text(smaller)})")
+    needed = row.get("units_relevant")
+    if found.sd == 0:
+        parts.append(f"all {found.n} {found.unit}s gave the same difference")
+    elif found.source is not None:
+        parts.append(f"{lies(found)}; {found.n} {found.unit}s can find an effect of "
+                     f"{size(found.detectable)}")  # fmt: skip
+    if needed is not None and not pd.isna(needed) and found.sd and needed > (found.n or 0):
+        parts.append(f"to find or exclude {found.relevant:g} % would need {needed}")
+    return parts or [f"{found.n} {found.unit}s do not decide it"]

@@ -1,0 +1,72 @@
+"""Held-out loss against the effective rate lr·E[w] of prompts, over methods and N."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from dmp.claims.rates import Point, spread
+from dmp.methods import Variant
+from dmp.reporting.figures.style import GREY, WIDTH, empty_figure, finish, looks, styled
+from dmp.statistics.formatting import format_number
+from dmp.studies.schema import Scale
+
+TITLE = "One curve for all prompts? Held-out loss against lr·E[w]"
+
+
+@styled
+def effective_rates(points: Sequence[Point], left: Sequence[str], scale: Scale) -> Figure:
+    """Draw each arm with its 95 % interval, a panel for each number of tokens.
+
+    Args:
+        points: from :func:`dmp.claims.rates.points`, as the next.
+        left: what is left out.
+        scale: the scale.
+
+    """
+    if not points:
+        return empty_figure(TITLE, scale, list(left) or ["No arm has numbers."])
+    tasks = list(dict.fromkeys(point.task for point in points))
+    figure = Figure(figsize=(WIDTH, 2.8))
+    panels = figure.subplots(1, len(tasks), sharex=True, squeeze=False)[0]
+    # A colour for each method and kind of weights: what must not matter.
+    kinds = list(dict.fromkeys(_kind(point) for point in points))
+    look = dict(zip(kinds, looks(kinds).values(), strict=True))
+    for axes, task in zip(panels, tasks, strict=True):
+        own = [point for point in points if point.task == task]
+        axes.axhline(0, color=GREY, linewidth=0.8, zorder=0)
+        for kind in kinds:
+            chosen = [point for point in own if _kind(point) == kind]
+            if not chosen:
+                continue
+            mean, low, high = (
+                [p.effect.percent(getattr(p.effect.found, name)) for p in chosen]
+                for name in ("mean", "low", "high")
+            )
+            below = [m - x for m, x in zip(mean, low, strict=True)]
+            above = [x - m for m, x in zip(mean, high, strict=True)]
+            axes.errorbar(
+                [p.rate for p in chosen], mean, yerr=[below, above], color=look[kind].color,
+                marker=look[kind].marker, linestyle="none", mfc="none", capsize=2, label=kind,
+            )  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_title(f"{task}, N = {own[0].tokens}")
+        axes.set_xlabel("lr·E[w] / learning rate of the task")
+    panels[0].set_ylabel("Denoising MSE against the baseline / %")
+    handles = {}
+    for axes in panels:
+        found, labels = axes.get_legend_handles_labels()
+        handles |= dict(zip(labels, found, strict=True))
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize=7)
+    notes = [
+        f"E[w] is the mean weight of a prompt: 1/N of a softmax over N, 1 of prompt tuning and of "
+        f"N·softmax. Arms of one task and equal lr·E[w] lie within {format_number(spread(points))} "
+        f"% of the loss. Intervals are 95 % t intervals of the paired difference.",
+        *left,
+    ]
+    return finish(figure, TITLE, scale, notes)
+
+
+def _kind(point: Point) -> str:
+    variant = Variant.parse(point.variant)
+    own = [f"{k}={v}" for k, v in variant.differences().items() if "learning_rate" not in k]
+    return ",".join([variant.method, *own])
