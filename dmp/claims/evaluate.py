@@ -85,27 +85,23 @@ def measure(
     """Measure all evidence in all endpoints, on all recipes; errors as :func:`evaluate`."""
     tested = []
     endpoints = [entry.metric for entry in claims.endpoints]
-    for recipe in claims.recipes:
-        for claim, number, evidence in claims.evidence():
-            if recipe != claims.recipes[0] and (evidence.recipe or not evidence.runs()):
-                continue  # it would be the same once more
-            own = evidence.recipe or recipe
-            lacking = {} if own == PAPER else no_recipe or {}
-            for metric, endpoint in evidence.metrics(endpoints):
-                asked = replace(
-                    numbers,
-                    metric=metric,
-                    sign=claims.sign(metric),
-                    primary=metric == claims.primary,
-                    relevant=claims.relevant(evidence, metric),
-                    recipe=own,
-                    not_run={**lacking, **numbers.not_run},
-                )
-                try:
-                    found = evidence.measure(asked)
-                except Unmeasured as missing:
-                    found = not_tested(metric, str(missing))
-                tested.append(Tested(claim.id, number, endpoint, recipe, evidence, found))
+    for column, own, claim, number, evidence in claims.on_recipes():
+        lacking = {} if own == PAPER else no_recipe or {}
+        for metric, endpoint in evidence.metrics(endpoints):
+            asked = replace(
+                numbers,
+                metric=metric,
+                sign=claims.sign(metric),
+                primary=metric == claims.primary,
+                relevant=claims.relevant(evidence, metric),
+                recipe=own,
+                not_run={**lacking, **numbers.not_run},
+            )
+            try:
+                found = evidence.measure(asked)
+            except Unmeasured as missing:
+                found = not_tested(metric, str(missing))
+            tested.append(Tested(claim.id, number, endpoint, column, evidence, found))
     return tested
 
 

@@ -17,10 +17,9 @@ from pydantic import (
 )
 
 from dmp.claims.measurement import Measurement
-from dmp.claims.recipe import Recipe
 from dmp.config import Strict, from_data
 from dmp.errors import DMPError
-from dmp.methods import Variant
+from dmp.methods import Recipe, Variant
 from dmp.registry import Registry
 from dmp.statistics.formatting import format_number
 from dmp.statistics.labels import metric_name
@@ -110,13 +109,17 @@ class Evidence(Strict):
         """Return what the claim predicts, in words."""
         return ""
 
+    def observed(self, found: Measurement) -> str:
+        """Return what was measured, whatever it says, in words."""
+        return lies(found)
+
     def shown(self, found: Measurement) -> str:
         """Return what the test has shown where the evidence supports the claim, in words."""
-        return lies(found)
+        return self.observed(found)
 
     def refuted(self, found: Measurement) -> str:
         """Return what the test has shown where it refutes a claim without a direction."""
-        return lies(found)
+        return self.observed(found)
 
     def excluded(self, found: Measurement) -> str:
         """Return the relevant effect that a refuted claim of a direction would have had."""

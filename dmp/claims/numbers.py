@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from dmp.claims.effects import Effect
-from dmp.claims.recipe import PAPER, on_recipe
+from dmp.claims.recipe import PAPER
+from dmp.methods import Recipe, on_recipe
 from dmp.statistics.arms import DERIVED, Arm, Arms, By, Unmeasured
 from dmp.statistics.contrast import Aligned, align
 from dmp.statistics.labels import metric_name
@@ -40,7 +41,7 @@ class Numbers:
     sign: int = 1
     primary: bool = False
     relevant: float = float("nan")
-    recipe: str = PAPER
+    recipe: Recipe = PAPER
 
     def aligned(self, task: str, variants: Sequence[str], metric: str = "") -> Aligned:
         """Return several variants in the metric in question, after training.

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from dmp.claims.evidence import Evidence, lies, size
+from dmp.claims.evidence import Evidence, size
 from dmp.claims.judge import IRRELEVANT, OPPOSITE, Verdict
 from dmp.claims.measurement import INCONCLUSIVE, SUPPORTED, Measurement
 from dmp.statistics.formatting import format_percent, p_text
@@ -26,7 +26,7 @@ def reason(
     if found.verdict:
         return found.reason
     if verdict.verdict == INCONCLUSIVE:
-        parts = _inconclusive(found, row, level)
+        parts = _inconclusive(found, evidence, row, level)
     elif verdict.verdict == SUPPORTED:
         parts = [f"{evidence.shown(found)}, corrected {p_text(verdict.p_for)}"]
     else:
@@ -47,7 +47,9 @@ def _refuted(found: Measurement, evidence: Evidence, verdict: Verdict) -> str:
     return f"{IRRELEVANT}: {evidence.excluded(found)} is excluded{though}"
 
 
-def _inconclusive(found: Measurement, row: dict[str, Any], level: float) -> list[str]:
+def _inconclusive(
+    found: Measurement, evidence: Evidence, row: dict[str, Any], level: float
+) -> list[str]:
     if found.n == 1:
         return [f"one {found.unit} gives neither an interval nor a test"]
     parts = []
@@ -58,8 +60,10 @@ def _inconclusive(found: Measurement, row: dict[str, Any], level: float) -> list
     if found.sd == 0:
         parts.append(f"all {found.n} {found.unit}s gave the same difference")
     elif found.source is not None:
-        parts.append(f"{lies(found)}; {found.n} {found.unit}s can find an effect of "
+        parts.append(f"{evidence.observed(found)}; {found.n} {found.unit}s can find an effect of "
                      f"{size(found.detectable)}")  # fmt: skip
+    else:
+        parts.append(f"{evidence.observed(found)}, which {found.n} {found.unit}s do not decide")
     if needed is not None and not pd.isna(needed) and found.sd and needed > (found.n or 0):
         parts.append(f"to find or exclude {found.relevant:g} % would need {needed}")
-    return parts or [f"{found.n} {found.unit}s do not decide it"]
+    return parts

@@ -6,8 +6,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveFloat, model_validator
 
 from dmp.claims.evidence import AnyEvidence, Evidence, Judged, Run, VariantName
-from dmp.claims.recipe import PAPER, Recipe, on_recipe
+from dmp.claims.recipe import PAPER
 from dmp.config import Strict, nearest
+from dmp.methods import Recipe, Variant, find_method, on_recipe
 
 
 class Claim(Strict):
@@ -138,6 +139,21 @@ class Claims(Strict):
         found = self._metrics().get(metric) if own is None else own
         return float("nan") if found is None else found
 
+    def on_recipes(self) -> Iterator[tuple[Recipe, Recipe, Claim, int, Evidence]]:
+        """Yield what is judged: the column it counts for, its own recipe, and as :meth:`evidence`.
+
+        On a further recipe, evidence is left out that rests on no runs, that is about one recipe
+        alone, or in which the baseline's own training goes on: a rate of 0 has ended it.
+        """
+        for column in self.recipes:
+            for claim, number, evidence in self.evidence():
+                if column != self.recipes[0]:
+                    runs = evidence.runs()
+                    methods = {find_method(Variant.parse(variant).method) for _, variant in runs}
+                    if not runs or evidence.recipe or any(m.continues for m in methods):
+                        continue
+                yield column, evidence.recipe or column, claim, number, evidence
+
     def evidence(self) -> Iterator[tuple[Claim, int, Evidence]]:
         """Yield every piece of evidence with its claim and its number in it, from 1."""
         for claim in self.claims:
@@ -147,10 +163,8 @@ class Claims(Strict):
     def runs(self) -> list[Run]:
         """Return every (task, variant) that any evidence needs, each once, in the file's order."""
         runs: dict[Run, None] = {}
-        for recipe in self.recipes:
-            for *_, each in self.evidence():
-                own = each.recipe or recipe
-                runs |= dict.fromkeys((task, on_recipe(v, own)) for task, v in each.runs())
+        for _, own, *_, each in self.on_recipes():
+            runs |= dict.fromkeys((task, on_recipe(v, own)) for task, v in each.runs())
         drawn = ((curve.task, variant) for curve in self.curves for variant in curve.variants)
         return list(runs | dict.fromkeys(drawn))
 

@@ -8,7 +8,7 @@ from dmp.planning.cost import Job, Key, run_keys
 from dmp.planning.rates import Time
 from dmp.studies import Plan
 
-CLAIMS = "claims"  # the scope of that name
+CLAIMS, HYPOTHESES = "claims", "hypotheses"  # scopes of these names
 
 Jobs = dict[Key, Job]
 
@@ -88,7 +88,7 @@ def stage_table(jobs: Jobs) -> pd.DataFrame:
 
 
 def cost_table(plan: Plan, jobs: Jobs, count: int, budget: float | None = None) -> pd.DataFrame:
-    """Return a row for each table, figure or study, and one for the page of verdicts.
+    """Return a row for each table, figure or study, and one for each page of verdicts.
 
     What the paper shows and claims comes before our own questions, the cheapest first. A table adds
     what those above it do not share. With a budget, one that does not fit beside those above it is
@@ -109,6 +109,9 @@ def cost_table(plan: Plan, jobs: Jobs, count: int, budget: float | None = None) 
         runs[name] = plan.runs(name)
     if plan.claims is not None:
         sizes[CLAIMS], runs[CLAIMS] = len(plan.claims.claims), plan.runs(CLAIMS)
+    if plan.hypotheses is not None:
+        sizes[HYPOTHESES] = len(plan.hypotheses.claims)
+        runs[HYPOTHESES] = plan.runs(HYPOTHESES)
     keys = {
         name: closure((key for run in each for key in run_keys(run)), jobs)
         for name, each in runs.items()

@@ -41,6 +41,7 @@ def claims_page(
         f"verdict is computed, and none of them may be believed."
     )
     lines = [_line(row, claims) for row in records(evaluated)]
+    words = 8 if len(claims.recipes) > 1 else 7
     main = _summary(claims, summary, set(no_recipe or {}) >= set(scale.tasks))
     return Page(
         title=claims.title,
@@ -48,7 +49,7 @@ def claims_page(
         introduction=[_what(claims, scale), *_counts(claims, summary)],
         tables=[
             Table("One verdict for each, and endpoint by endpoint", main, main.shape[1]),
-            Table("All pieces of evidence, with 95 % intervals", pd.DataFrame(lines), 8),
+            Table("All pieces of evidence, with 95 % intervals", pd.DataFrame(lines), words),
             Table("Other readings of the same numbers; they decide nothing", _robust(evaluated), 3),
         ],
         notes=[

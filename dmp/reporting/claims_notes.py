@@ -69,7 +69,7 @@ def _error(claims: Claims, level: str, half: str) -> list[str]:
         lines.append(
             "On decayed baselines: the same evidence, where every variant continues from the same "
             "baseline whose learning rate was decayed to zero at the end. Evidence without runs is "
-            "not repeated."
+            "not repeated, nor what goes on with the baseline's own training, which that has ended."
         )
     return lines
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dmp.files import write_json
 from dmp.layout import Layout
+from dmp.methods import on_recipe
 from dmp.products.results import tracking_product
 from dmp.studies import Plan
 from dmp.tracking import FoldersError, IngestReport, Parent, ingest
@@ -38,8 +39,8 @@ def track(
 
     Each study of the target is an experiment ``<scale>/<study>``, with a run for the study and, as
     its children, those of its cells; ``<scale>/baselines`` has the baselines' own training, and
-    ``<scale>/claims`` the verdicts and the runs that they alone need. A run of several studies
-    stands in the experiment of each, so that each can be compared as it is.
+    ``<scale>/claims`` or ``<scale>/hypotheses`` the verdicts and the runs that they alone need. A
+    run of several studies stands in the experiment of each, so that each can be compared as it is.
 
     Args:
         plan: says which runs there are.
@@ -124,10 +125,13 @@ def _experiments(plan: Plan, layout: Layout, target: str) -> Iterator[_Experimen
         )
         yield _Experiment(name, folders(runs, name), parent)
     if rest:
-        artifacts = _existing({p.name: p for p in map(layout.claims.with_suffix, _SUFFIXES)})
-        tags = {"scale": plan.name, "study": "claims"}
-        parent = Parent("claims", "The paper's claims", artifacts, tags)
-        yield _Experiment("claims", folders(rest, "claims"), parent)
+        page, name, title = {
+            "tables": (layout.claims, "claims", "The paper's claims"),
+            "studies": (layout.hypotheses, "hypotheses", "Hypotheses of our own"),
+        }[target]
+        artifacts = _existing({p.name: p for p in map(page.with_suffix, _SUFFIXES)})
+        parent = Parent(name, title, artifacts, {"scale": plan.name, "study": name})
+        yield _Experiment(name, folders(rest, name), parent)
     yield _Experiment(
         "baselines",
         {
@@ -152,11 +156,12 @@ def _existing(artifacts: dict[str, Path]) -> dict[str, Path]:
 
 
 def _claims_by_variant(plan: Plan) -> dict[tuple[str, str], list[str]]:
-    """Return the ids of the claims that each (task, variant) is evidence for."""
+    """Return the ids of the claims and hypotheses that each (task, variant) is evidence for."""
     found: dict[tuple[str, str], list[str]] = {}
-    for claim, _, evidence in [] if plan.claims is None else plan.claims.evidence():
-        for run in evidence.runs():
-            ids = found.setdefault(run, [])
-            if claim.id not in ids:
-                ids.append(claim.id)
+    for claims in filter(None, (plan.claims, plan.hypotheses)):
+        for _, own, claim, _, evidence in claims.on_recipes():
+            for task, variant in evidence.runs():
+                ids = found.setdefault((task, on_recipe(variant, own)), [])
+                if claim.id not in ids:
+                    ids.append(claim.id)
     return found

@@ -380,19 +380,14 @@ def _judged(claims: Claims, scale: Scale) -> list[tuple[str, str]]:
     """Return what claims are judged by, as far as this scale has it.
 
     A claim about a task that it knows nothing of is not tested there, nor one on baselines of a
-    recipe that it does not have, nor a method that goes on where a decayed rate has ended.
+    recipe that it does not have.
     """
     lacking = undecayed(scale)
     return [
         (task, variant)
         for task, variant in claims.runs()
-        if task in scale.tasks
-        and not (is_decayed(variant) and (task in lacking or _continues(variant)))
+        if task in scale.tasks and not (task in lacking and is_decayed(variant))
     ]
-
-
-def _continues(variant: str) -> bool:
-    return find_method(Variant.parse(variant).method).continues
 
 
 def undecayed(scale: Scale) -> dict[str, str]:

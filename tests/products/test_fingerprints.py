@@ -51,8 +51,8 @@ TABLE = {
     # The set of runs, not what they are.
     "numbers tracking": ["seeds", "first_seed"],
     "page": ["title", "tasks.*.stands_for"],
-    "page claims": ["conclusive"],
-    "claims": ["not_run"],
+    "page claims hypotheses": ["conclusive"],
+    "claims hypotheses": ["not_run"],
     "numbers": ["tasks.*.pretraining.convergence_tolerance"],
     "convergence numbers": [
         f"tasks.*.pretraining.convergence_{key}" for key in ("checkpoints", "every", "samples")
@@ -156,7 +156,10 @@ def plans() -> list[Plan]:
     for scale in ("smoke", "paper"):
         plan = load_plan(scale, ROOT / "ablations")
         claims = plan.claims.model_copy(update={"claims": plan.claims.claims[:1]})
-        found.append(replace(plan, studies={"table2": plan.studies["table2"]}, claims=claims))
+        first = {"claims": plan.hypotheses.claims[:1], "curves": []}
+        hypotheses = plan.hypotheses.model_copy(update=first)
+        studies = {"table2": plan.studies["table2"]}
+        found.append(replace(plan, studies=studies, claims=claims, hypotheses=hypotheses))
     return found
 
 

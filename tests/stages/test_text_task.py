@@ -11,6 +11,7 @@ from harness import ROOT, edit_yaml
 
 from dmp.errors import DMPError
 from dmp.methods import Variant
+from dmp.stages import speed
 from dmp.stages.common import Context
 from dmp.stages.data import task_data
 from dmp.stages.prepare import encode_captions, make_reference, train_extractor
@@ -73,7 +74,9 @@ def test_captions_of_a_task_without_text_are_refused(context):
         encode_captions(context, "unconditional")
 
 
-def test_speed_is_measured_for_the_arms_that_the_claims_name(context):
+def test_speed_is_measured_for_the_arms_that_the_claims_name(context, monkeypatch):
+    monkeypatch.setattr(speed, "MOST", 3)
+    monkeypatch.setattr(speed, "TURNS", 2)
     make_reference(context, "unconditional")
     pretrain(context, "unconditional", 0)
     measure_speed(context)
@@ -82,7 +85,7 @@ def test_speed_is_measured_for_the_arms_that_the_claims_name(context):
     assert set(table["variant"]) == {Variant.parse(v).name for v in arms["unconditional"]}
     assert (table["seconds"] > 0).all()
     counts = table.groupby(["variant", "stage"])["repeat"].nunique()
-    assert (counts == 20).all()
+    assert (counts == 3).all()
     # The baseline is not trained further.
     assert ("baseline", "training") not in counts.index
     assert len(counts) == 2 * len(arms["unconditional"]) - 1

@@ -59,7 +59,7 @@ class Difference(Pair):
     def shown(self, found: Measurement) -> str:
         if self.predicts.startswith("not-"):
             return f"{self._change} by {percent(found.relevant)} is excluded"
-        return lies(found)
+        return self.observed(found)
 
     def refuted(self, found: Measurement) -> str:
         return f"{lies(found)}, and {self._change} by more than {percent(found.relevant)} is shown"

@@ -64,7 +64,7 @@ class Divergence(Pair):
     def prediction(self) -> str:
         return "diverges more often"
 
-    def shown(self, found: Measurement) -> str:
+    def observed(self, found: Measurement) -> str:
         return f"{'more' if found.effect > 0 else 'fewer'} runs diverge"
 
     def excluded(self, found: Measurement) -> str:

@@ -62,7 +62,7 @@ class Entropy(Judged):
     def prediction(self) -> str:
         return "rises with the timestep" + (", more than against" if self.against else "")
 
-    def shown(self, found: Measurement) -> str:
+    def observed(self, found: Measurement) -> str:
         side = "higher" if found.effect > 0 else "lower"
         than = "than against, by" if self.against else "than 0:"
         return f"the slope is {side} {than} {size(found.effect)} of {found.of}"

@@ -50,7 +50,7 @@ class Interaction(Judged):
     def prediction(self) -> str:
         return f"{self.predicts} together than both alone"
 
-    def shown(self, found: Measurement) -> str:
+    def observed(self, found: Measurement) -> str:
         side = "higher" if found.effect > 0 else "lower"
         name = metric_name(found.metric)
         return f"{name} is {side} by {size(found.effect)} than both parts alone make it"

@@ -1,5 +1,7 @@
 """The gate uses more than a share of the prompts, or less, at every timestep."""
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import pydantic
@@ -47,15 +49,16 @@ class PromptsUsed(Evidence):
         p_for = [effect.p_beyond(sign * self.bound_percent, sign) for effect in effects.values()]
         against = [effect.p_short(sign * self.bound_percent, sign) for effect in effects.values()]
         worst = min(effects, key=lambda middle: sign * effects[middle].found.mean)
-        return of_effect(
+        found = of_effect(
             effects[worst],
             numbers.metric,
-            relevant=self.bound_percent,
             p_for=max(p_for),
             p_against=min(1.0, len(against) * min(against)) if min(against) >= 0 else min(against),
             reason=f"the {'smallest' if sign > 0 else 'largest'} of {len(effects)} ranges, about "
             f"t = {worst:.0f}",
         )
+        # No effect that could be 0: only its level is compared.
+        return replace(found, source=None, detectable=math.nan)
 
     @property
     def _sign(self) -> int:
@@ -66,6 +69,9 @@ class PromptsUsed(Evidence):
 
     def prediction(self) -> str:
         return f"{self.predicts} {self.bound_percent:g} % of N at every timestep"
+
+    def observed(self, found: Measurement) -> str:
+        return f"exp(entropy) is {size(found.effect)} of N"
 
     def shown(self, found: Measurement) -> str:
         return f"exp(entropy) is {self.predicts} {self.bound_percent:g} % of N in every range"

@@ -60,11 +60,11 @@ class ShareOfGain(Pair):
     def prediction(self) -> str:
         return "equal"
 
+    def observed(self, found: Measurement) -> str:
+        return f"the difference is {size(found.effect)} of {found.of}"
+
     def shown(self, found: Measurement) -> str:
         return f"a difference of {percent(found.relevant)} of {found.of} is excluded"
 
     def refuted(self, found: Measurement) -> str:
-        return (
-            f"the difference is {size(found.effect)} of {found.of}, and more than "
-            f"{percent(found.relevant)} is shown"
-        )
+        return f"{self.observed(found)}, and more than {percent(found.relevant)} is shown"

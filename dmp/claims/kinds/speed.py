@@ -62,11 +62,12 @@ class Speed(Pair):
     def prediction(self) -> str:
         return f"{self.stage} not slower"
 
+    def observed(self, found: Measurement) -> str:
+        side = "longer" if found.effect > 0 else "less long"
+        return f"{self.stage} takes {side} by {size(found.effect)}"
+
     def shown(self, found: Measurement) -> str:
         return f"a slowdown by {percent(found.relevant)} is excluded"
 
     def refuted(self, found: Measurement) -> str:
-        return (
-            f"{self.stage} takes longer by {size(found.effect)}, and more than "
-            f"{percent(found.relevant)} is shown"
-        )
+        return f"{self.observed(found)}, and more than {percent(found.relevant)} is shown"

@@ -57,7 +57,7 @@ class Trend(Judged):
     def prediction(self) -> str:
         return f"{self.predicts} at each step"
 
-    def shown(self, found: Measurement) -> str:
+    def observed(self, found: Measurement) -> str:
         way = "rises" if found.effect > 0 else "falls"
         return f"{metric_name(found.metric)} {way} by {size(found.effect)} along the order"
 
