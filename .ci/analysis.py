@@ -34,7 +34,7 @@ def main(seeds: int, studies: list[str]) -> None:
     from dmp.studies import load_plan
 
     plan = load_plan("digits", ROOT / "ablations", seeds)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         layout = Layout(Path(folder), plan.name)
         runs = None
         if studies:

@@ -1,15 +1,17 @@
 """Runs that nothing has computed, with numbers of the right form: each baseline is a unit."""
 
 import hashlib
+import json
 import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from dmp.bins import bin_label
-from dmp.files import write_csv, write_json, write_text
+from dmp.files import write_csv
 from dmp.layout import Layout
 from dmp.metrics.registry import measured
 from dmp.statistics.results import ALL_TIMESTEPS, PARAMETER_COLUMNS, SPEED_COLUMNS
@@ -35,6 +37,12 @@ def no_effect(run: RunConfig, metric: str) -> float:
     return 1.0
 
 
+def write(path: Path, content: str | dict) -> None:
+    """Write a file, as quickly as it goes: nothing is lost if the machine stops."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
 def make_runs(
     plan: Plan,
     layout: Layout,
@@ -57,12 +65,12 @@ def make_runs(
         run = plan.run(task, variant, seed)
         folder = layout.run(task, variant, seed)
         lines = (",".join(map(str, row)) for row in rows(run, draw, effect))
-        write_text(layout.metrics(task, variant, seed), HEADER + "\n".join(lines) + "\n")
-        write_json(folder / "config.json", {"hash": run.hash, "baseline_seed": run.baseline_seed})
-        write_json(folder / "provenance.json", PORTABLE)
+        write(layout.metrics(task, variant, seed), HEADER + "\n".join(lines) + "\n")
+        write(folder / "config.json", {"hash": run.hash, "baseline_seed": run.baseline_seed})
+        write(folder / "provenance.json", PORTABLE)
     for task, seed in sorted({(task, plan.baseline_seed(seed)) for task, _, seed in made}):
         for recipe in ("paper", "decayed") if plan.has_decayed(task) else ("paper",):
-            write_json(layout.pretrained(task, seed, recipe) / "provenance.json", PORTABLE)
+            write(layout.pretrained(task, seed, recipe) / "provenance.json", PORTABLE)
         if not plan.has_decayed(task):
             make_convergence(layout, task, seed, draw)
 
@@ -71,7 +79,7 @@ def make_convergence(layout: Layout, task: str, seed: int, draw: int = 0) -> Non
     """Write what the check of a baseline leaves."""
     fids = [3.0, 2.0 * float(np.exp(0.1 * normal(task, seed, draw)))]
     found = {"converged": True, "fids": fids, "iterations": [20, 40], "p_value": 0.25}
-    write_json(layout.convergence(task, seed), found | {"relative_change": 0.125})
+    write(layout.convergence(task, seed), found | {"relative_change": 0.125})
 
 
 def make_tables(plan: Plan, layout: Layout) -> None:
@@ -106,7 +114,7 @@ def make_tables(plan: Plan, layout: Layout) -> None:
 
 def rows(run: RunConfig, draw: int, effect: Effect) -> Iterator[tuple]:
     """Yield the lines of a run's metrics: a common part for its baseline, and one of its own."""
-    gate = run.patch is not None
+    gate = run.patch is not None and run.patch.gate != "none"
     moments = {"end": [run.iterations], "start": [0] if gate else [], "curve": run.snapshots}
     for metric in measured(run.config):
         of_gate = metric.name.startswith(("gate", "prompts"))
