@@ -76,7 +76,8 @@ def _resolve(study: Study, scale: Scale, where: str) -> Study:
         label = cell.label or variant.name
         changes = {"variant": variant.name, "label": label, "not_run": reason}
         if cell.task in scale.tasks:
-            changes["unmeasured"] = unmeasured(scale.tasks[cell.task], study.metrics)
+            gate = variant.patch is not None and variant.patch.gate != "none"
+            changes["unmeasured"] = unmeasured(scale.tasks[cell.task], study.metrics, gate)
         cells.append(cell.model_copy(update=changes))
     names = [(cell.task, cell.variant) for cell in cells]
     for task, variant in names:

@@ -42,7 +42,7 @@ class Cell(Strict):
         label: how tables call it; the variant's name if empty.
         paper: metric to the paper's number; as text where its last digit is a zero.
         not_run: why the scale leaves the task out; set by the plan.
-        unmeasured: metrics that the task cannot have, and why; set by the plan.
+        unmeasured: metrics that the task or the variant cannot have, and why; set by the plan.
 
     """
 
