@@ -61,19 +61,39 @@ def hypotheses(workspace: Workspace) -> None:
 
 
 @command(app)
-def rebuild(workspace: Workspace) -> None:
+def rebuild(
+    workspace: Workspace,
+    from_reference: Annotated[
+        bool, typer.Option(help="Those in results/reference, from the numbers there; no runs.")
+    ] = False,
+) -> None:
     """Write all pages and claims anew from their numbers, without asking what has changed."""
     from dmp.stages.rebuild import rebuild as stage
+    from dmp.stages.rebuild import rebuild_reference
+    from dmp.stages.reference import Reference, reference_folder
 
-    stage(workspace.plan, workspace.layout)
+    if from_reference:
+        reference = Reference(reference_folder(workspace.layout))
+        print(rebuild_reference(workspace.plan, reference))
+    else:
+        print(stage(workspace.plan, workspace.layout))
 
 
 @command(app)
-def publish(workspace: Workspace) -> None:
-    """Copy a finished scale's results, and every number, to results/reference, to commit them."""
+def publish(
+    workspace: Workspace,
+    scope: Annotated[
+        list[str] | None,
+        typer.Argument(help="Studies, or: tables, studies, claims, hypotheses; all."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option(help="Start anew, in place of adding to what is published.")
+    ] = False,
+) -> None:
+    """Add results, with every number, to those in results/reference, to commit them."""
     from dmp.stages.publish import publish as stage
 
-    print(stage(workspace.plan, workspace.layout))
+    print(stage(workspace.plan, workspace.layout, scope or [], replace))
 
 
 @command(app)

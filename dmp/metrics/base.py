@@ -126,6 +126,8 @@ class Metric(Quantity, ABC):
     """A quantity that is measured of a run; see :data:`When`."""
 
     measured_at: ClassVar[tuple[When, ...]] = ("end",)
+    # Whether it is of a gate, so that variants without one do not have it.
+    of_gate: ClassVar[bool] = False
 
     def unmeasured(self, task: TaskConfig) -> str:
         """Return why runs of a task cannot have it; empty if they can."""

@@ -51,12 +51,15 @@ def measured(task: TaskConfig) -> list[Metric]:
     return [find_metric(name) for name in dict.fromkeys((*STANDARD, *task.evaluation.metrics))]
 
 
-def unmeasured(task: TaskConfig, names: Iterable[str]) -> dict[str, str]:
-    """Return which of these metrics runs of a task lack, and why."""
+def unmeasured(task: TaskConfig, names: Iterable[str], gate: bool = True) -> dict[str, str]:
+    """Return which of these metrics runs of a task lack, with or without a gate, and why."""
+    names = list(names)
     known = measured(task)
     absent = "evaluation.metrics of this scale does not name it"
     found = {
         name: metric.unmeasured(task) if (metric := find_metric(name)) in known else absent
         for name in names
     }
+    if not gate:
+        found |= {name: "it has no gate" for name in names if find_metric(name).of_gate}
     return {name: reason for name, reason in found.items() if reason}

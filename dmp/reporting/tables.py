@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dmp.errors import DMPError
@@ -153,7 +154,8 @@ def _unconverged(cells: pd.DataFrame, baselines: pd.DataFrame, scale: Scale) -> 
             f"baseline {seed} of task '{task}' is not in the table of baselines, so whether it has "
             f"converged is unknown; run the stage that checks it"
         )
-    rows = baselines[[pair in used for pair in pairs]]
+    # Of an empty table a plain list would choose no columns.
+    rows = baselines[np.array([pair in used for pair in pairs], dtype=bool)]
     told = ~rows["converged"].astype(bool) | (rows["iterations"] == 0)
     return rows[told].sort_values(["task", "baseline_seed"])
 

@@ -1,6 +1,8 @@
 """From the folders of runs and baselines to one table of numbers each; no torch."""
 
+import csv
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 from pydantic import BaseModel, Field
@@ -10,8 +12,15 @@ from dmp.errors import DMPError
 from dmp.files import read_json, write_csv
 from dmp.layout import Layout
 from dmp.products.results import numbers_product
-from dmp.statistics.results import BASELINE_COLUMNS
+from dmp.statistics.results import BASELINE_COLUMNS, RESULT_COLUMNS
 from dmp.studies import Plan
+
+# What stands in a run's own file.
+_MEASURED = [
+    name
+    for name in RESULT_COLUMNS
+    if name not in ("task", "variant", "seed", "baseline_seed", "commit", "config")
+]
 
 
 def collect(plan: Plan, layout: Layout, scope: str) -> None:
@@ -39,29 +48,63 @@ def gather_results(
     """Return one row per number of some runs, in a fixed order, with what it came from.
 
     Values stay text: reading and writing floats could change their last digit.
+
+    Raises:
+        DMPError: a run is missing, damaged or of another configuration.
+
     """
-    parts = []
+    rows: list[list] = []
     for task, variant, seed in runs:
         path = layout.metrics(task, variant, seed)
         if not path.is_file():
             raise DMPError(f"{path} does not exist: the run {task}/{variant}/seed{seed} is missing")
-        metrics = pd.read_csv(path, dtype=str)
-        config = read_json(path.parent / "config.json")
+        found = run_rows(layout, task, variant, seed)
         expected = plan.run(task, variant, seed).hash
-        if config["hash"] != expected:
+        if found and found[0][-1] != expected:
             raise DMPError(
-                f"{path} belongs to another configuration ({config['hash']}, not {expected}); "
+                f"{path} belongs to another configuration ({found[0][-1]}, not {expected}); "
                 f"run the workflow again"
             )
-        provenance = read_json(path.parent / "provenance.json")
-        head = {"task": task, "variant": variant, "seed": seed}
-        head["baseline_seed"] = config["baseline_seed"]
-        for position, (name, value) in enumerate(head.items()):
-            metrics.insert(position, name, value)
-        metrics["commit"] = provenance["commit"] + ("-dirty" if provenance["dirty"] else "")
-        metrics["config"] = config["hash"]
-        parts.append(metrics)
-    return pd.concat(parts, ignore_index=True)
+        rows += found
+    return pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
+
+
+def run_rows(layout: Layout, task: str, variant: str, seed: int) -> list[list]:
+    """Return the numbers of one run, as rows of ``RESULT_COLUMNS``; what its file says stays text.
+
+    Raises:
+        DMPError: a file of the run is missing or damaged.
+
+    """
+    path = layout.metrics(task, variant, seed)
+    config = from_data(_Config, read_json(path.parent / "config.json"), str(path.parent))
+    made = from_data(_Record, read_json(path.parent / "provenance.json"), str(path.parent))
+    head = [task, variant, seed, config.baseline_seed]
+    tail = [made.commit + ("-dirty" if made.dirty else ""), config.hash]
+    return [[*head, *row, *tail] for row in _metrics(path)]
+
+
+def _metrics(path: Path) -> list[list[str]]:
+    """Return the rows of a run's metrics; pandas takes milliseconds for each file."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *lines = csv.reader(file)
+    except (OSError, ValueError, csv.Error) as error:
+        raise DMPError(f"{path} is not a CSV table ({error}); run the workflow again") from error
+    lacking = [name for name in _MEASURED if name not in header]
+    if lacking:
+        raise DMPError(f"{path} lacks the columns {', '.join(lacking)}; run the workflow again")
+    if any(len(line) != len(header) for line in lines):
+        raise DMPError(f"{path} is not a CSV table (its rows are not as long as its header)")
+    places = [header.index(name) for name in _MEASURED]
+    return [[line[place] for place in places] for line in lines]
+
+
+class _Config(BaseModel):
+    """What is gathered of a run's ``config.json``."""
+
+    hash: str
+    baseline_seed: int
 
 
 class _Convergence(BaseModel):
@@ -74,9 +117,10 @@ class _Convergence(BaseModel):
 
 
 class _Record(BaseModel):
-    """What is gathered of a baseline's ``provenance.json``."""
+    """What is gathered of a ``provenance.json``."""
 
     commit: str
+    dirty: bool = False
 
 
 def gather_baselines(

@@ -1,67 +1,138 @@
-"""Every number of some runs and of their baselines, as a long table, and as files of a reference.
+"""Every number of some runs and of their baselines: in memory, and as the files of a reference.
 
-A number is named by ``KEYS``. Those of a baseline's own training have the variant ``pretraining``
-and the baseline's seed. A reference keeps them in two files: ``runs.csv``, where a row is a metric
-of a run at an iteration and has a column for each range of timesteps, and ``baselines.csv``.
+A reference keeps them in ``numbers/``: in ``runs.csv`` a row is a metric of a run at an iteration,
+with a column for each range of timesteps; ``sources.csv`` says for each run what it came from, and
+``baselines.csv`` is the convergence of the baselines. To compare bits, a number is named by
+``KEYS``; those of a baseline's own training have the variant ``pretraining`` and its seed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
+from dmp.config import content_hash
 from dmp.errors import DMPError
 from dmp.files import write_csv
 from dmp.layout import Layout
-from dmp.stages.collect import gather_baselines
+from dmp.stages.collect import gather_baselines, gather_results, run_rows
 from dmp.statistics.bits import KEYS, PRETRAINING
-from dmp.statistics.results import ALL_TIMESTEPS, BASELINE_COLUMNS, number, read_csv
+from dmp.statistics.results import (
+    ALL_TIMESTEPS,
+    BASELINE_COLUMNS,
+    RESULT_COLUMNS,
+    number,
+    read_csv,
+)
 from dmp.studies import Plan
 
-RUNS, BASELINES = "runs.csv", "baselines.csv"
-_METRIC = {
-    "metric": str, "iteration": int, "bin": str, "value": float, "protocol": str,
-}  # fmt: skip
+Run = tuple[str, str, int]
+RUNS, SOURCES, BASELINES = "runs.csv", "sources.csv", "baselines.csv"
 _ROW = {
-    "task": str, "variant": str, "seed": int, "metric": str, "iteration": int, "protocol": str,
+    "task": str, "variant": str, "seed": int, "metric": str, "iteration": str, "protocol": str,
+    "evaluator": str, "samples": str,
 }  # fmt: skip
-# Without the commit, which stands in the provenance. The FID comes first: it is the first to show
-# that another baseline was trained.
-_BASELINE = {name: BASELINE_COLUMNS[name] for name in ("task", "baseline_seed", "fid_last")}
-_BASELINE |= {name: kind for name, kind in BASELINE_COLUMNS.items() if name != "commit"}
+_RUN = ["task", "variant", "seed"]
+_SOURCE = {
+    "task": str, "variant": str, "seed": int, "baseline_seed": int, "config": str, "commit": str,
+}  # fmt: skip
+_BASELINE = {**BASELINE_COLUMNS, "config": str}
+_NAMED = ("task", "baseline_seed")
 
 
-def numbers_of_runs(layout: Layout, runs: Sequence[tuple[str, str, int]]) -> pd.DataFrame:
-    """Return the numbers of runs, in their order; a run that has none yet is left out.
+class Numbers(NamedTuple):
+    """The numbers of some runs, and of the baselines that they rest on.
 
-    Raises:
-        DMPError: a file of metrics is damaged.
+    Attributes:
+        results: ``RESULT_COLUMNS``, a number per row; what the file of a run says is text, as it
+            stands there.
+        baselines: ``BASELINE_COLUMNS`` and ``config``, what their convergence was measured by.
 
     """
-    parts = []
-    for task, variant, seed in runs:
-        path = layout.metrics(task, variant, seed)
-        if path.is_file():
-            table = read_csv(path, _METRIC)
-            parts.append(table.assign(task=task, variant=variant, seed=seed))
-    return _long(parts)
+
+    results: pd.DataFrame
+    baselines: pd.DataFrame
+
+    def runs(self) -> list[Run]:
+        """Return the (task, variant, seed) of every run, in the order of the rows."""
+        names = self.results[_RUN].drop_duplicates()
+        return list(names.itertuples(index=False, name=None))
+
+    def part(
+        self, runs: Collection[Run], baselines: Collection[tuple[str, int]] | None = None
+    ) -> "Numbers":
+        """Return the numbers of some runs, and of some baselines: theirs, if none are given."""
+        results = self.results[pd.MultiIndex.from_frame(self.results[_RUN]).isin(list(runs))]
+        if baselines is None:
+            pairs = results[list(_NAMED)].drop_duplicates()
+            baselines = list(pairs.itertuples(index=False, name=None))
+        chosen = pd.MultiIndex.from_frame(self.baselines[list(_NAMED)]).isin(list(baselines))
+        return Numbers(results.reset_index(drop=True), self.baselines[chosen])
+
+    def table(self) -> pd.DataFrame:
+        """Return the results for the statistics, what is a number as one.
+
+        Raises:
+            DMPError: a text is no number.
+
+        """
+        kinds = {name: RESULT_COLUMNS[name] for name in ("value", "iteration", "samples")}
+        runs = self.results[_RUN].itertuples(index=False, name=None)
+        where = ["/".join(map(str, run)) for run in runs]
+        columns = {
+            name: [
+                number(str(text), kind, f"{name} of {run}")
+                for text, run in zip(self.results[name], where, strict=True)
+            ]
+            for name, kind in kinds.items()
+        }
+        return self.results.assign(**columns)
+
+    def long(self) -> pd.DataFrame:
+        """Return every number, those of baselines first: ``KEYS``, ``value`` and ``protocol``."""
+        parts = [_melted(self.baselines), self.table()[[*KEYS, "value", "protocol"]]]
+        return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
 
 
-def numbers_of_baselines(
-    plan: Plan, layout: Layout, baselines: Sequence[tuple[str, int]]
-) -> pd.DataFrame:
-    """As :func:`numbers_of_runs`, for the convergence of baselines, given as (task, seed)."""
-    there = [baseline for baseline in baselines if layout.convergence(*baseline).is_file()]
-    return _melted(gather_baselines(plan, layout, there)) if there else _long([])
+def gather_numbers(
+    plan: Plan,
+    layout: Layout,
+    runs: Sequence[Run],
+    baselines: Sequence[tuple[str, int]],
+) -> Numbers:
+    """Return the numbers of runs and baselines that the plan asks for.
+
+    Raises:
+        DMPError: one is missing, damaged, or of another configuration.
+
+    """
+    results = gather_results(plan, layout, runs)
+    return Numbers(results, _with_config(plan, gather_baselines(plan, layout, baselines)))
 
 
-def write_numbers(results: pd.DataFrame, baselines: pd.DataFrame, folder: Path) -> None:
-    """Write the files of a reference from the two tables of :mod:`dmp.stages.collect`.
+def numbers_here(
+    plan: Plan, layout: Layout, runs: Sequence[Run], baselines: Sequence[tuple[str, int]]
+) -> Numbers:
+    """As :func:`gather_numbers`, of what there is, and of whatever configuration."""
+    there = [run for run in runs if layout.metrics(*run).is_file()]
+    rows = [row for run in there for row in run_rows(layout, *run)]
+    trained = [each for each in baselines if layout.convergence(*each).is_file()]
+    table = (
+        gather_baselines(plan, layout, trained) if trained else pd.DataFrame(columns=[*_BASELINE])
+    )
+    results = pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
+    return Numbers(results, _with_config(plan, table))
+
+
+def write_numbers(numbers: Numbers, folder: Path) -> None:
+    """Write the files of a reference.
 
     Raises:
         DMPError: a number is there twice, or a file cannot be written.
 
     """
+    results = numbers.results
     twice = results[results.duplicated(KEYS)]
     if len(twice):
         row = twice.iloc[0]
@@ -69,17 +140,28 @@ def write_numbers(results: pd.DataFrame, baselines: pd.DataFrame, folder: Path) 
             f"{row.metric} of {row.task}/{row.variant}/seed{row.seed} is there twice at iteration "
             f"{row.iteration}, timesteps {row.bin}; run the workflow again"
         )
-    names = list(_ROW)
     bins = sorted(set(results["bin"]) - {ALL_TIMESTEPS}, key=lambda name: int(name.split("-")[0]))
+    bins = [ALL_TIMESTEPS, *bins]
+    names = [name for name in _ROW if name != "samples"]
     order = pd.MultiIndex.from_frame(results[names].drop_duplicates())
-    wide = results.pivot(index=names, columns="bin", values="value").reindex(order)
-    wide = wide.reindex(columns=[ALL_TIMESTEPS, *bins]).reset_index()
-    for name, table in ((RUNS, wide), (BASELINES, baselines[list(_BASELINE)])):
-        write_csv(folder / name, table)
+    values, counts = (
+        results.pivot(index=names, columns="bin", values=name)
+        .reindex(order)
+        .reindex(columns=bins)
+        .fillna("")
+        for name in ("value", "samples")
+    )
+    # Of how many samples each value is, in the order of the values.
+    samples = [" ".join(filter(None, row)) for row in counts.astype(str).to_numpy()]
+    wide = values.reset_index()
+    wide.insert(len(names), "samples", samples)
+    write_csv(folder / RUNS, wide)
+    write_csv(folder / SOURCES, results[list(_SOURCE)].drop_duplicates(_RUN))
+    write_csv(folder / BASELINES, numbers.baselines[list(_BASELINE)])
 
 
-def read_numbers(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the numbers of a reference: of its runs, and of its baselines.
+def read_numbers(folder: Path) -> Numbers:
+    """Return the numbers of a reference.
 
     Raises:
         DMPError: a file is missing or damaged.
@@ -87,29 +169,50 @@ def read_numbers(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     path = folder / RUNS
     wide = read_csv(path, _ROW)
+    sources = read_csv(folder / SOURCES, _SOURCE).drop_duplicates(_RUN).set_index(_RUN)
     bins = [name for name in wide.columns if name not in _ROW]
-    wide["line"] = range(2, len(wide) + 2)
-    long = wide.melt([*_ROW, "line"], bins, var_name="bin").sort_values("line", kind="stable")
-    long = long[long["value"] != ""]
-    long["value"] = [
-        number(text, float, f"{path}: line {line}: {where}")
-        for text, line, where in zip(long["value"], long["line"], long["bin"], strict=True)
-    ]
-    return _long([long]), _melted(read_csv(folder / BASELINES, _BASELINE))
+    origins = sources.to_dict("index")
+    rows = []
+    lines = wide[[*_ROW, *bins]].to_numpy().tolist()
+    for line, (*names, iteration, protocol, evaluator, counts, texts) in enumerate(
+        ([*found[: len(_ROW)], found[len(_ROW) :]] for found in lines), start=2
+    ):
+        filled = [(where, text) for where, text in zip(bins, texts, strict=True) if text]
+        origin, samples = origins.get(tuple(names[:3])), counts.split()
+        if origin is None or len(samples) != len(filled):
+            why = "is of a run without a source" if origin is None else "has other than its samples"
+            raise DMPError(f"{path}: line {line} {why}")
+        for (where, text), count in zip(filled, samples, strict=True):
+            number(text, float, f"{path}: line {line}: {where}")
+            rows.append(
+                (*names[:3], origin["baseline_seed"], names[3], where, iteration, text, count,
+                 protocol, evaluator, origin["commit"], origin["config"])
+            )  # fmt: skip
+    results = pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
+    return Numbers(results, read_csv(folder / BASELINES, _BASELINE))
+
+
+def _with_config(plan: Plan, baselines: pd.DataFrame) -> pd.DataFrame:
+    """Add to baselines what the plan's judgement of them depends on."""
+    pairs = zip(baselines["task"], baselines["baseline_seed"], strict=True)
+    return baselines.assign(config=[convergence_config(plan, *pair) for pair in pairs])
+
+
+def convergence_config(plan: Plan, task: str, seed: int) -> str:
+    """Return what a baseline's convergence depends on, its tolerance included."""
+    tolerance = plan.scale.tasks[task].pretraining.convergence_tolerance
+    return content_hash([plan.fingerprint("convergence", task, seed=seed), tolerance])
 
 
 def _melted(baselines: pd.DataFrame) -> pd.DataFrame:
-    """Return the numbers of baselines as a long table."""
-    names = [name for name in _BASELINE if name not in ("task", "baseline_seed")]
+    """Return the numbers of baselines as a long table.
+
+    The FID comes first: it is the first to show that another baseline was trained.
+    """
+    names = [n for n in BASELINE_COLUMNS if n not in (*_NAMED, "commit", "fid_last")]
+    names = ["fid_last", *names]
     baselines = baselines.astype(dict.fromkeys(names, float)).rename_axis("row").reset_index()
-    long = baselines.melt(["row", "task", "baseline_seed"], names, var_name="metric")
+    long = baselines.melt(["row", *_NAMED], names, var_name="metric")
     long = long.sort_values("row", kind="stable").rename(columns={"baseline_seed": "seed"})
-    fixed = {"iteration": 0, "bin": ALL_TIMESTEPS, "protocol": ""}
-    return _long([long.assign(variant=PRETRAINING, **fixed)])
-
-
-def _long(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    columns = [*KEYS, "value", "protocol"]
-    if not parts:
-        return pd.DataFrame(columns=columns)
-    return pd.concat(parts, ignore_index=True)[columns]
+    long = long.assign(variant=PRETRAINING, iteration=0, bin=ALL_TIMESTEPS, protocol="")
+    return long[[*KEYS, "value", "protocol"]]

@@ -1,5 +1,6 @@
 """What made a set of runs, and whether two sets must have the same bits; no torch."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from dmp.config import from_data
-from dmp.files import NO_ADVICE, read_json
+from dmp.files import read_json
 from dmp.numerics import X86_64, processor
 from dmp.studies import Plan
 
@@ -39,9 +40,8 @@ class Origin(BaseModel):
     """What made the runs of a scale: every distinct value, and from when to when.
 
     Attributes:
-        processor: of the machine that gathered them.
+        processor: of the machines that gathered them.
         runs: how many there are.
-        first_seed, seeds: the seeds of every variant.
         (others): see :mod:`dmp.stages.provenance`.
 
     """
@@ -57,21 +57,75 @@ class Origin(BaseModel):
     libc: list[str]
     numerics: Annotated[list[str], Field(min_length=1)]
     architecture: list[str]
-    processor: str
-    first_seed: NonNegativeInt
-    seeds: PositiveInt
-    baseline_seeds: PositiveInt
+    processor: list[str]
     runs: PositiveInt
     started: str
     finished: str
 
 
-def read_origin(path: Path) -> Origin:
-    """Read what made a reference."""
-    return from_data(Origin, read_json(path, NO_ADVICE), str(path))
+class Seeds(BaseModel):
+    """The seeds of a study: all from the first to the last."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    first: NonNegativeInt
+    last: NonNegativeInt
+
+    def __str__(self) -> str:
+        """Return ``0 to 11``, or ``0``."""
+        return f"{self.first}" if self.first == self.last else f"{self.first} to {self.last}"
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return self.last - self.first + 1
+
+    def common(self, other: "Seeds") -> "Seeds | None":
+        """Return the seeds of both, if there are any."""
+        first, last = max(self.first, other.first), min(self.last, other.last)
+        return Seeds(first=first, last=last) if first <= last else None
+
+    def of(self, plan: Plan) -> Plan:
+        """Return the plan with these seeds in place of its own."""
+        changes = {"first_seed": self.first, "seeds": len(self)}
+        return dataclasses.replace(plan, scale=plan.scale.model_copy(update=changes))
 
 
-def origin_of(plan: Plan, runs: Sequence[Path], baselines: Sequence[Path]) -> Origin:
+def seeds_of(plan: Plan) -> Seeds:
+    """Return the seeds of a plan."""
+    return Seeds(first=plan.seeds[0], last=plan.seeds[-1])
+
+
+class Published(BaseModel):
+    """The ``provenance.json`` of a reference.
+
+    Attributes:
+        origin: of all its runs.
+        seeds: of each study, and of ``claims``: every cell of it has all of them.
+
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    origin: Origin
+    seeds: dict[str, Seeds]
+
+
+def merged(a: Origin, b: Origin, runs: int) -> Origin:
+    """Return what made the runs of both, so many together."""
+    lists = {
+        name: sorted({*getattr(a, name), *getattr(b, name)}) for name in (*_DISTINCT, "processor")
+    }
+    versions = [*a.versions, *(each for each in b.versions if each not in a.versions)]
+    return Origin(
+        **lists,
+        versions=versions,
+        runs=runs,
+        started=min(a.started, b.started),
+        finished=max(a.finished, b.finished),
+    )
+
+
+def origin_of(runs: Sequence[Path], baselines: Sequence[Path]) -> Origin:
     """Return what made some runs, at least one, and baselines, from their folders.
 
     Raises:
@@ -82,14 +136,10 @@ def origin_of(plan: Plan, runs: Sequence[Path], baselines: Sequence[Path]) -> Or
     records = [from_data(Record, read_json(path), str(path)) for path in paths]
     distinct = {name: sorted({getattr(r, name) for r in records} - {""}) for name in _DISTINCT}
     versions = sorted({tuple(sorted(record.versions.items())) for record in records})
-    scale = plan.scale
     return Origin(
         **distinct,
         versions=[dict(items) for items in versions],
-        processor=f"{os.cpu_count()} × {processor()}",
-        first_seed=scale.first_seed,
-        seeds=scale.seeds,
-        baseline_seeds=scale.baseline_seeds or scale.seeds,
+        processor=[f"{os.cpu_count()} × {processor()}"],
         runs=len(runs),
         started=min(record.started for record in records),
         finished=max(record.finished for record in records),
@@ -129,8 +179,8 @@ def likely_cause(here: Origin, reference: Origin) -> str:
     if not causes:
         return (
             "code and versions of packages are those of the reference: either a file was changed "
-            f"afterwards, or portable numerics fail on this processor ({here.processor}), which "
-            "is a defect to report"
+            f"afterwards, or portable numerics fail on this processor "
+            f"({', '.join(here.processor)}), which is a defect to report"
         )
     return f"likely cause: {', or '.join(causes)}"
 

@@ -6,22 +6,26 @@ from pathlib import Path
 from dmp.layout import Layout
 from dmp.products.results import page_product
 from dmp.reporting.figures.data import FigureData
-from dmp.reporting.figures.registry import write_figures
+from dmp.reporting.figures.registry import without_files, write_figures
 from dmp.reporting.parameters import write_parameters
 from dmp.reporting.tables import write_table
+from dmp.statistics.arms import Arms
 from dmp.statistics.results import read_baselines, read_parameters, read_results
 from dmp.statistics.study import cells, comparisons
 from dmp.statistics.variance import variances
 from dmp.studies import Plan
 
 
-def write_pages(plan: Plan, layout: Layout, names: Sequence[str] = ()) -> None:
+def write_pages(
+    plan: Plan, layout: Layout, names: Sequence[str] = (), from_numbers: bool = False
+) -> None:
     """Write the tables of studies in every format, and their figures.
 
     Args:
         plan: the scale and its studies.
         layout: where results are and pages go.
         names: the studies; all of them if there are none.
+        from_numbers: there are no runs: figures that draw more than numbers are left out.
 
     Raises:
         DMPError: unknown study, missing or inconsistent results.
@@ -31,7 +35,7 @@ def write_pages(plan: Plan, layout: Layout, names: Sequence[str] = ()) -> None:
         if name in plan.parameter_studies:
             _parameters(plan, layout, name)
         else:
-            _study(plan, layout, name)
+            _study(plan, layout, name, from_numbers)
         page_product(plan, layout, name).mark_finished()
 
 
@@ -42,20 +46,23 @@ def _parameters(plan: Plan, layout: Layout, name: str) -> None:
     _emptied(layout.figures(name))
 
 
-def _study(plan: Plan, layout: Layout, name: str) -> None:
+def _study(plan: Plan, layout: Layout, name: str, from_numbers: bool) -> None:
     study = plan.study(name)
     results = read_results(layout.results_table(name))
+    arms = Arms(results)
     write_table(
         study,
         plan.scale,
-        cells(results, study),
-        comparisons(results, study),
+        cells(arms, study),
+        comparisons(arms, study),
         read_baselines(layout.baselines_table(name)),
         layout.tables,
-        None if study.variance is None else variances(results, study),
+        None if study.variance is None else variances(arms, study),
         results,
     )
     directory = _emptied(layout.figures(name))
+    if from_numbers:
+        study = without_files(study)
     if study.figures:
         data = FigureData(results, plan.scale, plan.seeds, layout)
         write_figures(study, data, directory)

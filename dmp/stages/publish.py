@@ -1,60 +1,233 @@
-"""Publishing a finished scale's results as the reference that others compare theirs with."""
+"""Publishing a scale's results as the reference that others compare theirs with; no torch."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from dmp.errors import DMPError
-from dmp.files import atomic_path, write_json
+from dmp.files import write_error
 from dmp.layout import Layout
-from dmp.stages.collect import gather_baselines, gather_results
-from dmp.stages.numbers import write_numbers
-from dmp.stages.origin import origin_of
+from dmp.stages.numbers import Numbers, gather_numbers
+from dmp.stages.origin import Published, Seeds, merged, origin_of, seeds_of
+from dmp.stages.rebuild import drawn_from_files, rebuild_reference
+from dmp.stages.reference import (
+    CLAIMS,
+    COUNTS,
+    HYPOTHESES,
+    TIMES,
+    Reference,
+    judged,
+    outdated,
+    reference_folder,
+)
+from dmp.statistics.bits import IDENTICAL, KEYS, compare_numbers, describe
+from dmp.statistics.results import read_csv
 from dmp.studies import Plan
 
-
-def reference_folder(layout: Layout) -> Path:
-    """Return where a scale's committed results are."""
-    return layout.results / "reference" / layout.scale
+# What is judged by the runs of a target.
+_JUDGED_WITH = {"tables": CLAIMS, "studies": HYPOTHESES}
 
 
-def publish(plan: Plan, layout: Layout) -> str:
-    """Copy the results of a finished scale to its committed reference.
+def publish(plan: Plan, layout: Layout, scopes: Sequence[str] = (), replace: bool = False) -> str:
+    """Add the results of studies to a scale's committed reference.
 
-    These are the tables' CSV files and every number of every run; and of a scale that allows
-    conclusions, pages, verdicts and figures too.
+    Numbers of every run are kept, and what follows from them is made from them: tables, and of a
+    scale that allows conclusions pages, verdicts and figures too. Figures that draw more than
+    numbers are copied.
+
+    Args:
+        plan: which studies there are, and their seeds here.
+        layout: where results are.
+        scopes: studies, or ``tables``, ``studies``, ``claims`` or ``hypotheses``; everything, if
+            there are none.
+        replace: start anew, in place of adding to what is published.
 
     Raises:
-        DMPError: a study has no table yet, a run is missing, or a file cannot be written. The
-            earlier reference is as it was, unless files could not be written.
+        DMPError: a run is missing; published numbers are other ones, or of another configuration;
+            the seeds of a study would have a gap; or an interval has no width. The earlier
+            reference is as it was.
 
     """
-    target = reference_folder(layout)
-    suffixes = (".csv", ".md") if plan.scale.conclusive else (".csv",)
-    files = [path for path in sorted(layout.tables.glob("*")) if path.suffix in suffixes]
-    have = {path.stem for path in files}
-    missing = sorted({*plan.studies, *plan.parameter_studies} - have)
-    if missing:
-        raise DMPError(
-            f"{layout.tables} lacks the studies {', '.join(missing)}; make tables and studies first"
-        )
-    if plan.scale.conclusive:
-        pages = (layout.claims, layout.hypotheses)
-        claims = [page.with_suffix(suffix) for page in pages for suffix in suffixes]
-        files += [path for path in claims if path.is_file()]
-        files += sorted((layout.root / "figures").glob("*/*.png"))
-    runs, trained = plan.runs(), plan.baselines()
-    results = gather_results(plan, layout, runs)
-    baselines = gather_baselines(plan, layout, trained)
-    origin = origin_of(
-        plan, [layout.run(*run) for run in runs], [layout.pretrained(*each) for each in trained]
-    )
-    shutil.rmtree(target, ignore_errors=True)
-    for path in files:
-        with atomic_path(target / path.relative_to(layout.root)) as temporary:
-            shutil.copyfile(path, temporary)
-    write_numbers(results, baselines, target / "numbers")
-    write_json(target / "provenance.json", origin.model_dump())
+    folder = reference_folder(layout)
+    old = None if replace or not folder.is_dir() else Reference(folder)
+    studies, counts = _studies(plan, scopes)
+    new, published = _here(plan, layout, studies)
+    numbers = new
+    if old is not None:
+        numbers = _merge(plan, old, new)
+        published = _published(old, published, numbers)
+    staged = Reference(folder.with_name(f".{folder.name}.new"))
+    shutil.rmtree(staged.folder, ignore_errors=True)
+    try:
+        staged.write(published, numbers)
+        for name, path, wanted in (
+            (COUNTS, layout.parameters_table, counts or CLAIMS in studies),
+            (TIMES, layout.speed_table, CLAIMS in studies),
+        ):
+            _table(name, path, wanted, old, staged)
+        _pictures(plan, layout, list(published.seeds), old, staged)
+        told = rebuild_reference(plan, staged)
+        for path in sorted((staged.folder / "tables").glob("*.csv")):
+            check_width(path)
+        _swap(staged.folder, folder)
+    except OSError as error:
+        raise write_error(staged.folder, error) from error
+    finally:
+        shutil.rmtree(staged.folder, ignore_errors=True)
+    seeds = "; ".join(f"{name}: seeds {each}" for name, each in sorted(published.seeds.items()))
     return (
-        f"{len(files)} files of {len(have)} tables, and {len(results):,} numbers of {len(runs)} "
-        f"runs, are in {target}"
+        f"{len(numbers.results):,} numbers of {published.origin.runs:,} runs are in {folder} "
+        f"({len(numbers.runs()) - (0 if old is None else len(old.numbers.runs())):,} of them new)\n"
+        f"{told.replace(str(staged.folder), str(folder))}\n{seeds}"
     )
+
+
+def _studies(plan: Plan, scopes: Sequence[str]) -> tuple[list[str], bool]:
+    """Return the studies of scopes, with what is judged, and whether one counts parameters."""
+    verdicts = set(judged(plan))
+    if not scopes:
+        return sorted({*plan.studies, *verdicts}), bool(plan.parameter_studies)
+    names: set[str] = set()
+    for scope in scopes:
+        if scope in verdicts:
+            names.add(scope)
+        elif scope in _JUDGED_WITH:
+            names |= {*plan.targeted(scope), *(verdicts & {_JUDGED_WITH[scope]})}
+        elif scope in plan.parameter_studies:
+            names.add(scope)
+        else:
+            names.add(plan.study(scope).id)
+    counted = names & set(plan.parameter_studies)
+    return sorted(names - counted), bool(counted)
+
+
+def _here(plan: Plan, layout: Layout, studies: Sequence[str]) -> tuple[Numbers, Published]:
+    runs = sorted({run for name in studies for run in plan.runs(name)})
+    if not runs:
+        raise DMPError("tables of parameters have no runs: publish them with a study")
+    baselines = sorted({each for name in studies for each in plan.baselines(name)})
+    numbers = gather_numbers(plan, layout, runs, baselines)
+    trained = [layout.pretrained(*each) for each in baselines]
+    decayed = {each for name in studies for each in plan.decayed(name)}
+    trained += [layout.pretrained(*each, "decayed") for each in sorted(decayed)]
+    origin = origin_of([layout.run(*run) for run in runs], trained)
+    return numbers, Published(origin=origin, seeds=dict.fromkeys(studies, seeds_of(plan)))
+
+
+def _merge(plan: Plan, old: Reference, new: Numbers) -> Numbers:
+    """Return the numbers of both.
+
+    Raises:
+        DMPError: they are of different configurations, or differ where they are of one run.
+
+    """
+    try:
+        why = outdated(plan, old.numbers)
+    except DMPError as error:
+        raise DMPError(f"{error}. Or start anew with --replace") from error
+    if why:
+        raise DMPError(
+            f"numbers of different configurations are never mixed: in {old.folder}, {why}. Start "
+            f"anew with --replace"
+        )
+    runs = set(old.numbers.runs()) & set(new.runs())
+    names = ["task", "baseline_seed"]
+    there, here = (set(map(tuple, n.baselines[names].to_numpy())) for n in (old.numbers, new))
+    both = [each.part(runs, there & here).long() for each in (new, old.numbers)]
+    rows = compare_numbers(*both)
+    differing = rows[rows["verdict"] != IDENTICAL]
+    if len(differing):
+        raise DMPError(
+            f"{len(differing):,} published numbers are not those of the same runs here, first "
+            f"{describe(differing.iloc[0])} ({differing.iloc[0].verdict}). Start anew with "
+            f"--replace"
+        )
+    results = pd.concat([old.numbers.results, new.results]).drop_duplicates(KEYS)
+    baselines = pd.concat([old.numbers.baselines, new.baselines]).drop_duplicates(names)
+    order = ["task", "variant", "seed"]
+    results = results.sort_values(order, kind="stable", ignore_index=True)
+    return Numbers(results, baselines.sort_values(names, kind="stable", ignore_index=True))
+
+
+def _published(old: Reference, new: Published, numbers: Numbers) -> Published:
+    seeds = old.seeds | {name: _joined(name, old, own) for name, own in new.seeds.items()}
+    origin = merged(old.origin, new.origin, len(numbers.runs()))
+    return Published(origin=origin, seeds=dict(sorted(seeds.items())))
+
+
+def _joined(study: str, old: Reference, new: Seeds) -> Seeds:
+    there = old.seeds.get(study, new)
+    first, last = min(there.first, new.first), max(there.last, new.last)
+    if max(there.first, new.first) > min(there.last, new.last) + 1:
+        raise DMPError(
+            f"study {study}: seeds {there} are published, and {new} would leave a gap; a reader "
+            f"could not tell it from a choice. Publish those between as well"
+        )
+    return Seeds(first=first, last=last)
+
+
+def _table(name: str, path: Path, wanted: bool, old: Reference | None, staged: Reference) -> None:
+    """Copy a table that no run has: the present one, or that of the earlier reference."""
+    earlier = None if old is None else old.folder / "numbers" / name
+    if wanted and not path.is_file():
+        raise DMPError(f"{path} does not exist; run the workflow again")
+    source = path if wanted else earlier
+    if source is not None and source.is_file():
+        shutil.copyfile(source, staged.folder / "numbers" / name)
+
+
+def _pictures(
+    plan: Plan, layout: Layout, studies: list[str], old: Reference | None, staged: Reference
+) -> None:
+    """Copy the figures that draw more than numbers: the present ones, else the earlier ones."""
+    if not plan.scale.conclusive:
+        return
+    for stem in drawn_from_files(plan, studies):
+        for root in (layout.root, None if old is None else old.folder):
+            found = [] if root is None else sorted((root / "figures").glob(f"*/{stem}*.png"))
+            for path in found:
+                target = staged.folder / "figures" / path.parent.name / path.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+            if found:
+                break
+
+
+def check_width(path: Path) -> None:
+    """Refuse a published table in which baselines are units and an interval has no width.
+
+    Losses and distances of different baselines cannot be equal: they would be one baseline's. Other
+    metrics may be constant, such as the entropy of a gate that is.
+
+    Raises:
+        DMPError: naming the first such row.
+
+    """
+    kinds = {"task": str, "variant": str, "metric": str, "unit": str, "sd": str}
+    table = read_csv(path, {})
+    if not {*kinds, "units"} <= set(table.columns):
+        return
+    sd = pd.to_numeric(table["sd"], errors="coerce").to_numpy()
+    several = pd.to_numeric(table["units"], errors="coerce").to_numpy() > 1
+    continuous = table["metric"].str.match(r"fid$|kid$|(train_)?denoising_(mse|vb)$").to_numpy()
+    flat = table[np.equal(sd, 0) & several & continuous & (table["unit"] == "baseline").to_numpy()]
+    if len(flat):
+        row = flat.iloc[0]
+        raise DMPError(
+            f"{path.name}: {row.metric} of {row.task}/{row.variant} is the same number for "
+            f"{row.units} baselines, so that its interval has no width: their seeds rest on one "
+            f"baseline, or were computed from one"
+        )
+
+
+def _swap(new: Path, old: Path) -> None:
+    """Put a finished folder in the place of another."""
+    before = old.with_name(f".{old.name}.old")
+    shutil.rmtree(before, ignore_errors=True)
+    if old.is_dir():
+        old.rename(before)
+    new.rename(old)
+    shutil.rmtree(before, ignore_errors=True)

@@ -1,29 +1,136 @@
 """All pages and verdicts anew from the numbers of runs, shared among processes; no torch."""
 
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from pathlib import Path
 
 from tqdm import tqdm
 
 from dmp.errors import DMPError
+from dmp.files import atomic_path
 from dmp.layout import Layout
+from dmp.reporting.figures import KINDS
 from dmp.stages.claims import judge_claims, judge_hypotheses
 from dmp.stages.pages import write_pages
+from dmp.stages.reference import (
+    CLAIMS,
+    COUNTS,
+    HYPOTHESES,
+    TIMES,
+    Reference,
+    judged,
+    outdated,
+    restore,
+    verdicts_page,
+)
 from dmp.studies import Plan
 
+Task = Callable[[], None]
+_JUDGES = {CLAIMS: judge_claims, HYPOTHESES: judge_hypotheses}
 
-def rebuild(plan: Plan, layout: Layout) -> None:
-    """Write the tables and figures of all studies, and the claims if there are any.
+
+def rebuild(plan: Plan, layout: Layout) -> str:
+    """Write the tables and figures of all studies that have numbers, and the claims likewise.
+
+    Returns:
+        What was rebuilt, and what was not, since it has no numbers yet.
 
     Raises:
-        DMPError: a page cannot be made (the others are, as far as they had begun), or a process
-            was killed.
+        DMPError: nothing has numbers, a page cannot be made (the others are, as far as they had
+            begun), or a process was killed.
 
     """
-    tasks = _tasks(plan, layout)
+    tasks, without = _tasks(plan, layout)
+    if not tasks:
+        raise DMPError(f"{layout.root} has no numbers of any study; run make tables")
+    _share(tasks)
+    told = [f"rebuilt: {len(tasks)} pages in {layout.root}"]
+    if without:
+        told.append(f"not rebuilt, since their runs have not been gathered: {', '.join(without)}")
+    return "\n".join(told)
+
+
+def rebuild_reference(plan: Plan, reference: Reference) -> str:
+    """Write the tables, verdicts and figures of a reference anew from its own numbers.
+
+    Equal numbers give equal bytes. What draws more than numbers is left as it is.
+
+    Returns:
+        What was rebuilt, and what was not.
+
+    Raises:
+        DMPError: the numbers are damaged or of another configuration than the plan's, or a page
+            cannot be made.
+
+    """
+    why = outdated(plan, reference.numbers)
+    if why:
+        raise DMPError(
+            f"the numbers in {reference.folder} are not those of {plan.name}'s present "
+            f"configuration: {why}"
+        )
+    with tempfile.TemporaryDirectory() as place:
+        layout = Layout(Path(place), plan.name)
+        tasks = []
+        for name, seeds in reference.seeds.items():
+            if name not in judged(plan) and name not in plan.studies:
+                continue
+            with reference.damaged():
+                restore(plan, reference, name, layout)
+            own = seeds.of(plan)
+            if name in judged(plan):
+                tasks.insert(0, partial(_JUDGES[name], own, layout))
+            else:
+                tasks.append(partial(write_pages, own, layout, [name], from_numbers=True))
+        for name, path in ((COUNTS, layout.parameters_table), (TIMES, layout.speed_table)):
+            if (reference.folder / "numbers" / name).is_file():
+                shutil.copyfile(reference.folder / "numbers" / name, path)
+        if layout.parameters_table.is_file():
+            tasks += [partial(write_pages, plan, layout, [n]) for n in plan.parameter_studies]
+        _share(tasks)
+        made = kept_files(plan, layout)
+        for path in made:
+            with atomic_path(reference.folder / path.relative_to(layout.root)) as temporary:
+                shutil.copyfile(path, temporary)
+    told = [
+        f"{len(made)} files of {len(tasks)} pages in {reference.folder} follow from its numbers"
+    ]
+    left = drawn_from_files(plan, list(reference.seeds)) if plan.scale.conclusive else []
+    if left:
+        told.append(f"left as they are, since they draw files of runs: {', '.join(left)}")
+    return "\n".join(told)
+
+
+def kept_files(plan: Plan, layout: Layout) -> list[Path]:
+    """Return the files that a reference keeps: tables; of a scale with conclusions, pages too."""
+    suffixes = (".csv", ".md") if plan.scale.conclusive else (".csv",)
+    files = [path for path in sorted(layout.tables.glob("*")) if path.suffix in suffixes]
+    if plan.scale.conclusive:
+        pages = [verdicts_page(layout, scope) for scope in judged(plan)]
+        verdicts = [page.with_suffix(suffix) for page in pages for suffix in suffixes]
+        files += [path for path in verdicts if path.is_file()]
+        files += sorted((layout.root / "figures").glob("*/*.png"))
+    return files
+
+
+def drawn_from_files(plan: Plan, studies: Sequence[str]) -> list[str]:
+    """Return the figures of studies that draw more than numbers, as ``figure5-gate``."""
+    return [
+        f"{name}-{spec.kind}"
+        for name in studies
+        if name in plan.studies
+        for spec in plan.studies[name].figures
+        if KINDS.get(spec.kind, f"study {name}").files
+    ]
+
+
+def _share(tasks: Sequence[Task]) -> None:
+    """Do the tasks in as many processes as there are cores; the first should be the longest."""
     with ProcessPoolExecutor(min(len(tasks), _cores())) as pool:
         running = [pool.submit(task) for task in tasks]
         try:
@@ -38,14 +145,23 @@ def rebuild(plan: Plan, layout: Layout) -> None:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _tasks(plan: Plan, layout: Layout) -> list[Callable[[], None]]:
-    """Return what is to be made, the longest first, so that none is left to the end."""
+def _tasks(plan: Plan, layout: Layout) -> tuple[list[Task], list[str]]:
+    """Return what can be made, the longest first, and the names of what lacks its numbers."""
     studies = sorted(plan.studies, key=lambda name: -len(plan.studies[name].figures))
-    claims = [] if plan.claims is None else [partial(judge_claims, plan, layout)]
-    if plan.hypotheses is not None:
-        claims.append(partial(judge_hypotheses, plan, layout))
-    pages = [partial(write_pages, plan, layout, [n]) for n in [*studies, *plan.parameter_studies]]
-    return [*claims, *pages]
+    pages = {
+        name: ([layout.results_table(name), layout.baselines_table(name)], [name])
+        for name in studies
+    } | {name: ([layout.parameters_table], [name]) for name in plan.parameter_studies}
+    made: dict[str, tuple[list[Path], Task]] = {}
+    for scope in judged(plan):
+        needed = [layout.results_table(scope)]
+        needed += [layout.parameters_table, layout.speed_table] if scope == CLAIMS else []
+        made[scope] = needed, partial(_JUDGES[scope], plan, layout)
+    for name, (needed, names) in pages.items():
+        made[name] = needed, partial(write_pages, plan, layout, names)
+    there = {name: all(path.is_file() for path in needed) for name, (needed, _) in made.items()}
+    tasks = [task for name, (_, task) in made.items() if there[name]]
+    return tasks, sorted(name for name, found in there.items() if not found)
 
 
 def _cores() -> int:

@@ -1,39 +1,31 @@
 """Comparing a new run of a scale with its committed reference; no torch."""
 
-import contextlib
-import math
-from collections.abc import Callable, Generator
-from pathlib import Path
-
 import pandas as pd
 
 from dmp.errors import DMPError
 from dmp.files import write_csv
 from dmp.layout import Layout
-from dmp.stages.numbers import numbers_of_baselines, numbers_of_runs, read_numbers
-from dmp.stages.origin import likely_cause, origin_of, read_origin, why_not_bits
-from dmp.stages.publish import reference_folder
-from dmp.stages.verify_scope import COMPARISONS, Scope, find_scope
+from dmp.stages.numbers import Numbers, numbers_here
+from dmp.stages.origin import likely_cause, origin_of, why_not_bits
+from dmp.stages.reference import Reference, reference_folder
+from dmp.stages.verify_scope import Scope, find_scope
+from dmp.stages.verify_tables import tables_agree, verdicts_agree
+from dmp.statistics.arms import Arms
 from dmp.statistics.bits import FIRST, check_numbers, compare_numbers, tell_numbers
-from dmp.statistics.results import number, read_csv
-from dmp.statistics.verify import tell_absent, tell_identical, tell_statistics, verify
+from dmp.statistics.verify import exchange, judge_rows, rows_of, tell_statistics
 from dmp.studies import Plan
 
-# What makes a row, and what counts its units, in a study's two tables.
-TABLES = {
-    "mean": ("", ["task", "variant", "metric"], "units"),
-    "difference": (COMPARISONS, ["task", "variant", "against", "metric"], "n"),
-}
 # What was found, as lines of text, and whether it is agreement.
 Found = tuple[list[str], bool]
 
 
 def verify_scale(plan: Plan, layout: Layout) -> tuple[str, bool]:
-    """Compare a scale with its reference, and write ``verify.csv``, row by row.
+    """Compare a scale with its reference, and write what was compared, row by row.
 
     Portable runs on x86-64 must have the reference's bits: every number of every run is compared,
-    and listed in ``verify-numbers.csv``. All others are compared statistically, table by table.
-    Either way, whatever a study that was run here lacks counts as a failure.
+    and listed in ``verify-numbers.csv``. All others are compared statistically, in ``verify.csv``,
+    with baselines as units; there the verdicts on the claims come first. Either way, whatever a
+    study that was run here lacks counts as a failure.
 
     Returns:
         What to tell the user, and whether the run agrees with the reference.
@@ -42,129 +34,115 @@ def verify_scale(plan: Plan, layout: Layout) -> tuple[str, bool]:
         DMPError: there is no reference for this scale, nothing was run here, or a file is damaged.
 
     """
-    folder = reference_folder(layout)
-    if not folder.is_dir():
-        raise DMPError(f"there are no reference results for scale '{plan.name}': no {folder}")
-    with _of_reference(folder):
-        reference = read_origin(folder / "provenance.json")
-    scope = find_scope(plan, layout, folder, reference)
+    reference = Reference(reference_folder(layout))
+    if not reference.folder.is_dir():
+        raise DMPError(
+            f"there are no reference results for scale '{plan.name}': no {reference.folder}"
+        )
+    theirs = reference.origin
+    scope = find_scope(plan, layout, reference)
     runs = [layout.run(*run) for run in scope.runs if layout.metrics(*run).is_file()]
-    if not runs:
+    if scope.runs and not runs:
         raise DMPError(f"{layout.root / 'runs'} has no run of the compared tables; run make tables")
     # Runs have not the bits of others if their baselines have not.
-    trained = [layout.pretrained(*baseline) for baseline in scope.baselines]
-    trained = [each for each in trained if (each / "provenance.json").is_file()]
-    here = origin_of(plan, runs, trained)
-    reason = why_not_bits(here, reference)
-    if reason:
-        lines = [f"statistics: {reason}; identical bits are not expected"]
-    else:
-        lines = ["bits: both runs are portable, on x86-64; every number must be identical"]
+    trained = [
+        layout.pretrained(*baseline, recipe)
+        for baseline in scope.baselines
+        for recipe in ("paper", "decayed")
+    ]
+    here = origin_of(runs, [each for each in trained if (each / "provenance.json").is_file()])
+    reason = why_not_bits(here, theirs)
+    ours = numbers_here(plan, layout, scope.runs, scope.baselines)
     compare = _statistics if reason else _bits
-    found, agree = compare(plan, layout, folder, scope)
+    lines, agree = compare(plan, layout, reference, scope, ours)
+    if reason:
+        lines.insert(0, f"statistics: {reason}; identical bits are not expected")
+    else:
+        lines.insert(0, "bits: both runs are portable, on x86-64; every number must be identical")
+    verdicts = [
+        line for each in scope.judged for line in verdicts_agree(plan, layout, reference, each)
+    ]
+    # Where bits are not expected, the verdicts are what a reader has come for.
+    lines[0 if reason else 1 : 0 if reason else 1] = verdicts
+    found, same = tables_agree(plan, layout, reference, scope, values=not reason)
+    if agree and not same and not reason:
+        found.append("the numbers agree and their tables do not: `make rebuild` writes them anew")
     lines += [*found, *scope.notes]
     if any(line.startswith(FIRST) for line in lines):
-        lines.append(likely_cause(here, reference))
+        lines.append(likely_cause(here, theirs))
     lines.append(
-        f"reference: {reference.seeds} seeds, {reference.processor}, commit "
-        f"{', '.join(reference.commit)}, {reference.finished[:10]}; all rows are in "
-        f"{layout.root / 'verify*.csv'}"
+        f"reference: {', '.join(theirs.processor)}, commit {', '.join(theirs.commit)}, "
+        f"{theirs.finished[:10]}; all rows are in {layout.root / 'verify*.csv'}"
     )
-    same = "agrees with" if reason else "is identical to"
-    verdict = f"{same if agree else 'DIFFERS from'} the reference{scope.part}"
-    return "\n".join([*lines, f"this run {verdict}"]), agree
+    agree = agree and same
+    told = "agrees with" if reason else "is identical to"
+    lines.append(f"this run {told if agree else 'DIFFERS from'} the reference{scope.part}")
+    return "\n".join(lines), agree
 
 
-@contextlib.contextmanager
-def _of_reference(folder: Path) -> Generator[None]:
-    """Add to an error in a file of the reference what to do."""
-    try:
-        yield
-    except DMPError as error:
-        raise DMPError(
-            f"the reference is damaged: {error}. Restore it with: git checkout -- {folder}"
-        ) from error
-
-
-def _bits(plan: Plan, layout: Layout, folder: Path, scope: Scope) -> Found:
-    """Compare every number of the runs and their baselines, and every row of the tables."""
-    ours = [
-        numbers_of_baselines(plan, layout, scope.baselines),
-        numbers_of_runs(layout, scope.runs),
-    ]
-    with _of_reference(folder):
-        runs, baselines = read_numbers(folder / "numbers")
-        of_baselines = pd.MultiIndex.from_frame(baselines[["task", "seed"]]).isin(scope.baselines)
-        of_runs = pd.MultiIndex.from_frame(runs[["task", "variant", "seed"]]).isin(scope.runs)
-        theirs = pd.concat([baselines[of_baselines], runs[of_runs]], ignore_index=True)
+def _bits(plan: Plan, layout: Layout, reference: Reference, scope: Scope, ours: Numbers) -> Found:
+    """Compare every number of the runs and their baselines."""
+    del plan
+    with reference.damaged():
+        theirs = reference.numbers.part(scope.runs, scope.baselines).long()
         check_numbers(theirs)
-    rows = compare_numbers(pd.concat(ours, ignore_index=True), theirs)
+    rows = compare_numbers(ours.long(), theirs)
     write_csv(layout.root / "verify-numbers.csv", rows)
-    lines, numbers_same = tell_numbers(rows)
-    found, tables_same = _verify_tables(plan, layout, folder, scope, tell_identical)
-    if numbers_same and not tables_same:
-        found.append("the numbers agree and their tables do not: `make rebuild` writes them anew")
-    return [*lines, *found], numbers_same and tables_same
+    lines, same = tell_numbers(rows)
+    configs = [
+        numbers.results.drop_duplicates(["task", "variant", "seed"])
+        .set_index(["task", "variant", "seed"])["config"]
+        .rename(name)
+        for name, numbers in (("here", ours), ("there", reference.numbers))
+    ]
+    both = pd.concat(configs, axis=1, join="inner")
+    other = both[both["here"] != both["there"]]
+    if len(other) and not same:
+        task, variant, seed = other.index[0]
+        lines.append(
+            f"other configurations: {len(other):,} of {len(both):,} runs, first "
+            f"{task}/{variant}/seed{seed}: their settings are not those of the reference"
+        )
+    return lines, same
 
 
-def _statistics(plan: Plan, layout: Layout, folder: Path, scope: Scope) -> Found:
-    """Compare the tables statistically; every run of theirs must be there."""
-    found, agree = _verify_tables(plan, layout, folder, scope, tell_statistics)
-    absent = [run for run in scope.runs if not layout.metrics(*run).is_file()]
+def _statistics(
+    plan: Plan, layout: Layout, reference: Reference, scope: Scope, ours: Numbers
+) -> Found:
+    """Compare the studies' numbers by units; every run of theirs must be there."""
+    lines = []
+    there = set(ours.runs())
+    absent = [run for run in scope.runs if run not in there]
     if absent:
         task, variant, seed = absent[0]
-        found.append(f"absent here: {len(absent)} runs, first {task}/{variant}/seed{seed}")
-    return found, agree and not absent
-
-
-def _verify_tables(
-    plan: Plan,
-    layout: Layout,
-    folder: Path,
-    scope: Scope,
-    judge: Callable[[pd.DataFrame], Found],
-) -> Found:
-    """Compare the tables of studies; no row may be absent."""
-    lines, agree, parts = [], [], []
-    for study in scope.studies:
-        if study in plan.parameter_studies:
-            ours = read_csv(layout.tables / f"{study}.csv", {})
-            with _of_reference(folder):
-                theirs = read_csv(folder / "tables" / f"{study}.csv", {})
-            agree.append(ours.equals(theirs))
-            lines += [] if agree[-1] else [f"{study}: counts of parameters differ"]
+        lines.append(f"absent here: {len(absent)} runs, first {task}/{variant}/seed{seed}")
+    rows = []
+    same = _same_baselines(ours.baselines, reference.numbers.baselines)
+    lacking = {(task, variant) for task, variant, _ in absent}
+    for name in scope.studies:
+        if lacking & set(plan.variants(name)):
             continue
-        for kind, (suffix, keys, count) in TABLES.items():
-            name = f"{study}{suffix}.csv"
-            with _of_reference(folder):
-                theirs = _read_table(folder / "tables" / name, keys, count)
-            path = layout.tables / name
-            ours = _read_table(path, keys, count) if path.is_file() else theirs.iloc[:0]
-            found = verify(ours, theirs, keys, count)
-            parts.append(found.assign(study=study, kind=kind))
-    if parts:
-        rows = pd.concat(parts, ignore_index=True)
-        names = ["study", "kind", "task", "variant", "against", "metric"]
-        rows = rows[[*names, *(name for name in rows if name not in names)]]
-        rows["against"] = rows["against"].fillna("")
-        write_csv(layout.root / "verify.csv", rows)
-        for each in (judge, tell_absent):
-            found, same = each(rows)
-            lines += found
-            agree.append(same)
-    return lines, all(agree)
+        with reference.damaged():
+            theirs = Arms(reference.of(plan, name).table())
+        # All seeds of both: they need not be the same ones.
+        every = [run for run in plan.runs(name) if layout.metrics(*run).is_file()]
+        mine = Arms(numbers_here(plan, layout, every, plan.baselines(name)).table())
+        rows += rows_of(plan.study(name), mine, theirs, same)
+    found = exchange(rows)
+    table = judge_rows(rows)
+    write_csv(layout.root / "verify.csv", table)
+    told, agree = tell_statistics(table, found)
+    return [*told, *lines], agree and not absent
 
 
-def _read_table(path: Path, keys: list[str], count: str) -> pd.DataFrame:
-    """Read what is compared of a study's table; what was not measured is NaN."""
-    numeric = ("mean", "sd", count)
-    table = read_csv(path, dict.fromkeys([*keys, *numeric, "status"], str))
-    for name in numeric:
-        table[name] = [
-            number(text, float, f"{path}: line {line}: {name}") if text else math.nan
-            for line, text in enumerate(table[name], start=2)
-        ]
-    twice = table[table.duplicated(keys)]
-    if len(twice):
-        raise DMPError(f"{path} lists a row twice: {', '.join(twice.iloc[0][keys])}")
-    return table
+def _same_baselines(ours: pd.DataFrame, theirs: pd.DataFrame) -> frozenset[str]:
+    """Return the tasks with one baseline, which both share: its FIDs are equal to the bit."""
+    single = {}
+    for side, table in (("here", ours), ("there", theirs)):
+        for task, rows in table.groupby("task"):
+            if len(rows) == 1:
+                single[side, task] = float(rows["fid_last"].iloc[0])
+    tasks = {task for _, task in single}
+    return frozenset(
+        str(t) for t in tasks if single.get(("here", t), 0.0) == single.get(("there", t))
+    )

@@ -1,39 +1,46 @@
 """Which studies, runs and seeds are both here and in a reference; no torch."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from dmp.errors import DMPError
 from dmp.layout import Layout
-from dmp.stages.origin import Origin
+from dmp.stages.numbers import Run
+from dmp.stages.origin import Seeds, seeds_of
+from dmp.stages.reference import COMPARISONS, Reference, judged, verdicts_page
 from dmp.studies import Plan
-
-CLAIMS = "claims"
-COMPARISONS = "-comparisons"
 
 
 class Scope(NamedTuple):
     """What is compared.
 
     Attributes:
-        studies: those that were made here and are in the reference.
-        runs: of the studies and the claims, with seeds that both have.
+        common: of each study of runs that was made here and is in the reference, and of the claims
+            and hypotheses, the seeds that both have.
+        judged: which of these are claims and hypotheses.
+        counted: the studies of parameters that both have.
+        runs: of those studies, with those seeds, in the order of the workflow.
         baselines: (task, seed) of each baseline of these runs.
         notes: what is left out of the comparison.
         part: of how many studies the verdict is, in words; empty if it is of all.
 
     """
 
-    studies: list[str]
-    runs: list[tuple[str, str, int]]
+    common: dict[str, Seeds]
+    judged: list[str]
+    counted: list[str]
+    runs: list[Run]
     baselines: list[tuple[str, int]]
     notes: list[str]
     part: str
 
+    @property
+    def studies(self) -> list[str]:
+        """The studies of runs."""
+        return [name for name in self.common if name not in self.judged]
 
-def find_scope(plan: Plan, layout: Layout, folder: Path, reference: Origin) -> Scope:
-    """Return what can be compared with the reference in ``folder``.
+
+def find_scope(plan: Plan, layout: Layout, reference: Reference) -> Scope:
+    """Return what can be compared with a reference.
 
     A study was run here if its numbers or its table are here; then all of it must be.
 
@@ -41,24 +48,22 @@ def find_scope(plan: Plan, layout: Layout, folder: Path, reference: Origin) -> S
         DMPError: there is nothing to compare.
 
     """
-    tables = {path.stem for path in (folder / "tables").glob("*.csv")}
+    folder = reference.folder / "tables"
+    tables = {path.stem for path in folder.glob("*.csv")}
     theirs = {name for name in tables if not name.endswith(COMPARISONS)}
     if not theirs:
         raise DMPError(
-            f"the reference is damaged: {folder / 'tables'} has no table. Restore it with: git "
-            f"checkout -- {folder}"
+            f"the reference is damaged: {folder} has no table. Restore it with: git checkout -- "
+            f"{reference.folder}"
         )
     made = {
         name
         for name in {*plan.studies, *plan.parameter_studies, *theirs}
         if (layout.tables / f"{name}.csv").is_file() or layout.results_table(name).is_file()
     }
-    studies = sorted(made & theirs)
-    if not studies:
-        raise DMPError(f"no table of {layout.tables} is in {folder / 'tables'}; run make tables")
-    scopes = [name for name in studies if name in plan.studies]
-    if plan.claims is not None and layout.claims.is_file():
-        scopes.append(CLAIMS)
+    both = sorted(made & theirs)
+    if not both:
+        raise DMPError(f"no table of {layout.tables} is in {folder}; run make tables")
     notes = [
         f"{title}: {', '.join(sorted(names))}"
         for title, names in (
@@ -67,20 +72,43 @@ def find_scope(plan: Plan, layout: Layout, folder: Path, reference: Origin) -> S
         )
         if names
     ]
-    of_reference = range(reference.first_seed, reference.first_seed + reference.seeds)
-    common = [seed for seed in plan.seeds if seed in of_reference]
-    both = f"{_listed(plan.seeds)} here, {_listed(of_reference)} in the reference"
-    if not common:
-        raise DMPError(f"no seed is both here and in the reference: {both}")
-    if not len(common) == len(plan.seeds) == reference.seeds:
-        notes.append(f"seeds: {both}; runs are compared for {_listed(common)}")
-    every = {(t, v, seed) for name in scopes for t, v, seed in plan.runs(name) if seed in common}
+    asked = [name for name in both if name in plan.studies and name in reference.seeds]
+    verdicts = [
+        scope
+        for scope in judged(plan)
+        if scope in reference.seeds and verdicts_page(layout, scope).is_file()
+    ]
+    asked += verdicts
+    ours = seeds_of(plan)
+    found = {name: ours.common(reference.seeds[name]) for name in asked}
+    common = {name: seeds for name, seeds in found.items() if seeds is not None}
+    notes += _of_seeds(ours, {name: reference.seeds[name] for name in asked})
+    if asked and not common:
+        raise DMPError(f"no seed is both here and in the reference: {notes[-1]}")
+    every = {run for name, seeds in common.items() for run in seeds.of(plan).runs(name)}
     # In the order of the workflow, in which the first difference is nearest to its cause.
     runs = sorted(every, key=lambda run: (run[1] != "baseline", *run))
-    baselines = sorted({(task, plan.baseline_seed(seed)) for task, _, seed in runs})
-    part = f" (in the {len(studies)} of {len(theirs)} studies that were run here)"
-    return Scope(studies, runs, baselines, notes, part if theirs - made else "")
+    trained = {each for name, seeds in common.items() for each in seeds.of(plan).baselines(name)}
+    part = f" (in the {len(both)} of {len(theirs)} studies that were run here)"
+    return Scope(
+        common,
+        [scope for scope in verdicts if scope in common],
+        [name for name in both if name in plan.parameter_studies],
+        runs,
+        sorted(trained),
+        notes,
+        part if theirs - made else "",
+    )
 
 
-def _listed(seeds: Sequence[int]) -> str:
-    return f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+def _of_seeds(ours: Seeds, theirs: dict[str, Seeds]) -> list[str]:
+    """Return whose seeds are not those here."""
+    unlike: dict[Seeds, list[str]] = {}
+    for name, seeds in theirs.items():
+        if seeds != ours:
+            unlike.setdefault(seeds, []).append(name)
+    return [
+        f"seeds: {ours} here, {seeds} in the reference of {', '.join(names)}; bits are compared "
+        f"for {ours.common(seeds) or 'none'}"
+        for seeds, names in unlike.items()
+    ]

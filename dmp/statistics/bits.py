@@ -5,11 +5,11 @@ import pandas as pd
 
 from dmp.errors import DMPError
 from dmp.statistics.results import ALL_TIMESTEPS
-from dmp.statistics.verify import ABSENT_HERE, ABSENT_THERE, IDENTICAL
 
 # What names a number, and the variant under which those of a baseline's own training stand.
 KEYS = ["task", "variant", "seed", "metric", "iteration", "bin"]
 PRETRAINING = "pretraining"
+IDENTICAL, ABSENT_HERE, ABSENT_THERE = "identical", "absent here", "not in the reference"
 DIFFERS, OTHERWISE = "differs", "measured otherwise"
 FIRST = "first to differ"
 _RUN = KEYS[:3]
@@ -62,11 +62,11 @@ def check_numbers(table: pd.DataFrame) -> None:
     """
     twice = table[table.duplicated(KEYS)]
     if len(twice):
-        raise DMPError(f"a number is listed twice: {_number(twice.iloc[0])}")
+        raise DMPError(f"a number is listed twice: {describe(twice.iloc[0])}")
     odd = table[~np.isfinite(table["value"].to_numpy(dtype=float))]
     if len(odd):
         row = odd.iloc[0]
-        raise DMPError(f"a number is not finite: {_number(row)} = {row.value}")
+        raise DMPError(f"a number is not finite: {describe(row)} = {row.value}")
 
 
 def tell_numbers(rows: pd.DataFrame) -> tuple[list[str], bool]:
@@ -82,7 +82,7 @@ def tell_numbers(rows: pd.DataFrame) -> tuple[list[str], bool]:
         )
         first = changed.iloc[0]
         lines.append(
-            f"{FIRST}: {_number(first)} = {float(first.here)!r} here, "
+            f"{FIRST}: {describe(first)} = {float(first.here)!r} here, "
             f"{float(first.reference)!r} in the reference"
         )
         otherwise = (changed["verdict"] == OTHERWISE).sum()
@@ -96,7 +96,7 @@ def tell_numbers(rows: pd.DataFrame) -> tuple[list[str], bool]:
         if len(absent):
             lines.append(
                 f"{verdict}: {len(absent):,} numbers of {_runs(absent)}, first "
-                f"{_number(absent.iloc[0])}"
+                f"{describe(absent.iloc[0])}"
             )
     return lines, bool(same.all())
 
@@ -109,7 +109,7 @@ def _runs(rows: pd.DataFrame) -> str:
     return " and ".join(f"{n:,} {name}{'s' * (n > 1)}" for n, name in counts if n)
 
 
-def _number(row: pd.Series) -> str:
+def describe(row: pd.Series) -> str:
     """Return ``task/variant/seed0: fid``, with iteration and timesteps where they tell more."""
     where = "" if row.bin == ALL_TIMESTEPS else f", timesteps {row.bin}"
     if row.variant == PRETRAINING:

@@ -33,15 +33,19 @@ COMPARISON_COLUMNS = {
 OK = "ok"
 
 
-def study_arms(results: pd.DataFrame, study: "Study") -> dict[tuple[str, str, str], Arm | str]:
+def study_arms(
+    results: pd.DataFrame | Arms, study: "Study"
+) -> dict[tuple[str, str, str], Arm | str]:
     """Return the arms of a study by task, variant and metric, or why a cell has no numbers.
+
+    Whoever asks several times hands over the same :class:`Arms`, which are made once.
 
     Raises:
         DMPError: the results are malformed or of mixed protocols, or a cell lacks a seed that
             another cell of its task has.
 
     """
-    measured = Arms(results)
+    measured = results if isinstance(results, Arms) else Arms(results)
     arms: dict[tuple[str, str, str], Arm | str] = {}
     seeds: dict[str, set[int]] = {cell.task: set() for cell in study.cells}
     for cell in study.cells:
@@ -74,11 +78,12 @@ def study_arms(results: pd.DataFrame, study: "Study") -> dict[tuple[str, str, st
     return arms
 
 
-def cells(results: pd.DataFrame, study: "Study") -> pd.DataFrame:
+def cells(results: pd.DataFrame | Arms, study: "Study") -> pd.DataFrame:
     """Estimate every cell of a study in every metric of it.
 
     Args:
         results: see :mod:`dmp.statistics.results`; only rows over all timesteps are used.
+            Or their :class:`Arms`, which several tables may share.
         study: as the plan has resolved it.
 
     Returns:
@@ -117,7 +122,7 @@ def cells(results: pd.DataFrame, study: "Study") -> pd.DataFrame:
     return typed(table, CELL_COLUMNS)
 
 
-def comparisons(results: pd.DataFrame, study: "Study") -> pd.DataFrame:
+def comparisons(results: pd.DataFrame | Arms, study: "Study") -> pd.DataFrame:
     """Test every comparison of a study in every metric of it.
 
     Args:

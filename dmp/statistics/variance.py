@@ -10,7 +10,7 @@ from statsmodels.stats.power import TTestIndPower
 
 from dmp.errors import DMPError
 from dmp.methods import Variant
-from dmp.statistics.arms import Arm
+from dmp.statistics.arms import Arm, Arms
 from dmp.statistics.contrast import align
 from dmp.statistics.paired import ALPHA, POWER, units_needed
 from dmp.statistics.study import study_arms
@@ -27,7 +27,7 @@ VARIANCE_COLUMNS = [
 ]  # fmt: skip
 
 
-def variances(results: pd.DataFrame, study: "Study") -> pd.DataFrame:
+def variances(results: pd.DataFrame | Arms, study: "Study") -> pd.DataFrame:
     """Take apart the variance of a study's pair ``variant - against``.
 
     ``against`` must not train (``baseline``), so that its seeds differ by their samples' noise
@@ -35,7 +35,7 @@ def variances(results: pd.DataFrame, study: "Study") -> pd.DataFrame:
     differ by training alone.
 
     Args:
-        results: see :mod:`dmp.statistics.results`.
+        results: see :mod:`dmp.statistics.results`; or their arms.
         study: one with a ``variance``.
 
     Returns:

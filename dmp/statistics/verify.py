@@ -1,153 +1,287 @@
-"""Does a new run of the benchmark agree with a reference statistically, cell by cell?"""
+"""Does a new run of the benchmark agree with a reference whose bits it cannot have?
+
+Baselines are the units: each is one draw, and all numbers that rest on it differ together. If a new
+run is of the same benchmark, its baselines and those of the reference can be exchanged. So the
+largest difference of all rows is compared with the largest one for every other way to share the
+baselines out (Westfall and Young's maximum over tests that depend on each other): an alarm is false
+in at most 5 % of new runs, however rows depend on each other and whatever their distributions.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from dmp.errors import DMPError
-from dmp.statistics.results import require_columns
+from dmp.rng import generator
+from dmp.statistics.arms import Arm, Arms
+from dmp.statistics.bits import IDENTICAL
+from dmp.statistics.estimates import Array
+from dmp.statistics.results import DIVERGED
+from dmp.statistics.study import study_arms
 
-IDENTICAL, WITHIN, OUTSIDE, ONE_SIDED = "identical", "within", "outside", "measured on one side"
-NO_WIDTH, ABSENT_HERE, ABSENT_THERE = "not comparable", "absent here", "not in the reference"
-LEVEL = 0.95
-# Means that agree to this share of their value are the same; so narrow an interval has no width.
+if TYPE_CHECKING:
+    from dmp.studies.schema import Study
+
+WITHIN, OUTSIDE, ONE_SIDED = "within", "outside", "measured on one side"
+NO_INTERVAL = "not comparable"
+KEYS = ["study", "kind", "task", "variant", "against", "metric"]
+COLUMNS = [*KEYS, "scale", "reference", "low", "high", "here", "n_reference", "n_here", "verdict"]
+LEVEL = 0.05
+# Means that agree to this share of their value are the same.
 CLOSE = 1e-9
-COLUMNS = ["reference", "low", "high", "here", "n_reference", "n_here", "verdict"]
+# So many ways to share baselines out are all tried; of more, as many at random.
+EXACT = 10_000
 
 
-def verify(
-    here: pd.DataFrame, reference: pd.DataFrame, keys: list[str], count: str
-) -> pd.DataFrame:
-    """Compare means of a new run with those of the reference.
+@dataclass(frozen=True)
+class Row:
+    """A mean or a paired difference in a new run and in the reference, unit by unit.
 
-    A new mean of m units agrees if it lies in the reference's 95 % prediction interval for such a
-    mean, ``mean ± t(n - 1) sd √(1/n + 1/m)``: about one in twenty does not by chance alone. With
-    one unit, or with units that share all that the mean depends on (one baseline, and its own
-    loss), there is no such interval.
+    Attributes:
+        key: the values of ``KEYS``.
+        here: (units,) by baseline; in logarithms where ``ratio``. Empty where it is not measured.
+        there: the same of the reference.
+        ratio: whether all that it is made of is positive, so that the effect is a ratio.
+        comparable: False if one baseline stands for all others.
+
+    """
+
+    key: tuple[str, ...]
+    here: pd.Series
+    there: pd.Series
+    ratio: bool = False
+    comparable: bool = True
+
+    @property
+    def tested(self) -> bool:
+        """Whether it can be tested."""
+        return self.comparable and len(self.here) > 0 and len(self.there) > 1
+
+
+def rows_of(study: "Study", here: Arms, there: Arms, same: frozenset[str]) -> list[Row]:
+    """Return every cell and comparison of a study, in every metric, and whether cells diverged.
 
     Args:
-        here: cells or comparisons of one study, as its CSV file has them.
-        reference: the same of the reference.
-        keys: the columns that name a row; no two rows have the same.
-        count: the column that counts the units.
+        study: as the plan has resolved it.
+        here: the numbers of a new run.
+        there: those of the reference.
+        same: the tasks all of whose seeds rest on one baseline that both share, so that seeds are
+            the units.
+
+    Raises:
+        DMPError: see :func:`dmp.statistics.study.study_arms`.
+
+    """
+    ours, theirs = study_arms(here, study), study_arms(there, study)
+    rows = []
+    for cell in study.cells:
+        if cell.not_run:
+            continue
+        name = (study.id, "mean", cell.task, cell.variant, "")
+        by_seed = cell.task in same
+        for metric in study.metrics:
+            key = (cell.task, cell.variant, metric)
+            rows.append(_row((*name, metric), [ours[key]], [theirs[key]], by_seed))
+        arms = [each.arm(cell.task, cell.variant, DIVERGED) for each in (here, there)]
+        rows.append(_row((*name, DIVERGED), arms[:1], arms[1:], by_seed))
+    for pair in study.comparisons:
+        task = str(pair.task)
+        for metric in study.metrics:
+            keys = [(task, variant, metric) for variant in (pair.variant, pair.against)]
+            a, b = ([side[key] for key in keys if key in side] for side in (ours, theirs))
+            if len(a) == len(b) == 2:
+                name = (study.id, "difference", task, pair.variant, pair.against, metric)
+                rows.append(_row(name, a, b, task in same))
+    return [row for row in rows if len(row.here) or len(row.there)]
+
+
+def _row(
+    key: tuple[str, ...],
+    here: Sequence[Arm | str],
+    there: Sequence[Arm | str],
+    by_seed: bool,
+) -> Row:
+    both = [[arm for arm in side if isinstance(arm, Arm)] for side in (here, there)]
+    both = [side if len(side) == len(here) else [] for side in both]
+    ratio = all(bool((arm.last > 0).all()) for side in both for arm in side)
+    sides = [_units(side, ratio, by_seed) for side in both]
+    # One baseline with several seeds has no spread between baselines.
+    comparable = by_seed or not both[1] or both[1][0].baselines.nunique() > 1
+    return Row(key, *sides, ratio=ratio, comparable=comparable)
+
+
+def _units(arms: Sequence[Arm], ratio: bool, by_seed: bool) -> pd.Series:
+    """Return the first arm, or its difference to the second, by unit."""
+    if not arms:
+        return pd.Series(dtype=float)
+    values = [pd.Series(arm.last, index=arm.values.index) for arm in arms]
+    if ratio:
+        values = [pd.Series(np.log(each.to_numpy()), index=each.index) for each in values]
+    found = values[0] if len(values) == 1 else (values[0] - values[1]).dropna()
+    return found if by_seed else found.groupby(arms[0].baselines).mean()
+
+
+def judge_rows(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return the rows as a table with ``COLUMNS``: means, and the reference's prediction interval.
+
+    A new mean of m units lies in ``mean ± t(n - 1) sd √(1/n + 1/m)`` of the n of the reference in
+    95 of 100 new runs. Ratios are given as such: geometric means, and their interval.
+    """
+    table = []
+    for row in rows:
+        a, b = row.there.to_numpy(), row.here.to_numpy()
+        n, m = len(a), len(b)
+        means = [float(each.mean()) if len(each) else math.nan for each in (a, b)]
+        half = math.nan
+        if row.tested:
+            half = float(
+                stats.t.ppf(1 - LEVEL / 2, n - 1) * a.std(ddof=1) * math.sqrt(1 / n + 1 / m)
+            )
+        limits = means[0] - half, means[0] + half
+        if not n or not m:
+            verdict = ONE_SIDED
+        elif np.isclose(*means, rtol=CLOSE, atol=0):
+            verdict = IDENTICAL
+        elif not row.tested:
+            verdict = NO_INTERVAL
+        else:
+            verdict = WITHIN if limits[0] <= means[1] <= limits[1] else OUTSIDE
+        told = [math.exp(x) if row.ratio else x for x in (means[0], *limits, means[1])]
+        scale = "ratio" if row.ratio else "difference"
+        table.append((*row.key, scale, *told, n, m, verdict))
+    return pd.DataFrame(table, columns=COLUMNS)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What exchanging the baselines of rows that share theirs says.
+
+    Attributes:
+        rows: how many rows share these baselines, and vary.
+        here: the units of the new run.
+        there: those of the reference.
+        p: share of the ways to exchange them in which the largest difference of all rows is as
+            large as it is.
+        smallest: the smallest p that so few units can have.
+        largest: the row with the largest difference.
+
+    """
+
+    rows: int
+    here: list[int]
+    there: list[int]
+    p: float
+    smallest: float
+    largest: Row
+
+
+def exchange(rows: Sequence[Row]) -> list[Exchange]:
+    """Test all rows, those together whose units are the same."""
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        if row.tested:
+            groups.setdefault((tuple(row.here.index), tuple(row.there.index)), []).append(row)
+    found = []
+    for (here, there), members in groups.items():
+        values = np.array([[*row.here, *row.there] for row in members])
+        varies = np.ptp(values, axis=1) > CLOSE * np.abs(values).max(axis=1)
+        if varies.any():
+            p, smallest, largest = exchange_test(values[varies], len(here))
+            chosen = members[int(np.flatnonzero(varies)[largest])]
+            count = int(varies.sum())
+            found.append(Exchange(count, [*here], [*there], p, smallest, chosen))
+    return found
+
+
+def exchange_test(values: Array, first: int) -> tuple[float, float, int]:
+    """Return p of the hypothesis that columns are exchangeable, its smallest value, and a row.
+
+    The statistic of a row is the share of its variance that lies between the two groups, which
+    rises with |t|; the test is of the maximum over rows. All ways to choose the first group are
+    tried, or 9,999 random ones and the observed one.
+
+    Args:
+        values: (rows, units) with variance in every row.
+        first: how many units, from the left, are the first group.
 
     Returns:
-        One row per row of either: ``keys``, the reference's mean and prediction interval, the mean
-        here, both counts, and a verdict: ``identical`` (to 1e-9 of the value), ``within``,
-        ``outside``, ``measured on one side`` (such as a run that diverged only here),
-        ``not comparable`` (neither identical, nor is there an interval), ``absent here`` or ``not
-        in the reference``. Rows that neither could measure are left out.
-
-    Raises:
-        DMPError: a column is missing.
+        p; the smallest p that so many units can have; the row with the largest statistic.
 
     """
-    for table, name in ((here, "here"), (reference, "reference")):
-        require_columns(table, [*keys, "mean", "sd", count], name)
-    ours, theirs = here.set_index(keys), reference.set_index(keys)
-    every = list(dict.fromkeys([*theirs.index, *ours.index]))
-    index = pd.MultiIndex.from_tuples(every, names=keys)
-    a, b = (side.reindex(index)[["mean", "sd", count]].astype(float) for side in (theirs, ours))
-    n, m = a[count], b[count]
-    half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * a["sd"] * np.sqrt(1 / n + 1 / m)
-    half = half.where((n > 1) & (m > 0) & (half > CLOSE * a["mean"].abs()))
-    low, high = a["mean"] - half, a["mean"] + half
-    neither = a["mean"].isna() & b["mean"].isna()
-    verdict = {
-        ABSENT_HERE: ~index.isin(ours.index),
-        ABSENT_THERE: ~index.isin(theirs.index),
-        ONE_SIDED: a["mean"].isna() | b["mean"].isna(),
-        IDENTICAL: np.isclose(a["mean"], b["mean"], rtol=CLOSE, atol=0),
-        NO_WIDTH: half.isna(),
-        WITHIN: b["mean"].between(low, high),
-    }
-    chosen = np.select(list(verdict.values()), list(verdict), OUTSIDE)
-    values = (a["mean"], low, high, b["mean"], n, m, chosen)
-    rows = pd.DataFrame(dict(zip(COLUMNS, values, strict=True)), index=index)
-    return rows[~neither | np.isin(chosen, [ABSENT_HERE, ABSENT_THERE])].reset_index()
+    units = values.shape[1]
+    ways = math.comb(units, first)
+    if ways <= EXACT:
+        chosen = np.zeros((ways, units))
+        for number, members in enumerate(itertools.combinations(range(units), first)):
+            chosen[number, list(members)] = 1.0  # the first one is the observed one
+    else:
+        keys = generator(0, "exchange").random((EXACT, units))
+        keys[0] = np.arange(units)
+        chosen = (keys.argsort(axis=1).argsort(axis=1) < first).astype(float)
+    centred = values - values.mean(axis=1, keepdims=True)
+    centred /= np.sqrt((centred**2).sum(axis=1, keepdims=True))
+    shares = (centred @ chosen.T) ** 2
+    largest = shares.max(axis=0)
+    p = float(np.mean(largest >= largest[0] - CLOSE))
+    # Where groups are of one size, exchanging all units changes nothing.
+    smallest = (2 if 2 * first == units else 1) / len(chosen)
+    return p, smallest, int(shares[:, 0].argmax())
 
 
-def tolerated(compared: int) -> int:
-    """Return how many of so many rows may lie outside by chance (99 % binomial limit at 5 %).
-
-    Rows share seeds, so that they lie outside together more often than independent ones.
-    """
-    return int(stats.binom.ppf(0.99, compared, 1 - LEVEL)) if compared else 0
-
-
-def tell_statistics(rows: pd.DataFrame) -> tuple[list[str], bool]:
-    """Return what to tell of :func:`verify`'s rows, and whether they agree with the reference.
-
-    They agree if no more of them than chance explains lie outside or were measured on one side
-    only. Rows without an interval neither agree nor disagree.
-
-    Args:
-        rows: of any studies, with ``kind`` too: what a row is, such as ``mean``.
-
-    Raises:
-        DMPError: no row can be compared.
-
-    """
-    lines, agree, every = [], True, 0
-    for kind, group in rows.groupby("kind", sort=False):
+def tell_statistics(table: pd.DataFrame, found: Sequence[Exchange]) -> tuple[list[str], bool]:
+    """Return what to tell of :func:`judge_rows` and :func:`exchange`, and whether they agree."""
+    lines, agree = [], True
+    for kind, group in table.groupby("kind", sort=False):
         counts = group["verdict"].value_counts()
         same, near, far, lone, unknown = (
-            int(counts.get(name, 0)) for name in (IDENTICAL, WITHIN, OUTSIDE, ONE_SIDED, NO_WIDTH)
+            int(counts.get(n, 0)) for n in (IDENTICAL, WITHIN, OUTSIDE, ONE_SIDED, NO_INTERVAL)
         )
-        compared = same + near + far + lone
-        limit = tolerated(compared)
-        every += compared
-        agree = agree and far + lone <= limit
         lines.append(
-            f"{kind}s: {compared} compared: {same} identical, {near} within the reference's 95 % "
-            f"prediction interval, {far} outside and {lone} {ONE_SIDED} only (up to {limit} are "
-            f"expected by chance)"
+            f"{kind}s: {same} identical, {near} within the reference's 95 % prediction interval "
+            f"for new baselines, {far} outside, {lone} {ONE_SIDED} only, {unknown} {NO_INTERVAL}"
         )
-        if unknown:
-            lines.append(
-                f"not comparable statistically: {unknown} {kind}s whose interval in the reference "
-                f"has no width (one baseline, or one seed)"
-            )
-    if not every:
-        raise DMPError(
-            "nothing to compare statistically: no row is measured both here and in the reference "
-            "and has an interval there"
+    # A test that cannot find anything takes no level from the others.
+    able = [each for each in found if each.smallest * len(found) < LEVEL]
+    for each in found:
+        units = (
+            f"{len(each.there)} units of the reference ({_listed(each.there)}) and "
+            f"{len(each.here)} here ({_listed(each.here)})"
+        )
+        if each not in able:
+            lines.append(f"too few to tell a difference: {units}, in {each.rows:,} rows")
+            continue
+        differs = each.p * len(able) < LEVEL
+        agree = agree and not differs
+        lines.append(
+            f"{'DIFFERENT' if differs else 'no difference'}: {units}; in {100 * each.p:.2g} % of "
+            f"the ways to exchange them a row of {each.rows:,} differs as much as "
+            f"{_name(each.largest)} does, {_size(each.largest)} (an alarm below "
+            f"{100 * LEVEL / len(able):.2g} %)"
+        )
+    if not found:
+        lines.append(
+            "nothing can be compared statistically: no row has several baselines in the reference"
         )
     return lines, agree
 
 
-def tell_identical(rows: pd.DataFrame) -> tuple[list[str], bool]:
-    """As :func:`tell_statistics`, where rows of equally many units must be identical."""
-    both = rows[~rows["verdict"].isin([ABSENT_HERE, ABSENT_THERE])]
-    measured = both[["reference", "here"]].notna().all(axis=1)
-    unlike = measured & (both["n_reference"] != both["n_here"])
-    compared = both[~unlike]
-    differing = compared[compared["verdict"] != IDENTICAL]
-    lines = [f"tables: {len(compared) - len(differing):,} of {len(compared):,} rows are identical"]
-    if unlike.any():
-        lines.append(
-            f"tables: {unlike.sum():,} rows not compared, since they are of another number of seeds"
-        )
-    if len(differing):
-        first = differing.iloc[0]
-        lines.append(
-            f"first row to differ: {_row(first)} = {float(first.here)!r} here, "
-            f"{float(first.reference)!r} in the reference"
-        )
-    return lines, not len(differing)
+def _name(row: Row) -> str:
+    study, _, task, variant, against, metric = row.key
+    return f"{study}: {task}/{variant}{f' − {against}' if against else ''}: {metric}"
 
 
-def tell_absent(rows: pd.DataFrame) -> tuple[list[str], bool]:
-    """As :func:`tell_statistics`, of rows that one side lacks; there may be none."""
-    absent = {name: rows[rows["verdict"] == name] for name in (ABSENT_HERE, ABSENT_THERE)}
-    lines = [
-        f"{name}: {len(group):,} rows of tables, first {_row(group.iloc[0])}"
-        for name, group in absent.items()
-        if len(group)
-    ]
-    return lines, not lines
+def _size(row: Row) -> str:
+    difference = float(row.here.mean() - row.there.mean())
+    return f"{100 * math.expm1(difference):+.2g} %" if row.ratio else f"{difference:+.2g}"
 
 
-def _row(row: pd.Series) -> str:
-    against = f" − {row.against}" if row.against else ""
-    return f"{row.study}: {row.task}/{row.variant}{against}: {row.metric}"
+def _listed(units: Sequence[int]) -> str:
+    first, last = min(units), max(units)
+    if first == last:
+        return f"{first}"
+    return f"{first} to {last}" if len(units) == last - first + 1 else ", ".join(map(str, units))

@@ -31,9 +31,9 @@ def shared(monkeypatch, tmp_path):
 
     def share(*tasks):
         paths = [partial(task, tmp_path / str(n)) for n, task in enumerate(tasks)]
-        monkeypatch.setattr(module, "_tasks", lambda plan, layout: paths)
+        monkeypatch.setattr(module, "_tasks", lambda plan, layout: (paths, []))
         monkeypatch.setattr(module, "_cores", lambda: 2)
-        rebuild(None, None)
+        rebuild(None, Layout(tmp_path / "results", "digits"))
         return sorted(path.name for path in tmp_path.iterdir())
 
     return share
@@ -53,10 +53,20 @@ def test_killed_process_is_told(shared):
         shared(_write, _die, _write)
 
 
-def test_all_studies_the_claims_and_the_hypotheses_are_tasks(tmp_path):
-    plan = load_plan("digits", ROOT / "ablations")
-    claims, hypotheses, *pages = module._tasks(plan, Layout(tmp_path, "digits"))
-    assert claims.func is module.judge_claims
-    assert hypotheses.func is module.judge_hypotheses
-    names = [name for page in pages for name in page.args[2]]
-    assert sorted(names) == sorted([*plan.studies, *plan.parameter_studies])
+def test_all_studies_and_the_claims_are_tasks_once_they_have_numbers(tmp_path):
+    plan, layout = load_plan("digits", ROOT / "ablations"), Layout(tmp_path, "digits")
+    every = sorted([*plan.studies, *plan.parameter_studies])
+    assert module._tasks(plan, layout) == ([], sorted([*every, "claims", "hypotheses"]))
+    for path in (
+        *(layout.results_table(name) for name in (*plan.studies, "claims", "hypotheses")),
+        *(layout.baselines_table(name) for name in plan.studies),
+        *(layout.parameters_table, layout.speed_table),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (claims, hypotheses, *pages), without = module._tasks(plan, layout)
+    assert (claims.func, hypotheses.func) == (module.judge_claims, module.judge_hypotheses)
+    assert sorted(name for page in pages for name in page.args[2]) == every
+    assert without == []
+    layout.results_table("table2").unlink()
+    assert module._tasks(plan, layout)[1] == ["table2"]

@@ -16,6 +16,7 @@ class GateEntropy(Metric):
 
     name, label, unit = "gate_entropy", "Gate entropy", "nats"
     measured_at = ("end", "start")
+    of_gate = True
 
     def measure(self, state: State) -> Iterator[Number]:
         if state.gate is not None:

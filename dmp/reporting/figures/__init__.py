@@ -21,10 +21,18 @@ Draw = Callable[..., "Figure"]
 
 
 class Kind(NamedTuple):
-    """A kind of figure: a function that draws it for one task of a study, and its options."""
+    """A kind of figure.
+
+    Attributes:
+        draw: draws it for one task of a study.
+        options: what it takes.
+        files: whether it draws files of runs, such as samples, beside their numbers.
+
+    """
 
     draw: Draw
     options: type[Strict]
+    files: bool = False
 
 
 # A new kind is one file in the folder, or in another package that has it as an entry point.

@@ -17,17 +17,21 @@ class NoOptions(Strict):
     """For kinds of figures that take no options."""
 
 
-def register_figure(name: str, options: type[Strict] = NoOptions) -> Callable[[Draw], Draw]:
+def register_figure(
+    name: str, options: type[Strict] = NoOptions, files: bool = False
+) -> Callable[[Draw], Draw]:
     """Return a decorator that registers a function as a kind of figure.
 
     Args:
         name: the name in studies.
         options: what the figure's ``options`` in a study are validated as.
+        files: whether it draws files of runs beside their numbers: such a figure cannot be drawn
+            from published numbers.
 
     """
 
     def registered(draw: Draw) -> Draw:
-        KINDS.register(name)(Kind(styled(draw), options))
+        KINDS.register(name)(Kind(styled(draw), options, files))
         return draw
 
     return registered
@@ -59,6 +63,12 @@ def write_figures(study: Study, data: FigureData, directory: str | Path) -> list
                 drawn[stem] = KINDS.get(spec.kind, where).draw(study, data, task, options)
     directory = Path(directory)
     return [path for stem, each in drawn.items() for path in write_figure(each, directory / stem)]
+
+
+def without_files(study: Study) -> Study:
+    """Return a study with those figures alone that are drawn from numbers."""
+    kept = [spec for spec in study.figures if not KINDS.get(spec.kind, f"study {study.id}").files]
+    return study.model_copy(update={"figures": kept})
 
 
 def check_figures(study: Study) -> list[tuple[FigureSpec, Strict, str]]:

@@ -29,7 +29,7 @@ class ClassesOptions(Strict):
     classes: list[int] = Field(min_length=1)
 
 
-@register_figure("classes", ClassesOptions)
+@register_figure("classes", ClassesOptions, files=True)
 def classes(study: Study, data: FigureData, task: str, options: ClassesOptions) -> Figure:
     """Draw a panel of 8 by 8 samples for each class, in the order in which they were sampled.
 

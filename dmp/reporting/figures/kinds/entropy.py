@@ -19,7 +19,7 @@ _THIN: dict[str, Any] = {"linewidth": 0.7, "alpha": 0.6}
 _UNTRAINED = (0, (4, 2))
 
 
-@register_figure("entropy")
+@register_figure("entropy", files=True)
 def entropy(study: Study, data: FigureData, task: str, options: NoOptions) -> Figure:
     """Draw the gate's entropy: left over timesteps, right over the iterations of training.
 

@@ -32,7 +32,7 @@ class GateOptions(Strict):
     variant: str | None = None
 
 
-@register_figure("gate", GateOptions)
+@register_figure("gate", GateOptions, files=True)
 def gate(study: Study, data: FigureData, task: str, options: GateOptions) -> Figure:
     """Draw heat maps of blocks by prompts: a column for each of six timesteps, a row per seed.
 

@@ -25,7 +25,7 @@ class SamplesOptions(Strict):
     columns: PositiveInt = Field(default=12, le=12)
 
 
-@register_figure("samples", SamplesOptions)
+@register_figure("samples", SamplesOptions, files=True)
 def samples(study: Study, data: FigureData, task: str, options: SamplesOptions) -> Figure:
     """Draw the first samples of each variant; a column starts from one and the same noise.
 

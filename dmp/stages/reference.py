@@ -1,0 +1,149 @@
+"""The committed results of a scale: numbers of runs, and the pages that follow from them."""
+
+import contextlib
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from dmp.claims.schema import Claims
+from dmp.config import from_data
+from dmp.errors import DMPError
+from dmp.files import NO_ADVICE, read_json, write_csv, write_json
+from dmp.layout import Layout
+from dmp.stages.numbers import (
+    Numbers,
+    Run,
+    convergence_config,
+    read_numbers,
+    write_numbers,
+)
+from dmp.stages.origin import Origin, Published, Seeds
+from dmp.studies import Plan
+
+CLAIMS, HYPOTHESES = "claims", "hypotheses"
+COMPARISONS = "-comparisons"
+_DAMAGED = "the reference is damaged"
+# The tables that no run has.
+COUNTS, TIMES = "parameters.csv", "speed.csv"
+
+
+def reference_folder(layout: Layout) -> Path:
+    """Return where a scale's committed results are."""
+    return layout.results / "reference" / layout.scale
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a folder of committed results holds; each file is read when it is first asked for.
+
+    Attributes:
+        folder: where it is.
+
+    """
+
+    folder: Path
+
+    @cached_property
+    def published(self) -> Published:
+        """Where the numbers come from, and the seeds of each study."""
+        path = self.folder / "provenance.json"
+        with self.damaged():
+            return from_data(Published, read_json(path, NO_ADVICE), str(path))
+
+    @property
+    def origin(self) -> Origin:
+        """Where the numbers come from."""
+        return self.published.origin
+
+    @property
+    def seeds(self) -> dict[str, Seeds]:
+        """The seeds of each study, and of the claims."""
+        return self.published.seeds
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        """The numbers of all runs."""
+        with self.damaged():
+            return read_numbers(self.folder / "numbers")
+
+    def of(self, plan: Plan, study: str, seeds: Seeds | None = None) -> Numbers:
+        """Return the numbers of a study, or of the claims, with its seeds or with some of them.
+
+        Raises:
+            DMPError: a run of it is missing, so that its cells would have unequal seeds.
+
+        """
+        chosen = (seeds or self.seeds[study]).of(plan)
+        runs = chosen.runs(study)
+        return self._whole(runs, self.numbers.part(runs, chosen.baselines(study)))
+
+    def _whole(self, runs: list[Run], found: Numbers) -> Numbers:
+        absent = set(runs) - set(found.runs())
+        if absent:
+            task, variant, seed = min(absent)
+            raise DMPError(
+                f"{self.folder} lacks {len(absent)} runs of its studies, first "
+                f"{task}/{variant}/seed{seed}; publish them, or start anew with --replace"
+            )
+        return found
+
+    @contextlib.contextmanager
+    def damaged(self) -> Generator[None]:
+        """Add to an error in a file of the reference what to do."""
+        try:
+            yield
+        except DMPError as error:
+            if str(error).startswith(_DAMAGED):
+                raise
+            raise DMPError(
+                f"{_DAMAGED}: {error}. Restore it with: git checkout -- {self.folder}"
+            ) from error
+
+    def write(self, published: Published, numbers: Numbers) -> None:
+        """Write numbers, and where they come from."""
+        write_numbers(numbers, self.folder / "numbers")
+        write_json(self.folder / "provenance.json", published.model_dump())
+
+
+def judged(plan: Plan) -> dict[str, Claims]:
+    """Return what is judged by scopes of their own: the paper's claims, and hypotheses of ours."""
+    found = {CLAIMS: plan.claims, HYPOTHESES: plan.hypotheses}
+    return {name: claims for name, claims in found.items() if claims is not None}
+
+
+def verdicts_page(layout: Layout, scope: str) -> Path:
+    """Return where the verdicts of such a scope are."""
+    return {CLAIMS: layout.claims, HYPOTHESES: layout.hypotheses}[scope]
+
+
+def outdated(plan: Plan, numbers: Numbers) -> str:
+    """Return why numbers are not those of the plan's configurations, or nothing if they are."""
+    names = ["task", "variant", "seed"]
+    runs = numbers.results.drop_duplicates(names)
+    for task, variant, seed, config in zip(
+        *(runs[name] for name in (*names, "config")), strict=True
+    ):
+        where = f"{task}/{variant}/seed{seed}"
+        try:
+            expected = plan.run(task, variant, int(seed)).hash
+        except DMPError as error:
+            return f"{where} cannot be run any more ({error})"
+        if config != expected:
+            return f"{where} is of configuration {config}, and the present one is {expected}"
+    columns = (numbers.baselines[name] for name in ("task", "baseline_seed", "config"))
+    for task, seed, config in zip(*columns, strict=True):
+        expected = convergence_config(plan, task, seed)
+        if config != expected:
+            return (
+                f"the convergence of baseline {task}/seed{seed} is of configuration {config}, and "
+                f"the present one is {expected}"
+            )
+    return ""
+
+
+def restore(plan: Plan, reference: Reference, study: str, layout: Layout) -> None:
+    """Write a study's numbers where its page is made from, as ``dmp collect`` would."""
+    numbers = reference.of(plan, study)
+    write_csv(layout.results_table(study), numbers.results)
+    write_csv(layout.baselines_table(study), numbers.baselines)
