@@ -149,12 +149,27 @@ VALUES = {
 }
 
 
+def decayed(scale: Scale) -> Scale:
+    tasks = {
+        name: task.model_copy(
+            update={"pretraining": task.pretraining.model_copy(update={"decay": 0.3})}
+        )
+        for name, task in scale.tasks.items()
+    }
+    return scale.model_copy(update={"tasks": tasks})
+
+
 @pytest.fixture(scope="module")
 def plans() -> list[Plan]:
-    """One study at a scale on embedded data, and at one with datasets on disk."""
+    """One study at a scale on embedded data, and at one with datasets on disk.
+
+    All tasks of the first have decayed baselines, none of the second.
+    """
     found = []
     for scale in ("smoke", "paper"):
         plan = load_plan(scale, ROOT / "ablations")
+        if scale == "smoke":
+            plan = replace(plan, scale=decayed(plan.scale))
         claims = plan.claims.model_copy(update={"claims": plan.claims.claims[:1]})
         first = {"claims": plan.hypotheses.claims[:1], "curves": []}
         hypotheses = plan.hypotheses.model_copy(update=first)

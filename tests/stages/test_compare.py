@@ -43,8 +43,9 @@ def layout(plan, tmp_path) -> Layout:
             make_run(plan, layout, variant, seed, rng)
     verdict = {"converged": True, "fids": [9.0, 8.5], "iterations": [30, 40]}
     verdict |= {"relative_change": -0.01, "p_value": 0.5}
-    write_json(layout.convergence(TASK, 0), verdict)
-    write_json(layout.pretrained(TASK, 0) / "provenance.json", {"commit": "1f7137f"})
+    for seed in plan.seeds:
+        write_json(layout.convergence(TASK, seed), verdict)
+        write_json(layout.pretrained(TASK, seed) / "provenance.json", {"commit": "1f7137f"})
     return layout
 
 

@@ -177,7 +177,7 @@ def test_training_that_is_not_finite_is_an_outcome_of_the_run(context):
 
 
 def test_held_out_loss_beyond_the_threshold_counts_as_diverged(context):
-    run = context.plan.run(TASK, "prompt-tuning,prompt_init=300", 0)
+    run = context.plan.run(TASK, "prompt-tuning,prompt_init=200", 0)
     complete_run(context, run)
     path = context.layout.baseline_loss(TASK, 0)
     record = read_json(path)
