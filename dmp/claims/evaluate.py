@@ -11,7 +11,7 @@ from dmp.claims.judge import Tested, Verdict, judge
 from dmp.claims.measurement import Measurement, not_tested
 from dmp.claims.numbers import Numbers
 from dmp.claims.reason import reason
-from dmp.claims.recipe import PAPER
+from dmp.claims.recipe import DECAYED, PAPER
 from dmp.claims.schema import Claims
 from dmp.statistics.arms import Arms, Unmeasured
 from dmp.statistics.paired import power, units_needed
@@ -74,6 +74,8 @@ def evaluate(
         row |= {"recipe": each.recipe, "endpoint": each.endpoint, "test": each.evidence.test}
         row |= {"predicts": each.evidence.prediction()} | each.evidence.compared()
         row |= _numbers(each.found) | _verdict(verdict)
+        if each.evidence.recipe == DECAYED:
+            row["variant"] += " (decayed baselines)"
         row["reason"] = reason(each.found, each.evidence, verdict, row, claims.each_way)
         table.append(row)
     return typed(table, COLUMNS)

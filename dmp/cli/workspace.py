@@ -76,7 +76,7 @@ class Workspace:
 
         """
         from dmp.running.lease import check_device, hold_gpus
-        from dmp.studies.schema import TRAINING
+        from dmp.studies.execution import TRAINING
 
         needed = self.plan.scale.execution.resources(stage)
         gpus = needed.gpus or 0

@@ -24,7 +24,7 @@ from dmp.products.results import (
 from dmp.products.runs import baseline_product, convergence_product, run_products
 from dmp.products.sweeps import SweepProducts
 from dmp.studies import Plan
-from dmp.studies.plan import SCOPES
+from dmp.studies.expanded import SCOPES
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.schema import Sweep
 

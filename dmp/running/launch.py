@@ -6,7 +6,7 @@ import sys
 from dmp.errors import DMPError
 from dmp.running.lease import VISIBLE, hold_gpus
 from dmp.running.processes import check_shared, process_count
-from dmp.studies.schema import Resources
+from dmp.studies.execution import Resources
 
 # Beside what torchrun passes on by itself: a scheduler may send SIGUSR1 before it kills.
 SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"

@@ -22,7 +22,7 @@ from dmp.reporting.page import write_page
 from dmp.statistics.arms import Arms
 from dmp.statistics.results import read_parameters, read_results, read_speed
 from dmp.studies import Plan
-from dmp.studies.plan import undecayed
+from dmp.studies.judged import undecayed
 
 
 def judge_claims(plan: Plan, layout: Layout) -> None:

@@ -1,6 +1,7 @@
 """Reads ``ablations/`` and expands it to the unique runs that the studies need; no torch."""
 
-from dmp.studies.plan import Plan, load_plan
+from dmp.studies.plan import Plan
+from dmp.studies.resolving import load_plan
 from dmp.studies.schema import Cell, Comparison, Scale, Study
 
 __all__ = ["Cell", "Comparison", "Plan", "Scale", "Study", "load_plan"]

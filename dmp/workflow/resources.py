@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 
 from dmp.running.launch import training_gpus
-from dmp.studies.schema import TRAINING, Resources
+from dmp.studies.execution import TRAINING, Resources
 from dmp.workflow.scales import Scales
 from dmp.workflow.wildcards import Wildcards
 

@@ -6,8 +6,8 @@ import shlex
 from dmp.layout import Layout
 from dmp.reporting.figures import check_kinds
 from dmp.studies import Plan, load_plan
+from dmp.studies.execution import Execution
 from dmp.studies.loading import load_scale, scale_names
-from dmp.studies.schema import Execution
 from dmp.workflow.bundles import Bundle, Run, bundle_of_each_run
 from dmp.workflow.settings import Settings
 

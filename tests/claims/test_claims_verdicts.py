@@ -295,6 +295,7 @@ def test_evidence_of_one_recipe_is_judged_on_that_alone(make, table, rows):
                     rows(decayed({"dmp": SMALLER, "baseline": BASE})))  # fmt: skip
     evaluated = evaluate(claims, results)
     assert evaluated["verdict"].tolist() == ["supported"]
+    assert evaluated["variant"].tolist() == ["dmp (decayed baselines)"]
     assert evaluate(claims, results, no_recipe={"unconditional": "none"})["verdict"].tolist() == (
         ["not tested"]
     )

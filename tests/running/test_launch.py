@@ -10,7 +10,7 @@ from dmp.errors import DMPError
 from dmp.methods import find_method
 from dmp.running.launch import training_gpus
 from dmp.running.processes import check_shared
-from dmp.studies.schema import Execution, Resources
+from dmp.studies.execution import Execution, Resources
 
 
 @pytest.mark.parametrize(("scale", "status"), [("smoke", 0), ("smok", 2)])

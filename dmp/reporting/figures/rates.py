@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from dmp.claims.rates import Point, spread
-from dmp.methods import Variant
 from dmp.reporting.figures.style import GREY, WIDTH, empty_figure, finish, looks, styled
 from dmp.statistics.formatting import format_number
 from dmp.studies.schema import Scale
@@ -49,14 +48,16 @@ def effective_rates(points: Sequence[Point], left: Sequence[str], scale: Scale) 
                 marker=look[kind].marker, linestyle="none", mfc="none", capsize=2, label=kind,
             )  # fmt: skip
         axes.set_xscale("log")
-        axes.set_title(f"{task}, N = {own[0].tokens}")
-        axes.set_xlabel("lr·E[w] / learning rate of the task")
+        axes.set_title(f"{task}\nN = {own[0].tokens}", fontsize=7)
+        axes.set_xlabel("lr·E[w] / lr of the task")
     panels[0].set_ylabel("Denoising MSE against the baseline / %")
     handles = {}
     for axes in panels:
         found, labels = axes.get_legend_handles_labels()
         handles |= dict(zip(labels, found, strict=True))
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize=7)
+    panels[-1].legend(
+        handles.values(), handles, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=6.5
+    )
     notes = [
         f"E[w] is the mean weight of a prompt: 1/N of a softmax over N, 1 of prompt tuning and of "
         f"N·softmax. Arms of one task and equal lr·E[w] lie within {format_number(spread(points))} "
@@ -67,6 +68,6 @@ def effective_rates(points: Sequence[Point], left: Sequence[str], scale: Scale) 
 
 
 def _kind(point: Point) -> str:
-    variant = Variant.parse(point.variant)
-    own = [f"{k}={v}" for k, v in variant.differences().items() if "learning_rate" not in k]
-    return ",".join([variant.method, *own])
+    """Return a variant's name without its learning rate."""
+    options = point.variant.split(",")
+    return ",".join(option for option in options if not option.startswith("learning_rate"))

@@ -1,0 +1,264 @@
+"""A scale and its studies, expanded: which unique runs they need, and which baselines."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmp.claims.schema import Claims
+from dmp.config import (
+    BackboneConfig,
+    DataConfig,
+    SourceConfig,
+    TaskConfig,
+    TrainingConfig,
+    from_data,
+    nearest,
+)
+from dmp.data.shape import input_shape
+from dmp.errors import DMPError
+from dmp.methods import NoOptions, Recipe, Variant, find_method
+from dmp.studies.checks import (
+    resolve_variant,
+)
+from dmp.studies.judged import judged_by
+from dmp.studies.run import PRETRAINING, RunConfig, RunStage
+from dmp.studies.schema import ParameterStudy, Scale, Study
+
+ABLATIONS = Path("ablations")
+# Sets of runs that are not one study's; no study may have such a name.
+SCOPES = ("tables", "studies", "claims", "hypotheses")
+BASELINE = "baseline"
+DECAYED_BASELINE = "baseline,recipe=decayed"
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """A scale and its studies; every name in it has been checked.
+
+    Attributes:
+        name: the scale's name.
+        scale: the scale.
+        studies: by id, cells and comparisons spelled out with canonical names of variants.
+        parameter_studies: by id; they need no runs.
+        claims: what the paper claims, and by which runs that is judged; None where there are none.
+        hypotheses: the same of hypotheses of our own.
+
+    A scope is a study's id, ``tables`` for all that the paper shows and claims, ``studies`` for our
+    own questions and hypotheses, ``claims`` and ``hypotheses`` for what those are judged by, or
+    empty for everything.
+    """
+
+    name: str
+    scale: Scale
+    studies: dict[str, Study]
+    parameter_studies: dict[str, ParameterStudy]
+    claims: Claims | None = None
+    hypotheses: Claims | None = None
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of every variant."""
+        return list(range(self.scale.first_seed, self.scale.first_seed + self.scale.seeds))
+
+    def baseline_seed(self, seed: int) -> int:
+        """The baseline that a seed rests on."""
+        of = self.scale.baseline_seeds
+        return seed if of is None else seed % of
+
+    def study(self, name: str) -> Study:
+        """Return a study.
+
+        Raises:
+            DMPError: there is no such study.
+
+        """
+        if name not in self.studies:
+            raise DMPError(f"unknown study '{name}': {nearest(name, self.studies)}")
+        return self.studies[name]
+
+    def targeted(self, target: str) -> list[str]:
+        """Return the ids of all studies, of runs or parameters, with a target."""
+        every = {**self.studies, **self.parameter_studies}
+        return sorted(name for name, study in every.items() if study.target == target)
+
+    def variants(self, scope: str = "") -> list[tuple[str, str]]:
+        """Return the unique (task, variant) pairs that are run in a scope."""
+        pairs: set[tuple[str, str]] = set()
+        for claims, scopes in (
+            (self.claims, ("", "tables", "claims")),
+            (self.hypotheses, ("", "studies", "hypotheses")),
+        ):
+            if claims is not None and scope in scopes:
+                pairs |= set(judged_by(claims, self.scale))
+        if scope in ("", *SCOPES):
+            studies = [s for s in self.studies.values() if scope in ("", s.target)]
+        else:
+            studies = [self.study(scope)]
+        cells = [cell for each in studies for cell in each.cells if not cell.not_run]
+        pairs |= {(cell.task, cell.variant) for cell in cells}
+        pairs = {(task, variant) for task, variant in pairs if task in self.scale.tasks}
+        # What decaying the rate still gains is told beside every table.
+        judged = {task for task, _ in pairs if self.has_decayed(task)}
+        pairs |= {(task, name) for task in judged for name in (BASELINE, DECAYED_BASELINE)}
+        return sorted(pairs)
+
+    def speed_arms(self) -> dict[str, list[str]]:
+        """Return, for each task, the variants whose speed the claims compare."""
+        arms: dict[str, set[str]] = {}
+        for *_, evidence in [] if self.claims is None else self.claims.evidence():
+            for task, variant in evidence.timed():
+                if task in self.scale.tasks:
+                    arms.setdefault(task, set()).add(variant)
+        return {task: sorted(variants) for task, variants in sorted(arms.items())}
+
+    def runs(self, scope: str = "") -> list[tuple[str, str, int]]:
+        """Return the unique (task, variant, seed) triples of a scope."""
+        return [(t, v, seed) for t, v in self.variants(scope) for seed in self.seeds]
+
+    def baselines(self, scope: str = "") -> list[tuple[str, int]]:
+        """Return the unique (task, baseline seed) pairs that those runs rest on."""
+        return sorted({(t, self.baseline_seed(seed)) for t, _, seed in self.runs(scope)})
+
+    def decayed(self, scope: str = "") -> list[tuple[str, int]]:
+        """Return those of these baselines whose decayed siblings say how far they converged."""
+        return [(task, seed) for task, seed in self.baselines(scope) if self.has_decayed(task)]
+
+    def has_decayed(self, task: str) -> bool:
+        """Whether baselines of a task have siblings of the decayed recipe."""
+        return self.scale.tasks[task].pretraining.decay is not None
+
+    def _task(self, task: str) -> None:
+        if task in self.scale.not_run:
+            raise DMPError(f"task '{task}' is not run at scale '{self.name}': "
+                           f"{self.scale.not_run[task]}")  # fmt: skip
+        if task not in self.scale.tasks:
+            raise DMPError(f"unknown task '{task}': {nearest(task, self.scale.tasks)}")
+
+    def run(self, task: str, variant: str, seed: int) -> RunConfig:
+        """Return the resolved configuration of one run.
+
+        Raises:
+            DMPError: unknown task or variant, or a combination that cannot be built.
+
+        """
+        self._task(task)
+        parsed = resolve_variant(variant, task, self.scale, "variant")
+        config = self.scale.tasks[task]
+        sampling = config.sampling
+        if parsed.sampling.sampling_steps is not None:
+            steps = {"steps": parsed.sampling.sampling_steps}
+            sampling = sampling.model_copy(update=steps)
+        training = _further_training(config, parsed, f"variant '{variant}' of task '{task}'")
+        return RunConfig(
+            scale=self.name,
+            task=task,
+            variant=parsed.name,
+            seed=seed,
+            baseline_seed=self.baseline_seed(seed),
+            recipe=parsed.origin.recipe,
+            sampling_seed=seed
+            if parsed.sampling.sampling_seed is None
+            else parsed.sampling.sampling_seed,
+            precision=self.scale.precision,
+            numerics=self.scale.numerics,
+            method=parsed.method,
+            options=parsed.options,
+            config=config.model_copy(update={"training": training, "sampling": sampling}),
+        )
+
+    def pretraining(self, task: str, baseline_seed: int, recipe: Recipe = "paper") -> RunConfig:
+        """Return the resolved configuration of a baseline's own training.
+
+        Raises:
+            DMPError: unknown task, or it has no such recipe.
+
+        """
+        self._task(task)
+        if recipe == "decayed" and self.scale.tasks[task].pretraining.decay is None:
+            raise DMPError(f"task '{task}' has no decayed baselines: its pretraining has no decay")
+        return RunConfig(
+            scale=self.name,
+            task=task,
+            variant=PRETRAINING,
+            seed=baseline_seed,
+            baseline_seed=baseline_seed,
+            recipe=recipe,
+            sampling_seed=baseline_seed,
+            precision=self.scale.precision,
+            numerics=self.scale.numerics,
+            method=PRETRAINING,
+            options=NoOptions(),
+            config=self.scale.tasks[task],
+        )
+
+    def fingerprint(self, stage: RunStage, task: str, variant: str = "", seed: int = 0) -> str:
+        """Return the fingerprint of what a stage makes; see :meth:`RunConfig.fingerprint`.
+
+        For ``baseline`` and ``convergence``, no variant is needed, and ``seed`` is the baseline's.
+        """
+        if stage in ("baseline", "convergence"):
+            return self.pretraining(task, seed).fingerprint(stage)
+        return self.run(task, variant, seed).fingerprint(stage)
+
+    def sources(self) -> dict[str, SourceConfig]:
+        """Return the datasets that lie on disk, by name; a split for evaluation is one itself."""
+        found = {}
+        for data in (task.data for task in self.scale.tasks.values()):
+            for name, source in ((data.name, data.source), (data.test_name, data.test)):
+                if source is not None:
+                    found[name] = source
+        return found
+
+    def source(self, name: str) -> SourceConfig:
+        """Return a dataset that lies on disk.
+
+        Raises:
+            DMPError: no task of the scale has it.
+
+        """
+        found = self.sources()
+        if name not in found:
+            raise DMPError(
+                f"no task of scale '{self.name}' has a dataset '{name}' on disk: "
+                f"{nearest(name, found) if found else 'all are embedded'}"
+            )
+        return found[name]
+
+    def encoded(self, name: str) -> DataConfig:
+        """Return a dataset that has latents.
+
+        Raises:
+            DMPError: no task of the scale has it.
+
+        """
+        found = {t.data.name: t.data for t in self.scale.tasks.values() if t.data.latents}
+        if name not in found:
+            raise DMPError(
+                f"no task of scale '{self.name}' has latents of a dataset '{name}'"
+                + (f": {nearest(name, found)}" if found else "")
+            )
+        return found[name]
+
+
+def _further_training(config: TaskConfig, variant: Variant, where: str) -> TrainingConfig:
+    """Return the scale's further training with what the variant changes of it.
+
+    Raises:
+        DMPError: the changes do not fit the scale.
+
+    """
+    scale = config.training.model_dump()
+    if find_method(variant.method).continues:
+        # The baseline's own training goes on: its batches, its learning rate, its average.
+        names = ("batch_size", "learning_rate", "weight_decay", "ema_decay")
+        scale |= {name: getattr(config.pretraining, name) for name in names}
+    changes = variant.training.model_dump(exclude_none=True)
+    factor = changes.pop("learning_rate_factor", 1.0)
+    if factor == "one-over-n":
+        assert isinstance(config.backbone, BackboneConfig)  # resolve_variant has seen to it
+        tokens = (input_shape(config.data).size // config.backbone.patch_size) ** 2
+        factor = 1 / tokens
+    scale["learning_rate"] *= factor
+    scale["iterations"] = max(1, round(scale["iterations"] * changes.pop("iterations_factor", 1)))
+    if changes.get("ema_decay") == "baseline":
+        changes["ema_decay"] = config.pretraining.ema_decay
+    return from_data(TrainingConfig, scale | changes, where)

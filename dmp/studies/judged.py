@@ -1,0 +1,31 @@
+"""Which runs claims are judged by, at one scale."""
+
+from dmp.claims.recipe import is_decayed
+from dmp.claims.schema import Claims
+from dmp.methods import Variant, find_method
+from dmp.studies.schema import Scale
+
+
+def judged_by(claims: Claims, scale: Scale) -> list[tuple[str, str]]:
+    """Return what claims are judged by, as far as this scale has it.
+
+    A claim about a task that it knows nothing of is not tested there, nor one on baselines of a
+    recipe that it does not have, nor a method that goes on where a decayed rate has ended.
+    """
+    lacking = undecayed(scale)
+    return [
+        (task, variant)
+        for task, variant in claims.runs()
+        if task in scale.tasks
+        and not (is_decayed(variant) and (task in lacking or _continues(variant)))
+    ]
+
+
+def _continues(variant: str) -> bool:
+    return find_method(Variant.parse(variant).method).continues
+
+
+def undecayed(scale: Scale) -> dict[str, str]:
+    """Return the tasks that have baselines of the paper's recipe alone, each with the reason."""
+    told = "no decayed recipe at this scale"
+    return {name: told for name, task in scale.tasks.items() if task.pretraining.decay is None}

@@ -1,0 +1,90 @@
+"""From files to a plan: every name checked, every cell spelled out."""
+
+from pathlib import Path
+from typing import Any
+
+from dmp.claims.schema import Claims
+from dmp.config import from_data
+from dmp.errors import DMPError
+from dmp.methods import Variant
+from dmp.metrics.registry import unmeasured
+from dmp.studies.checks import (
+    NoBaselineError,
+    check_datasets,
+    check_task,
+    resolve_comparisons,
+    resolve_variant,
+)
+from dmp.studies.expanded import ABLATIONS, SCOPES
+from dmp.studies.judged import judged_by
+from dmp.studies.loading import load_scale, load_studies, read_yaml
+from dmp.studies.plan import Plan
+from dmp.studies.schema import ParameterStudy, Scale, Study
+
+
+def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None) -> Plan:
+    """Read a scale and all studies, check every name and every cell, and expand.
+
+    Args:
+        scale: the name of a file in ``scales/``.
+        ablations: the folder.
+        seeds: how many, in place of the scale's own number.
+
+    Raises:
+        DMPError: naming the file, the key, the value and what is accepted.
+
+    """
+    loaded = load_scale(ablations, scale)
+    if seeds is not None:
+        loaded = loaded.model_copy(update={"seeds": seeds})
+    for name, task in loaded.tasks.items():
+        check_task(name, task, str(ablations / "scales" / f"{scale}.yaml"))
+    check_datasets(loaded, str(ablations / "scales" / f"{scale}.yaml"))
+    studies, parameter_studies = {}, {}
+    for name, study in load_studies(ablations).items():
+        if name in SCOPES:
+            raise DMPError(
+                f"{ablations / 'studies' / name}.yaml: no study may be called '{name}', which is "
+                f"the name of a set of studies"
+            )
+        if isinstance(study, ParameterStudy):
+            parameter_studies[name] = study
+        elif not study.scales or scale in study.scales:
+            studies[name] = _resolve(study, loaded, str(ablations / "studies" / f"{name}.yaml"))
+    claims = _claims(ablations / "claims.yaml", loaded)
+    hypotheses = _claims(ablations / "hypotheses.yaml", loaded)
+    return Plan(scale, loaded, studies, parameter_studies, claims, hypotheses)
+
+
+def _claims(path: Path, scale: Scale) -> Claims | None:
+    if not path.is_file():
+        return None
+    claims = from_data(Claims, read_yaml(path), str(path))
+    for task, variant in judged_by(claims, scale):
+        resolve_variant(variant, task, scale, str(path))
+    return claims
+
+
+def _resolve(study: Study, scale: Scale, where: str) -> Study:
+    cells = []
+    for number, cell in enumerate(study.cells):
+        place, reason = f"{where}: cells.{number}", scale.not_run.get(cell.task)
+        try:
+            variant = resolve_variant(cell.variant, cell.task, scale, place)
+        except NoBaselineError as error:
+            variant, reason = Variant.parse(cell.variant, place), error.reason
+        label = cell.label or variant.name
+        changes = {"variant": variant.name, "label": label, "not_run": reason}
+        if cell.task in scale.tasks:
+            gate = variant.patch is not None and variant.patch.gate != "none"
+            changes["unmeasured"] = unmeasured(scale.tasks[cell.task], study.metrics, gate)
+        cells.append(cell.model_copy(update=changes))
+    names = [(cell.task, cell.variant) for cell in cells]
+    for task, variant in names:
+        if names.count((task, variant)) > 1:
+            raise DMPError(f"{where}: the cell {task}/{variant} is given twice")
+    comparisons = resolve_comparisons(study.comparisons, names, f"{where}: comparisons")
+    changes: dict[str, Any] = {"cells": cells, "comparisons": comparisons}
+    if study.variance is not None:
+        (changes["variance"],) = resolve_comparisons([study.variance], names, f"{where}: variance")
+    return study.model_copy(update=changes)
