@@ -3,18 +3,13 @@
 from dmp.config.backbone import BackboneConfig, UNetConfig
 from dmp.config.base import Strict, content_hash, from_data, nearest
 from dmp.config.data import ArchiveConfig, DownloadConfig, LatentsConfig, SourceConfig
+from dmp.config.evaluation import EvaluationConfig, ExtractorConfig, SamplingConfig
 from dmp.config.patch import PatchConfig
-from dmp.config.run import (
-    DataConfig,
-    DiffusionConfig,
-    EvaluationConfig,
-    ExtractorConfig,
+from dmp.config.run import DataConfig, DiffusionConfig, TaskConfig, TextConfig
+from dmp.config.training import (
     OptimizerConfig,
     PretrainingConfig,
     PublishedConfig,
-    SamplingConfig,
-    TaskConfig,
-    TextConfig,
     TrainingConfig,
 )
 

@@ -6,9 +6,9 @@ import json
 import types
 import typing
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dmp.errors import DMPError
 
@@ -23,6 +23,9 @@ class Strict(BaseModel):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+Probability = Annotated[float, Field(ge=0, lt=1)]
+# Of one image there is no covariance, and no pair.
+Several = Annotated[int, Field(ge=2)]
 
 
 def nearest(name: str, accepted: Iterable[str]) -> str:

@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from dmp.config.base import Strict, from_data, nearest
+from dmp.config.base import Probability, Strict, from_data, nearest
 from dmp.config.patch import PatchConfig
-from dmp.config.run import Probability
 from dmp.errors import DMPError
 from dmp.methods.base import Method, find_method
 
@@ -46,7 +45,7 @@ class OriginOptions(Strict):
 
     Attributes:
         recipe: ``paper`` trains at a constant rate and averages; ``decayed`` branches off it and
-            lets the rate fall to 0, see :class:`dmp.config.run.PretrainingConfig`.
+            lets the rate fall to 0, see :class:`dmp.config.PretrainingConfig`.
 
     """
 

@@ -1,0 +1,118 @@
+"""Any training: that of a baseline, and what follows it."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from dmp.config.base import Probability, Several, Strict
+
+
+class OptimizerConfig(Strict):
+    """Any training; batch sizes are global, over all processes."""
+
+    iterations: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat = 0.0
+    log_every: PositiveInt = 20
+    checkpoint_every: PositiveInt = 200
+
+    @model_validator(mode="after")
+    def _checkpoints_fall_on_log_records(self) -> Self:
+        # So that a resumed run logs the same averages as one that ran through.
+        if self.checkpoint_every % self.log_every:
+            raise ValueError(
+                f"checkpoint_every = {self.checkpoint_every} must be a multiple of "
+                f"log_every = {self.log_every}"
+            )
+        return self
+
+
+class TrainingConfig(OptimizerConfig):
+    """Further training of a converged baseline.
+
+    Attributes:
+        ema_decay: if given, what trains is averaged, and the average is evaluated. The paper does
+            not average in further training.
+        loss: ``hybrid`` trains noise and variance, as the backbone was trained; ``simple`` is the
+            squared error of the noise alone, the paper's Eq. 8.
+        curve: at how many iterations, equally spaced and the last among them, FID is measured.
+
+    """
+
+    ema_decay: Probability | None = None
+    loss: Literal["hybrid", "simple"] = "hybrid"
+    curve: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _curve_fits(self) -> Self:
+        if self.iterations % self.curve:
+            raise ValueError(f"curve = {self.curve} does not divide iterations = {self.iterations}")
+        return self
+
+    @property
+    def snapshots(self) -> list[int]:
+        """The iterations of the curve before the last one."""
+        step = self.iterations // self.curve
+        return [step * point for point in range(1, self.curve)]
+
+
+class PublishedConfig(Strict):
+    """Weights that others have trained.
+
+    Attributes:
+        format: ``public``: a .pt file in the layout of the public DiT checkpoints; ``diffusers``: a
+            folder as diffusers saves a DiT or its pipeline; ``diffusers-unet``: likewise of a
+            U-Net, or a name on the Hugging Face hub.
+        path: below the folder of all data, or the name.
+
+    """
+
+    format: Literal["public", "diffusers", "diffusers-unet"]
+    path: str
+
+
+class PretrainingConfig(OptimizerConfig):
+    """Training of the baseline itself, and when it counts as converged.
+
+    The last ``convergence_checkpoints`` checkpoints of the EMA weights, ``convergence_every``
+    iterations apart, are sampled; see :mod:`dmp.statistics.convergence`. If weights are
+    ``published``, they are taken and nothing is trained.
+
+    Attributes:
+        published: weights that others have trained.
+        decay: the share of the iterations in which a second recipe, ``decayed``, lets the learning
+            rate fall to 0: it branches off this training, and what it gains says how far the
+            baseline is from convergence. Without it, runs on decayed baselines are left out.
+        ema_decay: of the average that is the baseline.
+        convergence_every, convergence_checkpoints, convergence_samples: see above.
+        convergence_tolerance: the relative decrease of FID that is still called converged.
+
+    """
+
+    published: PublishedConfig | None = None
+
+    decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    ema_decay: Probability = 0.9999
+    convergence_every: PositiveInt
+    convergence_checkpoints: Annotated[int, Field(ge=4)] = 6
+    convergence_samples: Several
+    convergence_tolerance: PositiveFloat = 0.05
+
+    @model_validator(mode="after")
+    def _decay_branches_off(self) -> Self:
+        if self.decay is None:
+            return self
+        if self.published is not None:
+            raise ValueError("decay: published weights have no training to branch off")
+        if not 0 < self.branch < self.iterations:
+            raise ValueError(
+                f"decay = {self.decay} of {self.iterations} iterations leaves none before or after "
+                f"the branch"
+            )
+        return self
+
+    @property
+    def branch(self) -> int:
+        """The iteration after which the decayed recipe branches off; 0 without one."""
+        return 0 if self.decay is None else self.iterations - round(self.decay * self.iterations)
