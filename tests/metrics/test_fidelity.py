@@ -106,9 +106,9 @@ def test_precision_and_recall_of_many_images_are_those_of_all_distances_at_once(
     """Parts of the matrices, on either side of the width that decides their size."""
     assert (width <= NARROW) == (width == 6)
     rng = np.random.default_rng(0)
-    a, b = (rng.standard_normal((n, width)).astype(np.float32) for n in (2300, 1200))
+    a, b = (rng.standard_normal((n, width)).astype(np.float32) for n in (1300, 1100))
     ours, theirs = (Features(x, np.ones((len(x), 10), np.float32)) for x in (a, 1.1 * b))
-    values = fidelity(ours, gather_reference([b], lambda _: theirs, 1200), CONFIG)
+    values = fidelity(ours, gather_reference([b], lambda _: theirs, 1100), CONFIG)
     sets = [torch.from_numpy(each.features).double() for each in (ours, theirs)]
     expected = calculate_precision_recall_full(*sets)
     assert (values["precision"], values["recall"]) == expected
