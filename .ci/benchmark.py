@@ -1,4 +1,7 @@
-"""How long the short commands take on this machine: the best of five, in seconds."""
+"""How long the short commands take on this machine: the best of five, in seconds.
+
+``analysis.py`` measures the statistics and pages of many seeds, which takes minutes.
+"""
 
 import subprocess
 import time

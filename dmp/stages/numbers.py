@@ -7,6 +7,7 @@ with a column for each range of timesteps; ``sources.csv`` says for each run wha
 """
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from dmp.statistics.results import (
     BASELINE_COLUMNS,
     RESULT_COLUMNS,
     number,
+    numbers,
     read_csv,
 )
 from dmp.studies import Plan
@@ -78,13 +80,12 @@ class Numbers(NamedTuple):
 
         """
         kinds = {name: RESULT_COLUMNS[name] for name in ("value", "iteration", "samples")}
-        runs = self.results[_RUN].itertuples(index=False, name=None)
-        where = ["/".join(map(str, run)) for run in runs]
+
+        def where(name: str, row: int) -> str:
+            return f"{name} of {'/'.join(map(str, self.results[_RUN].iloc[row]))}"
+
         columns = {
-            name: [
-                number(str(text), kind, f"{name} of {run}")
-                for text, run in zip(self.results[name], where, strict=True)
-            ]
+            name: numbers(self.results[name].to_list(), kind, partial(where, name))
             for name, kind in kinds.items()
         }
         return self.results.assign(**columns)
@@ -125,14 +126,14 @@ def numbers_here(
     return Numbers(results, _with_config(plan, table))
 
 
-def write_numbers(numbers: Numbers, folder: Path) -> None:
+def write_numbers(found: Numbers, folder: Path) -> None:
     """Write the files of a reference.
 
     Raises:
         DMPError: a number is there twice, or a file cannot be written.
 
     """
-    results = numbers.results
+    results = found.results
     twice = results[results.duplicated(KEYS)]
     if len(twice):
         row = twice.iloc[0]
@@ -157,7 +158,7 @@ def write_numbers(numbers: Numbers, folder: Path) -> None:
     wide.insert(len(names), "samples", samples)
     write_csv(folder / RUNS, wide)
     write_csv(folder / SOURCES, results[list(_SOURCE)].drop_duplicates(_RUN))
-    write_csv(folder / BASELINES, numbers.baselines[list(_BASELINE)])
+    write_csv(folder / BASELINES, found.baselines[list(_BASELINE)])
 
 
 def read_numbers(folder: Path) -> Numbers:

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg
+from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from dmp.config import EvaluationConfig, ExtractorConfig
 from dmp.errors import DMPError
 from dmp.metrics.base import Samples
 from dmp.metrics.features import Extractor, Features, load_features, save_features
-from dmp.metrics.fidelity import frechet_distance
+from dmp.metrics.fidelity import NARROW, frechet_distance
 from dmp.metrics.reference import Reference, gather_reference
 from dmp.metrics.registry import find_metric
 
@@ -97,6 +99,20 @@ def test_precision_and_recall_are_their_definition_far_from_the_origin():
     values = fidelity(a, gather_reference([b.features], lambda _: b, 160), CONFIG)
     assert values["precision"] == pytest.approx(coverage(*steps))
     assert values["recall"] == pytest.approx(coverage(*reversed(steps)))
+
+
+@pytest.mark.parametrize("width", [6, 300])
+def test_precision_and_recall_of_many_images_are_those_of_all_distances_at_once(width):
+    """Parts of the matrices, on either side of the width that decides their size."""
+    assert (width <= NARROW) == (width == 6)
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((n, width)).astype(np.float32) for n in (1300, 1100))
+    ours, theirs = (Features(x, np.ones((len(x), 10), np.float32)) for x in (a, 1.1 * b))
+    values = fidelity(ours, gather_reference([b], lambda _: theirs, 1100), CONFIG)
+    sets = [torch.from_numpy(each.features).double() for each in (ours, theirs)]
+    expected = calculate_precision_recall_full(*sets)
+    assert (values["precision"], values["recall"]) == expected
+    assert all(0.01 < value < 0.999 for value in expected)
 
 
 def test_memory_of_precision_and_recall_does_not_hold_all_distances():

@@ -7,7 +7,7 @@ import shutil
 import pandas as pd
 import pytest
 from fake_numbers import make_runs, make_tables
-from harness import edit_yaml, make_tiny, run_command
+from harness import ROOT, edit_yaml, make_tiny, run_command
 
 from dmp.errors import DMPError
 from dmp.files import read_json, write_text
@@ -270,6 +270,14 @@ def test_only_intervals_over_baselines_must_have_a_width(tmp_path, changes):
     check_width(path)
     pd.DataFrame([row]).to_csv(path, index=False)
     with pytest.raises(DMPError, match="has no width"):
+        check_width(path)
+
+
+@pytest.mark.parametrize("scale", ["digits", "smoke"])
+def test_no_interval_of_the_committed_references_lacks_a_width(scale):
+    paths = sorted((ROOT / "results/reference" / scale / "tables").glob("*.csv"))
+    assert paths
+    for path in paths:
         check_width(path)
 
 

@@ -60,8 +60,8 @@ def make_results(plan, layout, **options):
 
 
 def checked(data):
-    for task in data["tasks"].values():
-        task.get("pretraining", {}).pop("decay", None)
+    for place in (data["defaults"], *data["tasks"].values()):
+        place.get("pretraining", {}).pop("decay", None)
 
 
 @pytest.fixture(scope="module")
