@@ -51,8 +51,8 @@ def make_results(variants=VARIANTS, seeds=SEEDS):
                 noise = 0.1 + 0.01 * rng.normal()
                 rows.append(row(variant, seed, "denoising_mse", noise, where, last))
                 if variant == "dmp":
-                    rows.append(row(variant, seed, "gate_entropy", 2 + rng.normal() / 9, where))
-                    rows.append(row(variant, seed, "gate_entropy", 2.7, where, 0))
+                    rows.append(row(variant, seed, "prompts_used", 0.9 + rng.normal() / 99, where))
+                    rows.append(row(variant, seed, "prompts_used", 0.97, where, 0))
     return pd.DataFrame(rows)
 
 
@@ -348,19 +348,20 @@ def test_entropy_over_timesteps_and_over_training(layout, data):
         write_gate(layout, "dmp", seed)
         write_log(layout, "dmp", seed, [2.7, 2.6 + seed, 2.5])
     left, right = draw(make_study("entropy"), data).axes
-    trained = data.results.query("metric == 'gate_entropy' and iteration == 30")
+    trained = data.results.query("metric == 'prompts_used' and iteration == 30")
     mean = trained.groupby("bin")["value"].mean()[BINS]
     line = labelled(left)["the dmp, trained"]
     np.testing.assert_allclose(line.get_ydata(), mean, rtol=1e-12)
     np.testing.assert_allclose(line.get_xdata(), [midpoint(where) for where in BINS])
-    np.testing.assert_allclose(labelled(left)["the dmp, untrained"].get_ydata(), 2.7)
+    np.testing.assert_allclose(labelled(left)["the dmp, untrained"].get_ydata(), 0.97)
     assert labelled(left)["the dmp, untrained"].get_linestyle() != "-"
-    assert labelled(left)["even weights, ln 16"].get_ydata()[0] == pytest.approx(np.log(16))
+    assert labelled(left)["all prompts alike"].get_ydata()[0] == 1
     thin = [line for line in left.lines if line.get_linewidth() < 1]
     assert len(thin) == len(SEEDS)
     over = labelled(right)["the dmp, mean over seeds"]
+    means = [np.exp(2.7), np.mean([np.exp(2.6 + seed) for seed in SEEDS]), np.exp(2.5)]
     assert list(over.get_xdata()) == [10, 20, 30]
-    np.testing.assert_allclose(over.get_ydata(), [2.7, 3.6, 2.5])
+    np.testing.assert_allclose(over.get_ydata(), [x / 16 for x in means])
 
 
 def test_samples_of_a_column_are_of_one_number(layout, data):

@@ -1,4 +1,4 @@
-"""How many prompts the gate uses: its entropy over timesteps and over training."""
+"""The share of the prompts that the gate uses, over timesteps and over training."""
 
 from typing import Any
 
@@ -14,23 +14,24 @@ from dmp.reporting.figures.variants import draw_arms
 from dmp.statistics.arms import Arm
 from dmp.studies.schema import Study
 
-METRIC = "gate_entropy"
+METRIC = "prompts_used"
 _THIN: dict[str, Any] = {"linewidth": 0.7, "alpha": 0.6}
 _UNTRAINED = (0, (4, 2))
 
 
 @register_figure("entropy", files=True)
 def entropy(study: Study, data: FigureData, task: str, options: NoOptions) -> Figure:
-    """Draw the gate's entropy: left over timesteps, right over the iterations of training.
+    """Draw the share of prompts in use, exp(H)/K: left over timesteps, right over iterations.
 
     Left, the trained gate of each seed thin and their mean thick, and the mean of the untrained
-    gates dashed. The dotted line is the entropy of even weights, ln K.
+    gates dashed. At the dotted line all K weights are alike. Right, H is the mean entropy that the
+    log has of the batch's timesteps; where gates have several K, it has none.
     """
     title = f"{study.title} – {task}"
     drawn = draw_arms(study, data, task, METRIC, "timestep", required=False)
     arms, labels, notes = drawn
     if not arms:
-        return empty_figure(title, data.scale, [*notes, "No run has a gate's entropy."])
+        return empty_figure(title, data.scale, [*notes, "No run has a gate with weights."])
     untrained = draw_arms(study, data, task, METRIC, "untrained", required=False).arms
     look = looks(cell.variant for cell in study.cells)
     result = Figure(figsize=(WIDTH, 2.5))
@@ -39,14 +40,12 @@ def entropy(study: Study, data: FigureData, task: str, options: NoOptions) -> Fi
         _draw_timesteps(left, arm, untrained.get(name), look[name], labels[name])
         if not _draw_training(right, data, arm, look[name], labels[name]):
             notes.append(f"{labels[name]}: no log of the training has the gate's entropy.")
-    for prompts in sorted(_prompts(data, task, arms)):
-        for axes in (left, right):
-            axes.axhline(
-                np.log(prompts), color=GREY, linestyle=(0, (1, 1)), linewidth=1,
-                label=f"even weights, ln {prompts}",
-            )  # fmt: skip
+    for axes in (left, right):
+        axes.axhline(
+            1, color=GREY, linestyle=(0, (1, 1)), linewidth=1, label="all prompts alike"
+        )  # fmt: skip
     left.set_xlabel("Timestep (0 = least noise)")
-    left.set_ylabel("Entropy of the gate / nats")
+    left.set_ylabel("Prompts in use, exp(entropy) / N")
     left.set_title("After training")
     right.set_xlabel("Iterations of further training")
     right.set_title("During training, over the batch's timesteps")
@@ -70,9 +69,12 @@ def _draw_timesteps(axes: Axes, arm: Arm, untrained: Arm | None, look: Look, lab
 
 
 def _draw_training(axes: Axes, data: FigureData, arm: Arm, look: Look, label: str) -> bool:
-    """Draw the entropies in the logs; return whether there are any."""
+    """Draw the shares that the logs have; return whether there are any."""
+    prompts = _prompts(data, arm)
+    if prompts is None:
+        return False
     logs = {seed: data.entropy_log(arm.task, arm.variant, seed) for seed in arm.values.index}
-    logs = {seed: log for seed, log in logs.items() if len(log)}
+    logs = {seed: np.exp(log) / prompts for seed, log in logs.items() if len(log)}
     for log in logs.values():
         axes.plot(log.index, log, color=look.color, **_THIN)
     if logs:
@@ -82,10 +84,11 @@ def _draw_training(axes: Axes, data: FigureData, arm: Arm, look: Look, label: st
     return bool(logs)
 
 
-def _prompts(data: FigureData, task: str, arms: dict[str, Arm]) -> set[int]:
-    """Return the numbers K of prompts that the gates choose from."""
-    gates = (data.gate(task, name, seed) for name, arm in arms.items() for seed in arm.values.index)
-    return {gate.values.shape[2] for gate in gates if gate is not None}
+def _prompts(data: FigureData, arm: Arm) -> int | None:
+    """Return K, how many prompts the gates choose from; None where that is not one number."""
+    gates = (data.gate(arm.task, arm.variant, seed) for seed in arm.values.index)
+    found = {gate.values.shape[2] for gate in gates if gate is not None}
+    return found.pop() if len(found) == 1 else None
 
 
 def _legend(left: Axes, right: Axes) -> None:
