@@ -135,8 +135,9 @@ def _experiments(plan: Plan, layout: Layout, target: str) -> Iterator[_Experimen
     yield _Experiment(
         "baselines",
         {
-            layout.pretrained(*baseline): {"scale": plan.name, "study": "baselines"}
-            for baseline in plan.baselines(target)
+            layout.pretrained(task, seed, recipe): {"scale": plan.name, "study": "baselines"}
+            for recipe, of in (("paper", plan.baselines), ("decayed", plan.decayed))
+            for task, seed in of(target)
         },
     )
 

@@ -178,7 +178,7 @@ class Expanded:
         return RunConfig(
             scale=self.name,
             task=task,
-            variant=PRETRAINING,
+            variant=PRETRAINING if recipe == "paper" else f"{PRETRAINING},recipe={recipe}",
             seed=baseline_seed,
             baseline_seed=baseline_seed,
             recipe=recipe,

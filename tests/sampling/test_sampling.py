@@ -32,7 +32,7 @@ def make_task(
     return TaskConfig.model_validate(
         {
             "stands_for": "a test",
-            "data": {"name": "digits"},
+            "data": {"name": "digits", "extractor": 0.2},
             "backbone": {"patch_size": 2, "depth": 2, "hidden_size": 16, "num_heads": 2},
             "diffusion": {"schedule": schedule, "timesteps": timesteps},
             "pretraining": training | pretraining,
