@@ -27,7 +27,7 @@ SCALE = "smoke"
 VARIANTS = {
     "unconditional": (
         "baseline",
-        "prompt-tuning",
+        "prompt-tuning,timestep_ranges=2",
         "dmp",
         "dmp,gate=attention,grid=2,resize=bicubic,type=hard",
         "dmp,mixture=pool",
@@ -68,11 +68,12 @@ def tiny(folder: Path) -> Path:
 
     def scale(data: dict) -> None:
         defaults = data["defaults"]
-        data["seeds"] = 2
-        data["tasks"].pop("unconditional-large")
+        data["seeds"], data["baseline_seeds"] = 2, 1
+        data["tasks"] = {name: data["tasks"][name] for name in VARIANTS}
+        data["tasks"]["unconditional"]["pretraining"] = {"decay": 0.5}
         for text in (task["text"] for task in data["tasks"].values() if "text" in task):
             text.update(hidden_size=16, heads=2)
-        defaults["data"].update(name=few_digits.__name__, held_out=0.5)
+        defaults["data"].update(name=few_digits.__name__, held_out=0.5, extractor=0.2)
         defaults["backbone"].update(hidden_size=16, num_heads=2)
         defaults["pretraining"].update(iterations=4, batch_size=8, checkpoint_every=2, log_every=2)
         defaults["pretraining"].update(convergence_every=1, convergence_samples=4)
@@ -141,7 +142,10 @@ def main(folder: Path) -> None:
     for task in VARIANTS:
         dmp("reference", task)
         dmp("pretrain", task, "--seed", "0")
-        dmp("converge", task, "--seed", "0")
+        if plan.has_decayed(task):
+            dmp("pretrain", task, "--seed", "0", "--recipe", "decayed")
+        else:
+            dmp("converge", task, "--seed", "0")
         variants = [name for at, name in plan.variants() if at == task]
         dmp("run", task, *variants, "--seed", "0", "--seed", "1")
     dmp("parameters")

@@ -8,9 +8,10 @@ to say of itself).
 """
 
 from dmp.config.patch import PatchConfig
+from dmp.patching.finding import patch_of
 from dmp.patching.gates import GATES, Gate, LinearGate, register_gate
 from dmp.patching.losses import entropy, importance_loss, load_loss
-from dmp.patching.patch import Patch, patch, patch_of
+from dmp.patching.patch import Patch, patch
 from dmp.patching.points import Block, PatchPoints, patch_points
 
 __all__ = [

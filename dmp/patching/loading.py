@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from dmp.config import PatchConfig, from_data
 from dmp.errors import DMPError
@@ -25,12 +25,14 @@ class SavedPatch(NamedTuple):
     """A saved patch.
 
     Attributes:
+        path: its file.
         config: its options.
         backbone: the geometry of the backbone that it was made for.
         tensors: its state.
 
     """
 
+    path: str
     config: PatchConfig
     backbone: dict
     tensors: dict[str, Tensor]
@@ -49,6 +51,25 @@ class SavedPatch(NamedTuple):
         ]
         return dataclasses.replace(points, placements={self.config.placement: trained})
 
+    def fill(self, module: nn.Module, backbone: dict) -> None:
+        """Put the tensors into a new patch of a backbone with a geometry.
+
+        Raises:
+            DMPError: the geometry is another one, or the tensors do not fit.
+
+        """
+        if self.backbone != backbone:
+            raise DMPError(
+                f"{self.path} was made for a backbone with {self.backbone}; this one has {backbone}"
+            )
+        try:
+            module.load_state_dict(self.tensors, strict=True)
+        except RuntimeError as error:
+            raise DMPError(
+                f"{self.path} does not hold the tensors that its own header asks for, as of "
+                f"another version of dmp: {' '.join(str(error).split())}"
+            ) from error
+
 
 def read_patch(path: str | Path, resize: str | None = None) -> SavedPatch:
     """Read what :meth:`dmp.patching.Patch.save` wrote.
@@ -66,4 +87,4 @@ def read_patch(path: str | Path, resize: str | None = None) -> SavedPatch:
         raise DMPError(f"{path} is not a patch: its header says {description!r:.80}")
     options = description["config"] | ({} if resize is None else {"resize": resize})
     config = from_data(PatchConfig, options, f"{path} (header)")
-    return SavedPatch(config, description["backbone"], tensors)
+    return SavedPatch(str(path), config, description["backbone"], tensors)

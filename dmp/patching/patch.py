@@ -11,10 +11,9 @@ from torch.utils.hooks import RemovableHandle
 from dmp.config import PatchConfig
 from dmp.errors import DMPError
 from dmp.initialisation import normal_
-from dmp.patching.calls import Calls, Kept
+from dmp.patching.calls import Calls
 from dmp.patching.gates import Gate, make_gate
 from dmp.patching.loading import FORMAT, read_patch
-from dmp.patching.losses import balancing
 from dmp.patching.placement import (
     attach_added,
     attach_fading,
@@ -22,11 +21,13 @@ from dmp.patching.placement import (
     check_placement,
 )
 from dmp.patching.points import PatchPoints, compute_device, patch_points
+from dmp.patching.remembering import Remembering
+from dmp.patching.weights import of_range
 from dmp.rng import generator
 from dmp.tensorfile import save_tensors
 
 
-class Patch(nn.Module):
+class Patch(Remembering):
     """Prompts and gate, attached to a backbone by hooks: the backbone's own code is untouched.
 
     Before block i, tokens ``x: (B, N, D)`` become ``x + w ⊙ P_i``, where ``P_i: (N, D)`` are the
@@ -78,11 +79,6 @@ class Patch(nn.Module):
         device = compute_device(model)
         depth, counts = len(self._blocks), [config.count(b.num_tokens) for b in self._blocks]
         ranges = config.timestep_ranges
-        if ranges > points.num_timesteps:
-            raise DMPError(
-                f"patch: timestep_ranges = {ranges} is more than the {points.num_timesteps} "
-                f"timesteps of the diffusion"
-            )
         shapes = [(ranges * k, block.width) for k, block in zip(counts, self._blocks, strict=True)]
         with device:
             self.prompts = (
@@ -145,7 +141,9 @@ class Patch(nn.Module):
         prompts, gate = patch.prompts[index], patch._gates[index]
         if gate is None:
             count = self._blocks[index].num_tokens
-            prompts = self._of_range(prompts, self._counts[index])
+            ranges, total = self.config.timestep_ranges, self._points.num_timesteps
+            if ranges > 1:
+                prompts = of_range(prompts, ranges, self._calls.running.timesteps, total)
             return prompts / count if self.config.weights == "one-over-n" else prompts
         call, noise = self._calls.running, None
         if self.config.gate_noise and self.training:
@@ -160,96 +158,11 @@ class Patch(nn.Module):
             call.weightings[index] = weighting
         return weighted
 
-    def _of_range(self, prompts: Tensor, count: int) -> Tensor:
-        """Return the prompts of each image's range of timesteps, ``(B, K, D)``; of all, as is."""
-        ranges = self.config.timestep_ranges
-        if ranges == 1:
-            return prompts
-        number = self._calls.running.timesteps.long() * ranges // self._points.num_timesteps
-        return prompts.unflatten(0, (ranges, count))[number]
-
     def _faded(self, index: int) -> Tensor:
         """Return the scalar of a block in a masked start."""
         fade = self._calls.running.patch.fade
         assert fade is not None  # hooks that call this are attached with a masked start alone
         return fade[index]
-
-    @property
-    def noise(self) -> Tensor | None:
-        """Standard normal ``(B, L, K)``, for this thread's next calls; see above."""
-        return self._calls.noise
-
-    @noise.setter
-    def noise(self, noise: Tensor | None) -> None:
-        self._calls.noise = noise
-
-    @property
-    def keep_weights(self) -> bool:
-        """Whether :meth:`weights` works outside training as well; setting False drops them."""
-        return self._calls.keep
-
-    @keep_weights.setter
-    def keep_weights(self, keep: bool) -> None:
-        self._calls.keep = keep
-        if not keep:
-            self._calls.forget()
-
-    def _kept(self) -> Kept:
-        kept = self._calls.kept
-        if kept is None:
-            raise DMPError(
-                "patch: nothing was kept of a forward pass in this thread; outside training, set "
-                "keep_weights = True before the model is called"
-            )
-        return kept
-
-    def weights(self) -> list[Tensor]:
-        """Return the weights of each patched block's prompts in this thread's last forward pass.
-
-        Each is ``(B, K_i)``; there are none if the gate has no weights. They are kept until the
-        next one, in training or where ``keep_weights`` is set.
-
-        Raises:
-            DMPError: they were not kept.
-
-        """
-        return [weighting.applied for weighting in self._kept().weightings.values()]
-
-    def balancing(self) -> tuple[Tensor, dict[str, Tensor]] | None:
-        """Return the balancing losses of the last forward pass; None if nothing has weights.
-
-        See :func:`dmp.patching.losses.balancing`.
-
-        Raises:
-            DMPError: the weights were not kept, as for :meth:`weights`; or they have no gradients,
-                though gradients are enabled.
-
-        """
-        kept = self._kept()
-        if not kept.weightings:
-            return None
-        if torch.is_grad_enabled() and not kept.gradients:
-            raise DMPError(
-                "patch: the balancing losses would have no gradient: the model was called without "
-                "gradients, or under reentrant activation checkpointing; accepted: "
-                "use_reentrant=False"
-            )
-        return balancing(list(kept.weightings.values()), self.config)
-
-    def arrived(self) -> Tensor | None:
-        """Return the share of the prompts' contribution that arrived in the last forward pass.
-
-        In a half-precision stream of tokens what is small beside them may be rounded away; see
-        :mod:`dmp.patching.half`.
-
-        Returns:
-            A scalar; None if all blocks got tokens in float32.
-
-        Raises:
-            DMPError: it was not kept, as for :meth:`weights`.
-
-        """
-        return self._kept().share
 
     def prompt_parameters(self) -> list[nn.Parameter]:
         """Return the prompts as a list: one parameter, or one for each block."""
@@ -305,20 +218,11 @@ class Patch(nn.Module):
         saved = read_patch(path, resize)
         points = saved.trained_on(patch_points(model))
         loaded = cls(model, saved.config, points=points)
-        if saved.backbone != loaded._describe:
-            loaded.remove()
-            raise DMPError(
-                f"{path} was made for a backbone with {saved.backbone}; "
-                f"this one has {loaded._describe}"
-            )
         try:
-            loaded.load_state_dict(saved.tensors, strict=True)
-        except RuntimeError as error:
+            saved.fill(loaded, loaded._describe)
+        except DMPError:
             loaded.remove()
-            raise DMPError(
-                f"{path} does not hold the tensors that its own header asks for, as of another "
-                f"version of dmp: {' '.join(str(error).split())}"
-            ) from error
+            raise
         return loaded.eval()
 
 
@@ -343,14 +247,3 @@ def patch(model: nn.Module, config: PatchConfig, seed: int = 0) -> Patch:
 
     """
     return Patch(model, config, seed)
-
-
-def patch_of(model: nn.Module) -> Patch | None:
-    """Return the patch that is attached to ``model`` or to a part of it; None if there is none.
-
-    A copy of a patched model has a copy of the patch, which is reached in this way. Of several
-    patches, it is the one that was attached first.
-    """
-    hooks = (hook for module in model.modules() for hook in module._forward_pre_hooks.values())
-    owners = (getattr(hook, "calls", getattr(hook, "__self__", None)) for hook in hooks)
-    return next((owner.patch for owner in owners if isinstance(owner, Calls)), None)

@@ -27,6 +27,11 @@ def check_placement(config: PatchConfig, points: PatchPoints) -> None:
         DMPError: it does not.
 
     """
+    if config.timestep_ranges > points.num_timesteps:
+        raise DMPError(
+            f"patch: timestep_ranges = {config.timestep_ranges} is more than the "
+            f"{points.num_timesteps} timesteps of the diffusion"
+        )
     if config.condition == "t+c" and points.condition_embedding is None:
         raise DMPError("patch: condition = t+c, but this backbone has no condition's embedding")
     every = points.blocks(config.placement)

@@ -96,3 +96,16 @@ def select(soft: Tensor, config: PatchConfig) -> Tensor:
     if config.hard_gradient == "none":
         return hard
     return hard + soft - soft.detach()
+
+
+def of_range(prompts: Tensor, ranges: int, timesteps: Tensor, total: int) -> Tensor:
+    """Return the prompts of each image's range of timesteps, ``(B, K, D)``.
+
+    Args:
+        prompts: ``(R · K, D)``, range by range.
+        ranges: R, equal ranges from 0 to ``total`` - 1.
+        timesteps: ``(B,)``.
+        total: T.
+
+    """
+    return prompts.unflatten(0, (ranges, -1))[timesteps.long() * ranges // total]
