@@ -36,12 +36,13 @@ def edit_yaml(path: Path, change) -> None:
 def make_tiny(ablations: Path) -> Path:
     """Reduce a copy of ablations/ to one task, one study of two cells, and a few iterations.
 
-    Two seeds of each variant are a job of their own, as at the larger scales.
+    Two seeds of each variant are a job of their own, as at the larger scales; they share a baseline.
     """
 
     def scale(data: dict) -> None:
         data["tasks"] = {"unconditional": data["tasks"]["unconditional"]}
         data["execution"] = {"job": "bundle", "seeds_per_job": 2}
+        data["baseline_seeds"] = 1
         data["defaults"]["pretraining"].update(iterations=40, convergence_every=10)
         data["defaults"]["pretraining"].update(checkpoint_every=20, convergence_samples=64)
         data["defaults"]["training"].update(iterations=10)

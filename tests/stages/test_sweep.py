@@ -39,7 +39,7 @@ def place(tmp_path_factory):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder = tmp_path_factory.mktemp("stage")
     ablations = make_tiny(Path(shutil.copytree(ROOT / "ablations", folder / "ablations")))
-    edit_yaml(ablations / "scales/smoke.yaml", lambda d: d.update(seeds=1, baseline_seeds=1))
+    edit_yaml(ablations / "scales/smoke.yaml", lambda d: d.update(seeds=1))
     sweep = {
         "title": "A tiny sweep",
         "task": "unconditional",

@@ -60,6 +60,7 @@ def make_results(plan, layout, **options):
 
 
 def checked(data):
+    del data["baseline_seeds"]
     for place in (data["defaults"], *data["tasks"].values()):
         place.get("pretraining", {}).pop("decay", None)
 
