@@ -36,7 +36,7 @@ def edit_yaml(path: Path, change) -> None:
 def make_tiny(ablations: Path) -> Path:
     """Reduce a copy of ablations/ to one task, one study of two cells, and a few iterations.
 
-    Two seeds of each variant are a job of their own, as at the larger scales; they share a baseline.
+    Two seeds of each variant are a job of their own, as at the larger scales, on one baseline.
     """
 
     def scale(data: dict) -> None:
