@@ -149,7 +149,7 @@ def test_rebuilding_without_numbers_is_one_clear_error(finished, tmp_path):
     )
     assert process.returncode == 2
     assert "Traceback" not in process.stderr
-    assert str(tmp_path / "smoke/numbers") in process.stderr
+    assert f"{tmp_path / 'smoke'} has no numbers of any study" in process.stderr
 
 
 def test_report_holds_tables_figures_and_verdicts_with_captions(finished, tmp_path):
@@ -214,7 +214,7 @@ EDITS = {
     ),
     # The variant 'baseline' is not trained further.
     "training": (
-        lambda d: d["defaults"]["training"].update(batch_size=32),
+        lambda d: d["defaults"]["training"].update(batch_size=48),
         {**METRICS, "bundle": 1},
     ),
     "pretraining": (lambda d: d["defaults"]["pretraining"].update(batch_size=32), RUNS),
