@@ -28,7 +28,6 @@ def rows(text: str) -> list[list[str]]:
     [
         ("README.md", "## Results", "table2"),
         ("docs/results.md", "## Table 2", "table2"),
-        ("docs/results.md", "## Mechanism", "mechanism"),
     ],
 )
 def test_numbers_that_pages_show_are_those_of_the_reference(page, heading, study):
