@@ -44,6 +44,12 @@ class DataConfig(Strict):
         """What the split for evaluation is called, as a dataset."""
         return f"{self.name}-test"
 
+    def parts(self, images: int) -> dict[str, int]:
+        """Return how many of so many images serve for what; ``all`` is without the extractor's."""
+        held_out, own = round(images * self.held_out), round(images * self.extractor)
+        train = images - held_out - own
+        return {"train": train, "held-out": held_out, "extractor": own, "all": images - own}
+
     @model_validator(mode="after")
     def _some_are_left_for_training(self) -> Self:
         if self.held_out + self.extractor >= 1:

@@ -20,7 +20,7 @@ def load_split(config: DataConfig) -> tuple[Images, Images]:
     """
     images, labels = dataset_info(config.name).load()
     kept, out = held_out_split(len(images), config.held_out)
-    kept = kept[round(len(images) * config.extractor) :]
+    kept = kept[config.parts(len(images))["extractor"] :]
     return Images(images[kept], labels[kept]), Images(images[out], labels[out])
 
 
@@ -33,7 +33,7 @@ def load_extractor_split(config: DataConfig) -> Images:
     """
     images, labels = dataset_info(config.name).load()
     kept, _ = held_out_split(len(images), config.held_out)
-    rows = kept[: round(len(images) * config.extractor)]
+    rows = kept[: config.parts(len(images))["extractor"]]
     return Images(images[rows], labels[rows])
 
 

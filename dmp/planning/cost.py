@@ -104,10 +104,7 @@ def _images(task: TaskConfig) -> dict[str, int]:
         every = info.images or len(info.load().labels)
     else:
         every = _given(task.data.source.images, task, "source")
-    held_out = round(every * task.data.held_out)
-    own = round(every * task.data.extractor)
-    parts = {"train": every - held_out - own, "held-out": held_out}
-    parts |= {"extractor": own, "all": every - own}
+    parts = task.data.parts(every)
     if task.evaluation.reference == "test" and task.data.test is not None:
         parts["test"] = _given(task.data.test.images, task, "test")
     return parts

@@ -153,10 +153,9 @@ def all_products(plan: Plan, layout: Layout) -> Iterator[Product]:
     """Yield everything that the workflow makes at a scale but its sweeps, first things first."""
     yield from prepared_products(plan, layout)
     for task, seed in plan.baselines():
-        run = plan.pretraining(task, seed)
-        yield baseline_product(layout, run)
-        if not plan.has_decayed(task):
-            yield convergence_product(layout, run)
+        yield baseline_product(layout, plan.pretraining(task, seed))
+    for task, seed in plan.checked():
+        yield convergence_product(layout, plan.pretraining(task, seed))
     for task, seed in plan.decayed():
         yield baseline_product(layout, plan.pretraining(task, seed, "decayed"))
     for names in plan.runs():

@@ -12,9 +12,7 @@ def numbers_product(plan: Plan, layout: Layout, scope: str) -> Product:
     files = (layout.results_table(scope), layout.baselines_table(scope))
     runs = [layout.record("metrics", layout.run(*run)) for run in plan.runs(scope)]
     baselines = [
-        layout.record("convergence", layout.pretrained(*each))
-        for each in plan.baselines(scope)
-        if not plan.has_decayed(each[0])
+        layout.record("convergence", layout.pretrained(*each)) for each in plan.checked(scope)
     ]
     made_from = (*runs, *baselines)
     return named(layout, "numbers", scope, plan.results_fingerprint, files, made_from)

@@ -16,17 +16,16 @@ from dmp.studies.expanded import BASELINE, DECAYED_BASELINE
 _LOSS, _FID, _FLOOR = "denoising_mse", "fid", "fid_floor"
 
 
-def decay_gains(arms: Arms, task: str, metric: str) -> Aligned | None:
-    """Return log(decayed / paper) of a metric, baseline by baseline; None where it is not known.
+def on_both_recipes(arms: Arms, task: str, metric: str) -> Aligned | None:
+    """Return a metric (decayed, paper), baseline by baseline; None where it is not known.
 
     The decayed recipe is the same training with the same number of iterations, in whose last part
     the learning rate falls to 0: what that changes is how far the baseline is from convergence.
     """
     try:
-        both = align([arms.arm(task, name, metric) for name in (DECAYED_BASELINE, BASELINE)])
+        return align([arms.arm(task, name, metric) for name in (DECAYED_BASELINE, BASELINE)])
     except Unmeasured:
         return None
-    return Aligned(np.log(both.values), both.baselines)
 
 
 def baseline_lines(results: pd.DataFrame, tasks: Iterable[str]) -> list[str]:
@@ -46,7 +45,7 @@ def baseline_lines(results: pd.DataFrame, tasks: Iterable[str]) -> list[str]:
         told = [*_floor(results, task)]
         gains, count = [], 0
         for metric, name in ((_LOSS, "held-out loss"), (_FID, metric_name(_FID))):
-            found = decay_gains(arms, task, metric)
+            found = on_both_recipes(arms, task, metric)
             if found is not None:
                 count = len(np.unique(found.baselines))
                 gains.append(f"{name} by {_percent(found)}")
@@ -71,7 +70,7 @@ def _floor(results: pd.DataFrame, task: str) -> Iterable[str]:
 
 
 def _percent(found: Aligned) -> str:
-    contrast = found.contrast((1, -1))
+    contrast = found.logs().contrast((1, -1))
     mean, low, high = (100 * math.expm1(x) for x in (contrast.mean, contrast.low, contrast.high))
     if math.isnan(low):
         return format_percent(mean)
@@ -82,11 +81,11 @@ def baseline_table(results: pd.DataFrame, tasks: Iterable[str]) -> Table | None:
     """Return what each baseline is, and what decaying its rate still gains; None if unknown."""
     arms, rows = Arms(results), []
     for task in tasks:
-        found = {metric: decay_gains(arms, task, metric) for metric in (_LOSS, _FID)}
+        found = {metric: on_both_recipes(arms, task, metric) for metric in (_LOSS, _FID)}
         loss, fid = found[_LOSS], found[_FID]
         if loss is None or fid is None:
             continue
-        values = zip(loss.baselines, np.exp(loss.values), np.exp(fid.values), strict=True)
+        values = zip(loss.baselines, loss.values, fid.values, strict=True)
         for baseline, (loss_decayed, loss_paper), (fid_decayed, fid_paper) in values:
             rows.append(
                 {

@@ -3,7 +3,7 @@
 import shutil
 import time
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from dmp.backbones import Backbone, DiT
 from dmp.config import PretrainingConfig
@@ -82,9 +82,7 @@ def pretrain(context: Context, task: str, seed: int, recipe: Recipe = "paper") -
 def _decay(context: Context, run: RunConfig, data: TaskData, started: float) -> None:
     """Let the learning rate of a baseline's training fall to 0 after the branch."""
     layout, config = context.layout, run.config.pretraining
-    directory, fingerprint = layout.pretrained(*run.baseline), run.fingerprint("baseline")
-    if is_main_process():
-        set_foreign_state_aside(directory, fingerprint)
+    directory = layout.pretrained(*run.baseline)
     stem = context.plan.pretraining(run.task, run.seed)
     branch, identity = layout.branch(run.task, run.seed), stem.fingerprint("baseline")
     if not _is_of(branch, identity):
@@ -99,17 +97,8 @@ def _decay(context: Context, run: RunConfig, data: TaskData, started: float) -> 
         train_baseline(context, stem, data, folder, [], shorter)
         branch = folder / "checkpoint.safetensors"
     backbone = _new_baseline(context, run)
-    objective = Objective(backbone, Diffusion.of(run.config))
-    fit(
-        objective,
-        training_stream(run, objective, data),
-        config,
-        directory,
-        fingerprint,
-        run.precision,
-        config.ema_decay,
-        branch=(branch, identity),
-        decay_from=config.branch,
+    _fit(
+        run, backbone, data, directory, config, branch=(branch, identity), decay_from=config.branch
     )
     if is_main_process():
         write_baseline(context, run, backbone, started)
@@ -159,17 +148,12 @@ def train_baseline(
     config = run.config.pretraining if config is None else config
     fingerprint = run.fingerprint("baseline")
     backbone = _new_baseline(context, run)
-    objective = Objective(backbone, Diffusion.of(run.config))
-    if is_main_process():
-        set_foreign_state_aside(directory, fingerprint)
-    fit(
-        objective,
-        training_stream(run, objective, data),
-        config,
+    _fit(
+        run,
+        backbone,
+        data,
         directory,
-        fingerprint,
-        run.precision,
-        config.ema_decay,
+        config,
         snapshots=[step for step in kept if step != config.iterations],
         on_snapshot=lambda step: save_tensors(
             context.layout.baseline_snapshot(run.task, run.seed, step),
@@ -181,6 +165,23 @@ def train_baseline(
         else {},
     )
     return backbone
+
+
+def _fit(
+    run: RunConfig,
+    backbone: DiT,
+    data: TaskData,
+    directory: Path,
+    config: PretrainingConfig,
+    **how: Any,
+) -> None:
+    """Train a new baseline in a folder; ``how`` is as for :func:`dmp.training.fit`."""
+    fingerprint = run.fingerprint("baseline")
+    if is_main_process():
+        set_foreign_state_aside(directory, fingerprint)
+    objective = Objective(backbone, Diffusion.of(run.config))
+    stream, ema = training_stream(run, objective, data), config.ema_decay
+    fit(objective, stream, config, directory, fingerprint, run.precision, ema, **how)
 
 
 def _new_baseline(context: Context, run: RunConfig) -> DiT:

@@ -130,9 +130,8 @@ def _real_images(task: TaskConfig) -> int | None:
         count = dataset_info(data.name).images
     if count is None:
         return evaluation.reference_features
-    held_out, own = round(count * data.held_out), round(count * data.extractor)
-    parts = {"train": count - held_out - own, "held-out": held_out}
-    return min(parts.get(evaluation.reference, count - own), evaluation.reference_features)
+    parts = data.parts(count)
+    return min(parts.get(evaluation.reference, parts["all"]), evaluation.reference_features)
 
 
 def _check_dit(backbone: BackboneConfig, task: TaskConfig, size: int, place: str) -> None:

@@ -16,9 +16,7 @@ from dmp.config import (
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
 from dmp.methods import NoOptions, Recipe, Variant, find_method
-from dmp.studies.checks import (
-    resolve_variant,
-)
+from dmp.studies.checks import resolve_variant
 from dmp.studies.judged import judged_by
 from dmp.studies.run import PRETRAINING, RunConfig, RunStage
 from dmp.studies.schema import ParameterStudy, Scale, Study
@@ -121,6 +119,10 @@ class Expanded:
     def decayed(self, scope: str = "") -> list[tuple[str, int]]:
         """Return those of these baselines whose decayed siblings say how far they converged."""
         return [(task, seed) for task, seed in self.baselines(scope) if self.has_decayed(task)]
+
+    def checked(self, scope: str = "") -> list[tuple[str, int]]:
+        """Return the others, whose convergence is judged by FIDs on the way to the end."""
+        return [(task, seed) for task, seed in self.baselines(scope) if not self.has_decayed(task)]
 
     def has_decayed(self, task: str) -> bool:
         """Whether baselines of a task have siblings of the decayed recipe."""

@@ -61,7 +61,7 @@ class Plan(Expanded):
                 *(task, seed, self.fingerprint("convergence", task, seed=seed)),
                 self.scale.tasks[task].pretraining.convergence_tolerance,
             ]
-            for task, seed in self.baselines(scope)
+            for task, seed in self.checked(scope)
         ]
         return content_hash([runs, baselines])
 

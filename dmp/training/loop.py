@@ -157,8 +157,10 @@ def fit(
         for step, batch in enumerate(progress, start=first + 1):
             batch = Batch(*(part.to(accelerator.device) for part in batch))
             terms: Terms = wrapped(batch)
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * _decayed(step, decay_from, config.iterations)
+            if decay_from is not None and step > decay_from:
+                left = (config.iterations - step + 1) / (config.iterations - decay_from)
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate * left
             optimizer.zero_grad(set_to_none=True)
             accelerator.backward(terms.total)
             optimizer.step()
@@ -199,13 +201,6 @@ def fit(
                     f"iteration {step} of {config.iterations}: run the same command again to go on"
                 )
     ema.keep()
-
-
-def _decayed(step: int, decay_from: int | None, iterations: int) -> float:
-    """Return the factor of the learning rate in an iteration, from 1."""
-    if decay_from is None or step <= decay_from:
-        return 1.0
-    return (iterations - step + 1) / (iterations - decay_from)
 
 
 def _agreed(stop: StopRequest, accelerator: Accelerator) -> bool:

@@ -103,8 +103,7 @@ class Inputs:
         """What a table of numbers gathers: runs, and the convergence of their baselines."""
         plan, files = self._of(scale)
         # Where there are decayed baselines, their runs say it.
-        judged = [each for each in plan.baselines(scope) if not plan.has_decayed(each[0])]
-        convergence = [files.convergence(*baseline) for baseline in judged]
+        convergence = [files.convergence(*baseline) for baseline in plan.checked(scope)]
         return [*self.finished(scale, scope), *convergence]
 
     def numbers(self, scale: str, study: str) -> list[Path]:
