@@ -125,7 +125,9 @@ rule hypotheses:
         results=FILES.results_table("hypotheses"),
     output:
         report(
-            FILES.hypotheses.with_suffix(".html"), caption="../report/claims.rst", category="Claims"
+            FILES.hypotheses.with_suffix(".html"),
+            caption="../report/claims.rst",
+            category="Claims",
         ),
         multiext(str(FILES.hypotheses.with_suffix("")), ".md", ".csv", ".tex"),
         report(
