@@ -30,22 +30,34 @@ class Bundle:
 def bundle_of_each_run(plan: Plan) -> dict[Run, Bundle]:
     """Return the bundle of each run of a scale.
 
-    How runs are divided decides no number: another division reruns nothing.
+    How runs are divided decides no number: another division reruns nothing. No bundle has runs
+    of two targets, and what is on one page is together: a page asks for little beside it.
     """
     execution = plan.scale.execution
     together = execution.job == "bundle"
     variants_per_job = execution.variants_per_job if together else 1
     seeds_per_job = execution.seeds_per_job if together else 1
-    by_task: dict[str, list[str]] = {}
-    for task, variant in plan.variants():
-        by_task.setdefault(task, []).append(variant)
     bundles = [
         Bundle(task, variant_block, seed_block)
-        for task, variants in by_task.items()
+        for task, variants in _by_target(plan)
         for variant_block in _blocks(variants, variants_per_job)
         for seed_block in _blocks(plan.seeds, seeds_per_job)
     ]
     return {run: bundle for bundle in bundles for run in bundle.runs}
+
+
+def _by_target(plan: Plan) -> list[tuple[str, list[str]]]:
+    """Return tasks, and variants of theirs that a target is the first to ask for, page by page."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    seen: set[tuple[str, str]] = set()
+    for target in ("tables", "studies"):
+        pages = [name for name in plan.targeted(target) if name in plan.studies]
+        for scope in [*pages, target]:
+            for task, variant in plan.variants(scope):
+                if (task, variant) not in seen:
+                    seen.add((task, variant))
+                    groups.setdefault((target, task), []).append(variant)
+    return [(task, variants) for (_, task), variants in groups.items()]
 
 
 def _blocks(items: list[Item], size: int) -> list[tuple[Item, ...]]:

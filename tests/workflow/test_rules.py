@@ -45,6 +45,16 @@ def test_every_run_is_in_one_bundle_of_the_size_that_the_scale_says(ablations, s
     assert all(size <= limit for each in sizes for size, limit in zip(each, limits, strict=True))
 
 
+def test_what_the_tables_need_is_in_no_bundle_with_anything_else(ablations):
+    plan = load_plan("digits", ablations)
+    assert plan.scale.execution.variants_per_job > 1
+    bundles, tables = bundle_of_each_run(plan), set(plan.runs("tables"))
+    assert {run for asked in tables for run in bundles[asked].runs} == tables
+    first = set(plan.runs("table2"))
+    beside = {run for asked in first for run in bundles[asked].runs} - first
+    assert len(beside) < len(first)
+
+
 def test_run_that_is_not_the_last_of_its_bundle_is_done_alone(tiny, tmp_path):
     """It was asked for by its own file; what all others wait for is the last one's."""
     scales = Scales(Settings("smoke", tmp_path, tiny))
