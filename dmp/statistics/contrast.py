@@ -27,11 +27,8 @@ from dmp.statistics.paired import detectable_effect
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """A contrast and its uncertainty.
-
-    With one unit all but ``mean`` are NaN. With ``sd`` = 0 each p value is its limit for sd → 0:
-    0 beyond the bound, else 1.
+class Estimate:
+    """A mean over units, and its uncertainty.
 
     Attributes:
         mean: mean over units.
@@ -52,6 +49,19 @@ class Contrast:
     unit: str
     units: tuple[float, ...] = field(default=(), repr=False)
 
+    @property
+    def detectable(self) -> float:
+        """The smallest true effect that a two-sided t test at 5 % finds with 80 % power."""
+        return detectable_effect(self.n) * self.sd if self.n > 1 else math.nan
+
+
+class Contrast(Estimate):
+    """A contrast and its uncertainty.
+
+    With one unit all but ``mean`` are NaN. With ``sd`` = 0 each p value is its limit for sd → 0:
+    0 beyond the bound, else 1.
+    """
+
     def p_below(self, bound: float) -> float:
         """Return the one-sided p value of the hypothesis that the effect is at least ``bound``."""
         if self.n == 1:
@@ -70,30 +80,22 @@ class Contrast:
         t = (self.mean - bound) * math.sqrt(self.n) / self.sd
         return float(special.stdtr(self.n - 1, -t))
 
-    @property
-    def detectable(self) -> float:
-        """The smallest true effect that a two-sided t test at 5 % finds with 80 % power."""
-        return detectable_effect(self.n) * self.sd if self.n > 1 else math.nan
-
 
 @dataclass(frozen=True)
-class Share:
+class Share(Estimate):
     """A contrast as a share of another one of the same units: the ratio of their two means.
 
     It is compared with a bound b by the t test of ``contrast - b × whole``, which is exact where
     both are normal, and takes no reference as known; the interval holds the bounds that this test
-    does not reject (Fieller 1954). The mean of ``whole`` is taken to be positive. Attributes are
-    those of :class:`Contrast`; ``sd`` and ``units`` are of what the contrast has beside its share.
+    does not reject (Fieller 1954). The mean of ``whole`` is taken to be positive; ``sd`` and
+    ``units`` are of what the contrast has beside its share, at the share that was found.
+
+    Attributes:
+        minus: returns the contrast of which the bound times ``whole`` is taken away.
+
     """
 
-    mean: float
-    low: float
-    high: float
-    sd: float
-    n: int
-    unit: str
-    units: tuple[float, ...] = field(repr=False)
-    minus: Callable[[float], Contrast] = field(repr=False, compare=False)
+    minus: Callable[[float], Contrast] = field(kw_only=True, repr=False, compare=False)
 
     def p_below(self, bound: float) -> float:
         """Return the one-sided p value of the hypothesis that the share is at least ``bound``."""
@@ -102,11 +104,6 @@ class Share:
     def p_above(self, bound: float) -> float:
         """Return the one-sided p value of the hypothesis that the share is at most ``bound``."""
         return self.minus(bound).p_above(0)
-
-    @property
-    def detectable(self) -> float:
-        """As of a contrast, at the share that was found."""
-        return detectable_effect(self.n) * self.sd if self.n > 1 else math.nan
 
 
 @dataclass(frozen=True)
@@ -167,7 +164,7 @@ class Aligned:
         low, high = _fieller(rest, bottom, covariance, mean)
         units = tuple(mean + x / bottom.mean for x in rest.units)
         sd = rest.sd / bottom.mean
-        return Share(mean, low, high, sd, top.n, top.unit, units, minus)
+        return Share(mean, low, high, sd, top.n, top.unit, units, minus=minus)
 
     def _units(self, weights: Array) -> Array:
         # Arm by arm: a matrix product may round differently for another number of seeds.
