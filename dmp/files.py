@@ -1,7 +1,13 @@
-"""Writing files so that a reader sees the old content or the new, never half of either."""
+"""Writing files so that a reader sees the old content or the new, and reading them again.
+
+There is one reader for each kind of text; files of tensors are read by :mod:`dmp.tensorfile`, those
+of arrays by :mod:`dmp.arrayfile`.
+"""
 
 import contextlib
+import csv
 import errno
+import io
 import json
 import math
 import os
@@ -9,6 +15,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dmp import seals
 from dmp.errors import DMPError
 
 if TYPE_CHECKING:  # it takes half a second to import
@@ -22,6 +29,10 @@ _WHY = {
     errno.EROFS: "the file system is read-only; choose another folder with --results",
     errno.ENOTDIR: "a file stands where a folder is needed; move it away",
 }
+
+
+class MissingError(DMPError):
+    """A file that is needed is not there."""
 
 
 class Advice(NamedTuple):
@@ -40,7 +51,8 @@ class Advice(NamedTuple):
 NO_ADVICE = Advice()
 # For what a stage of the workflow reads, and another has written.
 STAGE_OUTPUT = Advice(
-    "the stage that writes it has not run", "delete it and run the same command again"
+    "the stage that writes it has not run",
+    "copy it again from where it comes from, or delete it and run the same command again",
 )
 
 
@@ -51,10 +63,16 @@ def write_error(path: Path, error: OSError) -> DMPError:
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | Path) -> Generator[Path]:
+def atomic_path(path: str | Path, sealed: bool | None = None) -> Generator[Path]:
     """Yield a temporary path beside ``path``; on success it is synced and renamed to ``path``.
 
-    The temporary name keeps the suffix, since several libraries choose a format by it.
+    The temporary name keeps the suffix, since several libraries choose a format by it. The file's
+    mode follows the umask, whatever mode a library gives to its files.
+
+    Args:
+        path: the file.
+        sealed: whether the file gets a seal beside it; None for JSON and CSV alone, and for what
+            has one; see :mod:`dmp.seals`.
 
     Raises:
         DMPError: the folder or the file cannot be written (full disk, no permission, ...). The
@@ -65,10 +83,15 @@ def atomic_path(path: str | Path) -> Generator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        if temporary.stat().st_mode != mode:
+            temporary.chmod(mode)
+        with seals.renewed(path, temporary, sealed):
+            temporary.replace(path)
     except OSError as error:
         raise write_error(path, error) from error
     finally:
@@ -118,27 +141,155 @@ def _not_finite(value: Any, place: str) -> Iterator[tuple[str, float]]:
         yield place, value
 
 
-def read_json(path: str | Path, advice: Advice = STAGE_OUTPUT) -> Any:
-    """Read JSON.
+def read_bytes(path: str | Path, advice: Advice = STAGE_OUTPUT) -> bytes:
+    """Read a text, and compare it with its seal if it has one.
 
     Raises:
-        DMPError: the file cannot be read or is not JSON, which has no NaN and no infinity.
+        MissingError: there is no file.
+        DMPError: the file cannot be read, or is not what was written.
 
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except FileNotFoundError as error:
-        raise DMPError(_told(f"{path} does not exist", advice.absent)) from error
+        for _ in range(2):
+            content = path.read_bytes()
+            # It may have been replaced between one look and the other.
+            with contextlib.suppress(seals.BrokenSealError):
+                seals.check_text(path, content)
+                return content
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingError(told(f"{path} does not exist", advice.absent)) from error
     except OSError as error:
         raise DMPError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise DMPError(_told(f"{path} is not valid JSON ({error})", advice.damaged)) from error
+    raise damaged(path, seals.BrokenSealError(), advice)
 
 
-def _told(problem: str, advice: str) -> str:
+def read_text(path: str | Path, advice: Advice = STAGE_OUTPUT) -> str:
+    """Read UTF-8; errors as :func:`read_bytes`."""
+    try:
+        return read_bytes(path, advice).decode()
+    except UnicodeDecodeError as error:
+        raise damaged(path, error, advice) from error
+
+
+def read_rows(path: str | Path, advice: Advice = STAGE_OUTPUT) -> tuple[list[str], list[list[str]]]:
+    """Read a CSV table as text: its header, and its rows, each as long as the header.
+
+    Raises:
+        DMPError: the file cannot be read, or is no such table.
+
+    """
+    text = read_text(path, advice)
+    try:
+        header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    except (ValueError, csv.Error) as error:
+        why = error if text.strip() else "it is empty"
+        raise DMPError(told(f"{path} is not a CSV table ({why})", advice.damaged)) from error
+    twice = {name for name in header if header.count(name) > 1}
+    other = next((n for n, row in enumerate(rows, start=1) if len(row) != len(header)), None)
+    if twice or other is not None:
+        why = (
+            f"its header has {min(twice)!r} twice"
+            if twice
+            else (f"its row {other} is not as long as its header")
+        )
+        raise DMPError(told(f"{path} is not a CSV table ({why})", advice.damaged))
+    return header, rows
+
+
+def read_json(path: str | Path, advice: Advice = STAGE_OUTPUT) -> Any:
+    """Read JSON.
+
+    Raises:
+        DMPError: the file cannot be read or is not JSON, which has no NaN and no infinity, in
+            which no key stands twice in one place, and all text can be written again.
+
+    """
+    text = read_text(path, advice)
+    try:
+        return parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise DMPError(told(f"{path} is not valid JSON ({error})", advice.damaged)) from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON as :func:`read_json` does.
+
+    Raises:
+        ValueError: it is not such JSON.
+        RecursionError: it is too deep.
+
+    """
+    value = json.loads(
+        text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_distinct
+    )
+    if "\\u" in (text if isinstance(text, str) else text.decode()):
+        json.dumps(value, ensure_ascii=False).encode()  # half of a pair of surrogates is no text
+    return value
+
+
+@contextlib.contextmanager
+def understood(path: str | Path, advice: Advice = STAGE_OUTPUT) -> Generator[None]:
+    """Turn what goes wrong with the content of a file into an error that names the file.
+
+    Raises:
+        DMPError: the content is not what the file's writer puts there.
+
+    """
+    try:
+        yield
+    except DMPError:
+        raise
+    except _NOT_UNDERSTOOD as error:
+        problem = f"{path} does not hold what it should ({error!r:.200})"
+        raise DMPError(told(problem, advice.damaged)) from error
+
+
+_NOT_UNDERSTOOD = (
+    *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+)
+
+
+def check_seal(path: Path) -> None:
+    """Compare a file with its seal, if it has one; a folder has none.
+
+    Raises:
+        DMPError: the file is not what was written, or cannot be read.
+
+    """
+    if path.suffix not in (".npz", ".safetensors"):
+        if not path.is_dir():
+            read_bytes(path)
+        return
+    try:
+        seals.check(path)
+    except (OSError, seals.BrokenSealError) as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: str | Path, error: Exception, advice: Advice = STAGE_OUTPUT) -> DMPError:
+    """Return the error about a file that is there and is not what was written."""
+    why = " ".join(str(error).split()) or type(error).__name__
+    return DMPError(told(f"{path} is truncated or corrupt ({why:.200})", advice.damaged))
+
+
+def told(problem: str, advice: str) -> str:
+    """Return a problem with what can be done about it, if there is anything."""
     return f"{problem}; {advice}" if advice else problem
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"it holds the number {constant}")
+
+
+def _finite(text: str) -> float:
+    if math.isinf(number := float(text)):
+        raise ValueError(f"it holds the number {text}")
+    return number
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("it gives a key twice")
+    return found
