@@ -55,6 +55,11 @@ STAGE_OUTPUT = Advice(
     "copy it again from where it comes from, or delete it and run the same command again",
 )
 
+# What code raises that does not find in some data what it expects there.
+NOT_UNDERSTOOD = (
+    *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+)
+
 
 def write_error(path: Path, error: OSError) -> DMPError:
     """Turn a failed write into the sentence that a user reads."""
@@ -240,14 +245,9 @@ def understood(path: str | Path, advice: Advice = STAGE_OUTPUT) -> Generator[Non
         yield
     except DMPError:
         raise
-    except _NOT_UNDERSTOOD as error:
+    except NOT_UNDERSTOOD as error:
         problem = f"{path} does not hold what it should ({error!r:.200})"
         raise DMPError(told(problem, advice.damaged)) from error
-
-
-_NOT_UNDERSTOOD = (
-    *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
-)
 
 
 def check_seal(path: Path) -> None:
