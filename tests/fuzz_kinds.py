@@ -44,6 +44,7 @@ from dmp.statistics.results import (
 from dmp.studies.loading import load_scale
 from dmp.sweeps.storage import load_study, open_storage, open_study
 from dmp.tensorfile import load_tensors, read_description, save_tensors
+from dmp.tracking.record import run_record
 from dmp.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from dmp.training.meter import MeterState
 
@@ -207,10 +208,28 @@ def _run(name: str, folder: Path) -> Path:
     lines += [f"m{n},all,40,{n / 7!r},{n + 5},{protocol},inception" for n in range(12)]
     write_text(place / "metrics.csv", "\n".join(lines) + "\n")
     config = {"task": "t", "variant": "dmp", "seed": 0, "hash": "abcdef", "baseline_seed": 0}
-    write_json(place / "config.json", config | {"config": {"method": "dmp", "patch": None}})
+    write_json(
+        place / "config.json",
+        config | {"config": {"method": "dmp", "config": {"data": {"name": "d"}}}},
+    )
     moments = {"started": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:01:00Z"}
     write_json(place / "provenance.json", {"commit": "0" * 12, "dirty": False, **moments})
     return place / name
+
+
+def _tracked(folder: Path) -> list[Path]:
+    place = _run("config.json", folder).parent
+    reference = {"reference": {"sha256": "0" * 64, "images": 6}, "evaluator": "inception"}
+    write_json(place / "protocols.json", {"0123456789ab": reference})
+    write_json(place / "convergence.json", {"fids": [2.0, 1.5], "iterations": [20, 40], "tau": 0.5})
+    with RunLog(place / "log.jsonl", 0) as log:
+        log.write(10, {"loss": 0.5})
+    return sorted(path for path in place.iterdir() if not path.name.startswith("."))
+
+
+def _in_mlflow(path: Path) -> Any:
+    found = run_record(path.parent)
+    return found.tags, found.params, found.dataset, found.read_points()
 
 
 def _rows(path: Path) -> Any:
@@ -362,6 +381,7 @@ TEXTS = {
     ),
     "provenance of a reference": (partial(_published, ["provenance.json"]), _what_is_published),
     "log": (_log, read_log),
+    "run in MLflow": (_tracked, _in_mlflow),
     "record of a product": (_record, _is_current),
     "manifest of a dataset": (_manifest, _checked),
     "index of a cache": (partial(_cache, ["index.json"]), _latents),
