@@ -1,22 +1,20 @@
 """Writing files so that a reader sees the old content or the new, and reading them again.
 
-There is one reader for each kind of text; files of tensors are read by :mod:`dmp.tensorfile`, those
-of arrays by :mod:`dmp.arrayfile`.
+Tables are read by :mod:`dmp.tablefile`, arrays by :mod:`dmp.arrayfile`, tensors by
+:mod:`dmp.tensorfile`.
 """
 
 import contextlib
-import csv
 import errno
-import io
 import json
-import math
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmp import seals
 from dmp.errors import DMPError
+from dmp.jsontext import not_finite, parse_json
 
 if TYPE_CHECKING:  # it takes half a second to import
     import pandas as pd
@@ -126,24 +124,13 @@ def write_json(path: str | Path, value: Any) -> None:
     try:
         text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
     except ValueError as error:
-        places = [f"{place} = {number}" for place, number in _not_finite(value, "")]
+        places = [f"{place} = {number}" for place, number in not_finite(value)]
         if not places:
             raise
         raise DMPError(
             f"cannot write {path}: {', '.join(places[:3])}; a finite number is needed, or null"
         ) from error
     write_text(path, text + "\n")
-
-
-def _not_finite(value: Any, place: str) -> Iterator[tuple[str, float]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _not_finite(item, f"{place}.{key}" if place else str(key))
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from _not_finite(item, f"{place}.{number}" if place else str(number))
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield place, value
 
 
 def read_bytes(path: str | Path, advice: Advice = STAGE_OUTPUT) -> bytes:
@@ -177,31 +164,6 @@ def read_text(path: str | Path, advice: Advice = STAGE_OUTPUT) -> str:
         raise damaged(path, error, advice) from error
 
 
-def read_rows(path: str | Path, advice: Advice = STAGE_OUTPUT) -> tuple[list[str], list[list[str]]]:
-    """Read a CSV table as text: its header, and its rows, each as long as the header.
-
-    Raises:
-        DMPError: the file cannot be read, or is no such table.
-
-    """
-    text = read_text(path, advice)
-    try:
-        header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    except (ValueError, csv.Error) as error:
-        why = error if text.strip() else "it is empty"
-        raise DMPError(told(f"{path} is not a CSV table ({why})", advice.damaged)) from error
-    twice = {name for name in header if header.count(name) > 1}
-    other = next((n for n, row in enumerate(rows, start=1) if len(row) != len(header)), None)
-    if twice or other is not None:
-        why = (
-            f"its header has {min(twice)!r} twice"
-            if twice
-            else (f"its row {other} is not as long as its header")
-        )
-        raise DMPError(told(f"{path} is not a CSV table ({why})", advice.damaged))
-    return header, rows
-
-
 def read_json(path: str | Path, advice: Advice = STAGE_OUTPUT) -> Any:
     """Read JSON.
 
@@ -217,22 +179,6 @@ def read_json(path: str | Path, advice: Advice = STAGE_OUTPUT) -> Any:
         raise DMPError(told(f"{path} is not valid JSON ({error})", advice.damaged)) from error
 
 
-def parse_json(text: str | bytes) -> Any:
-    """Parse JSON as :func:`read_json` does.
-
-    Raises:
-        ValueError: it is not such JSON.
-        RecursionError: it is too deep.
-
-    """
-    value = json.loads(
-        text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_distinct
-    )
-    if "\\u" in (text if isinstance(text, str) else text.decode()):
-        json.dumps(value, ensure_ascii=False).encode()  # half of a pair of surrogates is no text
-    return value
-
-
 @contextlib.contextmanager
 def understood(path: str | Path, advice: Advice = STAGE_OUTPUT) -> Generator[None]:
     """Turn what goes wrong with the content of a file into an error that names the file.
@@ -246,6 +192,8 @@ def understood(path: str | Path, advice: Advice = STAGE_OUTPUT) -> Generator[Non
     except DMPError:
         raise
     except NOT_UNDERSTOOD as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, which says nothing of the file
+            raise
         problem = f"{path} does not hold what it should ({error!r:.200})"
         raise DMPError(told(problem, advice.damaged)) from error
 
@@ -276,20 +224,3 @@ def damaged(path: str | Path, error: Exception, advice: Advice = STAGE_OUTPUT) -
 def told(problem: str, advice: str) -> str:
     """Return a problem with what can be done about it, if there is anything."""
     return f"{problem}; {advice}" if advice else problem
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"it holds the number {constant}")
-
-
-def _finite(text: str) -> float:
-    if math.isinf(number := float(text)):
-        raise ValueError(f"it holds the number {text}")
-    return number
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("it gives a key twice")
-    return found

@@ -8,11 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dmp.config import from_file
 from dmp.errors import DMPError
-from dmp.files import read_rows, write_csv
+from dmp.files import write_csv
 from dmp.layout import Layout
 from dmp.products.results import numbers_product
 from dmp.statistics.results import BASELINE_COLUMNS, RESULT_COLUMNS
 from dmp.studies import Plan
+from dmp.tablefile import read_rows
 
 # What stands in a run's own file.
 _MEASURED = [

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dmp.errors import DMPError
-from dmp.files import read_rows
+from dmp.tablefile import read_rows
 
 Columns = Mapping[str, type]
 
