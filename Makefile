@@ -32,7 +32,7 @@ OPTIONS := --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS))
 # would not do, since then the baselines that table 2 waits for are no more urgent than its runs.
 FIRST := results/$(SCALE)/tables/table2.md
 
-.PHONY: help setup tables studies report verify rebuild smoke sweep dashboard test lint docs bench \
+.PHONY: help setup tables studies report verify rebuild smoke sweep dashboard test lint docs bench fuzz \
 	mlflow unlock lock clean
 
 help:
@@ -47,6 +47,7 @@ help:
 	@echo "make test     the tests, among them the whole workflow at smoke scale"
 	@echo "make mlflow   look at all runs in MLflow: http://127.0.0.1:5000"
 	@echo "make bench    how long the short commands take on this machine"
+	@echo "make fuzz     20,000 damaged files of each kind, and what their readers say"
 	@echo "make unlock   after snakemake was killed and left the folder locked"
 	@echo "make lint     ruff, ty, snakefmt, snakemake --lint, hadolint"
 	@echo "make docs     the documentation as a web site: site/index.html"
@@ -115,6 +116,9 @@ lint: $(READY)
 docs: $(READY)
 	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
 	@echo "open site/index.html"
+
+fuzz: $(READY)
+	$(RUN) python .ci/fuzz.py
 
 bench: $(READY)
 	$(RUN) python .ci/benchmark.py

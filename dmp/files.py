@@ -1,15 +1,20 @@
-"""Writing files so that a reader sees the old content or the new, never half of either."""
+"""Writing files so that a reader sees the old content or the new, and reading them again.
+
+Tables are read by :mod:`dmp.tablefile`, arrays by :mod:`dmp.arrayfile`, tensors by
+:mod:`dmp.tensorfile`.
+"""
 
 import contextlib
 import errno
 import json
-import math
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dmp import seals
 from dmp.errors import DMPError
+from dmp.jsontext import not_finite, parse_json
 
 if TYPE_CHECKING:  # it takes half a second to import
     import pandas as pd
@@ -22,6 +27,10 @@ _WHY = {
     errno.EROFS: "the file system is read-only; choose another folder with --results",
     errno.ENOTDIR: "a file stands where a folder is needed; move it away",
 }
+
+
+class MissingError(DMPError):
+    """A file that is needed is not there."""
 
 
 class Advice(NamedTuple):
@@ -40,7 +49,13 @@ class Advice(NamedTuple):
 NO_ADVICE = Advice()
 # For what a stage of the workflow reads, and another has written.
 STAGE_OUTPUT = Advice(
-    "the stage that writes it has not run", "delete it and run the same command again"
+    "the stage that writes it has not run",
+    "copy it again from where it comes from, or delete it and run the same command again",
+)
+
+# What code raises that does not find in some data what it expects there.
+NOT_UNDERSTOOD = (
+    *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
 )
 
 
@@ -51,10 +66,16 @@ def write_error(path: Path, error: OSError) -> DMPError:
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | Path) -> Generator[Path]:
+def atomic_path(path: str | Path, sealed: bool | None = None) -> Generator[Path]:
     """Yield a temporary path beside ``path``; on success it is synced and renamed to ``path``.
 
-    The temporary name keeps the suffix, since several libraries choose a format by it.
+    The temporary name keeps the suffix, since several libraries choose a format by it. The file's
+    mode follows the umask, whatever mode a library gives to its files.
+
+    Args:
+        path: the file.
+        sealed: whether the file gets a seal beside it; None for JSON and CSV alone, and for what
+            has one; see :mod:`dmp.seals`.
 
     Raises:
         DMPError: the folder or the file cannot be written (full disk, no permission, ...). The
@@ -65,10 +86,15 @@ def atomic_path(path: str | Path) -> Generator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        if temporary.stat().st_mode != mode:
+            temporary.chmod(mode)
+        with seals.renewed(path, temporary, sealed):
+            temporary.replace(path)
     except OSError as error:
         raise write_error(path, error) from error
     finally:
@@ -98,7 +124,7 @@ def write_json(path: str | Path, value: Any) -> None:
     try:
         text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
     except ValueError as error:
-        places = [f"{place} = {number}" for place, number in _not_finite(value, "")]
+        places = [f"{place} = {number}" for place, number in not_finite(value)]
         if not places:
             raise
         raise DMPError(
@@ -107,38 +133,94 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, text + "\n")
 
 
-def _not_finite(value: Any, place: str) -> Iterator[tuple[str, float]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _not_finite(item, f"{place}.{key}" if place else str(key))
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from _not_finite(item, f"{place}.{number}" if place else str(number))
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield place, value
+def read_bytes(path: str | Path, advice: Advice = STAGE_OUTPUT) -> bytes:
+    """Read a text, and compare it with its seal if it has one.
+
+    Raises:
+        MissingError: there is no file.
+        DMPError: the file cannot be read, or is not what was written.
+
+    """
+    path = Path(path)
+    try:
+        for _ in range(2):
+            content = path.read_bytes()
+            # It may have been replaced between one look and the other.
+            with contextlib.suppress(seals.BrokenSealError):
+                seals.check_text(path, content)
+                return content
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingError(told(f"{path} does not exist", advice.absent)) from error
+    except OSError as error:
+        raise DMPError(f"{path} cannot be read: {error.strerror or error}") from error
+    raise damaged(path, seals.BrokenSealError(), advice)
+
+
+def read_text(path: str | Path, advice: Advice = STAGE_OUTPUT) -> str:
+    """Read UTF-8; errors as :func:`read_bytes`."""
+    try:
+        return read_bytes(path, advice).decode()
+    except UnicodeDecodeError as error:
+        raise damaged(path, error, advice) from error
 
 
 def read_json(path: str | Path, advice: Advice = STAGE_OUTPUT) -> Any:
     """Read JSON.
 
     Raises:
-        DMPError: the file cannot be read or is not JSON, which has no NaN and no infinity.
+        DMPError: the file cannot be read or is not JSON, which has no NaN and no infinity, in
+            which no key stands twice in one place, and all text can be written again.
 
     """
-    path = Path(path)
+    text = read_text(path, advice)
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except FileNotFoundError as error:
-        raise DMPError(_told(f"{path} does not exist", advice.absent)) from error
-    except OSError as error:
-        raise DMPError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise DMPError(_told(f"{path} is not valid JSON ({error})", advice.damaged)) from error
+        return parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise DMPError(told(f"{path} is not valid JSON ({error})", advice.damaged)) from error
 
 
-def _told(problem: str, advice: str) -> str:
+@contextlib.contextmanager
+def understood(path: str | Path, advice: Advice = STAGE_OUTPUT) -> Generator[None]:
+    """Turn what goes wrong with the content of a file into an error that names the file.
+
+    Raises:
+        DMPError: the content is not what the file's writer puts there.
+
+    """
+    try:
+        yield
+    except DMPError:
+        raise
+    except NOT_UNDERSTOOD as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, which says nothing of the file
+            raise
+        problem = f"{path} does not hold what it should ({error!r:.200})"
+        raise DMPError(told(problem, advice.damaged)) from error
+
+
+def check_seal(path: Path) -> None:
+    """Compare a file with its seal, if it has one; a folder has none.
+
+    Raises:
+        DMPError: the file is not what was written, or cannot be read.
+
+    """
+    if path.suffix not in (".npz", ".safetensors"):
+        if not path.is_dir():
+            read_bytes(path)
+        return
+    try:
+        seals.check(path)
+    except (OSError, seals.BrokenSealError) as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: str | Path, error: Exception, advice: Advice = STAGE_OUTPUT) -> DMPError:
+    """Return the error about a file that is there and is not what was written."""
+    why = " ".join(str(error).split()) or type(error).__name__
+    return DMPError(told(f"{path} is truncated or corrupt ({why:.200})", advice.damaged))
+
+
+def told(problem: str, advice: str) -> str:
+    """Return a problem with what can be done about it, if there is anything."""
     return f"{problem}; {advice}" if advice else problem
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"it holds the number {constant}")

@@ -1,16 +1,22 @@
 """The log of a run: one JSON record a line, appended while it runs, read by figures and MLflow."""
 
+import contextlib
 import json
 import math
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from dmp import seals
 from dmp.errors import DMPError
-from dmp.files import write_error, write_text
+from dmp.files import Advice, MissingError, read_bytes, write_error, write_text
+
+_ADVICE = Advice(
+    damaged="copy it again from where it comes from, or delete it: no number depends on it"
+)
 
 
 class Point(NamedTuple):
@@ -23,16 +29,22 @@ class Point(NamedTuple):
 
 
 class RunLog:
-    """Appends records to ``log.jsonl``.
+    """Appends records to ``log.jsonl``; at its end, the log is sealed.
 
     A resumed run first drops what was logged after its checkpoint, and a last line that a kill
-    left incomplete, so that every step is logged once.
+    left incomplete, so that every step is logged once. A damaged log stops no training: it is set
+    aside, and what can be trusted of it is kept.
     """
 
     def __init__(self, path: Path, resume_step: int) -> None:
         self._path = path
-        write_text(path, "".join(line + "\n" for line in _kept(path, resume_step)))
-        self._file = path.open("a", encoding="utf-8")
+        try:
+            write_text(path, "".join(f"{line}\n" for line in _kept(path, resume_step)))
+            seals.unseal_text(path)
+            # Nothing is buffered: what a full disk refuses is not refused again at the end.
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise write_error(path, error) from error
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Append the values of one step; null stands for one that is not finite.
@@ -43,9 +55,10 @@ class RunLog:
         """
         finite = {name: v if math.isfinite(v) else None for name, v in values.items()}
         record = {"step": step, "time": round(time.time(), 3), **finite}
+        line = json.dumps(record, allow_nan=False).encode() + b"\n"
         try:
-            self._file.write(json.dumps(record, allow_nan=False) + "\n")
-            self._file.flush()
+            while line:
+                line = line[self._file.write(line) :]
         except OSError as error:
             raise write_error(self._path, error) from error
 
@@ -59,19 +72,28 @@ class RunLog:
         trace: TracebackType | None,
     ) -> None:
         self._file.close()
+        # One without a seal is read as well; and what went wrong before is what a user has to see.
+        with contextlib.suppress(OSError):
+            seals.seal_text(self._path)
 
 
 def _kept(path: Path, resume_step: int) -> list[str]:
-    if not path.is_file():
-        return []
+    """Return the lines of a log up to a step; a log that is damaged is set aside."""
+    try:
+        lines, why = _lines(path), ""
+    except DMPError as error:
+        lines, why = [], str(error)
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if record["step"] <= resume_step:
-            kept.append(line)
+            if _record(path, number, line)["step"] <= resume_step:
+                kept.append(line.decode())
+        except DMPError as error:
+            why = why or str(error)
+    if why:
+        aside = path.replace(path.with_stem("log-damaged"))
+        seals.unseal_text(path)
+        print(f"warning: {why}. It is now {aside}; {len(kept)} lines of it are kept", flush=True)
     return kept
 
 
@@ -85,33 +107,58 @@ def read_log(path: Path, most: int | None = None) -> list[Point]:
         most: read only so many records, evenly spaced, the first and the last among them.
 
     Raises:
-        DMPError: a line is not a record.
+        DMPError: the log is not what was written, or a line is not a record.
 
     """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise DMPError(f"cannot read {path}: {error.strerror or error}") from error
-    try:
-        json.loads(lines[-1])
-    except ValueError:
-        lines.pop()
+    lines = _lines(path)
     numbers = range(len(lines))
     if most is not None and len(lines) > most:
         numbers = np.linspace(0, len(lines) - 1, most).round().astype(int).tolist()
     points: list[Point] = []
     for number in numbers:
-        try:
-            record = json.loads(lines[number])
-            step, time_ms = int(record.pop("step")), round(1000 * record.pop("time"))
-            for name, value in record.items():
-                number_or_nan = math.nan if value is None else float(value)
-                points.append(Point(name, number_or_nan, time_ms, step))
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-            raise DMPError(
-                f"{path}, line {number + 1} is not a JSON object with step, time and numbers "
-                f"({error!r}); delete the run's folder and run it again, or remove the line"
-            ) from error
+        record = _record(path, number + 1, lines[number])
+        step, time_ms = record.pop("step"), round(1000 * record.pop("time"))
+        for name, value in record.items():
+            points.append(Point(name, math.nan if value is None else float(value), time_ms, step))
     return points
+
+
+def _lines(path: Path) -> list[bytes]:
+    """Return the lines of a log, without what a kill left of the last; none if there is no log.
+
+    Raises:
+        DMPError: it cannot be read, or is not what was written.
+
+    """
+    try:
+        *lines, last = read_bytes(path, _ADVICE).split(b"\n")
+    except MissingError:
+        return []
+    with contextlib.suppress(ValueError, RecursionError):
+        json.loads(last)
+        lines.append(last)
+    return lines
+
+
+def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    """Return the record in a line of a log.
+
+    Raises:
+        DMPError: it is none.
+
+    """
+    try:
+        record = json.loads(line)  # an earlier version wrote NaN and infinity as they are
+        if type(record["step"]) is not int or record["step"] < 0 or record["time"] is None:
+            raise ValueError("step or time")
+        round(record["time"])
+        for name, value in record.items():
+            if type(value) not in (int, float) and value is not None:
+                raise ValueError(name)
+            float(value or 0)
+    except (LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        raise DMPError(
+            f"{path}, line {number} is not a JSON object with step, time and numbers "
+            f"({error!r:.200}); {_ADVICE.damaged}"
+        ) from error
+    return record

@@ -1,9 +1,8 @@
-"""Tensors on disk: safetensors with a description and a checksum inside, written atomically."""
+"""Tensors on disk: safetensors with a description and a seal inside, written atomically."""
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dmp import seals
 from dmp.errors import DMPError
-from dmp.files import NO_ADVICE, Advice, atomic_path, write_error
+from dmp.files import NO_ADVICE, Advice, atomic_path, damaged, told, write_error
 from dmp.finite import check_tensors
-
-
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        # NumPy knows no bfloat16: the bytes are what is hashed, whatever the type.
-        digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], description: Any) -> None:
@@ -35,7 +26,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], description: A
     """
     on_cpu = {name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}
     # One key: the library writes several in an order that changes from call to call.
-    header = {"description": description, "sha256": _checksum(on_cpu)}
+    header = {"description": description, "seal": seals.BLANK}
     metadata = {"dmp": json.dumps(header, sort_keys=True)}
     with atomic_path(path) as temporary:
         try:
@@ -43,46 +34,29 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], description: A
         except SafetensorError as error:  # how the library reports, among others, a full disk
             cause = OSError(28, str(error)) if "os error 28" in str(error).lower() else None
             raise write_error(Path(path), cause or OSError(str(error))) from error
+        seals.fill(temporary)
 
 
-def _error(problem: str, advice: str) -> DMPError:
-    return DMPError(f"{problem}; {advice}" if advice else problem)
-
-
-@contextlib.contextmanager
-def _opened(path: str | Path, advice: Advice) -> Generator[tuple[Any, dict[str, Any]]]:
-    path = Path(path)
-    if not path.is_file():
-        raise _error(f"{path} does not exist", advice.absent)
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get("dmp")
-            if header is None:
-                raise DMPError(f"{path} was not written by dmp: it has no checksum inside")
-            yield file, json.loads(header)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _error(f"{path} is truncated or corrupt ({error})", advice.damaged) from error
-
-
-def read_description(path: str | Path, advice: Advice = NO_ADVICE) -> Any:
-    """Read the description alone, without the tensors.
+def read_description(path: str | Path, advice: Advice = NO_ADVICE) -> dict[str, Any]:
+    """Read the description alone; the whole file is compared with its seal, if it has one.
 
     Args:
         path: what :func:`save_tensors` wrote.
         advice: what whoever asked for the file can do if it cannot be read.
 
     Raises:
-        DMPError: as :func:`load_tensors`, but for damage inside the tensors.
+        DMPError: as :func:`load_tensors`, but for values that are not finite.
 
     """
-    with _opened(path, advice) as (_, header):
-        return header["description"]
+    return _read(path, advice, with_tensors=False)[1]
 
 
 def load_tensors(
     path: str | Path, advice: Advice = NO_ADVICE, finite: bool = True
-) -> tuple[dict[str, Tensor], Any]:
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what :func:`save_tensors` wrote: tensors on the CPU, and their description.
+
+    A file of an earlier version has no seal, but a checksum of its tensors and their names alone.
 
     Args:
         path: what it wrote.
@@ -94,11 +68,44 @@ def load_tensors(
             values that are not finite.
 
     """
-    with _opened(path, advice) as (file, header):
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if _checksum(tensors) != header["sha256"]:
-        problem = f"{path} is corrupt: its content does not match its checksum"
-        raise _error(problem, advice.damaged)
+    tensors, description = _read(path, advice, with_tensors=True)
     if finite:
         check_tensors(tensors, path, "the training that made it has diverged")
-    return tensors, header["description"]
+    return tensors, description
+
+
+def _read(
+    path: str | Path, advice: Advice, with_tensors: bool
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    path = Path(path)
+    if not path.is_file():
+        raise DMPError(told(f"{path} does not exist", advice.absent))
+    try:
+        sealed = seals.check(path)
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get("dmp")
+            if text is None:
+                raise DMPError(f"{path} was not written by dmp: it has no checksum inside")
+            names = file.keys() if with_tensors else ()
+            tensors = {name: file.get_tensor(name) for name in names}
+        header = json.loads(text)
+        description = header["description"]
+        if not isinstance(description, dict) or (not sealed and "sha256" not in header):
+            raise ValueError("its header is no longer what was written")
+        if not sealed and with_tensors and _checksum(tensors) != header["sha256"]:
+            raise seals.BrokenSealError
+    except DMPError:
+        raise
+    except Exception as error:  # of the library each kind of damage is another kind of exception
+        raise damaged(path, error, advice) from error
+    return tensors, description
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """Return what an earlier version's file has in place of a seal."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        # NumPy knows no bfloat16: the bytes are what is hashed, whatever the type.
+        digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

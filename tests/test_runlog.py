@@ -28,27 +28,31 @@ def points_of(records):
     ]
 
 
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "log.jsonl"
+
+
 @pytest.fixture(scope="module")
-def path(tmp_path_factory):
+def shared(tmp_path_factory):
     return tmp_path_factory.mktemp("log") / "log.jsonl"
 
 
 @given(records=RECORDS, data=st.data())
-def test_log_cut_anywhere_keeps_every_whole_record_to_the_last_bit(path, records, data):
+def test_log_cut_anywhere_keeps_every_whole_record_to_the_last_bit(shared, records, data):
     whole = "".join(json.dumps(record) + "\n" for record in records)
     cut = whole[: data.draw(st.just(len(whole)) | st.integers(0, len(whole)))]
-    path.write_text(cut)
+    shared.write_text(cut)
     # A record whose line end alone is missing is whole.
     kept = cut.count("\n") + bool(cut.endswith("}"))
 
-    assert read_log(path) == points_of(records[:kept])
+    assert read_log(shared) == points_of(records[:kept])
 
 
 def test_a_training_logs_valid_json_of_what_is_not_finite(path):
     def refuse(constant):
         raise AssertionError(f"{constant} is not JSON")
 
-    path.unlink(missing_ok=True)
     with RunLog(path, 0) as log:
         log.write(20, {"loss": 0.5, "loss/vb": math.inf, "entropy": math.nan})
     assert json.loads(path.read_text(), parse_constant=refuse)["loss"] == 0.5

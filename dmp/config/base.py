@@ -6,11 +6,13 @@ import json
 import types
 import typing
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dmp.errors import DMPError
+from dmp.files import STAGE_OUTPUT, Advice, read_json, told
 
 
 class Strict(BaseModel):
@@ -111,3 +113,17 @@ def from_data(model: type[Model], data: Any, where: str) -> Model:
                 value = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
                 problems.append(f"'{key}'{value}: {message}")
         raise DMPError(f"{where}: " + "; ".join(dict.fromkeys(problems))) from error
+
+
+def from_file(model: type[Model], path: Path, advice: Advice = STAGE_OUTPUT) -> Model:
+    """Read a JSON file that the program has written, as ``model``.
+
+    Raises:
+        DMPError: the file cannot be read, or does not hold what it should.
+
+    """
+    data = read_json(path, advice)
+    try:
+        return from_data(model, data, str(path))
+    except DMPError as error:
+        raise DMPError(told(str(error), advice.damaged)) from error

@@ -108,7 +108,10 @@ class TextConfig(Strict):
 
 
 def _kind(backbone: Any) -> str:
-    kind = backbone.get("kind", "dit") if isinstance(backbone, dict) else backbone.kind
+    if isinstance(backbone, dict):
+        kind = backbone.get("kind", "dit")
+    else:
+        kind = getattr(backbone, "kind", None)
     return kind if isinstance(kind, str) else ""
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dmp.config import TextConfig
 from dmp.data.registry import Phrases
 from dmp.errors import DMPError
-from dmp.files import STAGE_OUTPUT
+from dmp.files import STAGE_OUTPUT, understood
 from dmp.initialisation import normal_
 from dmp.rng import generator
 from dmp.tensorfile import load_tensors, save_tensors
@@ -158,10 +158,11 @@ def load_captions(path: Path) -> Captions:
     tensors, description = load_tensors(path, STAGE_OUTPUT)
     if description.get("format") != _FORMAT:
         raise DMPError(f"{path} does not hold captions: its header says {description!r:.80}")
-    return Captions(
-        tensors["embeddings"],
-        tensors["train"].numpy(),
-        tensors["test"].numpy(),
-        tensors["order"].numpy(),
-        description["texts"],
-    )
+    with understood(path):
+        return Captions(
+            tensors["embeddings"],
+            tensors["train"].numpy(),
+            tensors["test"].numpy(),
+            tensors["order"].numpy(),
+            description["texts"],
+        )

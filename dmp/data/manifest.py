@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from dmp.config import SourceConfig, Strict, from_data
+from dmp.config import SourceConfig, Strict, from_file
 from dmp.errors import DMPError
-from dmp.files import read_json
 
 
 class Manifest(Strict):
@@ -58,7 +57,7 @@ def load_manifest(path: Path, config: SourceConfig, name: str) -> Manifest:
     """
     if not path.exists():
         raise DMPError(f"{path} does not exist: check dataset '{name}' first")
-    manifest = from_data(Manifest, read_json(path), str(path))
+    manifest = from_file(Manifest, path)
     if manifest.dataset != name:
         raise DMPError(f"{path} is of dataset '{manifest.dataset}', not of '{name}'")
     found, wanted = manifest.source.model_dump(), config.model_dump()

@@ -11,12 +11,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
+from dmp.config import from_file
 from dmp.errors import DMPError
-from dmp.files import atomic_path, read_json, write_json
+from dmp.files import atomic_path, understood, write_json
 from dmp.finite import check_rows
 
 _MEND = "delete it and run the command that makes it again"
@@ -127,21 +129,17 @@ class Shards:
                     f"{path} does not exist: rows {done} to {self.count - 1} of {self.count} have "
                     "not been made; run the command that makes them"
                 )
-            record = read_json(path)
+            record = from_file(_Record, path)
             for key, value in (("identity", self.identity), ("first", done)):
-                if record.get(key) != value:
+                if getattr(record, key) != value:
                     raise DMPError(
                         f"{path}: the shard was made from something else: {key} = "
-                        f"{record.get(key)!r}, here {value!r}; delete the folder {self.folder} and "
-                        "run the commands that fill it again"
+                        f"{getattr(record, key)!r}, here {value!r}; delete the folder "
+                        f"{self.folder} and run the commands that fill it again"
                     )
-            for name, expected in record["sha256"].items():
-                file = _path(self.folder, name, len(counts))
-                values = _mapped(file)
-                if hashlib.sha256(values.reshape(-1).data).hexdigest() != expected:
-                    problem = "is corrupt: its content does not match its hash in the record"
-                    raise DMPError(f"{file} {problem}; {_MEND}")
-            counts.append(record["count"])
+            for name in self.arrays:
+                _verify(self.folder, name, len(counts), record)
+            counts.append(record.count)
         arrays = {name: row._asdict() for name, row in self.arrays.items()}
         index = {"identity": self.identity, "arrays": arrays, "counts": counts, **more}
         write_json(self.folder / "index.json", index)
@@ -151,11 +149,55 @@ def _path(folder: Path, name: str, number: int) -> Path:
     return folder / f"{name}-{number:05d}.npy"
 
 
+class _Record(BaseModel):
+    """The record of a shard."""
+
+    model_config = ConfigDict(strict=True)
+
+    identity: dict[str, Any]
+    first: int
+    count: int
+    sha256: dict[str, str]
+
+
+class _Array(BaseModel):
+    """What the index says of the rows of an array."""
+
+    model_config = ConfigDict(strict=True)
+
+    shape: list[int]
+    dtype: str
+
+
+class _Index(BaseModel):
+    """The index of a cache, with whatever else it says."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    identity: dict[str, Any]
+    arrays: dict[str, _Array]
+    counts: Annotated[list[int], Field(min_length=1)]
+
+
 def _mapped(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy parses a header with the tools of Python's own parser
         raise DMPError(f"{path} is missing, truncated or corrupt ({error}); {_MEND}") from error
+
+
+def _verify(folder: Path, name: str, number: int, record: _Record) -> None:
+    """Compare an array of a shard with its record.
+
+    Raises:
+        DMPError: it is not what was written.
+
+    """
+    path = _path(folder, name, number)
+    digest = hashlib.sha256(_mapped(path).reshape(-1).data).hexdigest()
+    if digest != record.sha256.get(name):
+        problem = "is corrupt: its content does not match its hash in the record"
+        raise DMPError(f"{path} {problem}; {_MEND}")
 
 
 class ShardedArray:
@@ -198,36 +240,37 @@ class ShardedArray:
         return out
 
 
-def open_shards(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, ShardedArray]]:
+def open_shards(
+    folder: Path, kind: str, verify: bool = True
+) -> tuple[dict[str, Any], dict[str, ShardedArray]]:
     """Return a finished cache's index, and its arrays by name.
-
-    Lengths are checked here; hashes were when the index was written.
 
     Args:
         folder: of the cache.
         kind: the ``format`` of its identity.
+        verify: whether to compare every byte with what was written, which reads all of it once; not
+            where another process of the job has just done it.
 
     Raises:
-        DMPError: the cache is not finished or of another kind, or a shard is missing or truncated.
+        DMPError: the cache is not finished or of another kind, or a shard is missing or damaged.
 
     """
     path = folder / "index.json"
-    index = read_json(path)
+    index = from_file(_Index, path)
     arrays: dict[str, ShardedArray] = {}
-    try:
-        found = index["identity"]["format"]
-        for name, row in index["arrays"].items():
-            maps = [_mapped(_path(folder, name, n)) for n in range(len(index["counts"]))]
-            shapes = [(count, *row["shape"]) for count in index["counts"]]
-            if [m.shape for m in maps] != shapes or any(m.dtype != row["dtype"] for m in maps):
+    if index.identity.get("format") != kind:
+        raise DMPError(f"{path} is not the index of {kind}")
+    with understood(path):
+        for name, row in index.arrays.items():
+            maps = [_mapped(_path(folder, name, n)) for n in range(len(index.counts))]
+            shapes = [(count, *row.shape) for count in index.counts]
+            if [m.shape for m in maps] != shapes or any(m.dtype != row.dtype for m in maps):
                 raise DMPError(
                     f"{path} does not fit the files of {name}; delete the folder {folder}"
                 )
             arrays[name] = ShardedArray(maps)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DMPError(
-            f"{path} is not the index of a cache ({error!r}); delete the folder and make it again"
-        ) from error
-    if found != kind:
-        raise DMPError(f"{path} is not the index of {kind}")
-    return index, arrays
+    for number in range(len(index.counts) if verify else 0):
+        record = from_file(_Record, folder / f"shard-{number:05d}.json")
+        for name in index.arrays:
+            _verify(folder, name, number, record)
+    return index.model_dump(), arrays

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from dmp.data.shards import Row, Shards, open_shards
 from dmp.data.textencoder import KEY, TextEncoder
 from dmp.errors import DMPError
+from dmp.files import understood
 
 # What is encoded together, which moves last bits: batches, each within one block.
 BATCH, BLOCK = 256, 4096
@@ -74,6 +75,7 @@ class TextStore:
     Args:
         folder: of the cache.
         encoder: the name of the encoder that it must have been made with; None for any.
+        verify: as for :func:`dmp.data.shards.open_shards`.
 
     Attributes:
         width: E.
@@ -84,23 +86,24 @@ class TextStore:
 
     """
 
-    def __init__(self, folder: Path, encoder: str | None = None) -> None:
+    def __init__(self, folder: Path, encoder: str | None = None, verify: bool = True) -> None:
         self._folder, self._encoder = folder, encoder
-        index, arrays = open_shards(folder, "captions")
-        if encoder not in (None, index["encoder"]):
-            raise DMPError(
-                f"{KEY} = {encoder!r}, but {folder} was made with {index['encoder']!r}; encode "
-                f"the captions again"
-            )
-        self._sequence, self._pooled = arrays["sequence"], arrays["pooled"]
-        self.width: int = self._pooled.shape[0]
+        index, arrays = open_shards(folder, "captions", verify)
+        with understood(folder / "index.json"):
+            if encoder not in (None, index["encoder"]):
+                raise DMPError(
+                    f"{KEY} = {encoder!r}, but {folder} was made with {index['encoder']!r}; encode "
+                    f"the captions again"
+                )
+            self._sequence, self._pooled = arrays["sequence"], arrays["pooled"]
+            self.width: int = self._pooled.shape[0]
         self.null = len(self) - 1
 
     def __len__(self) -> int:
         return len(self._pooled)
 
-    def __reduce__(self) -> tuple[type, tuple[Path, str | None]]:
-        return TextStore, (self._folder, self._encoder)
+    def __reduce__(self) -> tuple[type, tuple[Path, str | None, bool]]:
+        return TextStore, (self._folder, self._encoder, False)
 
     def pooled(self, numbers: np.ndarray) -> Tensor:
         """Return the pooled states ``(n, E)`` float32 of captions by number."""

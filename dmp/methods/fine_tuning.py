@@ -25,10 +25,12 @@ class FineTuning(Method[NoOptions]):
 
     def load(self, path: Path, backbone: "nn.Module", options: NoOptions) -> "Attached":
         """Set all weights to those of the file."""
-        from dmp.files import STAGE_OUTPUT
+        from dmp.files import STAGE_OUTPUT, understood
         from dmp.tensorfile import load_tensors
 
-        backbone.load_state_dict(load_tensors(path, STAGE_OUTPUT)[0], strict=True)
+        tensors = load_tensors(path, STAGE_OUTPUT)[0]
+        with understood(path):
+            backbone.load_state_dict(tensors, strict=True)
         return self.attach(backbone, options, seed=0)
 
 

@@ -15,7 +15,7 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_featur
 from dmp.data.images import to_model
 from dmp.data.registry import DatasetInfo, Images
 from dmp.errors import DMPError
-from dmp.files import STAGE_OUTPUT
+from dmp.files import STAGE_OUTPUT, understood
 from dmp.initialisation import kaiming_uniform_
 from dmp.rng import generator
 from dmp.tensorfile import load_tensors, save_tensors
@@ -106,8 +106,9 @@ class ClassifierFeatures(FeatureExtractorBase):
         tensors, description = load_tensors(feature_extractor_weights_path, STAGE_OUTPUT)
         if description.get("format") != NAME:
             raise DMPError(f"{feature_extractor_weights_path} is not a '{NAME}'")
-        self.classifier = Classifier(description["channels"], description["classes"])
-        self.classifier.load_state_dict(tensors, strict=True)
+        with understood(feature_extractor_weights_path):
+            self.classifier = Classifier(description["channels"], description["classes"])
+            self.classifier.load_state_dict(tensors, strict=True)
 
     @staticmethod
     def get_provided_features_list() -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """Features of images, through torch-fidelity's registered extractors, and their files."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,9 +8,10 @@ import torch
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torch_fidelity.utils import create_feature_extractor
 
+from dmp.arrayfile import load_arrays, save_arrays
 from dmp.config import nearest
 from dmp.errors import DMPError
-from dmp.files import atomic_path
+from dmp.files import damaged
 from dmp.finite import check_rows
 from dmp.metrics import classifier
 
@@ -106,13 +106,6 @@ def check_features(features: Features, where: str, first: int = 0) -> None:
         check_rows(rows, f"{where}: {name} of image", mend, first)
 
 
-def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as one .npz, atomically."""
-    with atomic_path(path) as temporary:
-        # NumPy's stubs take any name for that of its option.
-        np.savez(temporary, **arrays)  # ty: ignore[invalid-argument-type]
-
-
 def save_features(path: Path, features: Features, **more: np.ndarray) -> None:
     """Write features, and what else belongs to them, as one .npz, atomically."""
     save_arrays(path, {**features._asdict(), **more})
@@ -122,17 +115,13 @@ def load_features(path: Path) -> Features:
     """Read :func:`save_features`' file.
 
     Raises:
-        DMPError: the file is missing or corrupt, or holds features that are not finite.
+        DMPError: the file is missing or corrupt, or holds features that are not finite, or none.
 
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            features = Features(file["features"], file["logits"])
-    except FileNotFoundError as error:
-        raise DMPError(f"{path} does not exist; the stage that writes it has not run") from error
-    except Exception as error:  # zipfile, zlib and NumPy each have their own way to say it
-        raise DMPError(
-            f"{path} is truncated or corrupt ({error}); delete it and run again"
-        ) from error
+    found = load_arrays(path, *Features._fields)
+    features = Features(found["features"], found["logits"])
+    native = all(rows.dtype.kind == "f" and rows.dtype.isnative for rows in features)
+    if not native or {rows.ndim for rows in features} != {2} or len(set(map(len, features))) > 1:
+        raise damaged(path, ValueError("its arrays are not those of features and logits"))
     check_features(features, str(path))
     return features

@@ -1,16 +1,24 @@
 """What samples are compared with: statistics of all real images, and features of some of them."""
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from dmp.arrayfile import load_arrays
 from dmp.errors import DMPError
+from dmp.files import Advice, understood
 from dmp.metrics.features import Features, check_features, load_features, save_features
+
+# ADM's reference batches have all that is needed.
+_PUBLISHED = Advice(
+    "evaluation.reference_file names an ADM reference batch, such as "
+    "VIRTUAL_imagenet256_labeled.npz of openai/guided-diffusion, below the data folder",
+    "download an ADM reference batch again: an .npz with mu and sigma for FID, and images arr_0 "
+    "for KID, precision and recall",
+)
 
 
 class Reference(NamedTuple):
@@ -145,24 +153,10 @@ def read_published(path: Path, extract: Callable[[np.ndarray], Features]) -> Ref
             finite.
 
     """
-    try:
-        with _archive(path) as file:
-            missing = {"mu", "sigma", "arr_0"} - set(file.files)
-            if missing:
-                raise DMPError(
-                    f"{path} lacks {', '.join(sorted(missing))}; a reference needs mu and sigma "
-                    f"for FID, and images arr_0 for KID, precision and recall. It has "
-                    f"{', '.join(file.files) or 'nothing'}; ADM's reference batches have all three"
-                )
-            mean, covariance = file["mu"].astype(np.float64), file["sigma"].astype(np.float64)
-            images = file["arr_0"]
-    except FileNotFoundError as error:
-        raise DMPError(
-            f"{path} does not exist; evaluation.reference_file names an ADM reference batch, such "
-            f"as VIRTUAL_imagenet256_labeled.npz of openai/guided-diffusion, below the data folder"
-        ) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DMPError(f"{path} is truncated or corrupt ({error}); download it again") from error
+    found = load_arrays(path, "mu", "sigma", "arr_0", advice=_PUBLISHED)
+    images = found["arr_0"]
+    with understood(path, _PUBLISHED):
+        mean, covariance = (found[name].astype(np.float64) for name in ("mu", "sigma"))
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] != 3:
         raise DMPError(
             f"{path}: arr_0 is {images.dtype} {images.shape}; uint8 (n, H, W, 3) is needed"
@@ -178,16 +172,6 @@ def read_published(path: Path, extract: Callable[[np.ndarray], Features]) -> Ref
         )
     # The file does not say how many images are behind its statistics.
     return Reference(mean, covariance, 0, features)
-
-
-def _archive(path: Path) -> np.lib.npyio.NpzFile:
-    file = np.load(path, allow_pickle=False)
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise DMPError(
-            f"{path} holds one array and no archive of several, whatever its name says; a "
-            f"reference is an .npz with mu, sigma and arr_0"
-        )
-    return file
 
 
 def save_reference(path: Path, reference: Reference) -> None:
@@ -206,13 +190,15 @@ def load_reference(path: Path) -> Reference:
 
     """
     features = load_features(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            floor = None
-            if "floor" in file.files:
-                floor = Floor(float(file["floor"][0]), int(file["floor"][1]))
-            found = Reference(file["mean"], file["covariance"], int(file["count"]), features, floor)
-    except KeyError as error:
-        raise DMPError(f"{path} is not a reference ({error}); delete it and run again") from error
-    check_statistics(found.mean, found.covariance, str(path))
-    return found
+    found = load_arrays(path, "mean", "covariance", "count", optional=("floor",))
+    floor = None
+    with understood(path):
+        if "floor" in found:
+            fid, images = found["floor"].tolist()
+            floor = Floor(float(fid), int(images))
+        mean, covariance, count = found["mean"], found["covariance"], int(found["count"])
+        width = features.features.shape[1]
+        if mean.shape != (width,) or covariance.shape != (width, width):
+            raise ValueError(f"mean {mean.shape}, covariance {covariance.shape}, {width} features")
+        check_statistics(mean, covariance, str(path))
+    return Reference(mean, covariance, count, features, floor)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dmp.config import PatchConfig, from_data
 from dmp.errors import DMPError
-from dmp.files import Advice
+from dmp.files import Advice, understood
 from dmp.patching.points import PatchPoints
 from dmp.tensorfile import load_tensors
 
@@ -83,8 +83,9 @@ def read_patch(path: str | Path, resize: str | None = None) -> SavedPatch:
 
     """
     tensors, description = load_tensors(path, _ADVICE)
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
+    if description.get("format") != FORMAT:
         raise DMPError(f"{path} is not a patch: its header says {description!r:.80}")
-    options = description["config"] | ({} if resize is None else {"resize": resize})
-    config = from_data(PatchConfig, options, f"{path} (header)")
-    return SavedPatch(str(path), config, description["backbone"], tensors)
+    with understood(path, _ADVICE):
+        options = description["config"] | ({} if resize is None else {"resize": resize})
+        config = from_data(PatchConfig, options, f"{path} (header)")
+        return SavedPatch(str(path), config, description["backbone"], tensors)

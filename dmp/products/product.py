@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dmp.errors import DMPError
-from dmp.files import write_json
+from dmp.files import Advice, MissingError, check_seal, read_bytes, write_json
 from dmp.layout import Layout
 
 # What is later, in seconds since 1970, is no time that a file system can hold everywhere.
@@ -27,6 +27,11 @@ class Record(BaseModel):
     sizes: dict[str, int | None]
 
 
+_MEND = (
+    "nothing else says what the results beside it were made from: copy it again from where they "
+    "come from, or delete it to compute them anew"
+)
+_TRAINED = frozenset({"baseline", "decayed", "weights"})
 Read = Callable[[Path], Record | None]
 
 
@@ -77,15 +82,22 @@ class Product:
         Something made before what it is computed from is not.
 
         Raises:
-            DMPError: a record is damaged, so that nothing says what the files are.
+            DMPError: a record is damaged, so that nothing says what the files are; or one of the
+                files of a training is, which would be deleted if they were taken for outdated.
 
         """
         found = read(self.record)
         if found is None or found.fingerprint != self.fingerprint:
             return None
-        if found.sizes != _sizes(self.files) or found.finished < _latest(self.made_from, read):
+        sizes = _sizes(self.files)
+        if found.sizes != sizes:
+            # What follows from a training is soon made again; and a file that is missing was
+            # deleted to be made again.
+            for path in self.files if self.stage in _TRAINED else ():
+                if sizes[path.name] not in (None, found.sizes.get(path.name)):
+                    check_seal(path)
             return None
-        return found
+        return None if found.finished < _latest(self.made_from, read) else found
 
     def mark_finished(self) -> None:
         """Write the record; call once all files are there."""
@@ -117,18 +129,12 @@ def read_record(path: Path) -> Record | None:
 
     """
     try:
-        return Record.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
+        return Record.model_validate_json(read_bytes(path, Advice(damaged=_MEND)))
+    except MissingError:
         return None
-    except OSError as error:
-        raise DMPError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         why = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}" for e in error.errors())
-        raise DMPError(
-            f"{path} is damaged ({why.strip()}), and nothing else says what the results beside it "
-            f"were made from; copy it again from where they come from, or delete it to compute "
-            f"them anew"
-        ) from error
+        raise DMPError(f"{path} is damaged ({why.strip():.200}); {_MEND}") from error
 
 
 def _read_if_whole(path: Path) -> Record | None:

@@ -1,19 +1,19 @@
 """From the folders of runs and baselines to one table of numbers each; no torch."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from dmp.config import from_data
+from dmp.config import from_file
 from dmp.errors import DMPError
-from dmp.files import read_json, write_csv
+from dmp.files import write_csv
 from dmp.layout import Layout
 from dmp.products.results import numbers_product
 from dmp.statistics.results import BASELINE_COLUMNS, RESULT_COLUMNS
 from dmp.studies import Plan
+from dmp.tablefile import read_rows
 
 # What stands in a run's own file.
 _MEASURED = [
@@ -77,8 +77,8 @@ def run_rows(layout: Layout, task: str, variant: str, seed: int) -> list[list]:
 
     """
     path = layout.metrics(task, variant, seed)
-    config = from_data(_Config, read_json(path.parent / "config.json"), str(path.parent))
-    made = from_data(_Record, read_json(path.parent / "provenance.json"), str(path.parent))
+    config = from_file(_Config, path.parent / "config.json")
+    made = from_file(_Record, path.parent / "provenance.json")
     head = [task, variant, seed, config.baseline_seed]
     tail = [made.commit + ("-dirty" if made.dirty else ""), config.hash]
     return [[*head, *row, *tail] for row in _metrics(path)]
@@ -86,16 +86,10 @@ def run_rows(layout: Layout, task: str, variant: str, seed: int) -> list[list]:
 
 def _metrics(path: Path) -> list[list[str]]:
     """Return the rows of a run's metrics; pandas takes milliseconds for each file."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *lines = csv.reader(file)
-    except (OSError, ValueError, csv.Error) as error:
-        raise DMPError(f"{path} is not a CSV table ({error}); run the workflow again") from error
+    header, lines = read_rows(path)
     lacking = [name for name in _MEASURED if name not in header]
     if lacking:
         raise DMPError(f"{path} lacks the columns {', '.join(lacking)}; run the workflow again")
-    if any(len(line) != len(header) for line in lines):
-        raise DMPError(f"{path} is not a CSV table (its rows are not as long as its header)")
     places = [header.index(name) for name in _MEASURED]
     return [[line[place] for place in places] for line in lines]
 
@@ -103,12 +97,16 @@ def _metrics(path: Path) -> list[list[str]]:
 class _Config(BaseModel):
     """What is gathered of a run's ``config.json``."""
 
+    model_config = ConfigDict(strict=True)
+
     hash: str
     baseline_seed: int
 
 
 class _Convergence(BaseModel):
     """What is gathered of a baseline's ``convergence.json``."""
+
+    model_config = ConfigDict(strict=True)
 
     fids: list[float] = Field(min_length=1)
     relative_change: float
@@ -118,6 +116,8 @@ class _Convergence(BaseModel):
 
 class _Record(BaseModel):
     """What is gathered of a ``provenance.json``."""
+
+    model_config = ConfigDict(strict=True)
 
     commit: str
     dirty: bool = False
@@ -135,7 +135,7 @@ def gather_baselines(
         if plan.has_decayed(task):
             continue
         path = layout.convergence(task, seed)
-        verdict = from_data(_Convergence, read_json(path), str(path))
+        verdict = from_file(_Convergence, path)
         tolerance = plan.scale.tasks[task].pretraining.convergence_tolerance
         path = layout.pretrained(task, seed) / "provenance.json"
         rows.append(
@@ -148,7 +148,7 @@ def gather_baselines(
                 "relative_change": verdict.relative_change,
                 "p_value": verdict.p_value,
                 "iterations": verdict.iterations[-1],
-                "commit": from_data(_Record, read_json(path), str(path)).commit,
+                "commit": from_file(_Record, path).commit,
             }
         )
     return pd.DataFrame(rows, columns=list(BASELINE_COLUMNS))

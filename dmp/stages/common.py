@@ -18,7 +18,7 @@ from dmp.data.registry import Images
 from dmp.data.text import TextStore
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
-from dmp.files import STAGE_OUTPUT
+from dmp.files import STAGE_OUTPUT, understood
 from dmp.layout import Layout
 from dmp.methods import find_method
 from dmp.methods.attached import Attached
@@ -171,7 +171,8 @@ def pretrained_backbone(context: Context, run: RunConfig) -> Backbone:
             f"{expected}); delete it and run again"
         )
     backbone = new_backbone(context, run.task, run.config)
-    backbone.load_state_dict(tensors, strict=True)
+    with understood(path):
+        backbone.load_state_dict(tensors, strict=True)
     return backbone.to(context.device)
 
 

@@ -7,18 +7,20 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
+from dmp.arrayfile import load_arrays, save_arrays
 from dmp.backbones import Backbone
-from dmp.config import TaskConfig, content_hash
+from dmp.config import TaskConfig, content_hash, from_file
 from dmp.data.registry import Images
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
-from dmp.files import read_json, write_json, write_text
+from dmp.files import write_json, write_text
 from dmp.layout import Layout
 from dmp.methods.attached import Attached
 from dmp.metrics.base import Metric, Samples, State, When
 from dmp.metrics.denoising import DenoisingLosses
-from dmp.metrics.features import Features, check_features, load_features, save_arrays
+from dmp.metrics.features import Features, check_features, load_features
 from dmp.metrics.gate import GateRecord, record_gate
 from dmp.metrics.reference import Reference, load_reference
 from dmp.metrics.registry import find_metric, measured
@@ -92,8 +94,7 @@ class RunState(State):
         return Samples(found, reference, self.task.evaluation, protocol, images)
 
     def _kept_images(self) -> np.ndarray:
-        with np.load(self._context.layout.samples(*self._names), allow_pickle=False) as file:
-            return file["images"]
+        return load_arrays(self._context.layout.samples(*self._names), "images")["images"]
 
     @cached_property
     def second(self) -> Samples | None:
@@ -103,8 +104,8 @@ class RunState(State):
             return None
         path = layout.samples(*self._names)
         reference = load_reference(layout.second_reference(self._run.task))
-        with np.load(path, allow_pickle=False) as file:
-            found = Features(file["second"], file["logits"])
+        arrays = load_arrays(path, "second", "logits")
+        found = Features(arrays["second"], arrays["logits"])
         check_features(found, f"{path}, second opinion")
         described = _described(self.task, reference) | {"file": None}
         other = {"evaluator": evaluation.second_opinion.name, "reference": described}
@@ -173,14 +174,23 @@ class RunState(State):
         fingerprint = content_hash([run.fingerprint("baseline"), sizes])
         path = context.layout.baseline_loss(*run.baseline)
         if path.is_file():
-            found = read_json(path)
-            if found.get("fingerprint") == fingerprint:
-                return found["mse"]
+            found = from_file(_BaselineLoss, path)
+            if found.fingerprint == fingerprint:
+                return found.mse
         backbone = pretrained_backbone(context, run)
         losses = measure_denoising(context, run, backbone, self._data.held_out)
         mse = float(losses.mse.mean())
         write_json(path, {"fingerprint": fingerprint, "mse": mse})
         return mse
+
+
+class _BaselineLoss(BaseModel):
+    """What is kept of a baseline for its runs."""
+
+    model_config = ConfigDict(strict=True)
+
+    fingerprint: str
+    mse: float = Field(allow_inf_nan=False)
 
 
 def _described(task: TaskConfig, reference: Reference) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
-from dmp.config import from_data
-from dmp.files import read_json
+from dmp.config import from_file
 from dmp.numerics import X86_64, processor
 from dmp.studies import Plan
 
@@ -133,7 +132,7 @@ def origin_of(runs: Sequence[Path], baselines: Sequence[Path]) -> Origin:
 
     """
     paths = [folder / "provenance.json" for folder in (*runs, *baselines)]
-    records = [from_data(Record, read_json(path), str(path)) for path in paths]
+    records = [from_file(Record, path) for path in paths]
     distinct = {name: sorted({getattr(r, name) for r in records} - {""}) for name in _DISTINCT}
     versions = sorted({tuple(sorted(record.versions.items())) for record in records})
     return Origin(

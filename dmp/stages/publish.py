@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dmp.errors import DMPError
-from dmp.files import write_error
+from dmp.files import atomic_path, check_seal, write_error
 from dmp.layout import Layout
 from dmp.stages.numbers import Numbers, gather_numbers
 from dmp.stages.origin import Published, Seeds, merged, origin_of, seeds_of
@@ -176,7 +176,9 @@ def _table(name: str, path: Path, wanted: bool, old: Reference | None, staged: R
         raise DMPError(f"{path} does not exist; run the workflow again")
     source = path if wanted else earlier
     if source is not None and source.is_file():
-        shutil.copyfile(source, staged.folder / "numbers" / name)
+        check_seal(source)
+        with atomic_path(staged.folder / "numbers" / name) as temporary:
+            shutil.copyfile(source, temporary)
 
 
 def _pictures(

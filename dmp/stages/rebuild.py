@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dmp.errors import DMPError
-from dmp.files import atomic_path
+from dmp.files import atomic_path, check_seal
 from dmp.layout import Layout
 from dmp.reporting.figures import KINDS
 from dmp.stages.claims import judge_claims, judge_hypotheses
@@ -88,14 +88,20 @@ def rebuild_reference(plan: Plan, reference: Reference) -> str:
             else:
                 tasks.append(partial(write_pages, own, layout, [name], from_numbers=True))
         for name, path in ((COUNTS, layout.parameters_table), (TIMES, layout.speed_table)):
-            if (reference.folder / "numbers" / name).is_file():
-                shutil.copyfile(reference.folder / "numbers" / name, path)
+            kept = reference.folder / "numbers" / name
+            if kept.is_file():
+                with reference.damaged():
+                    check_seal(kept)
+                shutil.copyfile(kept, path)
         if layout.parameters_table.is_file():
             tasks += [partial(write_pages, plan, layout, [n]) for n in plan.parameter_studies]
         _share(tasks)
         made = kept_files(plan, layout)
         for path in made:
-            with atomic_path(reference.folder / path.relative_to(layout.root)) as temporary:
+            # An earlier version's reference is given no seals: its files stay as they are.
+            sealed = reference.sealed and path.suffix == ".csv"
+            kept = reference.folder / path.relative_to(layout.root)
+            with atomic_path(kept, sealed) as temporary:
                 shutil.copyfile(path, temporary)
     told = [
         f"{len(made)} files of {len(tasks)} pages in {reference.folder} follow from its numbers"

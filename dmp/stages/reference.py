@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from dmp import seals
 from dmp.claims.schema import Claims
-from dmp.config import from_data
+from dmp.config import from_file
 from dmp.errors import DMPError
-from dmp.files import NO_ADVICE, read_json, write_csv, write_json
+from dmp.files import NO_ADVICE, write_csv, write_json
 from dmp.layout import Layout
 from dmp.stages.numbers import (
     Numbers,
@@ -49,7 +50,7 @@ class Reference:
         """Where the numbers come from, and the seeds of each study."""
         path = self.folder / "provenance.json"
         with self.damaged():
-            return from_data(Published, read_json(path, NO_ADVICE), str(path))
+            return from_file(Published, path, NO_ADVICE)
 
     @property
     def origin(self) -> Origin:
@@ -87,6 +88,11 @@ class Reference:
                 f"{task}/{variant}/seed{seed}; publish them, or start anew with --replace"
             )
         return found
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its files have seals beside them; those of earlier versions have none."""
+        return seals.beside(self.folder / "provenance.json").exists()
 
     @contextlib.contextmanager
     def damaged(self) -> Generator[None]:

@@ -9,10 +9,11 @@ from torch.nn.functional import interpolate
 from torchvision.utils import save_image
 from tqdm import tqdm
 
+from dmp.arrayfile import load_arrays, save_arrays
 from dmp.backbones import Backbone
 from dmp.errors import DMPError
 from dmp.files import atomic_path
-from dmp.metrics.features import Features, check_features, load_features, save_arrays
+from dmp.metrics.features import Features, check_features, load_features
 from dmp.products.runs import run_products
 from dmp.sampling import sample_images, sample_labels
 from dmp.sampling.shards import Shard
@@ -160,9 +161,8 @@ def _write(
 
 
 def _read_shard(path: Path, run: RunConfig) -> dict[str, np.ndarray]:
-    load_features(path)  # one clear error if it is missing or corrupt
-    with np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
+    load_features(path)
+    arrays = load_arrays(path)
     identity = str(arrays.pop("identity", "unknown"))
     expected = run.fingerprint("samples")
     if identity != expected:

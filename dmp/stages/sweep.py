@@ -6,15 +6,17 @@ import numpy as np
 import pandas as pd
 import torch
 from filelock import FileLock
+from pydantic import BaseModel
 
 from dmp.backbones import Backbone
+from dmp.config import from_file
 from dmp.errors import DMPError
-from dmp.files import read_json, write_text
+from dmp.files import understood, write_text
 from dmp.layout import Layout
 from dmp.stages.common import Context, attach, measure_denoising, new_backbone
 from dmp.stages.data import task_data
 from dmp.stages.run import complete_run
-from dmp.statistics.results import ALL_TIMESTEPS, DIVERGED
+from dmp.statistics.results import ALL_TIMESTEPS, DIVERGED, read_csv
 from dmp.studies.run import RunConfig
 from dmp.sweeps.files import CONFIRMED_COLUMNS, SweepFiles
 from dmp.sweeps.loading import fresh_seeds, search_seeds
@@ -22,6 +24,7 @@ from dmp.sweeps.outcome import ImpossibleError, Objective, Outcome, Report
 from dmp.sweeps.schema import Pruning, Sweep
 from dmp.training.watch import Watch
 
+_METRICS = {"metric": str, "bin": str, "iteration": int, "value": float}
 # Every objective that is measured.
 MEASURED = ("fid", "denoising_mse")
 
@@ -53,15 +56,25 @@ def is_computed(layout: Layout, run: RunConfig) -> bool:
     path = layout.metrics(run.task, run.variant, run.seed)
     config = path.parent / "config.json"
     # The numbers are written last, after the configuration that they belong to.
-    return path.is_file() and config.is_file() and read_json(config)["hash"] == run.hash
+    if not (path.is_file() and config.is_file()):
+        return False
+    return from_file(_Config, config).hash == run.hash
+
+
+class _Config(BaseModel):
+    """What is needed of a run's ``config.json``."""
+
+    hash: str
 
 
 def read_values(layout: Layout, run: RunConfig) -> dict[str, float] | None:
     """Return what a computed run measured after its last iteration; None if it has diverged."""
-    table = pd.read_csv(layout.metrics(run.task, run.variant, run.seed))
+    path = layout.metrics(run.task, run.variant, run.seed)
+    table = read_csv(path, _METRICS)
     table = table[(table["bin"] == ALL_TIMESTEPS) & (table["iteration"] == run.iterations)]
     values = dict(zip(table["metric"], table["value"], strict=True))
-    return None if values[DIVERGED] else {name: float(values[name]) for name in MEASURED}
+    with understood(path):
+        return None if values[DIVERGED] else {name: float(values[name]) for name in MEASURED}
 
 
 def compute(context: Context, sweep: Sweep, run: RunConfig, report: Report | None = None) -> bool:

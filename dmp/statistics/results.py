@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dmp.errors import DMPError
+from dmp.tablefile import read_rows
 
 Columns = Mapping[str, type]
 
@@ -74,17 +75,8 @@ def read_csv(path: str | Path, columns: Columns) -> pd.DataFrame:
     """Read a CSV file with known columns; errors as :func:`read_results`."""
     # Everything is read as text first: a hash such as 12e4 must never become a number, nor a
     # variant called "NA" a missing value.
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError as error:
-        raise DMPError(f"{path} does not exist; the stage that writes it has not run") from error
-    except OSError as error:
-        raise DMPError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DMPError(f"{path} is not a CSV table ({str(error).strip()})") from error
-    # pandas makes an index of what rows have more than the header, and so shifts all columns.
-    if not isinstance(table.index, pd.RangeIndex):
-        raise DMPError(f"{path} is not a CSV table (its rows are longer than its header)")
+    header, rows = read_rows(path)
+    table = pd.DataFrame(rows, columns=header, dtype=str)
     require_columns(table, columns, str(path))
     for name, kind in columns.items():
         if kind is not str:
@@ -100,9 +92,9 @@ def numbers(texts: Sequence[str], kind: type, where: Callable[[int], str]) -> li
         DMPError: one is not of the type; ``where`` says where a text stands.
 
     """
-    if kind is not bool:
+    if kind is float:
         with contextlib.suppress(ValueError):
-            return list(map(kind, texts))
+            return list(map(float, texts))
     return [number(text, kind, where(k)) for k, text in enumerate(texts)]
 
 
@@ -118,9 +110,12 @@ def number(text: str, kind: type, where: str) -> bool | int | float:
             raise DMPError(f"{where} = '{text}' is neither True nor False")
         return text == "True"
     try:
-        return kind(text)
+        found = kind(text)
+        if kind is int and abs(found) >= 2**63:
+            raise ValueError("more than 64 bits")
     except ValueError as error:
-        raise DMPError(f"{where} = '{text}' is not {_NAMES[kind]}") from error
+        raise DMPError(f"{where} = '{text:.99}' is not {_NAMES[kind]}") from error
+    return found
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str], where: str) -> None:

@@ -7,6 +7,7 @@ import yaml
 
 from dmp.config import from_data, nearest
 from dmp.errors import DMPError
+from dmp.files import NOT_UNDERSTOOD
 from dmp.studies.schema import ParameterStudy, Scale, Study
 
 
@@ -34,10 +35,10 @@ def read_yaml(path: Path) -> Any:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except OSError as error:
         raise DMPError(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DMPError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     except DMPError as error:
         raise DMPError(f"{path}: {error}") from error
+    except (yaml.YAMLError, *NOT_UNDERSTOOD) as error:  # of dates and numbers that are none
+        raise DMPError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
 def _merge(base: Any, change: Any) -> Any:

@@ -1,6 +1,5 @@
 """Where the trials of all workers meet: a journal file, or a database."""
 
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +7,10 @@ from pathlib import Path
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from dmp.errors import DMPError
-from dmp.files import write_error
+from dmp.files import understood, write_error
+from dmp.sweeps.journal import ADVICE, SealedJournal
 
 # A lock on the journal that has not been released for so many seconds belonged to a worker that was
 # killed while it wrote: writing takes milliseconds.
@@ -25,7 +24,8 @@ def open_storage(journal: Path, url: str = "") -> BaseStorage:
     file that is forcibly released after ``GRACE_SECONDS``.
 
     Raises:
-        DMPError: the folder or the file cannot be written, or the database cannot be reached.
+        DMPError: the folder or the file cannot be written, the journal is damaged, or the database
+            cannot be reached.
 
     """
     if url:
@@ -40,29 +40,11 @@ def open_storage(journal: Path, url: str = "") -> BaseStorage:
             ) from None
     try:
         journal.parent.mkdir(parents=True, exist_ok=True)
-        lock = JournalFileOpenLock(str(journal), grace_period=GRACE_SECONDS)
-        if journal.exists():
-            _cut_half_line(journal, lock)
-        return JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
+        backend = SealedJournal(journal, GRACE_SECONDS)
+        with understood(journal, ADVICE):
+            return JournalStorage(backend)
     except OSError as error:
         raise write_error(journal, error) from error
-
-
-def _cut_half_line(journal: Path, lock: JournalFileOpenLock) -> None:
-    """Cut off a last line that was only half written: by a full disk, or a machine that went down.
-
-    Whoever appended to it would make the journal unreadable for everybody.
-    """
-    lock.acquire()
-    try:
-        with journal.open("rb+") as file:
-            content = file.read()
-            whole = content.rfind(b"\n") + 1
-            if whole < len(content):
-                file.truncate(whole)
-                os.fsync(file.fileno())
-    finally:
-        lock.release()
 
 
 def open_study(storage: BaseStorage, name: str, objectives: Sequence[str]) -> optuna.Study:

@@ -59,10 +59,10 @@ def read_convergence(path: Path, time_ms: int, step: int) -> list[Point]:
     try:
         fids = zip(verdict.pop("fids", []), verdict.pop("iterations", []), strict=True)
         history = [Point("convergence/fids", float(f), time_ms, int(i)) for f, i in fids]
-        numbers = [(k, v) for k, v in verdict.items() if isinstance(v, int | float)]
-    except (AttributeError, TypeError, ValueError) as error:
+        numbers = [(k, float(v)) for k, v in verdict.items() if isinstance(v, int | float)]
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise DMPError(
             f"{path} is not a JSON object with two equally long lists of numbers, fids and "
             f"iterations ({error})"
         ) from error
-    return [Point(f"convergence/{k}", float(v), time_ms, step) for k, v in numbers] + history
+    return [Point(f"convergence/{k}", v, time_ms, step) for k, v in numbers] + history

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel
 
 from dmp.config import content_hash, from_data
 from dmp.errors import DMPError
-from dmp.files import read_json
+from dmp.files import NO_ADVICE, read_json, understood
 from dmp.runlog import Point, read_log
 from dmp.tracking.points import read_convergence, read_metrics
 
@@ -122,6 +122,8 @@ def run_record(folder: Path, tags: Mapping[str, str] | None = None) -> Record:
         points += read_metrics(folder / "metrics.csv", end_ms, last)
         return points + read_convergence(folder / "convergence.json", end_ms, last)
 
+    with understood(folder, NO_ADVICE):
+        dataset = _dataset(config.config, folder / "protocols.json")
     return Record(
         name=run_name(config.task, config.variant, config.seed),
         digest=digest,
@@ -138,7 +140,7 @@ def run_record(folder: Path, tags: Mapping[str, str] | None = None) -> Record:
         params=flatten(config.config),
         read_points=read_points,
         artifacts=artifacts,
-        dataset=_dataset(config.config, folder / "protocols.json"),
+        dataset=dataset,
         start_ms=start_ms,
         end_ms=end_ms,
     )

@@ -147,12 +147,15 @@ class Store:
         Artifacts stand in place of those of the same name.
         """
         # Laid out in a folder of their own, all are handed over in one go.
-        with tempfile.TemporaryDirectory(prefix="dmp-artifacts-") as folder:
+        with tempfile.TemporaryDirectory(prefix="dmp-artifacts-") as place:
+            # One inside: MLflow copies a folder's mode as well, and a temporary one is its owner's.
+            folder = Path(place, "artifacts")
+            folder.mkdir()
             for target, source in artifacts.items():
-                path = Path(folder, target)
+                path = folder / target
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.symlink_to(source.resolve())
-            self.client.log_artifacts(run_id, folder)
+            self.client.log_artifacts(run_id, str(folder))
         self.client.set_terminated(run_id, "FINISHED", end_ms)
         self.tag(run_id, {_DIGEST_TAG: digest})
 

@@ -1,13 +1,13 @@
 """The state of an unfinished training, from which it goes on bit-identically."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dmp.errors import DMPError
-from dmp.files import STAGE_OUTPUT
+from dmp.files import STAGE_OUTPUT, understood
 from dmp.tensorfile import load_tensors, save_tensors
 from dmp.training.meter import MeterState
 
@@ -81,6 +81,17 @@ def load_checkpoint(
             f"{path} is a checkpoint of another configuration ({description.get('identity')}, not "
             f"{identity}); delete it to train from the start"
         )
+    with understood(path):
+        return _restore(tensors, description, trainable, optimizer, averaged)
+
+
+def _restore(
+    tensors: dict[str, Tensor],
+    description: dict[str, Any],
+    trainable: dict[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    averaged: dict[str, Tensor] | None,
+) -> Progress:
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}, "ema": {}, "meter": {}}
     for name, value in tensors.items():
         kind, rest = name.split("/", 1)

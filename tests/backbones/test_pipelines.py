@@ -144,7 +144,7 @@ def test_messages_of_loading_speak_to_somebody_who_has_a_pipeline(tmp_path):
     for name, message in (
         ("absent", r"absent.safetensors does not exist; accepted: .* a patch's save\(\) wrote"),
         ("short", r"short.safetensors is truncated or corrupt .*; copy or download it again"),
-        ("flipped", r"flipped.safetensors is corrupt: .*; copy or download it again"),
+        ("flipped", r"flipped.safetensors is truncated or corrupt .*; copy or download it again"),
     ):
         with pytest.raises(DMPError, match=message) as raised:
             load_patch(tmp_path / f"{name}.safetensors", model)

@@ -20,6 +20,7 @@ from dmp.data.noise import SHARE, standard_normal
 from dmp.data.shards import Row, Shards, share
 from dmp.data.sources.base import Source
 from dmp.errors import DMPError
+from dmp.files import write_json
 
 EDGE = 32  # pixels, that is 4 latents
 COUNT = 11  # three shards of four images, the last of them with three
@@ -324,9 +325,9 @@ def test_something_else_than_latents_is_refused(config, cache):
     for change, problem in (
         ({"identity": {"format": "captions"}}, "is not the index of latents"),
         ({"counts": [4, 4, 4]}, "does not fit the files of l"),
-        ({"arrays": None}, "is not the index of a cache"),
+        ({"arrays": None}, "'arrays' = None: Input should be"),
     ):
-        (cache / "index.json").write_text(json.dumps(index | change))
+        write_json(cache / "index.json", index | change)
         with pytest.raises(DMPError, match=problem):
             LatentStore(cache, config)
 

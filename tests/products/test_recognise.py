@@ -11,6 +11,7 @@ from fake_results import make_products, without_times
 from harness import ROOT, make_tiny, run_command
 
 from dmp.errors import DMPError
+from dmp.files import write_json
 from dmp.layout import Layout
 from dmp.products.product import Product
 from dmp.products.recognise import all_products, recognise
@@ -127,7 +128,7 @@ def test_no_time_is_in_the_future_whatever_the_clocks_of_other_machines(place):
     without_times(layout.root, 3, latest=3e9)
     ahead = layout.record("weights", layout.run(*RUN))
     found = json.loads(ahead.read_text())
-    ahead.write_text(json.dumps({**found, "finished": time.time() + 1e6}))
+    write_json(ahead, {**found, "finished": time.time() + 1e6})
     layout.samples(*RUN).write_text("shorter")
     os.utime(layout.samples(*RUN), (3e9, 3e9))
     found = recognise(plan, layout)

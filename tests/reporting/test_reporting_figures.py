@@ -482,7 +482,7 @@ def test_files_that_cannot_be_read_are_named(layout, data):
     path = layout.samples(TASK, "dmp", 0)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"PK\x03\x04 half a file")
-    with pytest.raises(DMPError, match=r"samples.npz is not a readable"):
+    with pytest.raises(DMPError, match=r"samples.npz is truncated or corrupt"):
         data.samples(TASK, "dmp", 0)
     np.savez(path, images=np.zeros((2, 4, 8, 8), np.uint8), labels=np.zeros(2))
     with pytest.raises(DMPError, match=r"uint8 \(n, 1 or 3, H, W\)"):

@@ -176,7 +176,7 @@ def test_runs_that_were_measured_differently_are_refused(plan, layout):
 
 def test_run_of_another_configuration_is_refused(plan, layout):
     path = layout.run(TASK, "dmp", 0) / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "hash": "other"}))
+    write_json(path, {**json.loads(path.read_text()), "hash": "other"})
 
     with pytest.raises(DMPError, match="belongs to another configuration"):
         compare(plan, layout, names("dmp", "baseline"))

@@ -13,6 +13,7 @@ import yaml
 from harness import ROOT, edit_yaml, make_tiny
 
 from dmp.config import PatchConfig
+from dmp.files import write_json
 from dmp.stages.common import Context
 from dmp.stages.data import task_data
 from dmp.stages.evaluate import evaluate_run
@@ -108,7 +109,7 @@ def test_run_of_another_configuration_is_computed_again(place):
     first = objective("dmp,depth=1", never)
     folder = context.layout.run("unconditional", "dmp,depth=1", 0)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"hash": "another"}))
+    write_json(folder / "config.json", config | {"hash": "another"})
     again = objective("dmp,depth=1", never)
     assert again.computed == 1
     assert again.values == first.values

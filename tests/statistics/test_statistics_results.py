@@ -58,7 +58,11 @@ def test_baselines_are_read(tmp_path):
         (read_results, HEADER + ROW.replace(",all,", ",,"), "bin = '' is not accepted"),
         (read_results, HEADER + ROW.replace("12e4", ""), "protocol = '' is not accepted"),
         (read_results, "", "is not a CSV table"),
-        (read_results, HEADER + ROW.replace("6.27", "6.27,7"), "rows are longer than its header"),
+        (
+            read_results,
+            HEADER + ROW.replace("6.27", "6.27,7"),
+            "row 1 is not as long as its head",
+        ),
         (read_baselines, BASELINES.replace("False", "no"), "converged = 'no' is neither True nor"),
         (read_baselines, BASELINES + BASELINES.splitlines()[1], "baseline 0 of task 'uncond.* twi"),
     ],

@@ -1,6 +1,7 @@
 """Read the cache: draw latents from posteriors, by number, from files mapped into memory."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,8 +9,9 @@ from torch import Tensor
 
 from dmp.config import LatentsConfig
 from dmp.data.latents.encode import LABELS, LATENTS
-from dmp.data.shards import open_shards
+from dmp.data.shards import ShardedArray, open_shards
 from dmp.errors import DMPError
+from dmp.files import understood
 
 
 class LatentStore:
@@ -20,6 +22,7 @@ class LatentStore:
     Args:
         folder: of the cache.
         config: what the backbone expects of its latents.
+        verify: as for :func:`dmp.data.shards.open_shards`.
 
     Attributes:
         shape: (C, h, w) of a latent.
@@ -30,9 +33,14 @@ class LatentStore:
 
     """
 
-    def __init__(self, folder: Path, config: LatentsConfig) -> None:
+    def __init__(self, folder: Path, config: LatentsConfig, verify: bool = True) -> None:
         self._folder, self._config = folder, config
-        index, arrays = open_shards(folder, "latents")
+        index, arrays = open_shards(folder, "latents", verify)
+        with understood(folder / "index.json"):
+            self._check(index, arrays)
+
+    def _check(self, index: dict[str, Any], arrays: dict[str, ShardedArray]) -> None:
+        """Take the arrays in, if they are what the configuration expects."""
         self._scratch = torch.empty(0)
         self._posteriors = arrays[LATENTS]
         # (image or mirror, mean or log-variance, C, h, w)
@@ -46,17 +54,17 @@ class LatentStore:
             "dtype": index["identity"]["dtype"],
         }
         for key, value in found.items():
-            if value != getattr(config, key):
+            if value != getattr(self._config, key):
                 raise DMPError(
-                    f"latents.{key} = {getattr(config, key)!r}, but {folder} was made with "
-                    f"{value!r}; encode the images again"
+                    f"latents.{key} = {getattr(self._config, key)!r}, but {self._folder} was made "
+                    f"with {value!r}; encode the images again"
                 )
 
     def __len__(self) -> int:
         return len(self._posteriors)
 
-    def __reduce__(self) -> tuple[type, tuple[Path, LatentsConfig]]:
-        return LatentStore, (self._folder, self._config)
+    def __reduce__(self) -> tuple[type, tuple[Path, LatentsConfig, bool]]:
+        return LatentStore, (self._folder, self._config, False)
 
     def posterior(self, rows: np.ndarray, mirrored: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of images, or of their mirrors.

@@ -1,8 +1,7 @@
 """What figures draw: the numbers of a study, and the files of its runs that are not numbers."""
 
 import functools
-import json
-import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from dmp.arrayfile import array_names, load_arrays
 from dmp.errors import DMPError
 from dmp.layout import Layout
+from dmp.runlog import read_log
 from dmp.statistics.arms import Arms
 from dmp.studies.schema import Scale
 
@@ -71,7 +72,12 @@ class FigureData:
 
     def _gate(self, task: str, variant: str, seed: int, name: str, shape: str) -> Gate | None:
         path = self.layout.gate(task, variant, seed)
-        arrays = _load(path, ("timesteps", name))
+        other = "evenness" if name == "weights" else "weights"
+        arrays = _load(
+            path,
+            ("timesteps", name),
+            lambda found: not found or (other in found and name not in found),
+        )
         if arrays is None:
             return None
         timesteps, values = arrays
@@ -92,7 +98,7 @@ class FigureData:
 
         """
         path = self.layout.samples(task, variant, seed)
-        arrays = _load(path, ("images", "labels"))
+        arrays = _load(path, ("images", "labels"), lambda found: found == {"features", "logits"})
         if arrays is None:
             return None
         images, labels = arrays
@@ -111,25 +117,25 @@ class FigureData:
 
         """
         path = self.layout.run(task, variant, seed) / "log.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        try:
-            records = [json.loads(line) for line in lines]
-            found = {r["step"]: r["gate/entropy"] for r in records if "gate/entropy" in r}
-        except (ValueError, KeyError, TypeError) as error:
-            raise DMPError(f"{path} is not a log of a training ({error!r})") from error
-        return pd.Series(found, dtype=float).dropna()
+        points = {p.step: p.value for p in read_log(path) if p.name == "gate/entropy"}
+        return pd.Series(points, dtype=float).dropna()
 
 
-def _load(path: Path, names: tuple[str, ...]) -> list[np.ndarray] | None:
-    """Return arrays of an ``.npz`` file; None if there is no file, or it lacks one of them."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if set(names) - set(file.files):
-                return None
-            return [file[name] for name in names]
-    except FileNotFoundError:
+def _load(
+    path: Path, names: tuple[str, ...], is_another: Callable[[frozenset[str]], bool]
+) -> list[np.ndarray] | None:
+    """Return arrays of an ``.npz`` file; None if there is no file, or it is of another kind.
+
+    Args:
+        path: the file.
+        names: the arrays.
+        is_another: whether a file with some arrays is of another kind. One that lacks ours for any
+            other reason is damaged, and not that of a run which has none.
+
+    """
+    if not path.exists():
         return None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DMPError(
-            f"{path} is not a readable .npz file ({error}); delete it and run again"
-        ) from error
+    if is_another(array_names(path)):
+        return None
+    found = load_arrays(path, *names)
+    return [found[name] for name in names]

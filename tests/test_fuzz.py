@@ -1,0 +1,20 @@
+"""A damaged file is refused, or read as what it was; ``make fuzz`` tries twenty times as many."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+from fuzz_kinds import KINDS
+from fuzzing import fuzz, memory, without_waiting
+
+COUNT = 1000
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_damaged_files_are_refused_or_read_as_they_were(kind, monkeypatch):
+    without_waiting(monkeypatch)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(dir=memory()) as folder:
+        tally = fuzz(kind, Path(folder) / "files", COUNT)
+    assert tally.refused > COUNT / 4 or not kind.exact
