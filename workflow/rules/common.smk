@@ -9,6 +9,7 @@ from dmp.sweeps.files import SweepFiles
 from dmp.workflow.commas import keep_commas
 from dmp.workflow.inputs import Inputs
 from dmp.workflow.outdated import Recognition
+from dmp.workflow.recovery import forget_others
 from dmp.workflow.resources import Needs
 from dmp.workflow.scales import Scales
 from dmp.workflow.settings import read_settings
@@ -57,7 +58,10 @@ recognition = Recognition(
     scales,
     sweeps,
     plans_jobs=workflow.is_main_process and not {"--unlock", "--lint"} & set(sys.argv),
+    is_dry_run=lambda: workflow.dryrun,
 )
+if "--unlock" in sys.argv:
+    forget_others()
 
 # Options that every call of the command line gets.
 where = given(scales.options)
