@@ -10,6 +10,7 @@ import typer
 
 from dmp.cli import planning, prepare, results, runs, sweep
 from dmp.errors import DMPError
+from dmp.surroundings import settle_surroundings
 
 app = typer.Typer(
     name="dmp",
@@ -26,6 +27,7 @@ app.add_typer(sweep.app, name="sweep")
 def main() -> None:
     """Run the command line; a :class:`DMPError` is one line and its exit status, mostly 2."""
     try:
+        settle_surroundings()
         app()
     except DMPError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -5,6 +5,7 @@ import sys
 from snakemake.exceptions import WorkflowError
 
 from dmp.errors import DMPError
+from dmp.surroundings import settle_surroundings
 from dmp.sweeps.files import SweepFiles
 from dmp.workflow.commas import keep_commas
 from dmp.workflow.inputs import Inputs
@@ -46,7 +47,8 @@ def outdated_sweep(*product):
 
 
 keep_commas()
-settings = clear(read_settings)(config)
+clear(settle_surroundings)()
+settings = clear(read_settings)(config, arguments=workflow.config_settings.config_args)
 SCALE = settings.scale
 scales = Scales(settings)
 # A mistake in the scale or a study is known before any job is planned.
