@@ -155,8 +155,11 @@ def track(
     uri: Annotated[
         str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Default: SQLite under results/.")
     ] = "",
+    optional: Annotated[
+        bool, typer.Option(help="Warn in place of failing: results do not wait for a tracker.")
+    ] = False,
 ) -> None:
     """Hand all runs to MLflow; repeat it as often as you like."""
     from dmp.stages.track import track as stage
 
-    print(stage(workspace.plan, workspace.layout, target, uri))
+    print(stage(workspace.plan, workspace.layout, target, uri, optional=optional))

@@ -120,7 +120,7 @@ class _Record(BaseModel):
     """What is gathered of a ``provenance.json``."""
 
     commit: str
-    dirty: bool = False
+    dirty: bool | None = False
 
 
 def gather_baselines(

@@ -12,7 +12,7 @@ from dmp.files import remove_left_over
 from dmp.numerics import check as check_numerics
 from dmp.products.recognise import Found, recognise, recognise_sweep
 from dmp.sweeps.files import SweepFiles
-from dmp.workflow.recovery import forget_incomplete, take_over
+from dmp.workflow.recovery import forget_incomplete
 from dmp.workflow.scales import Scales
 from dmp.workflow.sweeps import Sweeps
 from dmp.workflow.wildcards import Wildcards, value
@@ -28,21 +28,18 @@ class Recognition:
         sweeps: of these scales.
         plans_jobs: whether this process does. A job's own process does not, nor does one that
             unlocks the folder or lints the rules: they look at nothing.
-        is_dry_run: returns whether nothing is going to be done; asked when the first scale is.
+        begin: called once, before the first scale is looked at; returns whether this is a dry run,
+            in which nothing is cleared up.
 
     """
 
     def __init__(
-        self, scales: Scales, sweeps: Sweeps, plans_jobs: bool, is_dry_run: Callable[[], bool]
+        self, scales: Scales, sweeps: Sweeps, plans_jobs: bool, begin: Callable[[], bool]
     ) -> None:
         self.scales, self.sweeps, self.plans_jobs = scales, sweeps, plans_jobs
-        self.is_dry_run = is_dry_run
-        self.begin = functools.cache(self._begin)
+        self.begin = functools.cache(begin)
         self.scale = functools.cache(self._scale)
         self.sweep = functools.cache(self._sweep)
-
-    def _begin(self) -> None:
-        take_over(register=not self.is_dry_run())
 
     def _scale(self, scale: str) -> Found:
         if not self.plans_jobs:
@@ -55,7 +52,7 @@ class Recognition:
 
     def _went_on(self, found: Found, root: Path, what: str) -> Found:
         """Clear up behind killed jobs, say what was recognised, and return it."""
-        if not self.is_dry_run():
+        if not self.begin():
             forget_incomplete(found.files)
             remove_left_over(root)
         return tell(found, what)

@@ -10,10 +10,11 @@ from dmp.sweeps.files import SweepFiles
 from dmp.workflow.commas import keep_commas
 from dmp.workflow.inputs import Inputs
 from dmp.workflow.outdated import Recognition
-from dmp.workflow.recovery import forget_others
+from dmp.workflow.recovery import forget_others, take_over
 from dmp.workflow.resources import Needs
 from dmp.workflow.scales import Scales
 from dmp.workflow.settings import read_settings
+from dmp.workflow.slurm import check_slurm
 from dmp.workflow.sweeps import Sweeps
 from dmp.workflow.wildcards import by_wildcards
 
@@ -46,6 +47,13 @@ def outdated_sweep(*product):
     return clear(recognition.outdated_sweep(*product))
 
 
+def begin():
+    """What comes before any job of this call is planned; returns whether it is a dry run."""
+    check_slurm(workflow.executor_plugin.name if workflow.executor_plugin else "")
+    take_over(register=not workflow.dryrun)
+    return workflow.dryrun
+
+
 keep_commas()
 clear(settle_surroundings)()
 settings = clear(read_settings)(config, arguments=workflow.config_settings.config_args)
@@ -60,7 +68,7 @@ recognition = Recognition(
     scales,
     sweeps,
     plans_jobs=workflow.is_main_process and not {"--unlock", "--lint"} & set(sys.argv),
-    is_dry_run=lambda: workflow.dryrun,
+    begin=begin,
 )
 if "--unlock" in sys.argv:
     forget_others()
