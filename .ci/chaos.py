@@ -52,6 +52,7 @@ class Place:
 
     folder: Path
     cores: int
+    target: str
 
     def make(self, edit: bool) -> "Place":
         """Fill the folder; ``edit`` reduces the tables."""
@@ -65,7 +66,7 @@ class Place:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return subprocess.Popen(
             [
-                *("snakemake", "tables", "--cores", str(self.cores)),
+                *("snakemake", self.target, "--cores", str(self.cores)),
                 *("--directory", str(self.folder), "--config", "scale=smoke"),
             ],
             cwd=ROOT,
@@ -182,15 +183,32 @@ def wait_for(place: Place) -> None:
     psutil.wait_procs(place.jobs(), timeout=300)
 
 
-def chaos(folder: Path, kills: int, seed: int, cores: int, longest: float, seconds: float) -> str:
+def chaos(
+    folder: Path,
+    kills: int,
+    seed: int = 0,
+    cores: int = 2,
+    longest: float = 20,
+    seconds: float = float("inf"),
+    target: str = "tables",
+) -> str:
     """Run everything in a folder; return what was done in words.
+
+    Args:
+        folder: for both workflows.
+        kills: how many.
+        seed: of what is drawn.
+        cores: of each workflow.
+        longest: seconds that a start is left alone at most.
+        seconds: after so many there are no more kills.
+        target: what is made.
 
     Raises:
         ChaosError: a byte differs, something was left over, or a start failed.
 
     """
     begun = time.monotonic()
-    quiet, loud = (Place(folder / name, cores) for name in ("quiet", "loud"))
+    quiet, loud = (Place(folder / name, cores, target) for name in ("quiet", "loud"))
     for place in (quiet, loud):
         place.folder.mkdir(parents=True)
         place.make(edit=True)

@@ -27,6 +27,7 @@ _WHY = {
     errno.EPERM: "permission denied; make the folder writable or choose another with --results",
     errno.EROFS: "the file system is read-only; choose another folder with --results",
     errno.ENOTDIR: "a file stands where a folder is needed; move it away",
+    errno.EEXIST: "a file stands where a folder is needed; move it away",
 }
 
 

@@ -76,13 +76,12 @@ class Code(NamedTuple):
         return self.commit + ("-dirty" if self.dirty else "")
 
 
-def commit_of_code() -> Code:
-    """Return the commit of the code that runs.
+def commit_of_code(here: Path = Path(__file__)) -> Code:
+    """Return the commit of the code that runs, of which ``here`` is a file.
 
     A checkout of somebody else's is asked as well, which git by itself refuses: its code runs here
     already. What Git's own variables point to, in a hook, say, is another repository.
     """
-    here = Path(__file__)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
 
     def git(*arguments: str) -> str:
@@ -103,17 +102,17 @@ def commit_of_code() -> Code:
     except FileNotFoundError:
         why = "git is not installed"
     except subprocess.CalledProcessError as error:
-        why = _why(error.stderr)
+        why = _why(error.stderr, here.parent)
     except (OSError, subprocess.SubprocessError) as error:
         why = f"git cannot be asked: {error}"
     return Code(UNKNOWN, None, why)
 
 
-def _why(said: str) -> str:
+def _why(said: str, folder: Path) -> str:
     if "not a git repository" in said:
-        return f"{Path(__file__).parents[2]} is not a git checkout"
+        return f"{folder} is not in a git checkout"
     if "did not match any file" in said:
-        return f"{Path(__file__).parents[2]} is in a git checkout of something else"
+        return f"{folder} is not part of the git checkout around it"
     if "ambiguous argument 'HEAD'" in said:
         return "the git checkout has no commit yet"
     lines = said.strip().splitlines()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Long enough for an ingest of a thousand runs.
 LOCK_TIMEOUT_S = 1800.0
+# Another program, such as MLflow's own server, writes for less than that at a time.
+BUSY_TIMEOUT_S = 20.0
 
 # Whoever sets these variables keeps their values.
 _ENVIRONMENT = {
@@ -223,7 +225,7 @@ def _locked(path: Path) -> Generator[None]:
     with lock:
         if path.exists() and path.stat().st_size:
             # MLflow would retry for minutes what will never work, such as a file of another kind.
-            with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
+            with contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
         else:
             # Under another name first: MLflow runs dozens of migrations, and cannot open again what
