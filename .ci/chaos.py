@@ -66,8 +66,9 @@ class Place:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return subprocess.Popen(
             [
-                *("snakemake", self.target, "--cores", str(self.cores)),
+                *("snakemake", self._named_target, "--cores", str(self.cores)),
                 *("--directory", str(self.folder), "--config", "scale=smoke"),
+                f"results={self.folder}/results",
             ],
             cwd=ROOT,
             env={**os.environ, "PATH": path},
@@ -76,6 +77,10 @@ class Place:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+    @property
+    def _named_target(self) -> str:
+        return str(self.folder / self.target) if "/" in self.target else self.target
 
     @property
     def said(self) -> Path:
@@ -201,7 +206,7 @@ def chaos(
         cores: of each workflow.
         longest: seconds that a start is left alone at most.
         seconds: after so many there are no more kills.
-        target: what is made.
+        target: what is made: a rule, or a file below the folder of a workflow.
 
     Raises:
         ChaosError: a byte differs, something was left over, or a start failed.

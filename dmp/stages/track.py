@@ -79,7 +79,7 @@ def _track(
     plan: Plan, layout: Layout, target: str, uri: str, give_up_after: float
 ) -> tuple[int, str]:
     """Bring the experiments up to date; return how many runs they have, and what has changed."""
-    uri = uri or f"sqlite:///{layout.tracking_store.resolve()}"
+    uri = uri or _own_store(layout.tracking_store.resolve())
     deadline = time.monotonic() + give_up_after
     report, failure, handed = IngestReport(0, 0, 0), None, 0
     for each in _experiments(plan, layout, target):
@@ -103,6 +103,15 @@ def _track(
         f"MLflow experiments '{plan.name}/...': {report.created} runs added, {report.updated} "
         f"replaced, {report.unchanged} unchanged"
     )
+
+
+def _own_store(path: Path) -> str:
+    if "?" in str(path):
+        raise DMPError(
+            f"{path} cannot be written as an address of SQLite, in which a question mark ends the "
+            f"path; choose a folder without one, or another store with --uri"
+        )
+    return f"sqlite:///{path}"
 
 
 def _experiments(plan: Plan, layout: Layout, target: str) -> Iterator[_Experiment]:

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import ROOT, make_tiny, run_command
+from harness import ROOT, edit_yaml, make_tiny, run_command
 from snakemake.persistence.file import FilePersistence
 
 from dmp.running.holding import try_hold
 from dmp.workflow.recovery import forget_incomplete, forget_others, take_over
+
+NUMBERS = "results/smoke/numbers/table2.csv"
 
 
 def locked(folder: Path) -> list[str]:
@@ -81,30 +83,27 @@ def test_marks_of_what_is_whole_are_removed_and_others_stay(tmp_path):
     assert FilePersistence(path=folder)._filter_incomplete_keys(keys) == {keys[2]}
 
 
-def test_job_that_fails_says_why_in_the_last_lines(tmp_path):
+def test_job_that_fails_says_why_in_the_last_lines(tmp_path, monkeypatch):
     """A bare call: it is the default profile that shows the log."""
-    make_tiny(Path(shutil.copytree(ROOT / "ablations", tmp_path / "ablations")))
-    (tmp_path / "results/smoke").mkdir(parents=True)
-    (tmp_path / "results/smoke/extractors").write_text("a file")
-    target = "results/smoke/references/unconditional.npz"
+    ablations = make_tiny(Path(shutil.copytree(ROOT / "ablations", tmp_path / "ablations")))
+    edit_yaml(ablations / "scales/smoke.yaml", lambda d: d["execution"].update(gpus=1))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     done = run_command(
-        *("snakemake", target, "--cores", "1", "--directory", str(tmp_path)),
-        *("--config", "scale=smoke"),
+        *("snakemake", "results/smoke/references/unconditional.npz", "--cores", "1"),
+        *("--directory", str(tmp_path), "--config", "scale=smoke"),
     )
     assert done.returncode == 1
     said = done.stdout + done.stderr
-    assert "a file stands where a folder is needed; move it away" in said
-    assert said.index("Logfile results/smoke/logs/extractor/digits.log") < said.index(
-        "a file stands"
-    )
+    log = said.index("Logfile results/smoke/logs/extractor/digits.log")
+    assert "error: this job needs 1 GPU, and " in said[log:]
 
 
 def test_workflow_that_is_killed_again_and_again_gives_the_same_bytes(tmp_path, monkeypatch):
-    """A handful of kills; ``make chaos`` does as many as you like."""
+    """A handful of kills; ``make chaos`` does as many as you like. The folder is an odd one."""
     monkeypatch.syspath_prepend(ROOT / ".ci")
     import chaos
 
     said = chaos.chaos(
-        tmp_path, kills=4, seed=2, longest=20, target="results/smoke/numbers/table2.csv"
+        tmp_path / "a b; $(c) 'd\" (1) #é", kills=4, seed=2, longest=20, target=NUMBERS
     )
     assert said.startswith("4 kills")
