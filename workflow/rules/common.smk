@@ -47,10 +47,18 @@ def outdated_sweep(*product):
     return clear(recognition.outdated_sweep(*product))
 
 
+PROFILE_MISSING = (
+    "warning: the settings of workflow/profiles/default are not in force (no profiles/default here, or "
+    "--workflow-profile none): after a kill, give --rerun-incomplete"
+)
+
+
 def begin():
     """What comes before any job of this call is planned; returns whether it is a dry run."""
     check_slurm(workflow.executor_plugin.name if workflow.executor_plugin else "")
     take_over(register=not workflow.dryrun)
+    if not workflow.dag_settings.force_incomplete:
+        print(PROFILE_MISSING, file=sys.stderr)
     return workflow.dryrun
 
 
