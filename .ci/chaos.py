@@ -229,7 +229,8 @@ def chaos(
     if wrong:
         raise ChaosError(f"{len(wrong)} files differ: {', '.join(wrong[:10])}")
     left = [p.name for p in loud.folder.rglob("*") if ".tmp" in p.name or p.name.endswith(".held")]
-    left += [str(path) for path in (loud.folder / ".snakemake/locks").glob("*.lock")]
+    own = loud.folder / ".snakemake"
+    left += [str(path) for name in ("locks", "holders") for path in (own / name).glob("*")]
     if left:
         raise ChaosError(f"left over: {', '.join(left[:10])}")
     count = sum(1 for path in (loud.folder / "results").rglob("*") if path.is_file())

@@ -55,7 +55,8 @@ def take_over(register: bool = True, folder: Path = _OWN) -> None:
         if not register:
             return
         holders.mkdir(parents=True, exist_ok=True)
-        path = holders / f"{uuid.uuid4().hex}.json"
+        # Whole: with --directory, Snakemake is somewhere else again when it ends.
+        path = holders.absolute() / f"{uuid.uuid4().hex}.json"
         file = try_hold(path)
         atexit.register(_let_go, path, file)
 
