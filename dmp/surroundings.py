@@ -50,7 +50,8 @@ def settle_surroundings(environment: MutableMapping[str, str] = os.environ) -> N
         for name in _LAUNCHED:
             environment.pop(name, None)
     # Warnings that were made errors would end a job at the first one of any library.
-    if environment.pop("PYTHONWARNINGS", None) is not None:
+    if "error" in environment.get("PYTHONWARNINGS", ""):
+        del environment["PYTHONWARNINGS"]
         warnings.resetwarnings()
     _settle_temporary_folder(environment)
     _settle_user(environment)

@@ -58,6 +58,7 @@ def test_what_is_not_meant_for_us_is_dropped(settled, name, value):
         ("OMP_NUM_THREADS", "2"),
         ("MKL_CBWR", "AVX2"),
         ("XDG_CACHE_HOME", "/tmp"),
+        ("PYTHONWARNINGS", "ignore"),
     ],
 )
 def test_what_is_meant_stays(settled, name, value):
