@@ -11,6 +11,7 @@ disturbs. Jobs that a killed snakemake leaves behind go on beside the next one.
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import os
 import random
@@ -183,6 +184,15 @@ def disturb(place: Place, kills: int, draw: random.Random, longest: float, end: 
     return done
 
 
+def code() -> str:
+    """Return which code the workflows run, with all edits."""
+    status, head, edits = (
+        subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True).stdout
+        for arguments in (("status", "--porcelain"), ("rev-parse", "HEAD"), ("diff", "HEAD"))
+    )
+    return hashlib.sha256(status + head + edits).hexdigest()
+
+
 def wait_for(place: Place) -> None:
     """Wait until no job of the folder is left."""
     psutil.wait_procs(place.jobs(), timeout=300)
@@ -212,7 +222,7 @@ def chaos(
         ChaosError: a byte differs, something was left over, or a start failed.
 
     """
-    begun = time.monotonic()
+    begun, commit = time.monotonic(), code()
     quiet, loud = (Place(folder / name, cores, target) for name in ("quiet", "loud"))
     for place in (quiet, loud):
         place.folder.mkdir(parents=True)
@@ -225,6 +235,8 @@ def chaos(
         raise ChaosError(f"the last start failed:\n{loud.said.read_text()[-6000:]}")
     wait_for(loud)
     loud.check_said()
+    if code() != commit:
+        raise ChaosError("the checkout was edited meanwhile, and every number says its commit")
     wrong = differing(loud.folder / "results", quiet.folder / "results")
     if wrong:
         raise ChaosError(f"{len(wrong)} files differ: {', '.join(wrong[:10])}")
