@@ -24,16 +24,21 @@ endif
 ifneq ($(OTHERS),)
 SYNC += --reinstall-package torch --reinstall-package torchvision
 endif
-RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+# Snakemake keeps a cache in the home directory before it reads our rules; containers and batch
+# systems start programs without one, or with one that cannot be written to.
+CACHE := $(shell test -n "$$HOME" || echo 'HOME="$$PWD/.snakemake/home"'; \
+	mkdir -p "$${XDG_CACHE_HOME:-$$HOME/.cache}" 2>/dev/null && \
+	test -w "$${XDG_CACHE_HOME:-$$HOME/.cache}" || echo 'XDG_CACHE_HOME="$$PWD/.snakemake/cache"')
+RUN := PATH="$$PWD/$(VENV)/bin:$$PATH" $(CACHE)
 SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
-CONFIG := --config scale=$(SCALE) $(if $(SEEDS),seeds=$(SEEDS))
-OPTIONS := --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS))
+CONFIG := --config 'scale=$(SCALE)' $(if $(SEEDS),'seeds=$(SEEDS)')
+OPTIONS := '--scale=$(SCALE)' $(if $(SEEDS),'--seeds=$(SEEDS)')
 # Table 2 is made first, and by itself: it can be read while the rest is still running. Priorities
 # would not do, since then the baselines that table 2 waits for are no more urgent than its runs.
-FIRST := results/$(SCALE)/tables/table2.md
+FIRST := 'results/$(SCALE)/tables/table2.md'
 
 .PHONY: help setup tables studies report verify rebuild smoke sweep dashboard test lint docs bench fuzz \
-	mlflow unlock lock clean
+	mlflow chaos unlock lock clean
 
 help:
 	@echo "make tables   the paper's tables, figures and claims on embedded data: results/digits"
@@ -46,9 +51,10 @@ help:
 	@echo "make smoke    every cell of every table, far too small for conclusions: results/smoke"
 	@echo "make test     the tests, among them the whole workflow at smoke scale"
 	@echo "make mlflow   look at all runs in MLflow: http://127.0.0.1:5000"
+	@echo "make chaos    kill a small workflow again and again: is every byte the same? KILLS=50"
 	@echo "make bench    how long the short commands take on this machine"
 	@echo "make fuzz     20,000 damaged files of each kind, and what their readers say"
-	@echo "make unlock   after snakemake was killed and left the folder locked"
+	@echo "make unlock   if the lock is of a snakemake on another machine that is gone"
 	@echo "make lint     ruff, ty, snakefmt, snakemake --lint, hadolint"
 	@echo "make docs     the documentation as a web site: site/index.html"
 	@echo "make lock     resolve pyproject.toml into requirements.lock, with newer versions"
@@ -79,7 +85,7 @@ studies: $(READY)
 	@echo "open results/$(SCALE)/tables/mechanism.md"
 
 report: studies
-	$(SNAKEMAKE) --report results/$(SCALE)/report.html \
+	$(SNAKEMAKE) --report 'results/$(SCALE)/report.html' \
 		--report-stylesheet workflow/report/style.css $(CONFIG) -- tables studies
 	@echo "open results/$(SCALE)/report.html"
 
@@ -96,7 +102,7 @@ sweep: $(READY)
 # A journal is one file for each sweep; SWEEP names it.
 SWEEP ?= prompt-count
 dashboard: $(READY)
-	$(RUN) optuna-dashboard --host 127.0.0.1 --port 8080 results/$(SCALE)/sweeps/$(SWEEP)/journal.log
+	$(RUN) optuna-dashboard --host 127.0.0.1 --port 8080 'results/$(SCALE)/sweeps/$(SWEEP)/journal.log'
 
 smoke: $(READY)
 	$(SNAKEMAKE) smoke
@@ -119,6 +125,10 @@ docs: $(READY)
 
 fuzz: $(READY)
 	$(RUN) python .ci/fuzz.py
+# Kills a small workflow again and again, and compares every byte; see .ci/chaos.py.
+KILLS ?= 50
+chaos: $(READY)
+	$(RUN) python .ci/chaos.py --kills $(KILLS)
 
 bench: $(READY)
 	$(RUN) python .ci/benchmark.py
@@ -127,7 +137,7 @@ mlflow: $(READY)
 	$(RUN) MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --port 5000 \
 		--backend-store-uri sqlite:///results/mlflow.db
 
-# After a kill -9 of snakemake the folder stays locked.
+# Needed only if the holder of a lock cannot be known: of another machine, say.
 unlock: $(READY)
 	$(RUN) snakemake --unlock
 

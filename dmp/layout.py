@@ -3,6 +3,35 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmp.errors import DMPError
+
+
+def usable_folder(given: object, option: str) -> Path:
+    """Return the folder that somebody has named, with ``~`` as the home directory.
+
+    Args:
+        given: what was said.
+        option: where, for messages: ``--results``.
+
+    Raises:
+        DMPError: it is no name of a folder, or one that Snakemake would take for another.
+
+    """
+    if not isinstance(given, str | Path) or not str(given).strip():
+        raise DMPError(f"{option} '{given}': accepted is the path of a folder")
+    text = str(given)
+    if not text.isprintable() or {"{", "}"} & set(text):
+        raise DMPError(
+            f"{option} {text!r}: a path without braces, which Snakemake takes for wildcards, and "
+            f"without line breaks and other control characters is needed"
+        )
+    if ":/" in text:  # a Path has dropped one of the slashes
+        raise DMPError(f"{option} {text}: accepted is the path of a folder, not an address")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise DMPError(f"{option} {text}: {error}; write the whole path") from error
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -3,11 +3,16 @@
 import errno
 import json
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from dmp import files
 from dmp.errors import DMPError
 from dmp.files import atomic_path, read_json, write_json, write_text
 from dmp.seals import beside
@@ -153,3 +158,39 @@ def test_json_without_such_a_number_is_neither_written_nor_read(tmp_path, value)
     path.write_text(json.dumps({"fid": value}))
     with pytest.raises(DMPError, match=r"others.json is not valid JSON \(it holds the number"):
         read_json(path)
+
+
+def gone() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_killed_processes_left_half_written_is_removed_and_nothing_else(tmp_path):
+    place = files.temporary_path(Path("x")).name.split("-")[1].split(".")[0]
+    day = time.time() - 2 * 24 * 3600
+    kept = {
+        f".weights.{os.getpid()}-{place}.tmp.safetensors": None,  # of a process that lives
+        f".weights.{gone()}-0badf00d.tmp.safetensors": None,  # of another machine
+        f".weights.{gone()}.tmp.safetensors": None,  # of nobody knows whom
+        "weights.safetensors": day,
+        ".fingerprints/weights.json": day,
+        "notes.1.tmp.txt": day,  # not hidden
+    }
+    removed = {
+        f".weights.{gone()}-{place}.tmp.safetensors": None,
+        f".finished.{gone()}-{place}.tmp": None,
+        f".weights.{gone()}-0badf00d.tmp.npz": day,
+        f".weights.{gone()}.tmp.npz": day,
+        f".adapter.{gone()}-{place}.tmp.safetensors.x1y2/adapter.json": None,
+    }
+    for name, moment in {**kept, **removed}.items():
+        path = tmp_path / "runs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("content")
+        if moment:
+            os.utime(path, (moment, moment))
+    assert files.remove_left_over(tmp_path) == len(removed)
+    left = {str(p.relative_to(tmp_path / "runs")) for p in tmp_path.rglob("*") if p.is_file()}
+    assert left == set(kept)

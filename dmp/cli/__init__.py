@@ -4,12 +4,14 @@ Every command imports what it needs when it runs: ``dmp --help`` answers at once
 the computing stages pays for torch.
 """
 
+import signal
 import sys
 
 import typer
 
 from dmp.cli import planning, prepare, results, runs, sweep
 from dmp.errors import DMPError
+from dmp.surroundings import settle_surroundings
 
 app = typer.Typer(
     name="dmp",
@@ -25,7 +27,11 @@ app.add_typer(sweep.app, name="sweep")
 
 def main() -> None:
     """Run the command line; a :class:`DMPError` is one line and its exit status, mostly 2."""
+    # Ctrl-C ends it as SIGTERM does, at once and without a traceback; training saves first.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
+        settle_surroundings()
         app()
     except DMPError as error:
         print(f"error: {error}", file=sys.stderr)

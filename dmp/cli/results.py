@@ -116,12 +116,15 @@ def adopt(workspace: Workspace) -> None:
 
     Snakemake does so itself whenever it starts.
     """
+    from dmp.files import remove_left_over
     from dmp.products.recognise import recognise, recognise_sweep
     from dmp.sweeps.files import SweepFiles
     from dmp.sweeps.loading import load_sweep, sweep_names
 
     plan, layout = workspace.plan, workspace.layout
     found = [recognise(plan, layout)]
+    if removed := remove_left_over(layout.root):
+        print(f"removed {removed} files that killed processes have left half-written")
     for name in sweep_names(workspace.ablations):
         if SweepFiles(layout, name).root.is_dir():
             found.append(recognise_sweep(plan, layout, load_sweep(workspace.ablations, name)))
@@ -155,8 +158,11 @@ def track(
     uri: Annotated[
         str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Default: SQLite under results/.")
     ] = "",
+    optional: Annotated[
+        bool, typer.Option(help="Warn in place of failing: results do not wait for a tracker.")
+    ] = False,
 ) -> None:
     """Hand all runs to MLflow; repeat it as often as you like."""
     from dmp.stages.track import track as stage
 
-    print(stage(workspace.plan, workspace.layout, target, uri))
+    print(stage(workspace.plan, workspace.layout, target, uri, optional=optional))

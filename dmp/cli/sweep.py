@@ -86,8 +86,10 @@ def work(
     context = workspace.context("run")
     from dmp.files import write_json
     from dmp.stages.sweep import make_objective
+    from dmp.sweeps.storage import told_apart
 
-    ended = search.work(make_objective(context, sweep))
+    with told_apart():
+        ended = search.work(make_objective(context, sweep))
     print(f"sweep {name}: {ended} of {sweep.trials} trials have ended")
     summary = {"study": study_name, "ended": ended, "worker": worker}
     write_json(files.worker_summary(worker), summary)
@@ -106,12 +108,13 @@ def confirm(
 ) -> None:
     """Run the best points, and the base, with seeds that the search has not seen."""
     sweep, _, _, products, study_name, opened = _open(workspace, name, storage)
-    from dmp.sweeps.storage import load_study
+    from dmp.sweeps.storage import load_study, told_apart
     from dmp.sweeps.trials import point_variant
 
-    study = load_study(opened, study_name)
     points = point or range(sweep.confirmation.points + 1)
-    variants = {each: point_variant(sweep, study, each) for each in points}
+    with told_apart():
+        study = load_study(opened, study_name)
+        variants = {each: point_variant(sweep, study, each) for each in points}
     context = workspace.context("run")
     from dmp.stages.sweep import confirm_variant
 
@@ -125,7 +128,8 @@ def report(workspace: Workspace, name: Name, storage: Storage = "") -> None:
     """Write a finished sweep's table, best points and plots."""
     sweep, _, files, products, study_name, opened = _open(workspace, name, storage)
     from dmp.sweeps.report import write_report
-    from dmp.sweeps.storage import load_study
+    from dmp.sweeps.storage import load_study, told_apart
 
-    write_report(workspace.plan, sweep, files, load_study(opened, study_name))
+    with told_apart():
+        write_report(workspace.plan, sweep, files, load_study(opened, study_name))
     products.page().mark_finished()

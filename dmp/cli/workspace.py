@@ -58,11 +58,13 @@ class Workspace:
                 and :func:`dmp.numerics.settle`.
 
         """
-        from dmp.layout import Layout
+        from dmp.layout import Layout, usable_folder
         from dmp.numerics import settle
         from dmp.reporting.figures import check_kinds
         from dmp.studies import load_plan
 
+        for name in ("results", "ablations", "data"):
+            setattr(self, name, usable_folder(getattr(self, name), f"--{name}"))
         self.plan: Plan = load_plan(self.scale, self.ablations, self.seeds)
         check_kinds(self.plan.studies.values())
         self.layout: Layout = Layout(self.results, self.scale)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dmp.config import PatchConfig
 from dmp.errors import DMPError
-from dmp.files import atomic_path, read_json, write_json
+from dmp.files import atomic_path, read_json, temporary_path, write_json
 from dmp.initialisation import uniform_
 from dmp.methods.attached import Attached
 from dmp.patching import patch, patch_points
@@ -68,7 +68,8 @@ class AttachedAdapter(Attached):
     def save(self, path: Path, identity: str) -> None:
         """Write the adapter, and beside it a folder ``<name>.peft`` from which peft loads it."""
         super().save(path, identity)
-        with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
+        name = f"{temporary_path(path).name}."
+        with tempfile.TemporaryDirectory(prefix=name, dir=path.parent) as temporary:
             self._peft.save_pretrained(temporary)
             folder, found = path.with_suffix(".peft"), Path(temporary)
             # Sets are in another order in each process.

@@ -42,6 +42,7 @@ class Found:
         kept: how many have the times of a copy still, since these could not be set.
         outdated: stage and names of what is there but not what the plan asks for.
         newest: the time of the newest of all these files, since 1970 in seconds.
+        files: all that is current.
 
     """
 
@@ -50,6 +51,7 @@ class Found:
     kept: int = 0
     outdated: frozenset[tuple[str, tuple[str | int, ...]]] = frozenset()
     newest: float = 0.0
+    files: tuple[Path, ...] = ()
 
 
 def recognise(plan: Plan, layout: Layout) -> Found:
@@ -75,6 +77,7 @@ def _recognise(products: Iterable[Product], root: Path, benchmarks: Path) -> Fou
     if not root.is_dir():
         return Found()
     current, moved, kept, newest, outdated, damaged = 0, 0, 0, 0.0, set(), []
+    files: list[Path] = []
     read = functools.cache(read_record)  # those of runs are asked for by every table
     now = time.time()
     for product in products:
@@ -85,6 +88,7 @@ def _recognise(products: Iterable[Product], root: Path, benchmarks: Path) -> Fou
             continue
         if found is not None:
             current += 1
+            files += product.watched
             # Another machine's clock may be ahead of ours; what is made now has to be newer.
             finished = min(found.finished, now)
             was_moved, is_still = _restore_times(product, finished)
@@ -103,7 +107,7 @@ def _recognise(products: Iterable[Product], root: Path, benchmarks: Path) -> Fou
         with contextlib.suppress(OSError):
             if path.stat().st_mtime < newest:
                 os.utime(path, (newest, newest))
-    return Found(current, moved, kept, frozenset(outdated), newest)
+    return Found(current, moved, kept, frozenset(outdated), newest, tuple(files))
 
 
 def _times(product: Product) -> Iterator[Path]:

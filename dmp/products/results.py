@@ -4,7 +4,7 @@ from dmp.layout import Layout
 from dmp.products.product import Product, named
 from dmp.studies import Plan
 
-_SUFFIXES = (".html", ".csv", ".md", ".tex")
+PAGE_SUFFIXES = (".html", ".csv", ".md", ".tex")
 
 
 def numbers_product(plan: Plan, layout: Layout, scope: str) -> Product:
@@ -34,7 +34,7 @@ def speed_product(plan: Plan, layout: Layout) -> Product:
 
 def page_product(plan: Plan, layout: Layout, study: str) -> Product:
     """Return a study's tables and figures."""
-    tables = (layout.tables / f"{study}{suffix}" for suffix in _SUFFIXES)
+    tables = (layout.tables / f"{study}{suffix}" for suffix in PAGE_SUFFIXES)
     numbers = "parameters" if study in plan.parameter_studies else f"numbers/{study}"
     files, made_from = (*tables, layout.figures(study)), (layout.record(numbers),)
     return named(layout, "page", study, plan.study_fingerprint, files, made_from)
@@ -42,7 +42,7 @@ def page_product(plan: Plan, layout: Layout, study: str) -> Product:
 
 def claims_product(plan: Plan, layout: Layout) -> Product:
     """Return the verdicts on the paper's claims."""
-    files = (*(layout.claims.with_suffix(s) for s in _SUFFIXES), layout.figures("claims"))
+    files = (*(layout.claims.with_suffix(s) for s in PAGE_SUFFIXES), layout.figures("claims"))
     made_from = (layout.record(name) for name in ("numbers/claims", "parameters", "speed"))
     record = layout.record("claims")
     return Product("claims", (), plan.claims_fingerprint, record, files, tuple(made_from))
@@ -50,7 +50,10 @@ def claims_product(plan: Plan, layout: Layout) -> Product:
 
 def hypotheses_product(plan: Plan, layout: Layout) -> Product:
     """Return the verdicts on hypotheses of our own."""
-    files = (*(layout.hypotheses.with_suffix(s) for s in _SUFFIXES), layout.figures("hypotheses"))
+    files = (
+        *(layout.hypotheses.with_suffix(s) for s in PAGE_SUFFIXES),
+        layout.figures("hypotheses"),
+    )
     record, made_from = layout.record("hypotheses"), (layout.record("numbers/hypotheses"),)
     return Product("hypotheses", (), plan.hypotheses_fingerprint, record, files, made_from)
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from dmp.statistics.formatting import format_number, format_p, format_percent
 from dmp.statistics.labels import metric_name
-from dmp.statistics.results import records
+from dmp.statistics.results import UNKNOWN, records
 from dmp.statistics.robust import LARGEST_EXACT, RANDOM_FLIPS
 from dmp.statistics.study import OK
 
@@ -29,6 +29,25 @@ def study_notes(
         notes += [_unit(measured), *_reading(tested)]
         notes += _protocols(measured)
     return notes
+
+
+def unknown_code(results: pd.DataFrame) -> list[str]:
+    """Return which runs say of no commit that computed them; nothing where all say it.
+
+    Args:
+        results: numbers with the columns of :data:`dmp.statistics.results.RESULT_COLUMNS`.
+
+    """
+    runs = results[["task", "variant", "seed", "commit"]].drop_duplicates()
+    unknown = runs[runs["commit"] == UNKNOWN]
+    if unknown.empty:
+        return []
+    first = unknown.iloc[0]
+    return [
+        f"Of {len(unknown)} of these {len(runs)} runs it is not known which commit of the code "
+        f"computed them, nor whether files differed from it; first of them "
+        f"{first.task}/{first.variant}/seed{first.seed}. Its provenance.json says why."
+    ]
 
 
 def _told(row: Any) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from dmp.errors import DMPError
 from dmp.files import write_text
 from dmp.reporting.baselines import baseline_lines, baseline_table
-from dmp.reporting.notes import study_notes
+from dmp.reporting.notes import study_notes, unknown_code
 from dmp.reporting.page import Page, Table, write_page
 from dmp.statistics.formatting import (
     MISSING,
@@ -114,6 +114,7 @@ def study_page(
             *study.notes,
             *(f"{name}: {task.caution}." for name, task in run.items() if task.caution),
             *study_notes(cells, comparisons, unconverged),
+            *([] if results is None else unknown_code(results)),
         ],
     )
 

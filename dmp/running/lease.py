@@ -62,7 +62,10 @@ def usable_gpus(environment: MutableMapping[str, str]) -> list[str]:
 
 def lease_folder() -> Path:
     """Return this user's folder for the locks, on this machine and gone after a restart."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    # It may be that of the login that somebody has come from, and is not theirs.
+    if not os.access(base, os.W_OK | os.X_OK):
+        base = tempfile.gettempdir()
     return Path(base) / f"dmp-gpus-{os.getuid()}"
 
 

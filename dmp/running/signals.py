@@ -9,8 +9,9 @@ from types import FrameType
 
 from dmp.errors import DMPError
 
-# SIGTERM is what schedulers, and `scancel`, send before they kill; SIGUSR1 what a site may prefer.
-STOPPING = (signal.SIGTERM, signal.SIGUSR1)
+# SIGTERM is what schedulers, and `scancel`, send before they kill; SIGUSR1 what a site may prefer;
+# SIGINT is Ctrl-C, and SIGHUP a terminal that was closed.
+STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP)
 
 
 class PreemptedError(DMPError):
@@ -37,20 +38,24 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_requests() -> Generator[StopRequest]:
-    """Turn SIGTERM and SIGUSR1 into a request that is looked at between two iterations.
+    """Turn the signals of ``STOPPING`` into a request that is looked at between two iterations.
 
-    Earlier handlers are restored. Python handles signals in the main thread alone: elsewhere
-    nothing is installed, and the request never comes.
+    One that is ignored, as ``nohup`` lets SIGHUP be, stays ignored. A second Ctrl-C does not wait
+    for the iteration to end. Earlier handlers are restored. Python handles signals in the main
+    thread alone: elsewhere nothing is installed, and the request never comes.
     """
     request = StopRequest()
 
     def note(number: int, _: FrameType | None) -> None:
+        if number == signal.SIGINT and request:
+            raise KeyboardInterrupt
         request.signal = signal.Signals(number).name
 
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    earlier = {number: signal.signal(number, note) for number in STOPPING}
+    heard = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+    earlier = {number: signal.signal(number, note) for number in heard}
     try:
         yield request
     finally:

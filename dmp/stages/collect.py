@@ -10,6 +10,7 @@ from dmp.config import from_file
 from dmp.errors import DMPError
 from dmp.files import write_csv
 from dmp.layout import Layout
+from dmp.products.product import read_record
 from dmp.products.results import numbers_product
 from dmp.statistics.results import BASELINE_COLUMNS, RESULT_COLUMNS
 from dmp.studies import Plan
@@ -65,8 +66,25 @@ def gather_results(
                 f"{path} belongs to another configuration ({found[0][-1]}, not {expected}); "
                 f"run the workflow again"
             )
+        _check_whole(path, layout.record("metrics", path.parent))
         rows += found
     return pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
+
+
+def _check_whole(path: Path, record: Path) -> None:
+    """Refuse a file of another size than its record says: one that was cut, or edited.
+
+    Raises:
+        DMPError: it is, or the record is damaged.
+
+    """
+    made = read_record(record)
+    expected = None if made is None else made.sizes.get(path.name)
+    if expected not in (None, found := path.stat().st_size):
+        raise DMPError(
+            f"{path} has {found:,} bytes and had {expected:,} when it was made: it was cut or "
+            f"edited; run the workflow again"
+        )
 
 
 def run_rows(layout: Layout, task: str, variant: str, seed: int) -> list[list]:
@@ -120,7 +138,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(strict=True)
 
     commit: str
-    dirty: bool = False
+    dirty: bool | None = False
 
 
 def gather_baselines(

@@ -1,8 +1,9 @@
 """What the stages share: the context of a job, models from configurations, provenance."""
 
+import contextlib
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,9 @@ from dmp.metrics import classifier
 from dmp.metrics.denoising import BATCH, DenoisingLosses, denoising_losses
 from dmp.metrics.features import Extractor
 from dmp.numerics import Numerics, in_force, pin_products
+from dmp.running.holding import hold
 from dmp.running.memory import keep_freed_memory
-from dmp.running.processes import local_process, process_count
+from dmp.running.processes import is_main_process, local_process, process_count
 from dmp.studies import Plan
 from dmp.studies.run import RunConfig
 from dmp.tensorfile import load_tensors, read_description, save_tensors
@@ -72,6 +74,32 @@ class Context:
     def numerics(self) -> Numerics:
         """What is in force here of the numerics that the scale asks for."""
         return in_force(self.plan.scale.numerics, self.device)
+
+
+@contextlib.contextmanager
+def alone(folder: Path, what: str) -> Generator[bool]:
+    """Let no other process make the same thing meanwhile; wait for one that does.
+
+    Such a process may have been left by a workflow that was killed, or be of another one. Of
+    several processes that train together, the first alone waits, and the others for it.
+
+    Args:
+        folder: where it is made.
+        what: of what there is in the folder: ``run`` or ``training``.
+
+    Yields:
+        Whether it had to wait: the thing may be there now.
+
+    """
+    if not is_main_process():
+        yield False
+        return
+
+    def waiting(who: str) -> None:
+        print(f"{folder}: {who} is making the same; waiting for it", flush=True)
+
+    with hold(folder / f".{what}.held", waiting) as waited:
+        yield waited
 
 
 def task_extractor(context: Context, task: TaskConfig, second: bool = False) -> Extractor:

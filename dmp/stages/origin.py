@@ -22,7 +22,8 @@ class Record(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
     commit: str
-    dirty: bool
+    # None where the commit is unknown, too.
+    dirty: bool | None
     machine: str
     device: str
     python: str
@@ -133,7 +134,9 @@ def origin_of(runs: Sequence[Path], baselines: Sequence[Path]) -> Origin:
     """
     paths = [folder / "provenance.json" for folder in (*runs, *baselines)]
     records = [from_file(Record, path) for path in paths]
-    distinct = {name: sorted({getattr(r, name) for r in records} - {""}) for name in _DISTINCT}
+    distinct = {
+        name: sorted({getattr(r, name) for r in records} - {"", None}) for name in _DISTINCT
+    }
     versions = sorted({tuple(sorted(record.versions.items())) for record in records})
     return Origin(
         **distinct,

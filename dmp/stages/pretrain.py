@@ -12,10 +12,11 @@ from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
 from dmp.files import STAGE_OUTPUT
 from dmp.methods import Recipe
+from dmp.products.runs import baseline_product
 from dmp.rng import generator
 from dmp.running.processes import is_main_process
 from dmp.stages.baseline import write_baseline
-from dmp.stages.common import Context, new_backbone
+from dmp.stages.common import Context, alone, new_backbone
 from dmp.stages.data import TaskData, task_data
 from dmp.stages.published import import_baseline
 from dmp.studies.run import PRETRAINING, RunConfig
@@ -57,16 +58,27 @@ def pretrain(context: Context, task: str, seed: int, recipe: Recipe = "paper") -
     The decayed recipe goes on from where it branches off the other's training.
 
     Those of some way before the end are kept beside them, for :func:`dmp.stages.converge.converge`.
-    Where several processes train together, the first alone writes.
+    Where several processes train together, the first alone writes. If another process is training
+    it, this one waits, and trains only what that has not.
     """
-    started = time.time()
     run = context.plan.pretraining(task, seed, recipe)
+    directory = context.layout.pretrained(*run.baseline)
+    with alone(directory, "training") as waited:
+        if waited and baseline_product(context.layout, run).is_current():
+            print(f"{directory}: its weights are there now", flush=True)
+            return
+        _pretrain(context, run)
+
+
+def _pretrain(context: Context, run: RunConfig) -> None:
+    started = time.time()
+    task, seed = run.task, run.seed
     if run.config.pretraining.published is not None:
         if is_main_process():
             import_baseline(context, run)
         return
     data = task_data(context, task, run.config)
-    if recipe == "decayed":
+    if run.recipe == "decayed":
         _decay(context, run, data, started)
         return
     directory = context.layout.pretrained(task, seed)

@@ -1,22 +1,25 @@
 """What ran, from which commit, on what: written beside the results of every run."""
 
+import os
 import platform
 import subprocess
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from dmp.files import write_json
 from dmp.numerics import in_force, processor
+from dmp.statistics.results import UNKNOWN
 from dmp.studies.run import RunConfig
 
 
 def write_record(directory: Path, run: RunConfig, device: str, started: float) -> None:
     """Write ``config.json`` and ``provenance.json``: what ran, from which commit, on what."""
     write_config(directory, run)
-    commit, dirty = commit_of_code()
+    code = commit_of_code()
     packages = (
         *("torch", "diffusers", "transformers", "timm", "accelerate", "peft", "torch-fidelity"),
         *("numpy", "scipy"),
@@ -25,14 +28,15 @@ def write_record(directory: Path, run: RunConfig, device: str, started: float) -
     write_json(
         directory / "provenance.json",
         {
-            "commit": commit,
-            "dirty": dirty,
+            "commit": code.commit,
+            "dirty": code.dirty,
+            **({"commit_unknown": code.why} if code.why else {}),
             "device": device,
             "numerics": in_force(run.numerics, device),
             "architecture": platform.machine(),
             "machine": f"{platform.system()} {platform.machine()}, {name}",
             "python": platform.python_version(),
-            "versions": {package: version(package) for package in packages},
+            "versions": {package: _version(package) for package in packages},
             # Its mathematical functions are called, too, where no library has its own.
             "libc": " ".join(platform.libc_ver()).strip(),
             "started": _iso(started),
@@ -53,19 +57,71 @@ def _iso(moment: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
 
 
-def commit_of_code() -> tuple[str, bool]:
-    """Return the commit of the code that runs, and whether files differ from it."""
-    here = Path(__file__).parent
+class Code(NamedTuple):
+    """Which code runs.
+
+    Attributes:
+        commit: its first twelve digits; ``UNKNOWN`` where it cannot be had.
+        dirty: whether files differ from it; None where that cannot be had either.
+        why: what keeps it from being known.
+
+    """
+
+    commit: str
+    dirty: bool | None
+    why: str = ""
+
+    def __str__(self) -> str:
+        """Return the commit, and ``-dirty`` if files differ from it."""
+        return self.commit + ("-dirty" if self.dirty else "")
+
+
+def commit_of_code(here: Path = Path(__file__)) -> Code:
+    """Return the commit of the code that runs, of which ``here`` is a file.
+
+    A checkout of somebody else's is asked as well, which git by itself refuses: its code runs here
+    already. What Git's own variables point to, in a hook, say, is another repository.
+    """
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-c", "safe.directory=*", *arguments],
+            cwd=here.parent,
+            env={**environment, "LC_ALL": "C"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout.strip()
+
     try:
-        status, head = (
-            subprocess.run(
-                ["git", *arguments], cwd=here, capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for arguments in (
-                ("status", "--porcelain", "--untracked-files=no"),
-                ("rev-parse", "HEAD"),
-            )
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown", False
-    return head[:12], bool(status)
+        git("ls-files", "--error-unmatch", here.name)
+        head = git("rev-parse", "HEAD")
+        return Code(head[:12], bool(git("status", "--porcelain", "--untracked-files=no")))
+    except FileNotFoundError:
+        why = "git is not installed"
+    except subprocess.CalledProcessError as error:
+        why = _why(error.stderr, here.parent)
+    except (OSError, subprocess.SubprocessError) as error:
+        why = f"git cannot be asked: {error}"
+    return Code(UNKNOWN, None, why)
+
+
+def _why(said: str, folder: Path) -> str:
+    if "not a git repository" in said:
+        return f"{folder} is not in a git checkout"
+    if "did not match any file" in said:
+        return f"{folder} is not part of the git checkout around it"
+    if "ambiguous argument 'HEAD'" in said:
+        return "the git checkout has no commit yet"
+    lines = said.strip().splitlines()
+    return f"git says: {lines[0] if lines else 'nothing'}"
+
+
+def _version(package: str) -> str:
+    """Return a package's version; what a run has computed is not lost for want of one."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

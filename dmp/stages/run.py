@@ -6,12 +6,7 @@ from dmp.diffusion import Diffusion
 from dmp.methods import find_method
 from dmp.products.runs import run_products
 from dmp.running.processes import is_main_process
-from dmp.stages.common import (
-    Context,
-    attach,
-    pretrained_backbone,
-    save_diverged,
-)
+from dmp.stages.common import Context, alone, attach, pretrained_backbone, save_diverged
 from dmp.stages.data import TaskData, task_data
 from dmp.stages.evaluate import evaluate_run, write_finished
 from dmp.stages.pretrain import set_foreign_state_aside, training_stream
@@ -26,8 +21,18 @@ def train_run(context: Context, run: RunConfig, data: TaskData, watch: Watch | N
     """Train what the run's method trains, and write it; the baseline trains nothing.
 
     Where several processes train together, the first alone writes. Training that does not stay
-    finite is an outcome and not an error: the run says so, and ends.
+    finite is an outcome and not an error: the run says so, and ends. If another process is training
+    it, this one waits, and trains only what that has not.
     """
+    directory = context.layout.run(run.task, run.variant, run.seed)
+    with alone(directory, "training") as waited:
+        if waited and run_products(context.layout, run)["weights"].is_current():
+            print(f"{directory}: its weights are there now", flush=True)
+            return
+        _train(context, run, data, watch)
+
+
+def _train(context: Context, run: RunConfig, data: TaskData, watch: Watch | None) -> None:
     started = time.time()
     names = (run.task, run.variant, run.seed)
     directory = context.layout.run(*names)
@@ -89,8 +94,13 @@ def complete_run(context: Context, run: RunConfig, watch: Watch | None = None) -
     """Train, sample and evaluate one run, as far as that has not been done already.
 
     So a job of several runs that was killed goes on with the one that it was at, and what an edit
-    leaves as it is, is not computed again.
+    leaves as it is, is not computed again; nor is what another process is computing.
     """
+    with alone(context.layout.run(run.task, run.variant, run.seed), "run"):
+        _complete(context, run, watch)
+
+
+def _complete(context: Context, run: RunConfig, watch: Watch | None) -> None:
     where = f"{run.task}/{run.variant}/seed{run.seed}"
     made = run_products(context.layout, run)
     if all(product.is_current() for product in made.values()):

@@ -111,12 +111,11 @@ def measure_throughput(
         )
     if not found:
         raise DMPError(f"nothing was measured: {'; '.join(missing)}; name a task with a DiT")
-    commit, dirty = commit_of_code()
     file = Throughput(
         gpu=gpu,
         device=_device(context.device),
         torch=torch.__version__,
-        commit=commit + ("-dirty" if dirty else ""),
+        commit=str(commit_of_code()),
         date=datetime.datetime.now(datetime.UTC).date(),
         precision=scale.precision,
         compiled=compiled,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dmp.errors import DMPError
 from dmp.files import write_json
 from dmp.layout import Layout
 from dmp.methods import on_recipe
@@ -12,6 +13,7 @@ from dmp.products.results import tracking_product
 from dmp.studies import Plan
 from dmp.tracking import FoldersError, IngestReport, Parent, ingest
 from dmp.tracking.record import run_name
+from dmp.unreachable import words_of
 
 # A server that answers, but too slowly, must not hold up a workflow for ever.
 GIVE_UP_AFTER_S = 1800.0
@@ -34,6 +36,7 @@ def track(
     target: str,
     uri: str = "",
     give_up_after: float = GIVE_UP_AFTER_S,
+    optional: bool = False,
 ) -> str:
     """Bring the scale's MLflow experiments up to date; return one line that says what changed.
 
@@ -48,13 +51,35 @@ def track(
         target: ``tables`` or ``studies``: whose runs.
         uri: address of a server, or empty for the SQLite store under ``results/``.
         give_up_after: seconds; what is there by then stays, and the next call goes on from there.
+        optional: warn in place of failing: the summary says why not all is there. It is not taken
+            for finished, so that the next call of the workflow tries again.
 
     Raises:
         FoldersError: some runs cannot be read; all others have been handed over.
         DMPError: the store cannot be used, or not in time.
 
     """
-    uri = uri or f"sqlite:///{layout.tracking_store.resolve()}"
+    try:
+        handed, said = _track(plan, layout, target, uri, give_up_after)
+    except Exception as error:  # whatever it is, results do not depend on it
+        if not optional:
+            raise
+        why = str(error) if isinstance(error, DMPError) else words_of(error)
+        tracking_product(plan, layout, target).record.unlink(missing_ok=True)
+        summary = {"experiment": plan.name, "runs": None, "not tracked": why}
+        write_json(layout.tracking_summary(target), summary)
+        return f"warning: not all is in MLflow: {why}"
+    # Without what changed this time: the summary should not differ when nothing does.
+    write_json(layout.tracking_summary(target), {"experiment": plan.name, "runs": handed})
+    tracking_product(plan, layout, target).mark_finished()
+    return said
+
+
+def _track(
+    plan: Plan, layout: Layout, target: str, uri: str, give_up_after: float
+) -> tuple[int, str]:
+    """Bring the experiments up to date; return how many runs they have, and what has changed."""
+    uri = uri or _own_store(layout.tracking_store.resolve())
     deadline = time.monotonic() + give_up_after
     report, failure, handed = IngestReport(0, 0, 0), None, 0
     for each in _experiments(plan, layout, target):
@@ -74,13 +99,19 @@ def track(
             failure = failure or error
     if failure is not None:
         raise failure
-    # Without what changed this time: the summary should not differ when nothing does.
-    write_json(layout.tracking_summary(target), {"experiment": plan.name, "runs": handed})
-    tracking_product(plan, layout, target).mark_finished()
-    return (
+    return handed, (
         f"MLflow experiments '{plan.name}/...': {report.created} runs added, {report.updated} "
         f"replaced, {report.unchanged} unchanged"
     )
+
+
+def _own_store(path: Path) -> str:
+    if "?" in str(path):
+        raise DMPError(
+            f"{path} cannot be written as an address of SQLite, in which a question mark ends the "
+            f"path; choose a folder without one, or another store with --uri"
+        )
+    return f"sqlite:///{path}"
 
 
 def _experiments(plan: Plan, layout: Layout, target: str) -> Iterator[_Experiment]:

@@ -9,7 +9,7 @@ from dmp.stages.numbers import Numbers, numbers_here
 from dmp.stages.origin import likely_cause, origin_of, why_not_bits
 from dmp.stages.reference import Reference, reference_folder
 from dmp.stages.verify_scope import Scope, find_scope
-from dmp.stages.verify_tables import tables_agree, verdicts_agree
+from dmp.stages.verify_tables import absent_files, tables_agree, verdicts_agree
 from dmp.statistics.arms import Arms
 from dmp.statistics.bits import FIRST, check_numbers, compare_numbers, tell_numbers
 from dmp.statistics.verify import exchange, judge_rows, rows_of, tell_statistics
@@ -67,7 +67,9 @@ def verify_scale(plan: Plan, layout: Layout) -> tuple[str, bool]:
     found, same = tables_agree(plan, layout, reference, scope, values=not reason)
     if agree and not same and not reason:
         found.append("the numbers agree and their tables do not: `make rebuild` writes them anew")
-    lines += [*found, *scope.notes]
+    absent = absent_files(plan, layout, scope)
+    agree = agree and not absent
+    lines += [*found, *absent, *scope.notes]
     if any(line.startswith(FIRST) for line in lines):
         lines.append(likely_cause(here, theirs))
     lines.append(
@@ -112,6 +114,14 @@ def _statistics(
     """Compare the studies' numbers by units; every run of theirs must be there."""
     lines = []
     there = set(ours.runs())
+    untold = [
+        each
+        for each in scope.baselines
+        if not plan.has_decayed(each[0]) and not layout.convergence(*each).is_file()
+    ]
+    if untold:
+        task, seed = untold[0]
+        lines.append(f"absent here: {len(untold)} baselines' convergence, first {task}/seed{seed}")
     absent = [run for run in scope.runs if run not in there]
     if absent:
         task, variant, seed = absent[0]
@@ -132,7 +142,7 @@ def _statistics(
     table = judge_rows(rows)
     write_csv(layout.root / "verify.csv", table)
     told, agree = tell_statistics(table, found)
-    return [*told, *lines], agree and not absent
+    return [*told, *lines], agree and not absent and not untold
 
 
 def _same_baselines(ours: pd.DataFrame, theirs: pd.DataFrame) -> frozenset[str]:

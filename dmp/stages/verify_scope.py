@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from dmp.errors import DMPError
 from dmp.layout import Layout
+from dmp.products.results import PAGE_SUFFIXES
 from dmp.stages.numbers import Run
 from dmp.stages.origin import Seeds, seeds_of
 from dmp.stages.reference import COMPARISONS, Reference, judged, verdicts_page
@@ -42,7 +43,8 @@ class Scope(NamedTuple):
 def find_scope(plan: Plan, layout: Layout, reference: Reference) -> Scope:
     """Return what can be compared with a reference.
 
-    A study was run here if its numbers or its table are here; then all of it must be.
+    A study was run here if its numbers, its page or the record of it are here; then all of it must
+    be. So it is with the claims and hypotheses.
 
     Raises:
         DMPError: there is nothing to compare.
@@ -59,7 +61,9 @@ def find_scope(plan: Plan, layout: Layout, reference: Reference) -> Scope:
     made = {
         name
         for name in {*plan.studies, *plan.parameter_studies, *theirs}
-        if (layout.tables / f"{name}.csv").is_file() or layout.results_table(name).is_file()
+        if layout.results_table(name).is_file()
+        or layout.record(f"page/{name}").is_file()
+        or any((layout.tables / f"{name}{suffix}").is_file() for suffix in PAGE_SUFFIXES)
     }
     both = sorted(made & theirs)
     if not both:
@@ -76,7 +80,12 @@ def find_scope(plan: Plan, layout: Layout, reference: Reference) -> Scope:
     verdicts = [
         scope
         for scope in judged(plan)
-        if scope in reference.seeds and verdicts_page(layout, scope).is_file()
+        if scope in reference.seeds
+        and (
+            layout.results_table(scope).is_file()
+            or layout.record(scope).is_file()
+            or any(verdicts_page(layout, scope).with_suffix(s).is_file() for s in PAGE_SUFFIXES)
+        )
     ]
     asked += verdicts
     ours = seeds_of(plan)

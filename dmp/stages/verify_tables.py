@@ -10,6 +10,7 @@ from dmp.claims.schema import Claims
 from dmp.claims.summary import summarise
 from dmp.errors import DMPError
 from dmp.layout import Layout
+from dmp.products.results import PAGE_SUFFIXES
 from dmp.stages.numbers import Numbers, numbers_here
 from dmp.stages.origin import Seeds, seeds_of
 from dmp.stages.reference import COMPARISONS, Reference, judged, verdicts_page
@@ -35,6 +36,9 @@ def tables_agree(
     """
     lines, same, count, equal = [], True, 0, 0
     for name in scope.counted:
+        if not _has_content(layout.tables / f"{name}.csv"):
+            same = False
+            continue
         ours = read_csv(layout.tables / f"{name}.csv", {})
         with reference.damaged():
             theirs = read_csv(reference.folder / "tables" / f"{name}.csv", {})
@@ -93,7 +97,7 @@ def _text(table: pd.DataFrame, keys: Sequence[str], numbers: Sequence[str]) -> p
 
 
 def _rows(path: Path, keys: list[str], numbers: list[str]) -> pd.DataFrame:
-    if not path.is_file():
+    if not _has_content(path):
         return pd.DataFrame(columns=numbers, index=pd.MultiIndex.from_arrays([[]] * len(keys)))
     table = read_csv(path, dict.fromkeys([*keys, *numbers], str))
     twice = table[table.duplicated(keys)]
@@ -117,6 +121,36 @@ def _named(key: Sequence[str]) -> str:
     return f"{task}/{variant}{''.join(f' − {name}' for name in against)}: {metric}"
 
 
+def absent_files(plan: Plan, layout: Layout, scope: Scope) -> list[str]:
+    """Return the files that studies, claims and hypotheses which were run here lack, or are empty.
+
+    Pages are compared with none of the reference's, but without them a run is not whole.
+    """
+    files = [
+        layout.tables / f"{name}{suffix}" for name in scope.counted for suffix in PAGE_SUFFIXES
+    ]
+    for name in scope.studies:
+        numbers = (layout.results_table(name), layout.baselines_table(name))
+        files += [*numbers, *(layout.tables / f"{name}{suffix}" for suffix in PAGE_SUFFIXES)]
+    for name in scope.judged:
+        files.append(layout.results_table(name))
+        files += [verdicts_page(layout, name).with_suffix(suffix) for suffix in PAGE_SUFFIXES]
+    files += [layout.figures(name) for name in scope.studies if plan.study(name).figures]
+    absent = [path for path in files if not _has_content(path)]
+    return [f"{ABSENT_HERE}: {_told(absent)}"] if absent else []
+
+
+def _has_content(path: Path) -> bool:
+    if path.is_dir():
+        return any(not each.name.startswith(".") for each in path.iterdir())
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _told(paths: Sequence[Path]) -> str:
+    shown = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
+    return f"{len(paths)} file{'s' * (len(paths) > 1)} of pages and numbers, or empty: {shown}"
+
+
 def verdicts_agree(plan: Plan, layout: Layout, reference: Reference, scope: str) -> list[str]:
     """Return how many claims or hypotheses have the verdict here that they have in the reference.
 
@@ -124,10 +158,11 @@ def verdicts_agree(plan: Plan, layout: Layout, reference: Reference, scope: str)
     are decided. Opposite ones are named.
     """
     claims, page = judged(plan)[scope], verdicts_page(layout, scope).with_suffix(".csv")
-    path = reference.folder / page.name
+    if not _has_content(page):
+        return []  # said among the absent files
+    ours, path = _verdicts(claims, page), reference.folder / page.name
     if not path.is_file():  # of a scale that allows no conclusions
         return []
-    ours = _verdicts(claims, page)
     with reference.damaged():
         theirs = _verdicts(claims, path)
     both = sorted(set(ours) & set(theirs))

@@ -32,6 +32,8 @@ SPEED_COLUMNS: Columns = {
 }  # fmt: skip
 ALL_TIMESTEPS = "all"
 DIVERGED = "diverged"
+# In place of a commit that could not be had; the record of the run says why.
+UNKNOWN = "unknown"
 _NAMES: dict[type, str] = {int: "an integer", float: "a number"}
 
 

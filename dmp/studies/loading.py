@@ -76,6 +76,11 @@ def find_file(ablations: Path, folder: str, name: str) -> Path:
 
     """
     path = ablations / folder / f"{name}.yaml"
+    if not (ablations / folder).is_dir():
+        raise DMPError(
+            f"there is no folder {ablations / folder} (in {Path.cwd()}); run this in a checkout of "
+            f"the project, or say where its ablations/ are: --ablations, or --config ablations="
+        )
     if not path.is_file():
         known = nearest(name, file_names(ablations, folder))
         raise DMPError(f"unknown {folder.removesuffix('s')} '{name}' (no {path}): {known}")

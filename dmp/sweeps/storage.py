@@ -1,16 +1,19 @@
 """Where the trials of all workers meet: a journal file, or a database."""
 
+import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage
+from sqlalchemy.exc import SQLAlchemyError
 
 from dmp.errors import DMPError
 from dmp.files import understood, write_error
 from dmp.sweeps.journal import ADVICE, SealedJournal
+from dmp.unreachable import cause_of
 
 # A lock on the journal that has not been released for so many seconds belonged to a worker that was
 # killed while it wrote: writing takes milliseconds.
@@ -32,12 +35,7 @@ def open_storage(journal: Path, url: str = "") -> BaseStorage:
         try:
             return optuna.storages.get_storage(url)
         except Exception as error:
-            # Neither the URL nor the driver's message, which repeats it: they may hold a password.
-            raise DMPError(
-                f"the storage of the sweep cannot be opened ({type(error).__name__}); --storage or "
-                f"DMP_SWEEP_STORAGE must be a URL of SQLAlchemy, such as "
-                f"postgresql://user:password@host/name"
-            ) from None
+            raise storage_error(error) from None
     try:
         journal.parent.mkdir(parents=True, exist_ok=True)
         backend = SealedJournal(journal, GRACE_SECONDS)
@@ -45,6 +43,31 @@ def open_storage(journal: Path, url: str = "") -> BaseStorage:
             return JournalStorage(backend)
     except OSError as error:
         raise write_error(journal, error) from error
+
+
+def storage_error(error: BaseException) -> DMPError:
+    """Return what to tell of a database that cannot be used, or not any more.
+
+    Neither its URL nor the driver's message, which repeats it: they may hold a password.
+    """
+    what, remedy = cause_of(error) or (
+        type(error).__name__,
+        "--storage or DMP_SWEEP_STORAGE must be a URL of SQLAlchemy, such as "
+        "postgresql://user:password@host/name",
+    )
+    return DMPError(
+        f"the storage of the sweep cannot be used: {what}; {remedy}. The same command goes on with "
+        f"the trials that are there"
+    )
+
+
+@contextlib.contextmanager
+def told_apart() -> Generator[None]:
+    """Turn what Optuna raises of a database that goes away meanwhile into one clear error."""
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        raise storage_error(error) from None
 
 
 def open_study(storage: BaseStorage, name: str, objectives: Sequence[str]) -> optuna.Study:

@@ -47,7 +47,7 @@ class _Provenance(BaseModel):
     """What is needed of ``provenance.json``."""
 
     commit: str
-    dirty: bool
+    dirty: bool | None
     started: AwareDatetime
     finished: AwareDatetime
 

@@ -3,10 +3,9 @@
 import contextlib
 import logging
 import os
-import re
+import shutil
 import sqlite3
 import tempfile
-import textwrap
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from dmp.errors import DMPError
 from dmp.tracking.record import Record
+from dmp.unreachable import cause_of, without_secrets, words_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Long enough for an ingest of a thousand runs.
 LOCK_TIMEOUT_S = 1800.0
+# Another program, such as MLflow's own server, writes for less than that at a time.
+BUSY_TIMEOUT_S = 20.0
 
 # Whoever sets these variables keeps their values.
 _ENVIRONMENT = {
@@ -40,8 +42,6 @@ _PARENT_TAG = "mlflow.parentRunId"
 _SQLITE = "sqlite:///"
 # How many MLflow's API takes in one request: 1,000 values, of them 100 parameters.
 _METRICS, _PARAMS = 900, 100
-# What may be secret in an address, which MLflow's messages repeat: user:password@ and ?key=value.
-_SECRET = re.compile(r"[^\s/:@'\"]*:[^\s/@]+(?=@)|(?<=\?)\S+")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Store:
                 )
         except MlflowException as error:
             if error.error_code == "INVALID_PARAMETER_VALUE":
-                raise DMPError(f"MLflow cannot take {record.name}: {_reason(error)}") from error
+                raise DMPError(f"MLflow cannot take {record.name}: {words_of(error)}") from error
             raise
         self.complete(run_id, record.artifacts, record.digest, record.end_ms)
         return run_id
@@ -175,7 +175,7 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
     """
     if "://" not in uri or uri.rstrip("/") == "sqlite:":
         raise DMPError(
-            f"'{_without_secrets(uri)}' is not a tracking URI; accepted are "
+            f"'{without_secrets(uri)}' is not a tracking URI; accepted are "
             f"sqlite:///path/mlflow.db and the address of a server such as http://localhost:5000"
         )
     path = Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
@@ -190,6 +190,7 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
+    failures = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError)
     # No chatter about migrations and retries; errors reach the user as exceptions.
     for name in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -197,15 +198,17 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
         with _locked(path) if path else contextlib.nullcontext():
             client = MlflowClient(uri)
             yield Store(client, _experiment_id(client, experiment, location))
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        reason = _reason(error)
+    except failures as error:
+        cause, said = cause_of(error), words_of(error)
+        what = f"{cause.what} ({said})" if cause else said
+        remedy = cause.remedy if cause else "check that it is up and can be written"
         raise DMPError(
-            f"cannot write the MLflow store {path}: {reason}; free space, make it writable or move "
-            f"it away (it is rebuilt from the runs' folders), and run the same command again"
+            f"cannot write the MLflow store {path}: {what}; {remedy}, and run the same command "
+            f"again (what a store holds is rebuilt from the runs' folders)"
             if path
-            else f"MLflow at {_without_secrets(uri)} did not take the runs ({reason}); check that "
-            f"it is up and can be written, or choose another with --uri, and run the same command "
-            f"again: what is already there is kept"
+            else f"MLflow at {without_secrets(uri)} did not take the runs: {what}; {remedy}, or "
+            f"choose another with --uri, and run the same command again: what is already there is "
+            f"kept"
         ) from error
 
 
@@ -225,31 +228,18 @@ def _locked(path: Path) -> Generator[None]:
     with lock:
         if path.exists() and path.stat().st_size:
             # MLflow would retry for minutes what will never work, such as a file of another kind.
-            with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
+            with contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
         else:
             # Under another name first: MLflow runs dozens of migrations, and cannot open again what
             # a kill in the middle of them leaves.
+            for left in path.parent.glob(f".{path.name}.*"):
+                shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
                 new = Path(folder).resolve() / path.name
                 MlflowClient(f"{_SQLITE}{new}").search_experiments(max_results=1)
                 new.replace(path)
         yield
-
-
-def _without_secrets(text: str) -> str:
-    return _SECRET.sub("***", text)
-
-
-def _reason(error: BaseException) -> str:
-    """Return what the system or the database said, or what MLflow said if it was neither."""
-    chain = [error]
-    while inner := chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(inner)
-    # MLflow and its libraries wrap "Connection refused" into half a page.
-    causes = [e for e in chain if isinstance(e, OSError | sqlite3.Error)] or chain[:1]
-    text = _without_secrets(str(causes[-1])).strip()
-    return textwrap.shorten(text, 300, placeholder="...") or type(causes[-1]).__name__
 
 
 def _experiment_id(client: "MlflowClient", name: str, location: str | None) -> str:

@@ -55,8 +55,8 @@ def fit(
     Afterwards ``objective`` holds the trained parameters, averaged if ``ema_decay`` is given.
 
     Goes on from ``directory/checkpoint.safetensors`` where there is one: a run killed at any
-    moment and started again ends bit-identical, on the CPU, to one that ran through. SIGTERM and
-    SIGUSR1 save after the current iteration and end.
+    moment and started again ends bit-identical, on the CPU, to one that ran through. The signals of
+    :data:`dmp.running.signals.STOPPING` save after the current iteration and end.
 
     Several processes share each batch and average their gradients; the first writes all files.
 

@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from dmp.files import remove_left_over
 from dmp.numerics import check as check_numerics
 from dmp.products.recognise import Found, recognise, recognise_sweep
+from dmp.sweeps.files import SweepFiles
+from dmp.workflow.recovery import forget_incomplete
 from dmp.workflow.scales import Scales
 from dmp.workflow.sweeps import Sweeps
 from dmp.workflow.wildcards import Wildcards, value
@@ -25,29 +28,44 @@ class Recognition:
         sweeps: of these scales.
         plans_jobs: whether this process does. A job's own process does not, nor does one that
             unlocks the folder or lints the rules: they look at nothing.
+        begin: called once, before the first scale is looked at; returns whether this is a dry run,
+            in which nothing is cleared up.
 
     """
 
-    def __init__(self, scales: Scales, sweeps: Sweeps, plans_jobs: bool) -> None:
+    def __init__(
+        self, scales: Scales, sweeps: Sweeps, plans_jobs: bool, begin: Callable[[], bool]
+    ) -> None:
         self.scales, self.sweeps, self.plans_jobs = scales, sweeps, plans_jobs
+        self.begin = functools.cache(begin)
         self.scale = functools.cache(self._scale)
         self.sweep = functools.cache(self._sweep)
 
     def _scale(self, scale: str) -> Found:
         if not self.plans_jobs:
             return Found()
+        self.begin()
         plan, layout = self.scales.plan(scale), self.scales.layout(scale)
         # Every job of the scale would end with this error.
         check_numerics(plan.scale.numerics, f"scale '{scale}'")
-        return tell(recognise(plan, layout), f"scale {scale}")
+        return self._went_on(recognise(plan, layout), layout.root, f"scale {scale}")
+
+    def _went_on(self, found: Found, root: Path, what: str) -> Found:
+        """Clear up behind killed jobs, say what was recognised, and return it."""
+        if not self.begin():
+            forget_incomplete(found.files)
+            remove_left_over(root)
+        return tell(found, what)
 
     def _sweep(self, sweep: str, scale: str) -> Found:
         checked = self.sweeps.checked(sweep, scale)
         if not self.plans_jobs:
             return Found()
         self.scale(scale)  # what it rests on comes first
-        found = recognise_sweep(self.scales.plan(scale), self.scales.layout(scale), checked)
-        return tell(found, f"sweep {sweep} at scale {scale}")
+        plan, layout = self.scales.plan(scale), self.scales.layout(scale)
+        found = recognise_sweep(plan, layout, checked)
+        root = SweepFiles(layout, sweep).root
+        return self._went_on(found, root, f"sweep {sweep} at scale {scale}")
 
     def outdated(self, stage: str, *names: str) -> Newer:
         """Return an input function of a rule: a newer file, where its output is outdated.

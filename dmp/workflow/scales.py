@@ -51,7 +51,8 @@ class Scales:
         """Return the options that every call of the command line gets, quoted for a shell."""
         folders = (self.settings.results, self.settings.ablations)
         results, ablations = (shlex.quote(str(folder)) for folder in folders)
-        return f"--scale {scale} --results {results} --ablations {ablations}"
+        # With equals signs, since a path may begin with a dash.
+        return f"--scale={scale} --results={results} --ablations={ablations}"
 
     def pattern(self, job: str, sharded: bool | None = None) -> str:
         """Return the names of scales as a regular expression: those whose runs are done this way.

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -181,3 +182,12 @@ def test_gpu_that_torch_cannot_use_is_an_error_and_no_slow_run(monkeypatch):
     lease.check_device(0, "cpu")
     monkeypatch.setenv(lease.VISIBLE, "")
     lease.check_device(1, "cpu")
+
+
+@pytest.mark.parametrize("place", ["", "/not/there", None])
+def test_folder_of_another_login_is_not_asked_for_the_locks(monkeypatch, place):
+    if place is None:
+        monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    else:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", place)
+    assert str(lease.lease_folder()).startswith(tempfile.gettempdir())

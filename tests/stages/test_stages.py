@@ -1,5 +1,6 @@
 """The stages of a run: in one process or apart, killed or not, they give the same bytes."""
 
+import contextlib
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,9 @@ from dmp.methods.selective import Selective
 from dmp.metrics import registry
 from dmp.metrics.base import REGISTERED
 from dmp.products.product import Product
+from dmp.running.holding import try_hold
+from dmp.stages import pretrain as stages_pretrain
+from dmp.stages import run as stages_run
 from dmp.stages.collect import collect
 from dmp.stages.common import Context, load_weights, pretrained_backbone
 from dmp.stages.converge import converge
@@ -466,3 +470,30 @@ def test_killed_process_started_again_ends_with_the_same_bytes(prepared, tmp_pat
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
     assert layout.pretrained_weights(TASK, 0).read_bytes() == expected
     assert not [path for path in folder.rglob("*") if ".tmp" in path.name]
+
+
+def test_what_another_process_has_trained_meanwhile_is_not_trained_again(context, monkeypatch):
+    """Such as one that a killed workflow has left behind."""
+    run = context.plan.run(TASK, "dmp", 0)
+    train_run(context, run, data_of(context, run))
+    monkeypatch.setattr(stages_run, "alone", lambda *_: contextlib.nullcontext(True))
+    monkeypatch.setattr(stages_pretrain, "alone", lambda *_: contextlib.nullcontext(True))
+    monkeypatch.setattr(stages_run, "fit", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(stages_pretrain, "fit", lambda *_, **__: pytest.fail("trained again"))
+    train_run(context, run, data_of(context, run))
+    pretrain(context, TASK, 0)
+
+
+def test_training_is_held_against_other_processes_meanwhile(context, monkeypatch):
+    run = context.plan.run(TASK, "dmp", 0)
+    held = context.layout.run(TASK, "dmp", 0) / ".training.held"
+    original, seen = stages_run.fit, []
+
+    def fit(*arguments, **named):
+        seen.append(try_hold(held))
+        original(*arguments, **named)
+
+    monkeypatch.setattr(stages_run, "fit", fit)
+    train_run(context, run, data_of(context, run))
+    assert seen == [None]
+    assert not held.exists()

@@ -228,7 +228,9 @@ def test_absent_numbers_fail_on_either_side(made):
 
 def test_studies_that_were_not_run_are_named_and_are_no_failure(made):
     plan, layout = made
-    (layout.tables / "table1.csv").unlink()
+    for path in layout.tables.glob("table1.*"):
+        path.unlink()
+    layout.record("page/table1").unlink()
     told, agree = verify_scale(plan, layout)
     assert agree
     assert "not run here: table1" in told
@@ -418,7 +420,54 @@ def test_what_lacks_is_named(made):
     shutil.move(layout.results / "elsewhere", layout.results / "reference")
     shutil.rmtree(layout.tables)
     shutil.rmtree(layout.root / "numbers")
+    told, agree = verify_scale(plan, layout)
+    assert not agree
+    assert "absent here" in told
+    shutil.rmtree(layout.root / ".fingerprints")
     with pytest.raises(DMPError, match="run make tables"):
+        verify_scale(plan, layout)
+
+
+ABSENT = [
+    *("tables/table1.csv", "tables/table1.md", "tables/table2.csv", "tables/table2.html"),
+    *("tables/table2.tex", "tables/table2-comparisons.csv", "numbers/table2.csv"),
+    *("numbers/table2-baselines.csv", "claims.md", "claims.csv", "claims.html"),
+    "pretrained/unconditional/seed0/convergence.json",
+]
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("name", ABSENT)
+def test_absence_is_no_agreement(made, name, empty, native):
+    plan, layout = made
+    if native:
+        make_native(plan, layout)
+    path = layout.root / name
+    path.unlink()
+    if empty and path.suffix != ".json":
+        path.write_text("")
+    told, agree = verify_scale(plan, layout)
+    assert not agree
+    lines = [line for line in told.splitlines() if line.startswith("absent here")]
+    subject = "table2" if "comparisons" in name else path.name
+    assert any(subject in line or "unconditional/seed0" in line for line in lines), told
+
+
+def cut(path):
+    write_text(path, "".join(path.read_text().splitlines(keepends=True)[:2]))
+
+
+def test_table_of_two_lines_is_not_the_whole_table(made):
+    plan, layout = made
+    for name in ("table1", "table2"):
+        cut(layout.tables / f"{name}.csv")
+    told, agree = verify_scale(plan, layout)
+    assert not agree
+    assert "table1: counts of parameters differ" in told
+    assert "absent here: 13 rows of tables, first table2" in told
+    cut(layout.claims.with_suffix(".csv"))
+    with pytest.raises(DMPError, match=r"claims\.csv lacks some of what is judged"):
         verify_scale(plan, layout)
 
 

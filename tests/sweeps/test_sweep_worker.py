@@ -9,7 +9,9 @@ import optuna
 import pytest
 from fake_sweep import STUDY, make_search, make_sweep, measure
 from harness import ROOT
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from dmp.errors import DMPError
 from dmp.methods import Variant
@@ -18,7 +20,7 @@ from dmp.studies import load_plan
 from dmp.sweeps.checking import make_space
 from dmp.sweeps.outcome import ImpossibleError, Outcome
 from dmp.sweeps.space import Space
-from dmp.sweeps.storage import load_study, open_storage
+from dmp.sweeps.storage import load_study, open_storage, told_apart
 from dmp.sweeps.trials import best_variants, trials_table
 from dmp.sweeps.worker import (
     DIVERGED,
@@ -312,7 +314,30 @@ def test_half_written_line_of_a_full_disk_is_cut_off(tmp_path):
 
 def test_database_that_cannot_be_reached_is_one_error_without_its_password(tmp_path):
     url = f"sqlite:///{tmp_path}/nowhere/secret-password.db"
-    with pytest.raises(DMPError, match="cannot be opened") as raised:
+    with pytest.raises(DMPError, match="cannot be used: it cannot be written") as raised:
         open_storage(tmp_path / "journal.log", url)
     assert "secret" not in str(raised.value)
     assert raised.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("postgresql://me:secret@host/name", "driver is not installed"),
+        ("bogus://me:secret@host/name", "driver is not installed"),
+        ("secret", "its address is not one; write it as postgresql://user:password@host/name"),
+    ],
+)
+def test_unlike_causes_of_a_storage_are_told_apart(tmp_path, url, message):
+    with pytest.raises(DMPError, match=message) as raised:
+        open_storage(tmp_path / "journal.log", url)
+    assert "secret" not in str(raised.value)
+
+
+def test_database_that_is_locked_meanwhile_is_one_clear_error():
+    with pytest.raises(DMPError, match="another program has it locked; let that end"):
+        with told_apart():
+            try:
+                raise OperationalError("select", {}, Exception("database is locked"))
+            except OperationalError as error:
+                raise StorageInternalError("An exception is raised during the commit") from error

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import math
 import re
@@ -296,11 +297,29 @@ def test_store_in_use_for_too_long_is_an_error(uri, store, folder, monkeypatch):
         ingest([folder], uri, "digits")
 
 
+def test_store_that_another_program_has_locked_is_told_from_one_that_is_broken(
+    uri, store, folder, monkeypatch
+):
+    monkeypatch.setattr(dmp.tracking.store, "BUSY_TIMEOUT_S", 0)
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(DMPError, match=r"another program has it locked .*; let that end") as e:
+            ingest([folder], uri, "digits")
+    assert "free" not in str(e.value)
+    assert ingest([folder], uri, "digits").created == 1
+
+
+def test_database_without_its_driver_is_told_so(folder):
+    with pytest.raises(DMPError, match=r"driver is not installed \(") as error:
+        ingest([folder], "postgresql://me:s3cret@127.0.0.1/name", "digits")
+    assert "s3cret" not in str(error.value)
+
+
 def test_store_that_is_no_database_is_an_error_at_once(folder, tmp_path):
     path = tmp_path / "mlflow.db"
     path.write_text("not a database, but long enough to be taken for one" * 10)
 
-    with pytest.raises(DMPError, match=f"cannot write the MLflow store {path}: file is not a"):
+    with pytest.raises(DMPError, match=f"store {path}: its file is damaged, or of another kind"):
         ingest([folder], f"sqlite:///{path}", "digits")
     with pytest.raises(DMPError, match="cannot write the MLflow store"):
         ingest([folder], f"sqlite:///{path}/below a file/mlflow.db", "digits")
@@ -315,7 +334,9 @@ def test_store_that_fails_midway_is_an_error_without_chatter(uri, store, client,
             "BEGIN SELECT RAISE(ABORT, 'no space is left'); END"
         )
 
-    with pytest.raises(DMPError, match=f"MLflow store {store}: no space is left; free"):
+    with pytest.raises(
+        DMPError, match=f"MLflow store {store}: no space is left on its device .*; free"
+    ):
         ingest([folder], uri, "digits")
 
     assert capfd.readouterr() == ("", "")

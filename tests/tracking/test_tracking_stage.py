@@ -11,6 +11,7 @@ from tracking_helpers import make_run
 from dmp.errors import DMPError
 from dmp.files import read_json, write_json
 from dmp.layout import Layout
+from dmp.products.results import tracking_product
 from dmp.stages.track import track
 from dmp.studies import Plan, load_plan
 
@@ -123,6 +124,37 @@ def test_broken_run_holds_up_no_other_study_and_leaves_no_summary(plan, layout, 
     assert not layout.tracking_summary("tables").exists()
     assert len(runs("smoke/table2")) == 4
     assert len(runs("smoke/table9")) == 5
+
+
+def test_tables_do_not_wait_for_a_tracker_and_it_catches_up(plan, layout):
+    """What it lacks stands in the summary, and the next call of the workflow tries again."""
+    product = tracking_product(plan, layout, "tables")
+    said = track(plan, layout, "tables", "mlruns", optional=True)
+    assert said.startswith("warning: not all is in MLflow: 'mlruns' is not a tracking URI")
+    summary = read_json(layout.tracking_summary("tables"))
+    assert "'mlruns' is not a tracking URI" in summary["not tracked"]
+    assert product.exists()
+    assert not product.is_current()
+
+    assert track(plan, layout, "tables", optional=True).endswith(
+        "9 runs added, 0 replaced, 0 unchanged"
+    )
+    assert read_json(layout.tracking_summary("tables")) == {"experiment": "smoke", "runs": 9}
+    assert product.is_current()
+
+
+def test_store_is_never_written_elsewhere_than_beside_the_results(plan, tmp_path):
+    layout = Layout(tmp_path / "a?b", "smoke")
+    assert "a question mark ends the path" in track(plan, layout, "tables", optional=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a?b"]
+
+
+def test_nothing_that_a_tracker_does_ends_the_tables(plan, layout, monkeypatch):
+    monkeypatch.setattr("dmp.stages.track.ingest", lambda *_, **__: 1 / 0)
+    said = track(plan, layout, "tables", optional=True)
+    assert said == "warning: not all is in MLflow: division by zero"
+    with pytest.raises(ZeroDivisionError):
+        track(plan, layout, "tables")
 
 
 def test_too_little_time_is_an_error_and_what_is_there_stays(plan, layout):

@@ -9,7 +9,7 @@ from small_training import CONFIG, METHODS, logged, make_objective, make_stream,
 
 from dmp.errors import DMPError
 from dmp.running.limits import TimeLimit
-from dmp.running.signals import PreemptedError
+from dmp.running.signals import PreemptedError, stop_requests
 from dmp.tensorfile import read_description
 from dmp.training import Objective, fit, loop
 
@@ -105,3 +105,32 @@ def test_time_limit_that_reaches_a_checkpoint_changes_nothing(tmp_path, monkeypa
     monkeypatch.setattr(loop, "job_time_limit", lambda: TimeLimit(0, 1e9))
     train(tmp_path, "dmp")
     assert len(logged(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_and_a_closed_terminal_save_as_a_scheduler_does(tmp_path, monkeypatch, number):
+    before = signal.getsignal(number)
+    signal_during(monkeypatch, [2], number)
+    with pytest.raises(PreemptedError, match=f"told to stop by {number.name}; saved after iter"):
+        train(tmp_path, "dmp")
+    assert signal.getsignal(number) is before
+    assert read_description(tmp_path / "checkpoint.safetensors")["step"] == 2
+
+
+def test_signal_that_is_ignored_stays_ignored(tmp_path, monkeypatch):
+    """As ``nohup`` lets SIGHUP be."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        signal_during(monkeypatch, [2], signal.SIGHUP)
+        train(tmp_path, "dmp")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert read_description(tmp_path / "checkpoint.safetensors")["step"] == 12
+
+
+def test_second_ctrl_c_does_not_wait():
+    with stop_requests() as request:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert request
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)

@@ -5,13 +5,16 @@ import sys
 from snakemake.exceptions import WorkflowError
 
 from dmp.errors import DMPError
+from dmp.surroundings import settle_surroundings
 from dmp.sweeps.files import SweepFiles
 from dmp.workflow.commas import keep_commas
 from dmp.workflow.inputs import Inputs
 from dmp.workflow.outdated import Recognition
+from dmp.workflow.recovery import forget_others, take_over
 from dmp.workflow.resources import Needs
 from dmp.workflow.scales import Scales
 from dmp.workflow.settings import read_settings
+from dmp.workflow.slurm import check_slurm
 from dmp.workflow.sweeps import Sweeps
 from dmp.workflow.wildcards import by_wildcards
 
@@ -44,8 +47,24 @@ def outdated_sweep(*product):
     return clear(recognition.outdated_sweep(*product))
 
 
+PROFILE_MISSING = (
+    "warning: the settings of workflow/profiles/default are not in force (no profiles/default here, or "
+    "--workflow-profile none): after a kill, give --rerun-incomplete"
+)
+
+
+def begin():
+    """What comes before any job of this call is planned; returns whether it is a dry run."""
+    check_slurm(workflow.executor_plugin.name if workflow.executor_plugin else "")
+    take_over(register=not workflow.dryrun)
+    if not workflow.dag_settings.force_incomplete:
+        print(PROFILE_MISSING, file=sys.stderr)
+    return workflow.dryrun
+
+
 keep_commas()
-settings = clear(read_settings)(config)
+clear(settle_surroundings)()
+settings = clear(read_settings)(config, arguments=workflow.config_settings.config_args)
 SCALE = settings.scale
 scales = Scales(settings)
 # A mistake in the scale or a study is known before any job is planned.
@@ -57,7 +76,10 @@ recognition = Recognition(
     scales,
     sweeps,
     plans_jobs=workflow.is_main_process and not {"--unlock", "--lint"} & set(sys.argv),
+    begin=begin,
 )
+if "--unlock" in sys.argv:
+    forget_others()
 
 # Options that every call of the command line gets.
 where = given(scales.options)

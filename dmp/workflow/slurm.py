@@ -1,0 +1,54 @@
+"""Whether jobs can be handed to Slurm from here, known before any of them is."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+
+from dmp.errors import DMPError
+
+# What Snakemake calls to submit a job and to ask after it.
+NEEDED = ("sbatch", "squeue")
+_PATIENCE_SECONDS = 60
+
+
+def check_slurm(
+    executor: str,
+    which: Callable[[str], str | None] = shutil.which,
+    run: Callable[..., subprocess.CompletedProcess] = subprocess.run,
+) -> None:
+    """Check that Slurm is there and answers, if it is what is to run the jobs.
+
+    Args:
+        executor: the name of Snakemake's executor.
+        which: finds a program.
+        run: runs one.
+
+    Raises:
+        DMPError: its programs are missing, or its controller doesn't answer.
+
+    """
+    if executor != "slurm":
+        return
+    host = socket.gethostname()
+    missing = [name for name in NEEDED if which(name) is None]
+    if missing:
+        raise DMPError(
+            f"--profile slurm: there is no Slurm on {host} ({' and '.join(missing)} cannot be "
+            f"found); start this on a login node of the cluster, perhaps after loading its module, "
+            f"or on this machine alone with --profile local"
+        )
+    try:
+        run(
+            ["squeue", "--me", "--noheader"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_PATIENCE_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+        raise DMPError(
+            f"--profile slurm: Slurm on {host} does not answer ({said[-1] if said else 'squeue'}); "
+            f"try again when it does, or run on this machine alone with --profile local"
+        ) from error
