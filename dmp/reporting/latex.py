@@ -56,7 +56,7 @@ def whole_table(table: Table, title: str) -> str:
     short = sum(width for width in widths if width <= _LONGEST)
     long = sum(widths) - short
     size = next((s for s, room in _ACROSS.items() if short + min(long, 60) <= room), r"\tiny")
-    part = max(0.3, 1 - short / _ACROSS[size])
+    part = min(long / _ACROSS[size], max(0.3, 1 - short / _ACROSS[size]))
     spec = "".join("l" if w <= _LONGEST else _lines(part * w / long) for w in widths)
     head = _row(map(_heading, frame.columns, widths))
     return "\n".join(

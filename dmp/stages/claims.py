@@ -8,13 +8,14 @@ import pandas as pd
 from dmp.claims.evaluate import evaluate
 from dmp.claims.rates import points
 from dmp.claims.schema import Claims
+from dmp.claims.summary import summarise
 from dmp.config import BackboneConfig
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
 from dmp.files import write_csv
 from dmp.layout import Layout
 from dmp.products.results import claims_product, hypotheses_product
-from dmp.reporting.claims import claims_page
+from dmp.reporting.claims import claims_page, evidence_page
 from dmp.reporting.figures.claims import forest, paper_against_ours
 from dmp.reporting.figures.rates import effective_rates
 from dmp.reporting.figures.style import write_figure
@@ -82,7 +83,12 @@ def _judged(
     not_run = {task: reason for task, reason in absent.items() if task not in known} | scale.not_run
     evaluated = evaluate(claims, results, parameters, speed, not_run, lacking)
     write_csv(path.with_suffix(".csv"), evaluated)
-    write_page(claims_page(claims, evaluated, scale, lacking), path.parent, path.stem)
+    name = path.stem
+    write_page(claims_page(claims, evaluated, scale, lacking, name), path.parent, name)
+    write_page(evidence_page(claims, evaluated, scale), path.parent, f"{name}-appendix")
+    # What `snakemake --report` begins with.
+    verdicts = summarise(evaluated, claims)[["claim", "statement", "verdict", "why"]]
+    write_csv(path.with_name(f"{name}-verdicts.csv"), verdicts)
     return evaluated
 
 
