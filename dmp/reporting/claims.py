@@ -64,14 +64,14 @@ def claims_page(
             for claim, row in zip(claims.claims, records(summary), strict=True)
         ],
         notes=[
-            f"{name}-appendix has all pieces of evidence, in all endpoints; {name}.csv all digits.",
+            f"{name}-evidence has all pieces of evidence, in all endpoints; {name}.csv all digits.",
             *notes(claims),
         ],
     )
 
 
 def evidence_page(claims: Claims, evaluated: pd.DataFrame, scale: Scale) -> Page:
-    """Return the appendix of that page, with every piece of evidence in every endpoint."""
+    """Return a page with every piece of evidence in every endpoint."""
     lines = [_line(row, claims) for row in records(evaluated)]
     words = 8 if len(claims.recipes) > 1 else 7
     return Page(

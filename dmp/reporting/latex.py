@@ -23,7 +23,7 @@ _INVISIBLE = {_SIGN: r"\phantom{$-$}", _DIGIT: r"\phantom{0}"}
 # A column with a longer cell is set in lines, and takes its part of what the others leave.
 _LONGEST = 30
 # Characters that a landscape page with margins of 2 cm has room for, by their size.
-_ACROSS = {r"\scriptsize": 165, r"\tiny": 230}
+_ACROSS = {r"\scriptsize": 155, r"\tiny": 205}
 
 
 def escape_latex(text: str) -> str:
@@ -35,7 +35,7 @@ def escape_latex(text: str) -> str:
 
 def narrow_table(frame: pd.DataFrame) -> str:
     """Return a table for a column of print, its rows under the headings of its first column."""
-    texts = _escaped(frame, 2)
+    texts = _escaped(aligned(frame.map(one_line), 2, _SIGN, _DIGIT))
     names, columns = list(frame.columns[1:]), frame.shape[1] - 1
     wide = [name for name in names if frame[name].map(len).max() > _LONGEST]
     share = 0.7 / max(1, len(wide))
@@ -51,8 +51,11 @@ def narrow_table(frame: pd.DataFrame) -> str:
 
 def whole_table(table: Table, title: str) -> str:
     """Return a table over as many landscape pages as it needs, with its caption."""
-    frame = table.frame
-    widths = [frame.iloc[:, k].map(len).max() + 2 for k in range(frame.shape[1])]
+    frame = aligned(table.frame.map(one_line), table.text_columns, _SIGN, _DIGIT)
+    widths = [
+        max(*frame.iloc[:, k].map(len), *map(len, name.split())) + 2
+        for k, name in enumerate(frame.columns)
+    ]
     short = sum(width for width in widths if width <= _LONGEST)
     long = sum(widths) - short
     size = next((s for s, room in _ACROSS.items() if short + min(long, 60) <= room), r"\tiny")
@@ -67,20 +70,20 @@ def whole_table(table: Table, title: str) -> str:
             r"\toprule", head, r"\midrule", r"\endfirsthead",
             r"\toprule", head, r"\midrule", r"\endhead",
             r"\bottomrule", r"\endfoot",
-            *map(_row, _escaped(frame, table.text_columns).itertuples(index=False, name=None)),
+            *map(_row, _escaped(frame).itertuples(index=False, name=None)),
             r"\end{longtable}", "}",
         ]
     )  # fmt: skip
 
 
-def _escaped(frame: pd.DataFrame, words: int) -> pd.DataFrame:
+def _escaped(frame: pd.DataFrame) -> pd.DataFrame:
     def text(cell: str) -> str:
-        escaped = escape_latex(one_line(cell))
+        escaped = escape_latex(cell)
         for mark, command in _INVISIBLE.items():
             escaped = escaped.replace(mark, command)
         return escaped
 
-    return aligned(frame, words, _SIGN, _DIGIT).map(text)
+    return frame.map(text)
 
 
 def _lines(share: float) -> str:

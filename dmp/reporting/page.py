@@ -42,8 +42,8 @@ def markdown(page: Page) -> str:
 def latex(page: Page, whole: bool = False) -> str:
     """Render as a fragment for ``\\input``, which names the packages that it needs.
 
-    Narrow tables fit a column; if there are none, or if ``whole``, all tables are set on landscape
-    pages, which need a document of one column.
+    Narrow tables fit a column; if there are none, or if ``whole``, all tables and sections are set
+    on landscape pages, which need a document of one column.
     """
     tables = [table for table in page.tables if table.narrow is not None]
     whole = whole or not tables

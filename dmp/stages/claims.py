@@ -12,14 +12,14 @@ from dmp.claims.summary import summarise
 from dmp.config import BackboneConfig
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
-from dmp.files import write_csv
+from dmp.files import write_csv, write_text
 from dmp.layout import Layout
 from dmp.products.results import claims_product, hypotheses_product
 from dmp.reporting.claims import claims_page, evidence_page
 from dmp.reporting.figures.claims import forest, paper_against_ours
 from dmp.reporting.figures.rates import effective_rates
 from dmp.reporting.figures.style import write_figure
-from dmp.reporting.page import write_page
+from dmp.reporting.page import html, markdown, write_page
 from dmp.statistics.arms import Arms
 from dmp.statistics.results import read_parameters, read_results, read_speed
 from dmp.studies import Plan
@@ -85,7 +85,9 @@ def _judged(
     write_csv(path.with_suffix(".csv"), evaluated)
     name = path.stem
     write_page(claims_page(claims, evaluated, scale, lacking, name), path.parent, name)
-    write_page(evidence_page(claims, evaluated, scale), path.parent, f"{name}-appendix")
+    evidence = evidence_page(claims, evaluated, scale)
+    for suffix, render in ((".md", markdown), (".html", html)):
+        write_text(path.with_name(f"{name}-evidence{suffix}"), render(evidence))
     # What `snakemake --report` begins with.
     verdicts = summarise(evaluated, claims)[["claim", "statement", "verdict", "why"]]
     write_csv(path.with_name(f"{name}-verdicts.csv"), verdicts)
