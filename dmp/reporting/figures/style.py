@@ -68,20 +68,34 @@ class Look(NamedTuple):
     linestyle: Any
 
 
-# The paper's methods look the same in every study.
+# A method looks the same in every figure.
 _FIXED = {
     "baseline": Look("#000000", "X", (0, (1, 1))),
     "dmp": Look(_COLOURS[0], "o", "-"),
     "fine-tuning": Look(_COLOURS[1], "s", (0, (5, 1.5))),
     "prompt-tuning": Look(_COLOURS[2], "^", (0, (5, 1, 1, 1))),
+    "lora": Look(_COLOURS[3], "p", (0, (8, 2))),
+    "ia3": Look(_COLOURS[4], "h", (0, (1, 1))),
+    "bitfit": Look(_COLOURS[5], "P", (0, (5, 1.5))),
+    "adaln": Look(_COLOURS[3], "<", (0, (5, 1, 1, 1))),
+    "difffit": Look(_COLOURS[4], ">", (0, (8, 2))),
+    "continued": Look(_COLOURS[6], "*", (0, (5, 1, 1, 1))),
 }
 
 
 def looks(variants: Iterable[str]) -> dict[str, Look]:
-    """Return a look for each variant; no two share colour, marker and dashes up to 84 of them."""
+    """Return a look for each variant of one figure; up to 84 of them all differ.
+
+    A variant looks like its method where no other variant of that method is beside it.
+    """
     distinct = list(dict.fromkeys(variants))
-    found = {variant: _FIXED[variant] for variant in distinct if variant in _FIXED}
-    number = len(_FIXED) - 1
+    methods = [variant.split(",")[0] for variant in distinct]
+    found = {
+        variant: _FIXED[method]
+        for variant, method in zip(distinct, methods, strict=True)
+        if method in _FIXED and (variant == method or methods.count(method) == 1)
+    }
+    number = 3
     for variant in distinct:
         while variant not in found:
             look = Look(
