@@ -95,18 +95,28 @@ def looks(variants: Iterable[str]) -> dict[str, Look]:
         for variant, method in zip(distinct, methods, strict=True)
         if method in _FIXED and (variant == method or methods.count(method) == 1)
     }
-    number = 3
+    # Colours of methods that are there go to other variants last.
+    taken = {look.color for look in found.values()}
+    free = [colour for colour in _COLOURS if colour not in taken]
+    number = 0
     for variant in distinct:
         while variant not in found:
+            colours = free if number < len(free) else _COLOURS
             look = Look(
-                _COLOURS[number % len(_COLOURS)],
-                _MARKERS[number % len(_MARKERS)],
-                _DASHES[number % len(_DASHES)],
+                colours[number % len(colours)],
+                _MARKERS[(number + 3) % len(_MARKERS)],
+                _DASHES[(number + 3) % len(_DASHES)],
             )
             number += 1
             if look not in found.values():
                 found[variant] = look
     return found
+
+
+def method_look(variant: str) -> Look:
+    """Return the look of a variant's method, for rows whose labels tell variants apart."""
+    method = variant.split(",")[0]
+    return _FIXED.get(method, Look(GREY, "o", "-"))
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:

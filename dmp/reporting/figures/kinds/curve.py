@@ -19,7 +19,7 @@ from dmp.reporting.figures.lines import (
     zero_line,
 )
 from dmp.reporting.figures.registry import register_figure
-from dmp.reporting.figures.style import WIDTH, Look, empty_figure, finish, looks
+from dmp.reporting.figures.style import WIDTH, Look, empty_figure, finish, looks, method_look
 from dmp.reporting.figures.variants import BASELINE, draw_arms, in_percent, label, relative
 from dmp.statistics.arms import Arm
 from dmp.statistics.labels import metric_label, metric_name
@@ -67,7 +67,7 @@ def curve(study: Study, data: FigureData, task: str, options: CurveOptions) -> F
     name = f"Δ {metric_name(options.metric)} to baseline / %"
     better = "Below 0 is better. " if "↓" in metric_label(options.metric) else ""
     if all(len(found) <= 2 for found in estimates.values()) and not options.paper:
-        rows = [Row(labels[key], look[key], found) for key, found in estimates.items()]
+        rows = [Row(labels[key], method_look(key), found) for key, found in estimates.items()]
         result = Figure(figsize=(WIDTH, 1.4 * ROW * len(rows) + 0.5))
         axes = result.subplots()
         dots(axes, rows, _THRESHOLD)

@@ -15,7 +15,7 @@ from dmp.reporting.figures.lines import (
     zero_line,
 )
 from dmp.reporting.figures.registry import register_figure
-from dmp.reporting.figures.style import WIDTH, empty_figure, finish, looks
+from dmp.reporting.figures.style import WIDTH, empty_figure, finish, looks, method_look
 from dmp.reporting.figures.variants import BASELINE, Drawn, draw_arms, in_percent, relative
 from dmp.statistics.labels import metric_label, metric_name
 from dmp.studies.schema import Study
@@ -73,7 +73,9 @@ def _draw(study: Study, task: str, metric: str, changes: Drawn, few: bool) -> Fi
     estimates = {name: in_percent(arm.estimates()) for name, arm in changes.arms.items()}
     name = f"Δ {metric_name(metric)} to baseline / %"
     if not few:
-        rows = [Row(changes.labels[key], look[key], found) for key, found in estimates.items()]
+        rows = [
+            Row(changes.labels[key], method_look(key), found) for key, found in estimates.items()
+        ]
         figure = Figure(figsize=(WIDTH, ROW * len(rows) + 0.5))
         axes = figure.subplots()
         dots(axes, rows, _THRESHOLD)
