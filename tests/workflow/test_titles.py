@@ -4,7 +4,7 @@ import pytest
 from harness import ROOT
 
 from dmp.reporting.figures import KINDS
-from dmp.studies.loading import load_plan
+from dmp.studies import load_plan
 from dmp.workflow.titles import _KINDS, figure_title, table_title, verdicts_title
 
 

@@ -29,7 +29,8 @@ _VERDICTS = {SUPPORTED: ("#0072B2", "o"), CONTRADICTED: ("#D55E00", "s"), INCONC
 _UNTESTED = ("0.75", "o")
 # Percent: about what is relevant.
 _THRESHOLD = 1
-_ROW, _GAP, _LINE = 0.155, 0.6, 0.32
+_BEYOND = 1e9
+_ROW, _GAP, _LINE = 0.155, 0.6, 0.37
 _LABEL, _STATEMENT = 56, 58
 
 
@@ -209,8 +210,10 @@ def _label(row: Any) -> str:
 
 def _draw_row(axes: Axes, y: float, row: Any) -> None:
     color, marker = _VERDICTS.get(row.verdict, _UNTESTED)
-    if np.isfinite(row.low):
-        axes.plot([row.low, row.high], [y, y], color=color, linewidth=1.2, zorder=2)
+    if not np.isnan(row.low):
+        # Without an end, it goes through the edge of the axes.
+        ends = np.clip([row.low, row.high], -_BEYOND, _BEYOND)
+        axes.plot(ends, [y, y], color=color, linewidth=1.2, zorder=2)
     if np.isfinite(row.effect):
         axes.plot(row.effect, y, marker=marker, color=color, zorder=3)
     if np.isfinite(row.paper_effect):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -34,11 +33,11 @@ def dots(axes: Axes, rows: Sequence[Row], threshold: float) -> None:
     """Draw rows from the top; the axis is that of :func:`percent_scale`."""
     for y, row in enumerate(rows):
         count = len(row.estimates)
-        for k, found in enumerate(row.estimates.itertuples(index=False)):
+        for k, (mean, low, high) in enumerate(row.estimates.to_numpy(dtype=float)):
             last = k == count - 1
-            errors = np.array([[found.mean - found.low], [found.high - found.mean]])
+            errors = [[mean - low], [high - mean]]
             axes.errorbar(
-                found.mean, y + (0.14 * (2 * k - count + 1)), xerr=errors, color=row.look.color,
+                mean, y + (0.14 * (2 * k - count + 1)), xerr=errors, color=row.look.color,
                 marker=row.look.marker, mfc=None if last else "white", elinewidth=0.9, capsize=2,
                 linestyle="none", alpha=1 if last else 0.7,
             )  # fmt: skip

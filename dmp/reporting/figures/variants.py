@@ -113,7 +113,7 @@ def relative(arm: Arm, baseline: Arm) -> Arm:
 
 def in_percent(estimates: pd.DataFrame) -> pd.DataFrame:
     """Return estimates of logarithms of ratios as changes in percent."""
-    return 100 * np.expm1(estimates)
+    return 100 * estimates.map(np.expm1)
 
 
 def _remarks(name: str, arm: Arm, arms: Arms, seeds: Sequence[int]) -> list[str]:

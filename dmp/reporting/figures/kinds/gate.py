@@ -158,7 +158,7 @@ def _draw(gates: dict[int, Gate]) -> Figure:
     grid[0, 0].yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     bar = result.colorbar(picture, ax=grid, extend=extend, pad=0.01, aspect=15 * len(gates))
     bar.set_label(f"Weight in multiples of 1/{prompts}")
-    ticks = [float(norm.vmax) ** power for power in (-1, -0.5, 0, 0.5, 1)]
+    ticks = norm.inverse(np.linspace(0, 1, 5)).tolist()
     bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
     bar.minorticks_off()
     bar.ax.grid(False)
