@@ -42,3 +42,9 @@ def verdicts_title(title: str, figure: str) -> dict[str, str]:
     """Return the labels of a figure of claims or of hypotheses."""
     kind = figure.split("-", maxsplit=1)[-1]
     return {"Title": title, "Figure": _VERDICTS.get(kind, kind), "Task": ""}
+
+
+def verdicts_page_title(plan: Plan, whose: str) -> dict[str, str]:
+    """Return the labels of the page of verdicts, with a warning where none may be believed."""
+    small = f" – scale '{plan.name}' is too small for any conclusion"
+    return {"Title": f"Verdicts on {whose}{'' if plan.scale.conclusive else small}"}

@@ -5,7 +5,13 @@ from harness import ROOT
 
 from dmp.reporting.figures import KINDS
 from dmp.studies import load_plan
-from dmp.workflow.titles import _KINDS, figure_title, table_title, verdicts_title
+from dmp.workflow.titles import (
+    _KINDS,
+    figure_title,
+    table_title,
+    verdicts_page_title,
+    verdicts_title,
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +53,9 @@ def test_a_kind_of_another_package_is_called_by_its_name():
 
 def test_figures_of_verdicts_have_titles():
     assert verdicts_title("Claims", "claims-forest")["Figure"] == "One line for each"
+
+
+def test_verdicts_of_a_scale_that_is_too_small_are_called_so(plan):
+    assert verdicts_page_title(plan, "claims") == {"Title": "Verdicts on claims"}
+    small = load_plan("smoke", ROOT / "ablations")
+    assert "'smoke' is too small for any conclusion" in verdicts_page_title(small, "x")["Title"]

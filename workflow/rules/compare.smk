@@ -2,7 +2,12 @@
 #
 # Each study gathers its own numbers and has a page of its own, its tables and figures: an edit renders
 # that page alone.
-from dmp.workflow.titles import figure_title, table_title, verdicts_title
+from dmp.workflow.titles import (
+    figure_title,
+    table_title,
+    verdicts_page_title,
+    verdicts_title,
+)
 
 
 localrules:
@@ -105,7 +110,7 @@ rule claims:
             FILES.claims.with_suffix(".html"),
             caption="../report/claims.rst",
             category="Claims",
-            labels={"Title": "Verdicts on the paper's claims"},
+            labels=lambda w: verdicts_page_title(scales.plan(w.scale), "the paper's claims"),
         ),
         multiext(str(FILES.claims.with_suffix("")), ".md", ".csv", ".tex"),
         report(
@@ -134,7 +139,7 @@ rule hypotheses:
             FILES.hypotheses.with_suffix(".html"),
             caption="../report/claims.rst",
             category="Claims",
-            labels={"Title": "Verdicts on hypotheses of our own"},
+            labels=lambda w: verdicts_page_title(scales.plan(w.scale), "hypotheses of our own"),
         ),
         multiext(str(FILES.hypotheses.with_suffix("")), ".md", ".csv", ".tex"),
         report(
