@@ -15,10 +15,10 @@ ROOT = Path(dmp.__file__).parent
 # function. Imports for types alone do not count.
 ORDER = [
     "errors", "surroundings", "unreachable", "seals", "jsontext", "files", "tablefile", "finite",
-    "bins", "initialisation", "rng", "arrayfile", "tensorfile", "layout", "runlog", "config", "numerics", "registry", "data",
-    "patching", "backbones", "methods", "diffusion", "metrics", "statistics", "claims", "studies",
-    "running", "training", "sampling", "tracking", "planning", "reporting", "sweeps", "products",
-    "stages", "workflow", "cli", "__main__",
+    "bins", "initialisation", "rng", "arrayfile", "tensorfile", "layout", "runlog", "config",
+    "numerics", "registry", "data", "patching", "backbones", "methods", "diffusion", "metrics",
+    "statistics", "claims", "studies", "running", "training", "sampling", "tracking", "planning",
+    "reporting", "sweeps", "products", "stages", "workflow", "cli", "__main__",
 ]  # fmt: skip
 
 

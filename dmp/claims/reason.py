@@ -9,6 +9,8 @@ from dmp.claims.judge import IRRELEVANT, OPPOSITE, Verdict
 from dmp.claims.measurement import INCONCLUSIVE, SUPPORTED, Measurement
 from dmp.statistics.formatting import format_percent, p_text
 
+UNCORRECTED = "decided only before the correction for the whole page"
+
 
 def reason(
     found: Measurement, evidence: Evidence, verdict: Verdict, row: dict[str, Any], level: float
@@ -55,7 +57,7 @@ def _inconclusive(
     parts = []
     smaller = min(found.p_for, found.p_against)
     if smaller <= level:
-        parts.append(f"decided only before the correction for the whole page ({p_text(smaller)})")
+        parts.append(f"{UNCORRECTED} ({p_text(smaller)})")
     needed = row.get("units_relevant")
     if found.sd == 0:
         parts.append(f"all {found.n} {found.unit}s gave the same difference")

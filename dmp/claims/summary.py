@@ -1,8 +1,12 @@
 """From pieces of evidence to one verdict per claim."""
 
+import math
+from typing import Any
+
 import pandas as pd
 
 from dmp.claims.measurement import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED, VERDICTS
+from dmp.claims.reason import UNCORRECTED
 from dmp.claims.schema import Claims
 from dmp.statistics.results import records
 
@@ -18,10 +22,10 @@ def summarise(evaluated: pd.DataFrame, claims: Claims) -> pd.DataFrame:
         claims: the same claims.
 
     Returns:
-        One row per claim: ``claim``, ``statement``, ``location``, ``verdict`` and ``reason`` in the
-        primary endpoint and on the first recipe; ``verdict_<recipe>`` and ``reason_<recipe>`` on
-        each further one; ``verdict_<metric>`` for each secondary endpoint. A verdict is empty where
-        none of the evidence is about it.
+        One row per claim: ``claim``, ``statement``, ``location``, ``verdict``, ``reason`` and its
+        gist ``why`` in the primary endpoint and on the first recipe; ``verdict_<recipe>`` and
+        ``reason_<recipe>`` on each further one; ``verdict_<metric>`` for each secondary endpoint.
+        A verdict is empty where none of the evidence is about it.
 
     """
     grouped = evaluated.groupby(["claim", "recipe", "endpoint"], sort=False)
@@ -36,6 +40,7 @@ def summarise(evaluated: pd.DataFrame, claims: Claims) -> pd.DataFrame:
             "location": claim.location,
             "verdict": _combined(found),
             "reason": _told(found),
+            "why": _gist(found),
         }
         for recipe in others:
             own = pieces.get((claim.id, recipe, claims.primary), [])
@@ -53,7 +58,7 @@ def decided(verdicts: pd.Series) -> tuple[int, int]:
     return int(verdicts.isin([SUPPORTED, CONTRADICTED]).sum()), testable
 
 
-def _combined(pieces: list) -> str:
+def _combined(pieces: list[Any]) -> str:
     verdicts = {piece.verdict for piece in pieces}
     tested = verdicts - {NOT_TESTED}
     if CONTRADICTED in tested:
@@ -65,7 +70,7 @@ def _combined(pieces: list) -> str:
     return NOT_TESTED if verdicts else ""
 
 
-def _told(pieces: list) -> str:
+def _told(pieces: list[Any]) -> str:
     """Return what decides: the pieces that contradict or leave it open, else how many support."""
     if not pieces:
         return ""
@@ -74,14 +79,27 @@ def _told(pieces: list) -> str:
     counts = [(name, [p for p in pieces if p.verdict == name]) for name in VERDICTS]
     told = ", ".join(f"{len(own)} {name}" for name, own in counts if own)
     told = f"of {len(pieces)} pieces of evidence {told}"
-    deciding = [p for p in pieces if p.verdict == _combined(pieces)]
-    if not deciding or deciding[0].verdict not in (CONTRADICTED, INCONCLUSIVE):
+    first = deciding(pieces)
+    if first.verdict not in (CONTRADICTED, INCONCLUSIVE):
         return told
-    # The surest of them, or the first that is open.
-    first = min(deciding, key=lambda piece: _p(piece))
     return f"{told}; {first.claim}.{first.evidence}: {first.reason}"
 
 
-def _p(piece: object) -> float:
-    p_value = getattr(piece, "p_against_holm", float("nan"))
+def deciding(pieces: list[Any]) -> Any:
+    """Return the piece, of one or more, that has its claim's verdict, and it the most surely."""
+    own = [piece for piece in pieces if piece.verdict == _combined(pieces)]
+    return min(own, key=_p, default=pieces[0])
+
+
+def _gist(pieces: list[Any]) -> str:
+    """Return what was found in the piece that decides, and where, in one sentence."""
+    piece = deciding(pieces)
+    found, *rest = [part for part in piece.reason.split("; ") if not part.startswith(UNCORRECTED)]
+    rest = rest[:1] if piece.verdict == INCONCLUSIVE else []
+    where = f"{piece.task}: " if piece.task else ""
+    return where + "; ".join([found, *rest])
+
+
+def _p(piece: Any) -> float:
+    p_value = getattr(piece, "p_against_holm", math.nan)
     return p_value if p_value == p_value else 2.0

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from dmp.reporting.measured import BETTER, OPEN, WORSE
 from dmp.statistics.formatting import format_number, format_p, format_percent
 from dmp.statistics.labels import metric_name
 from dmp.statistics.results import UNKNOWN, records
@@ -92,7 +93,8 @@ def _reading(tested: pd.DataFrame) -> list[str]:
     return [
         " ".join(["p exact: two-sided sign-flip test.", *(_smallest_p(n) for n in sizes)]),
         f"Holm: corrected for the {family} comparisons of this study, for each metric by "
-        f"itself. Intervals are not corrected.",
+        f"itself. Intervals are not corrected. Verdict: {BETTER} or {WORSE} where the corrected t "
+        f"test finds a difference at the 5 % level, else {OPEN}.",
         "t interval and t test take the differences for normal. The bootstrap interval (BCa) does "
         "not, but is too narrow where there are few units; with fewer than 3 there is none.",
         "Effect size g: mean over standard deviation of the paired differences, with Hedges' "

@@ -1,95 +1,66 @@
 """A page of tables, rendered as Markdown, LaTeX and HTML from one description."""
 
-import re
-from dataclasses import dataclass, field
-from html import escape
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dmp.files import write_text
+from dmp.reporting.document import Page, Section, Table, aligned, one_line
+from dmp.reporting.latex import escape_latex, narrow_table, whole_table
 
-_LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
-    "_": r"\_", "%": r"\%", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "−": "$-$", "–": "--", "±": r"$\pm$", "×": r"$\times$", "≥": r"$\geq$", "≤": r"$\leq$",
-    "√": r"$\surd$", "∞": r"$\infty$", "Δ": r"$\Delta$", "↓": r"$\downarrow$", "↑": r"$\uparrow$",
-    "→": r"$\rightarrow$", "†": r"\textsuperscript{\dag}",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of finished text.
-
-    Attributes:
-        caption: one sentence.
-        frame: strings; the columns are the header.
-        text_columns: how many columns from the left are words, aligned left; the rest are numbers.
-
-    """
-
-    caption: str
-    frame: pd.DataFrame
-    text_columns: int
-
-
-@dataclass(frozen=True)
-class Page:
-    """What stands on a page, in this order.
-
-    Attributes:
-        title: the heading.
-        warning: what a reader must know before the first number; empty for none.
-        introduction: lines of text.
-        tables: the tables.
-        notes: lines of text.
-
-    """
-
-    title: str
-    warning: str
-    introduction: list[str]
-    tables: list[Table]
-    notes: list[str] = field(default_factory=list)
+__all__ = ["Page", "Section", "Table", "html", "latex", "markdown", "write_page"]
+# As wide as a digit, and neither cut off nor broken at by browsers.
+_FIGURE_SPACE = "\u2007"
+# Cells of Markdown are padded to each other's width up to here, for who reads it as text.
+_PADDED = 28
+_align = partial(aligned, sign=_FIGURE_SPACE, digit=_FIGURE_SPACE)
 
 
 def write_page(page: Page, directory: str | Path, name: str) -> None:
     """Write ``<name>.md``, ``<name>.tex`` and ``<name>.html``.
 
+    Where the LaTeX has narrow tables, ``<name>-appendix.tex`` has the whole ones.
+
     Raises:
         DMPError: a file cannot be written.
 
     """
-    for suffix, render in (("md", markdown), ("tex", latex), ("html", html)):
-        write_text(Path(directory) / f"{name}.{suffix}", render(page))
+    texts = {".md": markdown(page), ".tex": latex(page), ".html": html(page)}
+    if any(table.narrow is not None for table in page.tables):
+        texts["-appendix.tex"] = latex(page, whole=True)
+    for suffix, text in texts.items():
+        write_text(Path(directory) / f"{name}{suffix}", text)
 
 
 def markdown(page: Page) -> str:
     """Render as GitHub-flavoured Markdown."""
-    return _render("page.md.j2", page, [_markdown_table(table) for table in page.tables])
+    return _render("page.md.j2", page, table=_markdown_table)
 
 
-def latex(page: Page) -> str:
-    """Render as a fragment for ``\\input``; it needs the packages booktabs and graphicx."""
-    return _render("page.tex.j2", page, [_latex_table(table) for table in page.tables])
+def latex(page: Page, whole: bool = False) -> str:
+    """Render as a fragment for ``\\input``, which names the packages that it needs.
+
+    Narrow tables fit a column; if there are none, or if ``whole``, all tables and sections are set
+    on landscape pages, which need a document of one column.
+    """
+    tables = [table for table in page.tables if table.narrow is not None]
+    whole = whole or not tables
+    found = {"narrow": narrow_table, "whole": partial(whole_table, title=page.title)}
+    return _render(
+        "page.tex.j2", page, chosen=page.tables if whole else tables, full=whole, **found
+    )
 
 
 def html(page: Page) -> str:
-    """Render as a page of its own, without scripts or outside resources."""
-    return _render("page.html.j2", page, [_html_table(table) for table in page.tables])
+    """Render as a page of its own, without outside resources: its script sorts and filters."""
+    return _render(
+        "page.html.j2", page, align=lambda table: _align(table.frame, table.text_columns)
+    )
 
 
-def escape_latex(text: str) -> str:
-    """Return text that LaTeX sets as it stands, special characters and signs included."""
-    escaped = "".join(_LATEX.get(character, character) for character in text)
-    # After the \\ that ends a row, a bracket or star would be read as its argument.
-    return "{}" + escaped if escaped.startswith(("[", "*")) else escaped
-
-
-def _render(template: str, page: Page, rendered: list[str]) -> str:
+def _render(template: str, page: Page, **context: object) -> str:
     environment = Environment(
         loader=PackageLoader("dmp.reporting"),
         autoescape=template.endswith(".html.j2"),
@@ -98,41 +69,28 @@ def _render(template: str, page: Page, rendered: list[str]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"latex": escape_latex, "line": _one_line}
-    tables = [(table.caption, text) for table, text in zip(page.tables, rendered, strict=True)]
-    return environment.get_template(template).render(page=page, tables=tables)
-
-
-def _one_line(text: str) -> str:
-    """Return the text on one line, so that no line of it can begin a new element."""
-    return re.sub(r"\s+", " ", text).strip()
+    environment.filters |= {"latex": escape_latex, "line": one_line}
+    return environment.get_template(template).render(page=page, **context)
 
 
 def _markdown_table(table: Table) -> str:
-    escaped = table.frame.map(_markdown_cell).rename(columns=_markdown_cell)
-    words, numbers = table.text_columns, table.frame.shape[1] - table.text_columns
-    # Without disable_numparse a printed 6.80 would come out as 6.8.
-    return escaped.to_markdown(
-        index=False,
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=["left"] * words + ["right"] * numbers,
-    )
+    frame = _align(table.frame.map(one_line), table.text_columns)
+    rows = [[_markdown_cell(text) for text in row] for row in [list(frame), *_rows(frame)]]
+    if table.linked:
+        rows[1:] = [[f"[{first}](#{first.lower()})", *rest] for first, *rest in rows[1:]]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(3, width) if width <= _PADDED else 3 for width in widths]
+    head, *body = [
+        [cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows
+    ]
+    # Flush left, where the numbers are padded to have their points below each other.
+    rule = [f":{'-' * (width - 1)}" for width in widths]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body))
+
+
+def _rows(frame: pd.DataFrame) -> list[list[str]]:
+    return [list(row) for row in frame.itertuples(index=False, name=None)]
 
 
 def _markdown_cell(text: str) -> str:
-    return _one_line(text).replace("|", "\\|")
-
-
-def _latex_table(table: Table) -> str:
-    words, numbers = table.text_columns, table.frame.shape[1] - table.text_columns
-    escaped = table.frame.map(lambda text: escape_latex(_one_line(text)))
-    styled = escaped.rename(columns=escape_latex).style.hide(axis="index")
-    return styled.to_latex(hrules=True, column_format="l" * words + "r" * numbers).rstrip()
-
-
-def _html_table(table: Table) -> str:
-    styled = table.frame.style.hide(axis="index").set_caption(escape(table.caption))
-    # Each returns the Styler, though annotated as the class that it is made of.
-    styled.format(escape="html").format_index(escape="html", axis="columns")
-    return styled.to_html(exclude_styles=True).rstrip()
+    return text.replace("|", "\\|")

@@ -9,6 +9,7 @@ import pandas as pd
 from dmp.errors import DMPError
 from dmp.files import write_text
 from dmp.reporting.baselines import baseline_lines, baseline_table
+from dmp.reporting.measured import UNCONVERGED, absent, cell_tables, footnotes
 from dmp.reporting.notes import study_notes, unknown_code
 from dmp.reporting.page import Page, Table, write_page
 from dmp.statistics.formatting import (
@@ -26,9 +27,6 @@ from dmp.statistics.study import OK
 from dmp.statistics.variance import RELATIVE_EFFECT
 from dmp.studies.schema import Scale, Study
 
-_BASELINE = "baseline"
-_MARK = " †"
-
 
 def write_table(
     study: Study,
@@ -43,8 +41,8 @@ def write_table(
     """Write a study's table in every format; equal input gives equal bytes.
 
     The files are ``<study.id>.csv`` (the cells) and ``<study.id>-comparisons.csv``, with all
-    digits, and ``<study.id>.md``, ``.tex`` and ``.html`` for readers. For the other arguments and
-    errors see :func:`study_page`.
+    digits, and those of :func:`dmp.reporting.page.write_page` for readers. For the other arguments
+    and errors see :func:`study_page`.
 
     Raises:
         DMPError: a file cannot be written.
@@ -82,12 +80,10 @@ def study_page(
 
     """
     unconverged = _unconverged(cells, baselines, scale)
-    marked = set(unconverged["task"])
-    lines = _cell_lines(study.metrics, cells, comparisons, marked)
-    caption = "Measured here: mean [95 % t interval]; the paper's numbers as printed"
-    tables = [Table(caption, pd.DataFrame(lines), text_columns=2)]
+    marked, why = set(unconverged["task"]), footnotes(cells)
+    tables = cell_tables(study.metrics, cells, comparisons, marked, why)
     if len(comparisons):
-        lines = _comparison_lines(study.metrics, cells, comparisons, marked)
+        lines = _comparison_lines(study.metrics, cells, comparisons, marked, why)
         caption = "Paired differences, 95 % intervals, tests and effect sizes"
         tables.append(Table(caption, pd.DataFrame(lines), text_columns=3))
     if variances is not None and study.variance is not None:
@@ -111,6 +107,7 @@ def study_page(
         introduction=[*_introduction(study, scale, run), *heading],
         tables=tables,
         notes=[
+            *(f"{mark} {status}." for status, mark in why.items()),
             *study.notes,
             *(f"{name}: {task.caution}." for name, task in run.items() if task.caution),
             *study_notes(cells, comparisons, unconverged),
@@ -161,44 +158,6 @@ def _unconverged(cells: pd.DataFrame, baselines: pd.DataFrame, scale: Scale) -> 
     return rows[told].sort_values(["task", "baseline_seed"])
 
 
-def _cell_lines(
-    metrics: list[str], cells: pd.DataFrame, comparisons: pd.DataFrame, marked: set[str]
-) -> list[dict[str, str]]:
-    primary, *further = metrics
-    name = metric_name(primary)
-    found = {(row.task, row.variant, row.metric): row for row in records(cells)}
-    differences = {
-        (row.task, row.variant): format_interval(row.mean, row.t_low, row.t_high)
-        for row in records(comparisons)
-        if row.metric == primary and row.against == _BASELINE
-    }
-    lines = []
-    for cell in records(cells[cells["metric"] == primary]):
-        run = cell.status == OK
-        baseline = found.get((cell.task, _BASELINE, primary))
-        effect = None
-        if baseline is not None and cell.variant != _BASELINE:
-            effect = paper_difference(cell.paper, baseline.paper)
-        here = format_interval(cell.mean, cell.low, cell.high)
-        others = {metric: found[cell.task, cell.variant, metric] for metric in further}
-        lines.append(
-            {
-                "Task": cell.task,
-                "Method": cell.label + (_MARK if run and cell.task in marked else ""),
-                f"{metric_label(primary)}, here": here if run else cell.status,
-                **{
-                    metric_label(metric): format_interval(row.mean, row.low, row.high)
-                    for metric, row in others.items()
-                },
-                f"Δ {name} to baseline, here": differences.get((cell.task, cell.variant), MISSING),
-                "Seeds": str(cell.seeds) if run else MISSING,
-                f"{name}, paper": format_paper(cell.paper),
-                f"Δ {name} to baseline, paper": format_paper(effect),
-            }
-        )
-    return lines
-
-
 def _variance_frame(variances: pd.DataFrame) -> pd.DataFrame:
     columns = {
         "mean": "Mean",
@@ -220,7 +179,11 @@ def _variance_frame(variances: pd.DataFrame) -> pd.DataFrame:
 
 
 def _comparison_lines(
-    metrics: list[str], cells: pd.DataFrame, comparisons: pd.DataFrame, marked: set[str]
+    metrics: list[str],
+    cells: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    marked: set[str],
+    why: dict[str, str],
 ) -> list[dict[str, str]]:
     found = {(row.task, row.variant, row.metric): row for row in records(cells)}
     shown = [metrics[0], *(metric for metric in metrics[1:] if metric.startswith("denoising"))]
@@ -231,14 +194,14 @@ def _comparison_lines(
             if not run and metric != metrics[0]:
                 continue
             a, b = (found[row.task, variant, metric] for variant in (row.variant, row.against))
-            mark = _MARK if run and row.task in marked else ""
+            mark = UNCONVERGED if run and row.task in marked else ""
             difference = format_interval(row.mean, row.t_low, row.t_high)
             lines.append(
                 {
                     "Task": row.task,
                     "Comparison": f"{a.label} − {b.label}{mark}",
                     "Metric": metric_label(metric),
-                    "Difference [t interval]": difference if run else row.status,
+                    "Difference [t interval]": difference if run else absent(row.status, why),
                     "Bootstrap interval": format_range(row.boot_low, row.boot_high),
                     "p exact": format_p(row.p_exact),
                     "p exact, Holm": format_p(row.p_exact_holm),

@@ -8,17 +8,18 @@ import pandas as pd
 from dmp.claims.evaluate import evaluate
 from dmp.claims.rates import points
 from dmp.claims.schema import Claims
+from dmp.claims.summary import summarise
 from dmp.config import BackboneConfig
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
-from dmp.files import write_csv
+from dmp.files import write_csv, write_text
 from dmp.layout import Layout
 from dmp.products.results import claims_product, hypotheses_product
-from dmp.reporting.claims import claims_page
-from dmp.reporting.figures.claims import forest, paper_against_ours
+from dmp.reporting.claims import claims_page, evidence_page
+from dmp.reporting.figures.claims import all_evidence, forest, paper_against_ours
 from dmp.reporting.figures.rates import effective_rates
 from dmp.reporting.figures.style import write_figure
-from dmp.reporting.page import write_page
+from dmp.reporting.page import html, markdown, write_page
 from dmp.statistics.arms import Arms
 from dmp.statistics.results import read_parameters, read_results, read_speed
 from dmp.studies import Plan
@@ -43,7 +44,9 @@ def judge_claims(plan: Plan, layout: Layout) -> None:
         read_speed(layout.speed_table),
     )
     directory = layout.figures("claims")
-    write_figure(forest(evaluated, plan.scale), directory / "claims-forest")
+    summary = summarise(evaluated, plan.claims)
+    write_figure(forest(evaluated, summary, plan.scale), directory / "claims-forest")
+    write_figure(all_evidence(evaluated, plan.scale), directory / "claims-evidence")
     write_figure(paper_against_ours(evaluated, plan.scale), directory / "claims-paper")
     claims_product(plan, layout).mark_finished()
 
@@ -60,8 +63,12 @@ def judge_hypotheses(plan: Plan, layout: Layout) -> None:
     results = read_results(layout.results_table("hypotheses"))
     evaluated = _judged(plan, plan.hypotheses, layout.hypotheses, results)
     directory = layout.figures("hypotheses")
-    drawn = forest(evaluated, plan.scale, what="hypotheses of our own")
+    ours = "hypotheses of our own"
+    primary, summary = plan.hypotheses.primary, summarise(evaluated, plan.hypotheses)
+    drawn = forest(evaluated, summary, plan.scale, primary, ours)
     write_figure(drawn, directory / "hypotheses-forest")
+    drawn = all_evidence(evaluated, plan.scale, primary, ours)
+    write_figure(drawn, directory / "hypotheses-evidence")
     found, left = points(plan.hypotheses.curves, Arms(results), _tokens(plan), _factor(plan))
     write_figure(effective_rates(found, left, plan.scale), directory / "hypotheses-rates")
     hypotheses_product(plan, layout).mark_finished()
@@ -82,7 +89,14 @@ def _judged(
     not_run = {task: reason for task, reason in absent.items() if task not in known} | scale.not_run
     evaluated = evaluate(claims, results, parameters, speed, not_run, lacking)
     write_csv(path.with_suffix(".csv"), evaluated)
-    write_page(claims_page(claims, evaluated, scale, lacking), path.parent, path.stem)
+    name = path.stem
+    write_page(claims_page(claims, evaluated, scale, lacking, name), path.parent, name)
+    evidence = evidence_page(claims, evaluated, scale)
+    for suffix, render in ((".md", markdown), (".html", html)):
+        write_text(path.with_name(f"{name}-evidence{suffix}"), render(evidence))
+    # What `snakemake --report` begins with.
+    verdicts = summarise(evaluated, claims)[["claim", "statement", "verdict", "why"]]
+    write_csv(path.with_name(f"{name}-verdicts.csv"), verdicts)
     return evaluated
 
 

@@ -118,8 +118,8 @@ def kept_files(plan: Plan, layout: Layout) -> list[Path]:
     files = [path for path in sorted(layout.tables.glob("*")) if path.suffix in suffixes]
     if plan.scale.conclusive:
         pages = [verdicts_page(layout, scope) for scope in judged(plan)]
-        verdicts = [page.with_suffix(suffix) for page in pages for suffix in suffixes]
-        files += [path for path in verdicts if path.is_file()]
+        verdicts = (path for page in pages for path in sorted(page.parent.glob(f"{page.stem}*")))
+        files += [path for path in verdicts if path.suffix in suffixes]
         files += sorted((layout.root / "figures").glob("*/*.png"))
     return files
 

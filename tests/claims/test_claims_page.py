@@ -5,7 +5,8 @@ import pytest
 from fake_results import relevant
 
 from dmp.claims.evaluate import evaluate
-from dmp.reporting.claims import claims_page
+from dmp.reporting.claims import claims_page, evidence_page
+from dmp.reporting.page import html, markdown
 
 BASE = np.array([10.2, 9.9, 10.4, 10.1])
 DIFFERENCE = {
@@ -16,7 +17,7 @@ DIFFERENCE = {
 
 @pytest.fixture
 def page(make, table, rows):
-    def made(conclusive=True):
+    def made(conclusive=True, evidence=False):
         endpoints = [relevant("fid", 1), relevant("recall", 2, better="higher")]
         claims = make(DIFFERENCE, {"test": "untested", "reason": "needs people"},
                       endpoints=endpoints, further_metrics=[],
@@ -29,28 +30,51 @@ def page(make, table, rows):
                                 tasks=["unconditional"])  # fmt: skip
         lacking = {"unconditional": "no decayed recipe at this scale"}
         evaluated = evaluate(claims, results, no_recipe=lacking)
+        if evidence:
+            return evidence_page(claims, evaluated, scale)
         return claims_page(claims, evaluated, scale, lacking)
 
     return made
 
 
-def test_summary_stands_first_with_a_verdict_per_endpoint_and_recipe(page):
-    summary = page().tables[0].frame
-    assert list(summary.columns) == [
-        "Claim", "Statement", "Where", "Verdict (FID)", "On decayed baselines", "Recall",
-    ]  # fmt: skip
-    assert summary["Verdict (FID)"][0].startswith("supported: FID is lower by 10.4 %")
-    assert summary["Verdict (FID)"][1] == "not tested: needs people"
-    assert summary["Recall"].tolist() == ["inconclusive", "–"]
-    assert summary["On decayed baselines"].tolist() == ["no decayed recipe at this scale", "–"]
+def test_each_claim_has_one_row_with_its_verdict_and_why(page):
+    verdicts = page().tables[0]
+    assert list(verdicts.frame) == ["Claim", "Statement", "Verdict (FID)", "Why"]
+    first, second = verdicts.frame.to_dict("records")
+    assert first["Verdict (FID)"] == "✓ supported"
+    assert first["Why"].startswith("unconditional: FID is lower by 10.4 %, corrected p")
+    assert (second["Verdict (FID)"], second["Why"]) == ("– not tested", "needs people")
     assert page().introduction[1:] == [
         "1 of 1 testable claims are decided. Of all 2: 1 supported, 0 contradicted, "
         "0 inconclusive, 1 not tested."
     ]
 
 
+def test_endpoints_and_recipes_have_a_table_of_marks(page):
+    endpoints = page().tables[1].frame
+    assert list(endpoints) == ["Claim", "FID", "On decayed baselines", "Recall"]
+    assert endpoints["Recall"].tolist() == ["○ inconclusive", "–"]
+    assert endpoints["On decayed baselines"].tolist() == ["no decayed recipe at this scale", "–"]
+
+
+def test_each_row_links_to_a_section_with_the_evidence_in_the_primary_endpoint(page):
+    made = page()
+    text, shown = markdown(made), html(made)
+    for section in made.sections:
+        assert f"[{section.name}](#{section.name.lower()})" in text
+        assert f"\n## {section.name}\n" in text
+        assert f'href="#{section.name.lower()}"' in shown
+        assert f'<h2 id="{section.name.lower()}">' in shown
+    (evidence,) = made.sections[0].tables
+    (row,) = evidence.frame.to_dict("records")
+    assert row["Effect / %"] == "−10.4 [−12.7, −8.0]"
+    assert row["Verdict"] == "✓ supported"
+    assert made.sections[1].tables[0].frame["Verdict"][0] == "– not tested: needs people"
+    assert any(line.startswith("✓ supported: FID is lower") for line in made.sections[0].lines)
+
+
 def test_evidence_has_effect_interval_corrected_p_and_power(page):
-    first, second, third, *_ = page().tables[1].frame.to_dict("records")
+    first, second, third, *_ = page(evidence=True).tables[0].frame.to_dict("records")
     assert (first["Claim"], first["Comparison"]) == ("C01.1", "dmp against baseline")
     assert first["Effect / %"] == "−10.4 [−12.7, −8.0]"
     assert (first["Of"], first["Relevant / %"]) == ("FID", "1")
@@ -63,7 +87,7 @@ def test_evidence_has_effect_interval_corrected_p_and_power(page):
 
 
 def test_other_readings_have_a_table_of_their_own(page):
-    robust = page().tables[2].frame
+    robust = page(evidence=True).tables[1].frame
     assert robust["Claim"].tolist() == ["C01.1", "C01.1"]
     assert robust["p, sign flips"][0] == "0.125"  # 2 of 2^4
     assert "[" not in robust["Hodges–Lehmann / %"][0]  # no interval of four units

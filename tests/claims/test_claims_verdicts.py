@@ -243,7 +243,9 @@ def test_arithmetic_that_fails_decides_a_claim_and_counts_in_no_correction(make,
     claims = make(claims=[whole([DIFFERENCE, wrong]), whole([TUNED], 2)])
     results = table(rows({"dmp": SMALLER, "fine-tuning": SMALLER, "baseline": BASE}))
     evaluated = evaluate(claims, results)
-    assert summarise(evaluated, claims)["verdict"].tolist() == ["contradicted", "supported"]
+    summary = summarise(evaluated, claims)
+    assert summary["verdict"].tolist() == ["contradicted", "supported"]
+    assert summary["why"][0] == evaluated["reason"][1]  # the piece that decides
     last = evaluated.iloc[-1]
     assert last.p_for_holm == last.p_for
 
@@ -256,7 +258,10 @@ def test_a_claim_with_a_piece_that_has_no_p_value_is_not_shown(make, table, rows
     )
     evaluated = evaluate(claims, results)
     assert evaluated["verdict"][1] == "inconclusive"
-    assert summarise(evaluated, claims)["verdict"].tolist() == ["inconclusive"]
+    summary = summarise(evaluated, claims)
+    assert summary["verdict"].tolist() == ["inconclusive"]
+    told = "class-conditional: one seed gives neither an interval nor a test"
+    assert summary["why"].tolist() == [told]
 
 
 def test_other_readings_stand_beside_and_decide_nothing(make, table, rows):

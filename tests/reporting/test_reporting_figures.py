@@ -14,12 +14,11 @@ from dmp.config import from_data
 from dmp.errors import DMPError
 from dmp.layout import Layout
 from dmp.reporting.figures.data import FigureData
-from dmp.reporting.figures.kinds.denoising import linear_threshold
 from dmp.reporting.figures.kinds.gate import colour_scale
-from dmp.reporting.figures.lines import LINES_PER_PANEL, shares
+from dmp.reporting.figures.lines import LINES_PER_PANEL, percent_limits, shares
 from dmp.reporting.figures.pictures import montage
 from dmp.reporting.figures.registry import KINDS, register_figure, write_figures
-from dmp.reporting.figures.style import empty_figure, looks
+from dmp.reporting.figures.style import empty_figure, looks, method_look
 from dmp.reporting.figures.variants import draw_arms
 from dmp.statistics.arms import midpoint
 
@@ -81,8 +80,10 @@ def data(layout):
     return make_data(layout, make_results())
 
 
-def make_data(layout, results, conclusive=True, seeds=SEEDS):
-    scale = SimpleNamespace(name="digits", title="8×8 digits", conclusive=conclusive)
+def make_data(layout, results, conclusive=True, seeds=SEEDS, tasks=None):
+    scale = SimpleNamespace(
+        name="digits", title="8×8 digits", conclusive=conclusive, tasks=tasks or {}
+    )
     return FigureData(results, scale, seeds, layout)
 
 
@@ -129,46 +130,75 @@ def labelled(axes):
     return dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
 
 
+def percent(results, variant, metric, iteration=None):
+    """Return (seeds, bins) changes to the baseline as logarithms."""
+    rows = results[results["metric"] == metric]
+    if iteration is not None:
+        rows = rows[(rows["iteration"] == iteration) | (rows["variant"] == "baseline")]
+    table = rows.pivot(index=["variant", "seed"], columns="bin", values="value")
+    return np.log(table.loc[variant] / table.loc["baseline"])
+
+
+def bars(container):
+    """Return x, mean, low and high of error bars."""
+    line, _, (segments,) = container.lines
+    ends = np.array([segment[:, 1] for segment in segments.get_segments()])
+    return line.get_xdata(), line.get_ydata(), ends[:, 0], ends[:, 1]
+
+
 def t_interval(values):
     return stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
 
 
-def test_curve_joins_baseline_and_means_of_each_iteration(data):
+def test_curve_is_the_change_to_the_baseline_in_percent_with_t_intervals(data):
     axes = draw(make_study("curve"), data).axes[0]
-    fid = data.results[data.results["metric"] == "fid"]
     for variant in VARIANTS[1:]:
-        line = labelled(axes)[f"the {variant}"]
-        own = fid[fid["variant"] == variant].groupby("iteration")["value"].mean()
-        start = fid[fid["variant"] == "baseline"]["value"].mean()
-        np.testing.assert_allclose(line.get_xdata(), [0, *CURVE])
-        np.testing.assert_allclose(line.get_ydata(), [start, *own], rtol=1e-12)
+        x, mean, low, high = bars(labelled(axes)[f"the {variant}"])
+        np.testing.assert_allclose(np.round(x, -1), [0, *CURVE])
+        assert mean[0] == 0
+        for k, iteration in enumerate(CURVE, start=1):
+            logs = percent(data.results, variant, "fid", iteration)["all"]
+            expected = 100 * np.expm1([logs.mean(), *t_interval(logs)])
+            np.testing.assert_allclose([mean[k], low[k], high[k]], expected, rtol=1e-9)
 
 
-def test_curve_band_is_the_t_interval_over_seeds(data):
-    axes = draw(make_study("curve", ["baseline", "dmp"]), data).axes[0]
-    fid = data.results.query("metric == 'fid' and variant == 'dmp' and iteration == 20")["value"]
-    (band,) = axes.collections
-    corners = band.get_paths()[0].vertices
-    at = corners[corners[:, 0] == 20][:, 1]
-    np.testing.assert_allclose([at.min(), at.max()], t_interval(fid), rtol=1e-12)
+def test_points_of_lines_stand_side_by_side(data):
+    axes = draw(make_study("curve"), data).axes[0]
+    places = [tuple(bars(labelled(axes)[f"the {v}"])[0]) for v in VARIANTS[1:]]
+    assert len(set(places)) == 3
 
 
 def test_variant_with_a_measurement_before_training_starts_there(layout):
     start = pd.DataFrame([row("dmp", seed, "fid", 99.0, iteration=0) for seed in SEEDS])
     results = pd.concat([make_results(), start], ignore_index=True)
-    figure = draw(make_study("curve"), make_data(layout, results))
-    assert labelled(figure.axes[0])["the dmp"].get_ydata()[0] == 99.0
-    assert labelled(figure.axes[0])["the fine-tuning"].get_ydata()[0] < 30
+    axes = draw(make_study("curve"), make_data(layout, results)).axes[0]
+    assert bars(labelled(axes)["the dmp"])[1][0] > 300
+    assert bars(labelled(axes)["the fine-tuning"])[1][0] == 0
 
 
-def test_curve_of_the_paper_has_axes_of_its_own(data):
+def test_before_and_after_are_dots_and_no_line(layout):
+    start = pd.DataFrame([row("dmp", seed, "fid", 40.0, iteration=0) for seed in SEEDS])
+    results = pd.concat([make_results(), start], ignore_index=True)
+    results = results[~results["iteration"].isin([10, 20])]
+    (axes,) = draw(make_study("curve"), make_data(layout, results)).axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        "the fine-tuning", "the prompt-tuning", "the dmp",
+    ]  # fmt: skip
+    *_, before, after = axes.containers
+    assert before.lines[0].get_markerfacecolor() == "white"
+    logs = percent(results, "dmp", "fid", 30)["all"]
+    assert after.lines[0].get_xdata()[0] == pytest.approx(100 * np.expm1(logs.mean()))
+    assert before.lines[0].get_xdata()[0] > 50 > after.lines[0].get_xdata()[0]
+
+
+def test_curve_of_the_paper_is_in_percent_on_the_same_axis(data):
     paper = {"the dmp": {50000: 5.61, 0: 6.26}, "fine-tuning": {0: 6.26, 50000: 6.8}}
     ours, theirs = draw(make_study("curve", options={"paper": paper}), data).axes
-    assert not ours.get_shared_y_axes().joined(ours, theirs)
+    assert ours.get_shared_y_axes().joined(ours, theirs)
     line = labelled(theirs)["the dmp"]
     assert list(line.get_xdata()) == [0, 50000]
-    assert list(line.get_ydata()) == [6.26, 5.61]
-    same = labelled(ours)["the dmp"]
+    np.testing.assert_allclose(line.get_ydata(), [0, -10.3834], atol=1e-4)
+    same = labelled(ours)["the dmp"].lines[0]
     assert (line.get_color(), line.get_marker()) == (same.get_color(), same.get_marker())
     assert labelled(theirs)["fine-tuning"].get_color() == looks(VARIANTS)["fine-tuning"].color
 
@@ -184,11 +214,13 @@ def test_seeds_of_several_baselines_count_as_their_baselines(layout):
     np.testing.assert_allclose([found["low"], found["high"]], [low, high], rtol=1e-12)
 
 
-def test_one_seed_draws_lines_without_bands(layout):
+def test_one_seed_draws_lines_without_bars(layout):
     data = make_data(layout, make_results(seeds=[0]), seeds=[0])
     axes = draw(make_study("curve"), data).axes[0]
-    assert len(labelled(axes)) == len(VARIANTS)
-    assert not axes.collections
+    found = labelled(axes)
+    assert len(found) == len(VARIANTS) - 1
+    segments = found["the dmp"].lines[2][0].get_segments()
+    assert not any(len(s) and np.isfinite(s).all() for s in segments)
 
 
 def test_lost_and_missing_runs_are_told(layout):
@@ -231,18 +263,15 @@ def test_dose_response_keeps_the_order_of_the_cells_and_pairs_seeds(data):
     assert list(paper.lines[0].get_ydata()) == [6.1, 7.1, 8.1]
 
 
-def test_denoising_draws_paired_differences_at_the_middle_of_bins(data):
+def test_denoising_draws_paired_changes_at_the_middle_of_bins(data):
     axes = draw(make_study("denoising"), data).axes[0]
     assert list(labelled(axes)) == ["the fine-tuning", "the prompt-tuning", "the dmp"]
-    losses = data.results[data.results["metric"] == "denoising_mse"]
-    table = losses.pivot(index=["variant", "seed"], columns="bin", values="value")[BINS]
-    difference = table.loc["dmp"] - table.loc["baseline"]
-    line = labelled(axes)["the dmp"]
-    np.testing.assert_allclose(line.get_xdata(), 49.5 + 100 * np.arange(10))
-    np.testing.assert_allclose(line.get_ydata(), difference.mean(), rtol=1e-9)
-    corners = axes.collections[-1].get_paths()[0].vertices
-    at = corners[corners[:, 0] == 149.5][:, 1]
-    np.testing.assert_allclose([at.min(), at.max()], t_interval(difference[BINS[1]]), rtol=1e-9)
+    logs = percent(data.results, "dmp", "denoising_mse")[BINS]
+    x, mean, low, high = bars(labelled(axes)["the dmp"])
+    np.testing.assert_allclose(x, 49.5 + 100 * np.arange(10), atol=10)
+    np.testing.assert_allclose(mean, 100 * np.expm1(logs.mean()), rtol=1e-9)
+    expected = 100 * np.expm1(t_interval(logs[BINS[1]]))
+    np.testing.assert_allclose([low[1], high[1]], expected, rtol=1e-9)
 
 
 def test_denoising_needs_a_baseline(data):
@@ -251,62 +280,56 @@ def test_denoising_needs_a_baseline(data):
     assert "need a baseline" in words(figure)
 
 
-def test_lines_of_very_different_size_get_a_logarithmic_axis(layout):
-    results = make_results()
-    for variant, factor in (("fine-tuning", 1.0), ("dmp", 1e-3), ("prompt-tuning", 1e-2)):
-        for column in ("denoising_mse",):
-            base = results.query("variant == 'baseline' and metric == @column").set_index(
-                ["seed", "bin"]
-            )["value"]
-            mine = (results["variant"] == variant) & (results["metric"] == column)
-            keys = pd.MultiIndex.from_frame(results.loc[mine, ["seed", "bin"]])
-            results.loc[mine, "value"] = base.reindex(keys).to_numpy() + 0.07 * factor
-    figure = draw(make_study("denoising"), make_data(layout, results))
-    assert figure.axes[0].get_yscale() == "symlog"
-    assert figure.axes[0].yaxis.get_transform().linthresh == pytest.approx(5e-5)
-    assert (
-        draw(make_study("denoising"), make_data(layout, make_results())).axes[0].get_yscale()
-        == "linear"
-    )
+def test_all_axes_of_changes_in_loss_are_linear_up_to_what_is_relevant(data):
+    axes = draw(make_study("denoising"), data).axes[0]
+    assert axes.get_yscale() == "symlog"
+    assert axes.yaxis.get_transform().linthresh == 0.1
 
 
-def test_zero_differences_need_no_logarithm(layout):
-    results = make_results(["baseline", "dmp"])
-    data = make_data(layout, results)
-    arms = draw_arms(make_study("denoising"), data, TASK, "denoising_mse", "timestep").arms
-    same = arms["dmp"].minus(arms["dmp"])
-    assert linear_threshold([same]) is None
-    assert linear_threshold([same, arms["dmp"]]) is None
+def test_limits_of_percent_hold_every_value_and_the_linear_part():
+    assert percent_limits(np.array([-2.0, np.nan, 50.0]), 1) == (-2.6, 65.0)
+    assert percent_limits(np.array([0.5]), 10) == (-10, 10)
 
 
-def test_many_variants_are_shared_among_panels(layout):
-    variants = ["baseline", *(f"dmp,depth={k}" for k in range(12))]
-    figure = draw(make_study("denoising", variants), make_data(layout, make_results(variants)))
-    drawn = [name for axes in figure.axes for name in labelled(axes)]
-    assert drawn == [f"the {variant}" for variant in variants[1:]]
-    assert max(len(labelled(axes)) for axes in figure.axes) <= LINES_PER_PANEL
+def test_many_variants_have_a_row_each_of_the_whole_loss(layout):
+    variants = ["baseline", *(f"dmp,depth={k}" for k in range(LINES_PER_PANEL + 1))]
+    rng = np.random.default_rng(1)
+    whole = pd.DataFrame([
+        row(v, seed, "denoising_mse", 0.1 + 0.01 * rng.normal(), iteration=0 if k == 0 else 30)
+        for k, v in enumerate(variants) for seed in SEEDS
+    ])  # fmt: skip
+    results = pd.concat([make_results(variants), whole], ignore_index=True)
+    (axes,) = draw(make_study("denoising", variants), make_data(layout, results)).axes
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels == [f"the {variant}" for variant in variants[1:]]
+    logs = percent(whole, variants[-1], "denoising_mse")["all"]
+    last = axes.containers[-1].lines[0]
+    assert last.get_xdata()[0] == pytest.approx(100 * np.expm1(logs.mean()))
+    assert {c.lines[0].get_color() for c in axes.containers} == {looks(["dmp"])["dmp"].color}
     assert shares([]) == [[]]
 
 
-def test_gate_maps_are_multiples_of_even_weights_on_one_scale(layout, data):
+def test_gate_maps_have_all_timesteps_and_ordered_prompts_on_one_scale(layout, data):
     weights = {seed: write_gate(layout, "dmp", seed) for seed in SEEDS}
     figure = draw(make_study("gate"), data)
-    maps = [axes.images[0] for axes in figure.axes if axes.images]
-    assert len(maps) == 3 * 6
-    assert len({id(picture.norm) for picture in maps}) == 1
-    chosen = [0, 2, 4, 6, 8, 10]
-    for number, picture in enumerate(maps):
-        expected = 16 * weights[number // 6][chosen[number % 6]]
-        np.testing.assert_allclose(picture.get_array(), expected, rtol=1e-5)
-    assert "t = 999" in words(figure)
+    maps = [axes.collections[0] for axes in figure.axes if "Timestep" in axes.get_xlabel()]
+    assert len(maps) == 4
+    assert [axes.get_title() for axes in figure.axes[:4]] == [f"Block {k}" for k in range(1, 5)]
+    pictures = [axes.collections[0] for axes in figure.axes[:12]]
+    assert len({id(picture.norm) for picture in pictures}) == 1
+    for number, picture in enumerate(pictures):
+        own = 16 * weights[number // 4]
+        order = np.argsort(-own[0].mean(axis=0))
+        np.testing.assert_allclose(picture.get_array(), own[:, number % 4, order].T, rtol=1e-5)
     assert "multiples of 1/16" in words(figure)
 
 
 def test_gate_that_is_even_looks_flat_and_extremes_do_not_hide_the_rest():
     flat, _ = colour_scale(np.array([0.999, 1.0, 1.001]))
-    assert (flat.vmin, flat.vmax) == (0.9, 1.1)
+    np.testing.assert_allclose([flat.vmin, flat.vmax, flat(1)], [1 / 1.1, 1.1, 0.5])
     steep, extend = colour_scale(np.array([1e-6, 0.5, 16.0]))
     assert steep(0.5) - steep(0.05) > 0.2
+    assert steep(1) == pytest.approx(0.5)
     assert extend == "min"
 
 
@@ -346,22 +369,23 @@ def test_gates_of_different_shape_are_refused(layout, data):
 def test_entropy_over_timesteps_and_over_training(layout, data):
     for seed in SEEDS:
         write_gate(layout, "dmp", seed)
-        write_log(layout, "dmp", seed, [2.7, 2.6 + seed, 2.5])
+        write_log(layout, "dmp", seed, [2.7, 2.6 - seed, 2.8])
     left, right = draw(make_study("entropy"), data).axes
     trained = data.results.query("metric == 'prompts_used' and iteration == 30")
     mean = trained.groupby("bin")["value"].mean()[BINS]
     line = labelled(left)["the dmp, trained"]
-    np.testing.assert_allclose(line.get_ydata(), mean, rtol=1e-12)
+    np.testing.assert_allclose(line.get_ydata(), -np.log(mean), rtol=1e-12)
     np.testing.assert_allclose(line.get_xdata(), [midpoint(where) for where in BINS])
-    np.testing.assert_allclose(labelled(left)["the dmp, untrained"].get_ydata(), 0.97)
+    np.testing.assert_allclose(labelled(left)["the dmp, untrained"].get_ydata(), -np.log(0.97))
+    assert left.get_yscale() == "log"
     assert labelled(left)["the dmp, untrained"].get_linestyle() != "-"
-    assert labelled(left)["all prompts alike"].get_ydata()[0] == 1
     thin = [line for line in left.lines if line.get_linewidth() < 1]
     assert len(thin) == len(SEEDS)
     over = labelled(right)["the dmp, mean over seeds"]
-    means = [np.exp(2.7), np.mean([np.exp(2.6 + seed) for seed in SEEDS]), np.exp(2.5)]
+    means = [np.exp(2.7), np.mean([np.exp(2.6 - seed) for seed in SEEDS]), np.exp(2.8)]
     assert list(over.get_xdata()) == [10, 20, 30]
-    np.testing.assert_allclose(over.get_ydata(), [x / 16 for x in means])
+    np.testing.assert_allclose(over.get_ydata()[:2], [np.log(16 / x) for x in means[:2]])
+    assert np.isnan(over.get_ydata()[2])  # rounding took it beyond what all alike can have
 
 
 def test_samples_of_a_column_are_of_one_number(layout, data):
@@ -398,6 +422,49 @@ def test_class_grids_hold_samples_of_their_class_only(layout, data):
     np.testing.assert_array_equal(picture[::factor, ::factor], montage(expected)[0])
     assert "Class 7: there are only 0 samples." in words(figure)
     assert "seeds 0, 1, in the order of sampling" in words(figure)
+
+
+def embedded(conditioning="class"):
+    data = SimpleNamespace(name="digits", source=None)
+    return {TASK: SimpleNamespace(data=data, conditioning=conditioning)}
+
+
+def test_real_images_of_the_same_classes_stand_below_samples(layout):
+    labels = np.arange(130) % 10
+    write_samples(layout, "dmp", 0, labels=labels)
+    data = make_data(layout, make_results(), tasks=embedded())
+    figure = draw(make_study("samples", ["dmp"]), data)
+    real, found = data.real(TASK), [axes.images[0].get_array() for axes in figure.axes]
+    assert len(found) == 2 * 12
+    factor = found[0].shape[0] // 8
+    seen = [0] * 10
+    for picture, number in zip(found[12:], labels, strict=False):
+        expected = real.images[real.labels == number][seen[number], 0]
+        seen[number] += 1
+        np.testing.assert_array_equal(picture[::factor, ::factor], expected)
+    figure = draw(make_study("classes", options={"variant": "dmp", "classes": [3]}), data)
+    picture = figure.axes[0].images[0].get_array()
+    factor = picture.shape[0] // 71
+    first = real.images[real.labels == 3][0, 0]
+    np.testing.assert_array_equal(picture[::factor, ::factor][54:62, :8], first)
+
+
+def test_a_method_looks_the_same_wherever_it_is_the_only_one_of_its_kind():
+    alone = looks(["baseline", "fine-tuning,learning_rate_factor=0.03", "dmp,condition=t+c"])
+    assert alone["dmp,condition=t+c"] == looks(["dmp"])["dmp"] == method_look("dmp,depth=1")
+    assert alone["fine-tuning,learning_rate_factor=0.03"] == looks(VARIANTS)["fine-tuning"]
+    both = looks(["dmp,condition=t+c", "dmp"])
+    assert both["dmp"] == looks(["dmp"])["dmp"]
+    assert both["dmp,condition=t+c"].color != both["dmp"].color
+
+
+def test_columns_are_headed_by_their_captions(layout):
+    write_samples(layout, "dmp", 0, labels=np.arange(130))
+    data = make_data(layout, make_results(), tasks=embedded("text"))
+    figure = draw(make_study("samples", ["dmp"]), data)
+    assert figure.axes[1].get_title().split() == ["zero"]
+    assert figure.axes[0].get_title().split() == ["a", "handwritten", "zero"]
+    assert data.captions(TASK)[110] == ("the handwritten digit zero", 0)
 
 
 def test_montage_places_images_row_by_row():

@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 
 from dmp.claims.measurement import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
 from dmp.errors import DMPError
-from dmp.reporting.figures.claims import axis_limits, forest, paper_against_ours
+from dmp.reporting.figures.claims import all_evidence, forest, paper_against_ours
 from dmp.reporting.figures.style import write_figure
 
 SCALE = SimpleNamespace(name="digits", title="8×8 digits", conclusive=True)
@@ -21,7 +21,7 @@ def piece(claim, effect, half, paper, verdict, **changes):
         "claim": claim, "evidence": 0, "test": "difference", "task": "unconditional",
         "variant": "dmp", "against": "baseline", "metric": "fid", "effect": effect,
         "low": effect - half, "high": effect + half, "recipe": "paper",
-        "paper_effect": paper, "verdict": verdict,
+        "paper_effect": paper, "verdict": verdict, "endpoint": "fid", "p_against_holm": 1.0,
     } | changes  # fmt: skip
 
 
@@ -38,6 +38,14 @@ def evaluated():
     )
 
 
+def summary(**verdicts):
+    rows = [(claim, f"Statement {claim}.", verdict) for claim, verdict in verdicts.items()]
+    return pd.DataFrame(rows, columns=["claim", "statement", "verdict"])
+
+
+SUMMARY = summary(C01=SUPPORTED, C02=CONTRADICTED, C03=NOT_TESTED, C04=CONTRADICTED)
+
+
 def words(figure):
     texts = (text.get_text() for text in figure.findobj(matplotlib.text.Text))
     return " ".join(texts).replace("\n", " ")
@@ -50,8 +58,8 @@ def points(axes, marker):
     return [(line.get_xdata()[0], to_hex(line.get_color())) for line in found]
 
 
-def test_forest_marks_verdicts_by_shape_and_the_paper_by_an_open_diamond():
-    axes = forest(evaluated(), SCALE).axes[0]
+def test_evidence_marks_verdicts_by_shape_and_the_paper_by_an_open_diamond():
+    axes = all_evidence(evaluated(), SCALE).axes[0]
     assert [x for x, _ in points(axes, "o")] == [-6.0]
     assert [x for x, _ in points(axes, "s")] == [3.0, 3.0]
     assert [x for x, _ in points(axes, "^")] == [0.5]
@@ -62,15 +70,15 @@ def test_forest_marks_verdicts_by_shape_and_the_paper_by_an_open_diamond():
     assert labels[:3] == ["supported (1)", "contradicted (2)", "inconclusive (1)"]
 
 
-def test_forest_draws_the_intervals_of_the_evidence():
-    axes = forest(evaluated(), SCALE).axes[0]
+def test_evidence_draws_the_intervals_of_the_evidence():
+    axes = all_evidence(evaluated(), SCALE).axes[0]
     ends = [tuple(line.get_xdata()) for line in axes.lines if line.get_marker() == "None"]
     drawn = [pair for pair in ends if len(pair) == 2 and pair[0] != pair[1] and pair != (0, 1)]
     assert drawn == [(-8.0, -4.0), (2.0, 4.0), (-2.5, 3.5), (2.0, 4.0)]
 
 
-def test_forest_names_the_evidence_and_what_is_left_out():
-    figure = forest(evaluated(), SCALE)
+def test_all_evidence_names_the_evidence_and_what_is_left_out():
+    figure = all_evidence(evaluated(), SCALE)
     ticks = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert ticks == [
         "unconditional-large: dmp − baseline",
@@ -82,22 +90,25 @@ def test_forest_names_the_evidence_and_what_is_left_out():
     assert [t.get_text() for t in figure.axes[0].texts] == ["C01", "C02", "C04"]
 
 
-def test_forest_tells_numbers_that_lie_outside():
+def test_no_number_lies_outside_the_axes():
     rows = [piece(f"C{k:02}", k / 10, 1.0, k / 9, INCONCLUSIVE) for k in range(30)]
     rows.append(piece("C30", 300.0, 20.0, 120.0, CONTRADICTED))
-    figure = forest(pd.DataFrame(rows), SCALE)
+    axes = all_evidence(pd.DataFrame(rows), SCALE).axes[0]
+    assert axes.get_xlim()[1] > 320
+    assert axes.get_xscale() == "symlog"
+
+
+def test_forest_has_one_line_per_claim_with_the_evidence_that_decides():
+    figure = forest(evaluated(), SUMMARY, SCALE)
     axes = figure.axes[0]
-    assert axes.get_xlim()[1] < 20
-    assert len(points(axes, ">")) == 1
-    assert not points(axes, "s")
-    assert "+300 %, paper +120 %" in words(figure)
-
-
-def test_limits_show_everything_where_a_little_more_room_suffices():
-    rows = pd.DataFrame([piece("C01", e, 1.0, e, SUPPORTED) for e in (-20.0, -18.0, -15.0, 1.0)])
-    low, high = axis_limits(rows)
-    assert low < -21
-    assert high >= 5
+    ticks = [text.get_text() for text in axes.get_yticklabels()]
+    assert ticks == [f"{claim}  Statement {claim}." for claim in ("C01", "C02", "C03", "C04")]
+    assert [x for x, _ in points(axes, "s")] == [3.0, 3.0]  # not the open piece of C02
+    assert [x for x, _ in points(axes, "o")] == [-6.0]
+    told = [text.get_text() for text in axes.texts]
+    assert told[0] == "supported\nFID −6.00 [−8.00, −4.00] %"
+    assert told[2] == NOT_TESTED
+    assert words(figure).count("Of FID smaller is better") == 1
 
 
 def test_paper_against_ours_draws_each_test_once():
@@ -119,14 +130,14 @@ def test_paper_against_ours_draws_each_test_once():
     assert axes.get_xlim() == axes.get_ylim()
 
 
-def test_far_effects_get_logarithmic_axes():
+def test_far_effects_lie_within_the_axes():
     rows = [*evaluated().to_dict("records"), piece("C03", 150.0, 9.0, 120.0, SUPPORTED, task="c")]
     axes = paper_against_ours(pd.DataFrame(rows), SCALE).axes[0]
     assert (axes.get_xscale(), axes.get_yscale()) == ("symlog", "symlog")
-    assert paper_against_ours(evaluated(), SCALE).axes[0].get_xscale() == "linear"
+    assert axes.get_xlim()[1] > 159
 
 
-@pytest.mark.parametrize("draw", [forest, paper_against_ours])
+@pytest.mark.parametrize("draw", [all_evidence, paper_against_ours])
 def test_warning_empty_and_malformed_input(draw):
     assert "too small for any conclusion" in words(draw(evaluated(), SMOKE))
     assert "too small" not in words(draw(evaluated(), SCALE))
@@ -137,9 +148,18 @@ def test_warning_empty_and_malformed_input(draw):
         draw(evaluated().drop(columns="verdict"), SCALE)
 
 
-def test_figure_is_written_in_three_formats_with_equal_bytes(tmp_path):
-    first = write_figure(forest(evaluated(), SMOKE), tmp_path / "a" / "claims.v1")
+def test_names_of_points_do_not_cover_each_other():
+    rows = [piece(f"C{k:02}", 1 + k / 100, 0.1, 1 + k / 100, SUPPORTED, task=k) for k in range(9)]
+    rows.append(piece("C10", 90.0, 1.0, -90.0, SUPPORTED))
+    axes = paper_against_ours(pd.DataFrame(rows).astype({"task": str}), SCALE).axes[0]
+    names = [text.get_text() for text in axes.texts if text.get_text().startswith("C")]
+    assert "C10" in names
+    assert len(names) < 5
+
+
+def test_figure_is_written_in_two_formats_with_equal_bytes(tmp_path):
+    first = write_figure(forest(evaluated(), SUMMARY, SMOKE), tmp_path / "a" / "claims.v1")
     assert [path.name for path in first] == ["claims.v1.svg", "claims.v1.png"]
-    second = write_figure(forest(evaluated(), SMOKE), tmp_path / "b" / "claims.v1")
+    second = write_figure(forest(evaluated(), SUMMARY, SMOKE), tmp_path / "b" / "claims.v1")
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()

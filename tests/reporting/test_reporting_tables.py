@@ -8,7 +8,9 @@ from dmp.errors import DMPError
 from dmp.reporting import page as pages
 from dmp.reporting.tables import study_page, write_table
 
-FILES = ["table2-comparisons.csv", "table2.csv", "table2.html", "table2.md", "table2.tex"]
+FILES = [
+    f"table2{end}" for end in (".csv", ".html", ".md", ".tex", "-comparisons.csv", "-appendix.tex")
+]
 
 
 def make_page(study, scale, measure, baselines, **options):
@@ -35,7 +37,8 @@ def test_csv_files_hold_all_digits(study, scale, measure, baselines, tmp_path):
 
 def test_cell_shows_our_number_beside_the_paper_number(study, scale, measure, baselines):
     cells, comparisons = measure()
-    frame = study_page(study, scale, cells, comparisons, baselines).tables[0].frame
+    first, second, *_ = study_page(study, scale, cells, comparisons, baselines).tables
+    frame = first.frame
     line = frame[(frame["Task"] == "class") & (frame["Method"] == "Fine-tuning")].iloc[0]
     row = cells[(cells["task"] == "class") & (cells["variant"] == "fine-tuning")].iloc[0]
     mean, low, high = map(float, re.findall(r"[\d.]+", line["FID ↓, here"]))
@@ -43,32 +46,61 @@ def test_cell_shows_our_number_beside_the_paper_number(study, scale, measure, ba
     assert (line["Seeds"], line["FID, paper"]) == ("3", "6.80")
     assert line["Δ FID to baseline, paper"] == "0.53"
     assert re.fullmatch(r"−?[\d.]+ \[−?[\d.]+, −?[\d.]+\]", line["Δ FID to baseline, here"])
-    assert set(frame) >= {"Denoising MSE ↓", "KID ↓"}
+    assert list(frame)[2:5] == ["FID ↓, here", "Δ FID to baseline, here", "Verdict"]
+    assert list(second.frame)[2:] == ["Denoising MSE ↓", "KID ↓"]
 
 
 def test_difference_to_baseline_is_that_of_the_comparison(study, scale, measure, baselines):
-    first, second = make_page(study, scale, measure, baselines).tables
+    first, _, second = make_page(study, scale, measure, baselines).tables
     cell = first.frame[first.frame["Method"] == "Dmp"].iloc[0]
     pair = second.frame[second.frame["Comparison"] == "Dmp − Baseline"].iloc[0]
     assert cell["Δ FID to baseline, here"] == pair["Difference [t interval]"]
     assert cell["Δ FID to baseline, paper"] == pair["Paper"] == "−0.40"
-    assert first.frame[first.frame["Method"] == "Baseline"].iloc[0, -4] == "–"
+    assert first.frame[first.frame["Method"] == "Baseline"].iloc[0, 3] == "–"
 
 
-def test_cell_that_is_not_run_says_why_and_keeps_the_paper_number(study, scale, measure, baselines):
-    first, second = make_page(study, scale, measure, baselines).tables
+def test_what_was_not_run_is_a_footnote_and_keeps_the_paper_number(
+    study, scale, measure, baselines
+):
+    page = make_page(study, scale, measure, baselines)
+    first, others, second = page.tables
     line = first.frame[first.frame["Task"] == "text"].iloc[2]
-    assert line["FID ↓, here"] == "not run at this scale: not built yet"
-    assert (line["KID ↓"], line["Seeds"], line["FID, paper"]) == ("–", "–", "5.87")
+    assert (line["FID ↓, here"], line["Seeds"], line["FID, paper"]) == ("not run¹", "–", "5.87")
+    assert page.notes[0] == "¹ not run at this scale: not built yet."
+    assert "text" not in set(others.frame["Task"])
     pairs = second.frame[second.frame["Task"] == "text"]
     assert pairs["Metric"].tolist() == ["FID ↓"] * 3
+    assert (pairs["Difference [t interval]"] == "not run¹").all()
     assert (pairs["p exact"] == "–").all()
+
+
+@pytest.mark.parametrize(
+    ("mean", "p_value", "verdict"),
+    [(-1.0, 0.01, "✓ better"), (1.0, 0.01, "✗ worse"), (-1.0, 0.06, "○ open")],
+)
+def test_verdict_is_that_of_the_corrected_t_test(
+    study, scale, measure, baselines, mean, p_value, verdict
+):
+    cells, comparisons = measure()
+    chosen = (comparisons["variant"] == "dmp") & (comparisons["task"] == "class")
+    comparisons.loc[chosen, ["mean", "p_t_holm"]] = mean, p_value
+    frame = study_page(study, scale, cells, comparisons, baselines).tables[0].frame
+    row = frame[(frame["Method"] == "Dmp") & (frame["Task"] == "class")].iloc[0]
+    assert row["Verdict"] == verdict
+
+
+def test_narrow_table_has_the_mean_the_difference_and_a_mark(study, scale, measure, baselines):
+    first = make_page(study, scale, measure, baselines).tables[0]
+    assert list(first.narrow) == ["Task", "Method", "FID ↓", "Δ FID", "", "Paper", "Δ paper"]
+    assert first.narrow["Δ FID"].tolist() == first.frame["Δ FID to baseline, here"].tolist()
+    assert set(first.narrow[""]) <= {"✓", "✗", "○", "–"}
+    assert "¹ not run at this scale: not built yet." in first.legend
 
 
 def test_comparisons_show_the_primary_endpoint_then_the_denoising_loss(
     study, scale, measure, baselines
 ):
-    frame = make_page(study, scale, measure, baselines).tables[1].frame
+    frame = make_page(study, scale, measure, baselines).tables[2].frame
     assert frame["Metric"].drop_duplicates().tolist() == ["FID ↓", "Denoising MSE ↓"]
     assert "nan" not in frame.to_string().lower()
 
@@ -79,10 +111,10 @@ def test_metric_that_a_task_cannot_have_is_a_dash_and_no_comparison(
     for cell in study.cells:
         if cell.task == "class":
             cell.unmeasured = {"denoising_mse": "no noise is predicted"}
-    first, second = make_page(study, scale, measure, baselines).tables
-    line = first.frame[first.frame["Task"] == "class"].iloc[2]
+    first, others, second = make_page(study, scale, measure, baselines).tables
+    line = others.frame[others.frame["Task"] == "class"].iloc[2]
     assert line["Denoising MSE ↓"] == "–"
-    assert line["FID ↓, here"] != "–"
+    assert first.frame[first.frame["Task"] == "class"].iloc[2]["FID ↓, here"] != "–"
     pairs = second.frame[second.frame["Task"] == "class"]
     assert pairs["Metric"].tolist() == ["FID ↓"] * 3
 
@@ -94,8 +126,8 @@ def test_what_a_reader_has_to_know_of_a_task_stands_below_the_table(
         **vars(scale.tasks["class"]) | {"caution": "the placement is inferred"}
     )
     notes = make_page(study, scale, measure, baselines).notes
-    assert notes[1] == "class: the placement is inferred."
-    assert notes[0] == "A note of\nthe study."
+    assert notes[2] == "class: the placement is inferred."
+    assert notes[1] == "A note of\nthe study."
     assert not any(note.startswith("unconditional: ") for note in notes)
 
 
@@ -104,7 +136,7 @@ def test_baseline_that_has_not_converged_marks_what_rests_on_it(study, scale, me
         (baselines["task"] == "class") & (baselines["baseline_seed"] == 0), "converged"
     ] = False
     page = make_page(study, scale, measure, baselines)
-    for table, column in zip(page.tables, ("Method", "Comparison"), strict=True):
+    for table, column in zip(page.tables, ("Method", "Method", "Comparison"), strict=True):
         marked = table.frame[column].str.endswith("†")
         assert (marked == (table.frame["Task"] == "class")).all()
     (note,) = [note for note in page.notes if note.startswith("†")]
@@ -161,14 +193,14 @@ def test_notes_name_baselines_where_they_are_the_unit(study, scale, measure, bas
 
 def test_notes_name_family_evaluator_samples_and_protocol(study, scale, measure, baselines):
     notes = make_page(study, scale, measure, baselines).notes
-    assert notes[0] == "A note of\nthe study."
+    assert notes[1] == "A note of\nthe study."
     assert any("corrected for the 6 comparisons" in note for note in notes)
     protocol = "FID, Denoising MSE, KID by digits-classifier on 1438 samples, protocol a1b2c3."
     assert notes[-1] == f"Task class: {protocol}"
 
 
-def test_study_without_comparisons_has_one_table(study, scale, measure, baselines, tmp_path):
+def test_study_without_comparisons_has_no_table_of_them(study, scale, measure, baselines, tmp_path):
     cells, comparisons = measure()
     write_table(study, scale, cells, comparisons.iloc[:0], baselines, tmp_path)
-    assert (tmp_path / "table2.md").read_text().count("**") == 2
+    assert (tmp_path / "table2.md").read_text().count("**") == 4
     assert len((tmp_path / "table2-comparisons.csv").read_text().splitlines()) == 1

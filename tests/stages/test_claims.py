@@ -85,7 +85,8 @@ def test_hypotheses_that_hold_are_supported_on_a_page_with_figures(judged):
     for suffix in (".html", ".tex"):
         assert layout.hypotheses.with_suffix(suffix).is_file()
     names = {path.name for path in layout.figures("hypotheses").iterdir()}
-    assert names == {f"hypotheses-{k}{s}" for k in ("forest", "rates") for s in (".svg", ".png")}
+    kinds = ("forest", "evidence", "rates")
+    assert names == {f"hypotheses-{k}{s}" for k in kinds for s in (".svg", ".png")}
 
 
 def test_a_scale_without_decayed_baselines_says_so(judged):

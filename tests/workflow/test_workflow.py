@@ -123,7 +123,7 @@ def test_every_claim_has_a_verdict_and_figures(finished):
     assert set(evaluated["claim"]) == {"C02", "C06", "C17"}
     text = (results / "claims.md").read_text()
     assert "none of them may be believed" in text
-    for name in ("claims-forest", "claims-paper"):
+    for name in ("claims-forest", "claims-evidence", "claims-paper"):
         for suffix in (".svg", ".png"):
             assert (results / "figures/claims" / f"{name}{suffix}").stat().st_size > 1000
 
@@ -160,6 +160,20 @@ def test_report_holds_tables_figures_and_verdicts_with_captions(finished, tmp_pa
     for part in ("table2-denoising-unconditional.png", "claims-forest.png", "table1.html"):
         assert part in text
     assert "Drawn from the same runs" in text
+    for title in ("Further training of converged backbones", "Change of the denoising loss"):
+        assert title in text
+
+
+def test_report_begins_with_the_verdicts(finished, tmp_path):
+    path = tmp_path / "report.html"
+    snakemake("tables", "--report", str(path), place=finished)
+    text = path.read_text(encoding="utf-8")
+    verdicts = pd.read_csv(finished / "results/smoke/claims-verdicts.csv")
+    (description,) = re.findall(r"^.*On Stable Diffusion v1.5 DMP gains.*$", text, re.MULTILINE)
+    assert "too small for any conclusion" in description
+    for row in verdicts.itertuples():
+        assert row.claim in description
+        assert row.verdict in description
 
 
 def test_mlflow_holds_every_run(finished):

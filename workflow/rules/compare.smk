@@ -2,6 +2,12 @@
 #
 # Each study gathers its own numbers and has a page of its own, its tables and figures: an edit renders
 # that page alone.
+from dmp.workflow.titles import (
+    figure_title,
+    table_title,
+    verdicts_page_title,
+    verdicts_title,
+)
 
 
 localrules:
@@ -39,7 +45,7 @@ rule pages:
             FILES.tables / "{study}.html",
             caption="../report/table.rst",
             category="Tables",
-            labels={"study": "{study}"},
+            labels=lambda w: table_title(scales.plan(w.scale), w.study),
         ),
         multiext(str(FILES.tables / "{study}"), ".csv", ".md", ".tex"),
         report(
@@ -47,7 +53,7 @@ rule pages:
             patterns=["{figure}.png"],
             caption="../report/figure.rst",
             category="Figures",
-            labels={"study": "{study}", "figure": "{figure}"},
+            labels=lambda w: figure_title(scales.plan(w.scale), w.study, w.figure),
         ),
     log:
         FILES.root / "logs/pages/{study}.log",
@@ -100,14 +106,19 @@ rule claims:
         FILES.speed_table,
         results=FILES.results_table("claims"),
     output:
-        report(FILES.claims.with_suffix(".html"), caption="../report/claims.rst", category="Claims"),
+        report(
+            FILES.claims.with_suffix(".html"),
+            caption="../report/claims.rst",
+            category="Claims",
+            labels=lambda w: verdicts_page_title(scales.plan(w.scale), "the paper's claims"),
+        ),
         multiext(str(FILES.claims.with_suffix("")), ".md", ".csv", ".tex"),
         report(
             directory(FILES.figures("claims")),
             patterns=["{figure}.png"],
             caption="../report/figure.rst",
             category="Figures",
-            labels={"study": "claims", "figure": "{figure}"},
+            labels=lambda w: verdicts_title("The paper's claims", w.figure),
         ),
     log:
         FILES.root / "logs/claims.log",
@@ -128,6 +139,7 @@ rule hypotheses:
             FILES.hypotheses.with_suffix(".html"),
             caption="../report/claims.rst",
             category="Claims",
+            labels=lambda w: verdicts_page_title(scales.plan(w.scale), "hypotheses of our own"),
         ),
         multiext(str(FILES.hypotheses.with_suffix("")), ".md", ".csv", ".tex"),
         report(
@@ -135,7 +147,7 @@ rule hypotheses:
             patterns=["{figure}.png"],
             caption="../report/figure.rst",
             category="Figures",
-            labels={"study": "hypotheses", "figure": "{figure}"},
+            labels=lambda w: verdicts_title("Hypotheses of our own", w.figure),
         ),
     log:
         FILES.root / "logs/hypotheses.log",

@@ -1,9 +1,10 @@
-"""The evidence on the paper's claims at a glance: a forest plot, and the paper against ours.
+"""The evidence on claims at a glance: a line for each claim, all of it, and the paper against ours.
 
-Both draw the table of :func:`dmp.claims.evaluate.evaluate`, one metric of it.
+All draw the table of :func:`dmp.claims.evaluate.evaluate`, one metric of it.
 """
 
 import textwrap
+from collections.abc import Sequence
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -13,8 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dmp.claims.measurement import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
+from dmp.claims.summary import deciding
+from dmp.reporting.figures.lines import percent_limits, percent_scale, zero_line
 from dmp.reporting.figures.style import GREY, WIDTH, empty_figure, finish, looks, styled
-from dmp.statistics.labels import metric_name
+from dmp.statistics.formatting import format_interval
+from dmp.statistics.labels import metric_label, metric_name
 from dmp.statistics.results import records, require_columns
 from dmp.studies.schema import Scale
 
@@ -22,24 +26,81 @@ _EFFECTS = ["effect", "low", "high", "paper_effect"]
 _COLUMNS = ["claim", "recipe", "test", "task", "variant", "against", "metric", *_EFFECTS, "verdict"]
 PRIMARY = "fid"
 _VERDICTS = {SUPPORTED: ("#0072B2", "o"), CONTRADICTED: ("#D55E00", "s"), INCONCLUSIVE: (GREY, "^")}
-# Of the numbers on each side of zero, so many stay inside the axis; the rest become arrows.
-_INSIDE = 0.9
-_SMALLEST_LIMIT = 5.0
-_ROW, _GAP = 0.155, 0.6
-_LABEL = 56
-_TICKS = (5, 10, 20, 50, 100, 200, 500, 1000)
+_UNTESTED = ("0.75", "o")
+# Percent: about what is relevant.
+_THRESHOLD = 1
+_BEYOND = 1e9
+_ROW, _GAP, _LINE = 0.155, 0.6, 0.37
+_LABEL, _STATEMENT = 56, 58
 
 
 @styled
 def forest(
+    evaluated: pd.DataFrame,
+    summary: pd.DataFrame,
+    scale: Scale,
+    metric: str = PRIMARY,
+    what: str = "the paper's claims",
+) -> Figure:
+    """Draw a line for each claim: the piece of evidence that decides on it, and the verdict.
+
+    Args:
+        evaluated: from :func:`dmp.claims.evaluate.evaluate`.
+        summary: from :func:`dmp.claims.summary.summarise`, of the same claims.
+        scale: the scale.
+        metric: the endpoint.
+        what: whose claims they are.
+
+    """
+    title = f"What the results say about {what}"
+    rows = _counted(evaluated, "endpoint", metric)
+    pieces = {claim: deciding(list(records(own))) for claim, own in rows.groupby("claim")}
+    claims = [row for row in records(summary) if row.claim in pieces]
+    if not claims:
+        return empty_figure(title, scale, ["No evidence counts for this endpoint."])
+    figure = Figure(figsize=(WIDTH, _LINE * len(claims) + 0.7))
+    axes = figure.subplots()
+    drawn = [pieces[row.claim] for row in claims]
+    for y, (claim, piece) in enumerate(zip(claims, drawn, strict=True)):
+        color, _ = _VERDICTS.get(claim.verdict, _UNTESTED)
+        _draw_row(axes, y, piece)
+        told = claim.verdict
+        if np.isfinite(piece.effect):
+            found = format_interval(piece.effect, piece.low, piece.high)
+            told += f"\n{metric_name(piece.metric)} {found} %"
+        axes.text(
+            1.02, y, told, transform=axes.get_yaxis_transform(), va="center", fontsize=6.5,
+            color="0.3" if claim.verdict == NOT_TESTED else color,
+        )  # fmt: skip
+    _percent_axis(axes, drawn)
+    names = [textwrap.fill(f"{row.claim}  {row.statement}", _STATEMENT) for row in claims]
+    axes.set_yticks(range(len(names)), names, fontsize=6.5, ha="left")
+    # As long as the longest label, which are set flush left.
+    axes.tick_params(axis="y", length=0, pad=205)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("Effect / % of what it is compared with")
+    _legend(axes, [row.verdict for row in claims])
+    smaller = " Of FID smaller is better." if "↓" in metric_label(metric) else ""
+    notes = [
+        f"Of each claim the piece of evidence that decides on it, with its 95 % interval, in "
+        f"{metric_name(metric)} or, where the claim is about something else, in what stands at "
+        f"the right.{smaller} A claim without a mark has no effect in percent. The axis is linear "
+        f"within ±{_THRESHOLD} % and logarithmic beyond."
+    ]
+    return finish(figure, title, scale, notes)
+
+
+@styled
+def all_evidence(
     evaluated: pd.DataFrame, scale: Scale, metric: str = PRIMARY, what: str = "the paper's claims"
 ) -> Figure:
-    """Draw each piece of evidence on the primary metric: effect in percent with 95 % interval.
+    """Draw each piece of evidence on one metric: effect in percent with 95 % interval.
 
     Evidence is grouped by claim. The marker tells the verdict; an open diamond is the paper's own
-    effect. What lies far outside becomes an arrow at the edge, with its number.
+    effect.
     """
-    title = f"Evidence on {what}: {metric_name(metric)}"
+    title = f"All evidence on {what}: {metric_name(metric)}"
     rows, notes = _evidence(evaluated, metric)
     if rows.empty:
         return empty_figure(title, scale, notes)
@@ -47,11 +108,9 @@ def forest(
     places = _places(rows["claim"].tolist(), [text.count("\n") + 1 for text in labels])
     figure = Figure(figsize=(WIDTH, _ROW * (places[-1] + 1) + 1.1))
     axes = figure.subplots()
-    limits = axis_limits(rows)
     for y, row in zip(places, records(rows), strict=True):
-        _draw_row(axes, y, row, limits)
-    axes.axvline(0, color=GREY, linewidth=1, zorder=0)
-    axes.set_xlim(limits)
+        _draw_row(axes, y, row)
+    _percent_axis(axes, list(records(rows)))
     axes.set_ylim(places[-1] + 1, -0.8)
     axes.set_yticks(places, labels, fontsize=6.5)
     axes.tick_params(axis="y", length=0)
@@ -66,7 +125,8 @@ def forest(
             va="center", fontsize=7,
         )  # fmt: skip
     axes.set_xlabel(f"Effect on {metric_name(metric)} / % of what it is compared with")
-    _legend(axes, rows)
+    _legend(axes, rows["verdict"].tolist())
+    notes.append(f"The axis is linear within ±{_THRESHOLD} % and logarithmic beyond.")
     return finish(figure, title, scale, notes)
 
 
@@ -96,12 +156,8 @@ def paper_against_ours(evaluated: pd.DataFrame, scale: Scale, metric: str = PRIM
             x, y, yerr=errors, color=look.color, marker=look.marker, linestyle="none",
             elinewidth=0.8, capsize=2, label=task,
         )  # fmt: skip
-    for row in records(rows):
-        axes.annotate(
-            row.claim, (row.paper_effect, row.effect), (4, 3),
-            textcoords="offset points", fontsize=6, color="0.3",
-        )  # fmt: skip
     _quadrants(axes, rows)
+    _name_points(axes, rows)
     axes.set_xlabel("Effect in the paper / % of what it is compared with")
     axes.set_ylabel("Effect here / % of what it is compared with")
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
@@ -109,31 +165,22 @@ def paper_against_ours(evaluated: pd.DataFrame, scale: Scale, metric: str = PRIM
     directed = product[product != 0]
     notes = [
         f"{int((directed > 0).sum())} of {len(directed)} effects have the paper's direction, "
-        f"whatever their interval. On the dashed line an effect has the paper's size. Small labels "
-        f"are claims. Intervals are 95 %; the paper has none."
+        f"whatever their interval. On the dashed line an effect has the paper's size. Small "
+        f"labels are claims, where there is room for one. Intervals are 95 %; the paper has none. "
+        f"Axes are linear within ±{_THRESHOLD} % and logarithmic beyond."
     ]
     return finish(figure, title, scale, notes)
 
 
-def axis_limits(rows: pd.DataFrame) -> tuple[float, float]:
-    """Return the limits in percent between which nine tenths of the numbers on each side lie."""
-    values = rows[_EFFECTS].to_numpy(dtype=float).reshape(-1)
-    values = values[np.isfinite(values)]
-    ends = []
-    for side in (-values[values < 0], values[values > 0]):
-        largest = float(side.max(initial=0))
-        most = float(np.quantile(side, _INSIDE)) if len(side) else 0.0
-        # With a little more room for all of them, nothing is cut off.
-        end = largest if largest <= 1.5 * most else most
-        ends.append(1.1 * max(end, _SMALLEST_LIMIT))
-    return -ends[0], ends[1]
+def _counted(evaluated: pd.DataFrame, column: str, metric: str) -> pd.DataFrame:
+    """Return the evidence on one metric, on the recipe that verdicts count for: the first."""
+    require_columns(evaluated, [*_COLUMNS, column], "the table of evidence")
+    counts = evaluated["recipe"] == evaluated["recipe"].iloc[0] if len(evaluated) else []
+    return evaluated[(evaluated[column] == metric) & counts]
 
 
 def _evidence(evaluated: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
-    require_columns(evaluated, _COLUMNS, "the table of evidence")
-    # On the recipe that the verdicts count for, which comes first.
-    counts = evaluated["recipe"] == evaluated["recipe"].iloc[0] if len(evaluated) else []
-    rows = evaluated[(evaluated["metric"] == metric) & counts]
+    rows = _counted(evaluated, "metric", metric)
     drawn = rows[np.isfinite(rows["effect"].astype(float))]
     drawn = drawn[drawn["verdict"].isin(_VERDICTS)]
     left = rows.drop(drawn.index)
@@ -161,45 +208,31 @@ def _label(row: Any) -> str:
     return textwrap.fill(text, _LABEL, break_on_hyphens=False)
 
 
-def _draw_row(axes: Axes, y: float, row: Any, limits: tuple[float, float]) -> None:
-    color, marker = _VERDICTS[row.verdict]
-    low, high = limits
-    if np.isfinite(row.low):
-        axes.plot(
-            np.clip([row.low, row.high], low, high), [y, y], color=color,
-            linewidth=1.2, zorder=2,
-        )  # fmt: skip
-    far = {"<": [], ">": []}
-    # A point or an end of its interval may lie outside; the number is the point's.
-    for value, text in (
-        (row.low, ""),
-        (row.high, ""),
-        (row.effect, f"{row.effect:+.0f} %"),
-        (row.paper_effect, f"paper {row.paper_effect:+.0f} %"),
-    ):
-        if value < low or value > high:
-            far["<" if value < low else ">"].append(text)
-    for arrow, texts in far.items():
-        if texts:
-            edge, inward = (low, 1) if arrow == "<" else (high, -1)
-            axes.plot(edge, y, marker=arrow, color=color, clip_on=False, zorder=4)
-            axes.annotate(
-                ", ".join(filter(None, texts)).replace("-", "−"), (edge, y), (6 * inward, 0),
-                textcoords="offset points", ha="left" if inward > 0 else "right", va="bottom",
-                fontsize=6,
-            )  # fmt: skip
-    if low <= row.effect <= high:
+def _draw_row(axes: Axes, y: float, row: Any) -> None:
+    color, marker = _VERDICTS.get(row.verdict, _UNTESTED)
+    if not np.isnan(row.low):
+        # Without an end, it goes through the edge of the axes.
+        ends = np.clip([row.low, row.high], -_BEYOND, _BEYOND)
+        axes.plot(ends, [y, y], color=color, linewidth=1.2, zorder=2)
+    if np.isfinite(row.effect):
         axes.plot(row.effect, y, marker=marker, color=color, zorder=3)
-    if low <= row.paper_effect <= high:
+    if np.isfinite(row.paper_effect):
         axes.plot(
             row.paper_effect, y, marker="D", color="black", markerfacecolor="none",
             markersize=5.5, linestyle="none", zorder=5,
         )  # fmt: skip
 
 
-def _legend(axes: Axes, rows: pd.DataFrame) -> None:
+def _percent_axis(axes: Axes, rows: Sequence[Any]) -> None:
+    values = np.array([[getattr(row, name) for name in _EFFECTS] for row in rows], dtype=float)
+    percent_scale(axes, "x", _THRESHOLD)
+    axes.set_xlim(percent_limits(values, _THRESHOLD))
+    zero_line(axes, "x")
+
+
+def _legend(axes: Axes, verdicts: Sequence[str]) -> None:
     for verdict, (color, marker) in _VERDICTS.items():
-        count = int((rows["verdict"] == verdict).sum())
+        count = verdicts.count(verdict)
         axes.plot([], [], color=color, marker=marker, label=f"{verdict} ({count})")
     axes.plot(
         [], [], color="black", marker="D", mfc="none", linestyle="none", label="the paper's effect"
@@ -207,17 +240,30 @@ def _legend(axes: Axes, rows: pd.DataFrame) -> None:
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
 
+def _name_points(axes: Axes, rows: pd.DataFrame) -> None:
+    """Write claims beside points, unless a name would cover another name or a point."""
+    at = axes.transData.transform(rows[["paper_effect", "effect"]].to_numpy(dtype=float))
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in at]
+    for own, (row, (x, y)) in enumerate(zip(records(rows), at, strict=True)):
+        box = x + 5, y + 4, x + 9 + 4.2 * len(row.claim), y + 13
+        if not any(
+            box[0] < right and left < box[2] and box[1] < top and bottom < box[3]
+            for k, (left, bottom, right, top) in enumerate(taken)
+            if k != own
+        ):
+            taken.append(box)
+            axes.annotate(
+                row.claim, (row.paper_effect, row.effect), (4, 3),
+                textcoords="offset points", fontsize=6, color="0.3",
+            )  # fmt: skip
+
+
 def _quadrants(axes: Axes, rows: pd.DataFrame) -> None:
     values = rows[_EFFECTS].to_numpy(dtype=float)
-    end = 1.15 * max(float(np.nanmax(np.abs(values))), _SMALLEST_LIMIT)
-    if end > 40:
-        axes.set_xscale("symlog", linthresh=10)
-        axes.set_yscale("symlog", linthresh=10)
-        ticks = [tick for tick in _TICKS if tick < end]
-        ticks = [*(-tick for tick in reversed(ticks)), 0, *ticks]
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_ticks([], minor=True)
-            axis.set_ticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
+    low, high = percent_limits(values, _THRESHOLD)
+    end = max(-low, high)
+    percent_scale(axes, "x", _THRESHOLD)
+    percent_scale(axes, "y", _THRESHOLD)
     axes.set_xlim(-end, end)
     axes.set_ylim(-end, end)
     axes.plot([-end, end], [-end, end], color=GREY, linestyle=(0, (5, 3)), linewidth=1, zorder=0)

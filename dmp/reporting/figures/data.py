@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dmp.arrayfile import array_names, load_arrays
+from dmp.data.registry import Images, dataset_info
 from dmp.errors import DMPError
 from dmp.layout import Layout
 from dmp.runlog import read_log
@@ -108,6 +109,30 @@ class FigureData:
                 f"needed"
             )
         return images, labels
+
+    def real(self, task: str) -> Images | None:
+        """Return the real images of a task, and the class of each; None unless they are embedded.
+
+        Raises:
+            DMPError: there is no such dataset.
+
+        """
+        config = self.scale.tasks.get(task)
+        if config is None or config.data.source is not None:
+            return None
+        images, labels = dataset_info(config.data.name).load()
+        conditioned = config.conditioning != "none"
+        return Images(images, labels if conditioned else np.zeros_like(labels))
+
+    def captions(self, task: str) -> dict[int, tuple[str, int]]:
+        """Return the text and the class of each caption by its number; none if there are none."""
+        config = self.scale.tasks.get(task)
+        if config is None or config.conditioning != "text" or config.data.source is not None:
+            return {}
+        phrases = dataset_info(config.data.name).phrases
+        splits = () if phrases is None else phrases()
+        found = [(text, k) for split in splits for k, own in enumerate(split) for text in own]
+        return dict(enumerate(found))
 
     def entropy_log(self, task: str, variant: str, seed: int) -> pd.Series:
         """Return the gate's entropy in nats while a run trained, by iteration; it may be empty.

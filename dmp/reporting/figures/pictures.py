@@ -1,6 +1,7 @@
 """Drawing images."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,16 +10,18 @@ from matplotlib.axes import Axes
 EDGE = 8
 
 
-def montage(images: np.ndarray) -> np.ndarray:
+def montage(images: np.ndarray, below: Sequence[np.ndarray] | np.ndarray = ()) -> np.ndarray:
     """Return (n, C, H, W) images, n up to 64, as one (C, 8 (H + 1) - 1, 8 (W + 1) - 1) picture.
 
-    They fill it row by row; what is left over, and a pixel between any two, is white.
+    They fill it row by row, and those of ``below`` its last rows; what is left over, and a pixel
+    between any two, is white.
     """
     channels, height, width = images.shape[1:]
     canvas = np.full(
         (channels, EDGE * (height + 1) - 1, EDGE * (width + 1) - 1), 255, dtype=np.uint8
     )
-    for index, image in enumerate(images):
+    first = EDGE * (EDGE - math.ceil(len(below) / EDGE))
+    for index, image in [*enumerate(images), *enumerate(below, start=first)]:
         top, left = index // EDGE * (height + 1), index % EDGE * (width + 1)
         canvas[:, top : top + height, left : left + width] = image
     return canvas

@@ -2,14 +2,19 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from dmp.claims.rates import Point, spread
-from dmp.reporting.figures.style import GREY, WIDTH, empty_figure, finish, looks, styled
+from dmp.reporting.figures.lines import percent_limits, percent_scale, zero_line
+from dmp.reporting.figures.style import WIDTH, empty_figure, finish, looks, styled
 from dmp.statistics.formatting import format_number
 from dmp.studies.schema import Scale
 
 TITLE = "One curve for all prompts? Held-out loss against lr·E[w]"
+
+# Percent: as large as what is relevant in a loss.
+_THRESHOLD = 0.1
 
 
 @styled
@@ -26,13 +31,13 @@ def effective_rates(points: Sequence[Point], left: Sequence[str], scale: Scale) 
         return empty_figure(TITLE, scale, list(left) or ["No arm has numbers."])
     tasks = list(dict.fromkeys(point.task for point in points))
     figure = Figure(figsize=(WIDTH, 2.8))
-    panels = figure.subplots(1, len(tasks), sharex=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(tasks), sharex=True, sharey=True, squeeze=False)[0]
     # A colour for each method and kind of weights: what must not matter.
     kinds = list(dict.fromkeys(_kind(point) for point in points))
     look = dict(zip(kinds, looks(kinds).values(), strict=True))
     for axes, task in zip(panels, tasks, strict=True):
         own = [point for point in points if point.task == task]
-        axes.axhline(0, color=GREY, linewidth=0.8, zorder=0)
+        zero_line(axes)
         for kind in kinds:
             chosen = [point for point in own if _kind(point) == kind]
             if not chosen:
@@ -50,6 +55,12 @@ def effective_rates(points: Sequence[Point], left: Sequence[str], scale: Scale) 
         axes.set_xscale("log")
         axes.set_title(f"{task}\nN = {own[0].tokens}", fontsize=7)
         axes.set_xlabel("lr·E[w] / lr of the task")
+    ends = [
+        [point.effect.percent(end) for end in (point.effect.found.low, point.effect.found.high)]
+        for point in points
+    ]
+    percent_scale(panels[0], "y", _THRESHOLD)
+    panels[0].set_ylim(percent_limits(np.array(ends), _THRESHOLD))
     panels[0].set_ylabel("Denoising MSE against the baseline / %")
     handles = {}
     for axes in panels:
@@ -61,7 +72,8 @@ def effective_rates(points: Sequence[Point], left: Sequence[str], scale: Scale) 
     notes = [
         f"E[w] is the mean weight of a prompt: 1/N of a softmax over N, 1 of prompt tuning and of "
         f"N·softmax. Arms of one task and equal lr·E[w] lie within {format_number(spread(points))} "
-        f"% of the loss. Intervals are 95 % t intervals of the paired difference.",
+        f"% of the loss. Intervals are 95 % t intervals of the paired difference. The vertical "
+        f"axis is linear within ±{_THRESHOLD:g} % and logarithmic beyond.",
         *left,
     ]
     return finish(figure, TITLE, scale, notes)

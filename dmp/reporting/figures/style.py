@@ -68,31 +68,55 @@ class Look(NamedTuple):
     linestyle: Any
 
 
-# The paper's methods look the same in every study.
+# A method looks the same in every figure.
 _FIXED = {
     "baseline": Look("#000000", "X", (0, (1, 1))),
     "dmp": Look(_COLOURS[0], "o", "-"),
     "fine-tuning": Look(_COLOURS[1], "s", (0, (5, 1.5))),
     "prompt-tuning": Look(_COLOURS[2], "^", (0, (5, 1, 1, 1))),
+    "lora": Look(_COLOURS[3], "p", (0, (8, 2))),
+    "ia3": Look(_COLOURS[4], "h", (0, (1, 1))),
+    "bitfit": Look(_COLOURS[5], "P", (0, (5, 1.5))),
+    "adaln": Look(_COLOURS[3], "<", (0, (5, 1, 1, 1))),
+    "difffit": Look(_COLOURS[4], ">", (0, (8, 2))),
+    "continued": Look(_COLOURS[6], "*", (0, (5, 1, 1, 1))),
 }
 
 
 def looks(variants: Iterable[str]) -> dict[str, Look]:
-    """Return a look for each variant; no two share colour, marker and dashes up to 84 of them."""
+    """Return a look for each variant of one figure; up to 84 of them all differ.
+
+    A variant looks like its method where no other variant of that method is beside it.
+    """
     distinct = list(dict.fromkeys(variants))
-    found = {variant: _FIXED[variant] for variant in distinct if variant in _FIXED}
-    number = len(_FIXED) - 1
+    methods = [variant.split(",")[0] for variant in distinct]
+    found = {
+        variant: _FIXED[method]
+        for variant, method in zip(distinct, methods, strict=True)
+        if method in _FIXED and (variant == method or methods.count(method) == 1)
+    }
+    # Colours of methods that are there go to other variants last.
+    taken = {look.color for look in found.values()}
+    free = [colour for colour in _COLOURS if colour not in taken]
+    number = 0
     for variant in distinct:
         while variant not in found:
+            colours = free if number < len(free) else _COLOURS
             look = Look(
-                _COLOURS[number % len(_COLOURS)],
-                _MARKERS[number % len(_MARKERS)],
-                _DASHES[number % len(_DASHES)],
+                colours[number % len(colours)],
+                _MARKERS[(number + 3) % len(_MARKERS)],
+                _DASHES[(number + 3) % len(_DASHES)],
             )
             number += 1
             if look not in found.values():
                 found[variant] = look
     return found
+
+
+def method_look(variant: str) -> Look:
+    """Return the look of a variant's method, for rows whose labels tell variants apart."""
+    method = variant.split(",")[0]
+    return _FIXED.get(method, Look(GREY, "o", "-"))
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:

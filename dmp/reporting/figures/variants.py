@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
+
 from dmp.reporting.figures.data import FigureData
-from dmp.statistics.arms import Arm, Arms, By, Unmeasured, check_comparable, listed
+from dmp.statistics.arms import Arm, Arms, By, Unmeasured, check_comparable, check_pair, listed
 from dmp.statistics.labels import metric_name
 from dmp.statistics.results import DIVERGED
 from dmp.studies.schema import Cell, Study
@@ -88,6 +91,29 @@ def draw_arms(
     if arms:
         check_comparable(list(arms.values()))
     return Drawn(arms, {cell.variant: label(cell) for cell in cells}, notes)
+
+
+def relative(arm: Arm, baseline: Arm) -> Arm:
+    """Return the logarithms of the ratio of each seed to its baseline; see :func:`in_percent`.
+
+    Keys are those that both have or, of a baseline that has one value, all of the arm's. Seeds
+    without a baseline, or whose values have no logarithm, are left out.
+
+    Raises:
+        DMPError: see :func:`dmp.statistics.arms.check_pair`.
+
+    """
+    check_pair(arm, baseline)
+    logs, start = (values.where(values > 0).map(np.log) for values in (arm.values, baseline.values))
+    if start.shape[1] == 1:
+        start = pd.DataFrame(dict.fromkeys(logs.columns, start.iloc[:, 0]))
+    values = (logs - start).dropna(how="all").dropna(axis="columns", how="all").dropna()
+    return replace(arm, values=values, baselines=arm.baselines[values.index])
+
+
+def in_percent(estimates: pd.DataFrame) -> pd.DataFrame:
+    """Return estimates of logarithms of ratios as changes in percent."""
+    return 100 * estimates.map(np.expm1)
 
 
 def _remarks(name: str, arm: Arm, arms: Arms, seeds: Sequence[int]) -> list[str]:

@@ -1,8 +1,9 @@
-"""Samples of one class each (Figs. 7-10)."""
+"""Samples of one class each, above real images of it (Figs. 7-10)."""
 
 import math
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pydantic import Field
 
@@ -14,6 +15,10 @@ from dmp.reporting.figures.style import WIDTH, empty_figure, finish
 from dmp.reporting.figures.variants import cells_of, label
 from dmp.statistics.arms import listed
 from dmp.studies.schema import Study
+
+# Rows of real images in a panel.
+_REAL = 2
+_RULE = "#D55E00"
 
 
 class ClassesOptions(Strict):
@@ -31,9 +36,10 @@ class ClassesOptions(Strict):
 
 @register_figure("classes", ClassesOptions, files=True)
 def classes(study: Study, data: FigureData, task: str, options: ClassesOptions) -> Figure:
-    """Draw a panel of 8 by 8 samples for each class, in the order in which they were sampled.
+    """Draw a panel of 8 by 8 images for each class: samples, and two rows of real images below.
 
-    Where one seed has fewer samples of a class than a panel holds, the next seeds fill it up.
+    Samples are in the order in which they were drawn. Where one seed has fewer of a class than the
+    panel holds, the next seeds fill it up. Without embedded images all rows are samples.
     """
     title = f"{study.title} – {task}"
     cells, notes = cells_of(study, task)
@@ -45,7 +51,9 @@ def classes(study: Study, data: FigureData, task: str, options: ClassesOptions) 
     }
     if not found:
         return empty_figure(title, data.scale, [*notes, f"{options.variant} has no samples."])
-    chosen = {number: _first(found, number) for number in options.classes}
+    real = data.real(task)
+    room = EDGE**2 if real is None else EDGE * (EDGE - _REAL)
+    chosen = {number: _first(found, number, room) for number in options.classes}
     across = min(2 if len(chosen) in (2, 4) else 3, len(chosen))
     down = math.ceil(len(chosen) / across)
     result = Figure(figsize=(WIDTH, down * (WIDTH / across + 0.25)))
@@ -54,28 +62,32 @@ def classes(study: Study, data: FigureData, task: str, options: ClassesOptions) 
     for axes, (number, (images, seeds)) in zip(grid, chosen.items(), strict=False):
         axes.set_title(f"class {number}")
         if len(images):
-            show(axes, montage(images))
+            below = [] if real is None else real.images[real.labels == number][: EDGE * _REAL]
+            show(axes, montage(images, below))
+            if len(below):
+                _rule(axes)
             used.update(seeds)
         else:
             axes.text(0.5, 0.5, "no samples", ha="center", transform=axes.transAxes)
             axes.set_axis_off()
-        if len(images) < EDGE**2:
+        if len(images) < room:
             notes.append(f"Class {number}: there are only {len(images)} samples.")
     for axes in grid[len(chosen) :]:
         axes.remove()
     seeds = listed(sorted(used)) if used else "no seed"
+    told = "" if real is None else " Below the line: real images, the first of the class."
     notes.append(
         f"Samples of {label(cells[0])}, {seeds}, in the order "
-        f"of sampling, not selected. Pixels are enlarged without smoothing."
+        f"of sampling, not selected.{told} Pixels are enlarged without smoothing."
     )
     return finish(result, title, data.scale, notes)
 
 
 def _first(
-    found: dict[int, tuple[np.ndarray, np.ndarray]], number: int
+    found: dict[int, tuple[np.ndarray, np.ndarray]], number: int, room: int
 ) -> tuple[np.ndarray, list[int]]:
-    """Return up to 64 samples with one label, and the seeds that they come from."""
-    parts, seeds, room = [], [], EDGE**2
+    """Return up to ``room`` samples with one label, and the seeds that they come from."""
+    parts, seeds = [], []
     for seed, (images, labels) in found.items():
         part = images[labels == number][:room]
         if len(part):
@@ -83,3 +95,9 @@ def _first(
             seeds.append(seed)
             room -= len(part)
     return (np.concatenate(parts) if parts else np.empty((0, 1, 1, 1), np.uint8)), seeds
+
+
+def _rule(axes: Axes) -> None:
+    """Draw the line between samples and real images."""
+    height = _REAL / EDGE
+    axes.plot([0, 1], [height, height], transform=axes.transAxes, color=_RULE, linewidth=1.6)

@@ -1,23 +1,32 @@
-"""A metric against the iterations of further training (Fig. 2)."""
+"""A metric's change against the iterations of further training (Fig. 2)."""
 
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dmp.config import Strict
 from dmp.reporting.figures.data import FigureData
-from dmp.reporting.figures.lines import band, legend_beside, shares
+from dmp.reporting.figures.dots import ROW, Row, dots
+from dmp.reporting.figures.lines import (
+    legend_beside,
+    line,
+    percent_limits,
+    percent_scale,
+    shares,
+    zero_line,
+)
 from dmp.reporting.figures.registry import register_figure
-from dmp.reporting.figures.style import GREY, WIDTH, Look, empty_figure, finish, looks
-from dmp.reporting.figures.variants import BASELINE, draw_arms, label
+from dmp.reporting.figures.style import WIDTH, Look, empty_figure, finish, looks, method_look
+from dmp.reporting.figures.variants import BASELINE, draw_arms, in_percent, label, relative
 from dmp.statistics.arms import Arm
 from dmp.statistics.labels import metric_label, metric_name
 from dmp.studies.schema import Study
 
-# Beyond this ratio of the largest mean to the smallest, a linear axis hides the small ones.
-_LARGEST_RATIO = 10
+# Percent: as large as most of the paper's changes.
+_THRESHOLD = 10
 
 
 class CurveOptions(Strict):
@@ -25,8 +34,7 @@ class CurveOptions(Strict):
 
     Attributes:
         metric: what is drawn.
-        paper: label (or variant) to iteration to the paper's value; drawn on axes of their own,
-            since the paper's numbers cannot be compared with ours.
+        paper: label (or variant) to iteration to the paper's value.
 
     """
 
@@ -36,95 +44,102 @@ class CurveOptions(Strict):
 
 @register_figure("curve", CurveOptions)
 def curve(study: Study, data: FigureData, task: str, options: CurveOptions) -> Figure:
-    """Draw means over seeds with 95 % t bands; the baseline is every variant's iteration 0.
+    """Draw changes to the baseline in percent, with 95 % t intervals, here and in the paper.
 
-    A variant that was measured before its training, since attaching it changes the output, starts
-    there instead.
+    Iteration 0 is the baseline, unless a variant was measured before its training, since attaching
+    it changes the output. Where no variant was measured on the way, before and after are dots: two
+    points make no curve.
     """
     title = f"{study.title} – {task}"
     arms, labels, notes = draw_arms(study, data, task, options.metric, "iteration")
     baseline = arms.pop(BASELINE, None)
-    arms = {name: from_baseline(arm, baseline) for name, arm in arms.items()}
-    if not arms and baseline is None:
+    if baseline is None or not arms:
+        notes.append("Changes need a baseline and something to compare with it.")
         return empty_figure(title, data.scale, notes)
-    seeds = max(len(arm.values) for arm in [*arms.values(), baseline] if arm)
-    look = looks([*(cell.variant for cell in study.cells), *options.paper])
-    panels = shares(list(arms))
-    columns = 2 if options.paper else 1
-    result = Figure(figsize=(WIDTH, 2.3 * len(panels)))
-    grid = result.subplots(len(panels), columns, squeeze=False)
-    for axes, names in zip(grid[:, 0], panels, strict=True):
-        if axes is not grid[0, 0]:
-            axes.sharey(grid[0, 0])
-            axes.sharex(grid[0, 0])
-        if baseline is not None:
-            level = baseline.estimates()["mean"].iloc[-1]
-            axes.axhline(level, color=GREY, linestyle=(0, (1, 1)), label=labels[BASELINE])
-        for name in names:
-            band(axes, arms[name].estimates(), look[name], labels[name])
-        axes.set_ylabel(f"{metric_label(options.metric)}, here")
-    grid[-1, 0].set_xlabel("Iterations of further training")
-    _choose_scale(grid[0, 0], arms, baseline)
-    if options.paper:
-        _draw_paper(grid[0, 1], study, task, options, look)
-        for axes in grid[1:, 1]:
-            axes.remove()
-    for row, axes in enumerate(grid[:, 0]):
-        # Both panels of the first row have the same lines, and one legend.
-        legend_beside(axes) if row or not options.paper else _shared_legend(axes, grid[0, 1])
+    changes = {name: _from_zero(relative(arm, baseline)) for name, arm in arms.items()}
+    estimates = {
+        name: in_percent(arm.estimates()) for name, arm in changes.items() if len(arm.values)
+    }
+    if not estimates:
+        return empty_figure(title, data.scale, [*notes, "No variant has a seed of the baseline's."])
+    variants = [cell.variant for cell in study.cells if cell.task == task]
+    look = looks([*variants, *options.paper])
+    name = f"Δ {metric_name(options.metric)} to baseline / %"
+    better = "Below 0 is better. " if "↓" in metric_label(options.metric) else ""
+    if all(len(found) <= 2 for found in estimates.values()) and not options.paper:
+        rows = [Row(labels[key], method_look(key), found) for key, found in estimates.items()]
+        result = Figure(figsize=(WIDTH, 1.4 * ROW * len(rows) + 0.5))
+        axes = result.subplots()
+        dots(axes, rows, _THRESHOLD)
+        axes.set_xlabel(name)
+        told = "Open: before training, where attaching the prompts changes the output. "
+    else:
+        result = _lines(study, task, options, estimates, labels, look)
+        result.axes[0].set_ylabel(name)
+        told = "Iteration 0 is the baseline, unless attaching the prompts changes its output. "
     notes.append(
-        f"Mean over {seeds} seeds "
-        f"with 95 % t bands where there is more than one unit. Iteration 0 is the baseline, unless "
-        f"attaching the prompts changes its output."
+        f"Mean over {max(len(arm.values) for arm in changes.values())} paired seeds with 95 % t "
+        f"intervals where there is more than one unit. {told}{better}The axis is linear within "
+        f"±{_THRESHOLD} % and logarithmic beyond."
     )
     return finish(result, title, data.scale, notes)
 
 
-def from_baseline(arm: Arm, baseline: Arm | None) -> Arm:
-    """Return the arm with its seeds' baselines as iteration 0, unless it has one of its own."""
-    if baseline is None or 0 in arm.values:
-        return arm
-    start = baseline.values.iloc[:, -1].reindex(arm.values.index)
-    if start.isna().any():
-        return arm
-    values = arm.values.assign(**{"0": start}).rename(columns={"0": 0})
-    return replace(arm, values=values[sorted(values.columns)])
+def _from_zero(change: Arm) -> Arm:
+    """Return the same with iteration 0, where a variant that was not measured is the baseline."""
+    if 0 in change.values or change.values.shape[1] < 2:
+        return change
+    values = change.values.assign(**{"0": 0.0}).rename(columns={"0": 0})
+    return replace(change, values=values[sorted(values.columns)])
 
 
-def _choose_scale(axes: Axes, arms: dict[str, Arm], baseline: Arm | None) -> None:
-    means = np.concatenate(
-        [arm.estimates()["mean"].to_numpy() for arm in [*arms.values(), baseline] if arm]
-    )
-    if means.min() > 0 and means.max() > _LARGEST_RATIO * means.min():
-        axes.set_yscale("log")
-        # A band may reach below 0, where a logarithm would stretch the axis without end.
-        axes.set_ylim(bottom=means.min() / 2)
+def _lines(
+    study: Study,
+    task: str,
+    options: CurveOptions,
+    estimates: dict[str, pd.DataFrame],
+    labels: dict[str, str],
+    look: dict[str, Look],
+) -> Figure:
+    panels = shares(list(estimates))
+    columns = 2 if options.paper else 1
+    result = Figure(figsize=(WIDTH, 2.5 * len(panels)))
+    grid = result.subplots(len(panels), columns, squeeze=False, sharey=True)
+    values = [pd.concat(estimates.values()).to_numpy(dtype=float).ravel()]
+    for row, (axes, names) in enumerate(zip(grid[:, 0], panels, strict=True)):
+        zero_line(axes)
+        for k, name in enumerate(names):
+            line(axes, estimates[name], look[name], labels[name], (k + 0.5) / len(names))
+        percent_scale(axes, "y", _THRESHOLD)
+        if row or not options.paper:
+            legend_beside(axes)
+    grid[-1, 0].set_xlabel("Iterations of further training")
+    if options.paper:
+        values.append(_draw_paper(grid[0, 1], study, task, options, look))
+        grid[0, 0].set_title("Here")
+        legend_beside(grid[0, 1])
+        for axes in grid[1:, 1]:
+            axes.remove()
+    grid[0, 0].set_ylim(percent_limits(np.concatenate(values), _THRESHOLD))
+    return result
 
 
 def _draw_paper(
     axes: Axes, study: Study, task: str, options: CurveOptions, look: dict[str, Look]
-) -> None:
+) -> np.ndarray:
+    """Draw the paper's values relative to their first, and return them."""
     variants = {label(cell): cell.variant for cell in study.cells if cell.task == task}
+    drawn = []
+    zero_line(axes)
     for name, values in options.paper.items():
         own = look[variants.get(name, name)]
         iterations = sorted(values)
+        y = 100 * (np.array([values[k] for k in iterations]) / values[iterations[0]] - 1)
         axes.plot(
-            iterations, [values[k] for k in iterations], color=own.color, marker=own.marker,
-            linestyle=own.linestyle, label=name,
-        )  # fmt: skip
+            iterations, y, color=own.color, marker=own.marker, linestyle=own.linestyle, label=name
+        )
+        drawn.append(y)
     axes.set_xlabel("Iterations of further training")
-    axes.set_ylabel(f"{metric_name(options.metric)}, paper")
-    axes.set_title("The paper's values (own axes)")
+    axes.set_title("In the paper")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
-
-
-def _shared_legend(ours: Axes, paper: Axes) -> None:
-    handles, labels = ours.get_legend_handles_labels()
-    more = zip(*paper.get_legend_handles_labels(), strict=True)
-    extra = [(handle, text) for handle, text in more if text not in labels]
-    paper.legend(
-        [*handles, *(handle for handle, _ in extra)],
-        [*labels, *(text for _, text in extra)],
-        loc="center left",
-        bbox_to_anchor=(1.01, 0.5),
-    )
+    return np.concatenate(drawn)

@@ -1,24 +1,27 @@
-"""How much a variant changes the denoising loss at each noise level."""
+"""How much a variant changes the denoising loss: at each noise level, or on the whole."""
 
-from collections.abc import Iterable
-
-import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import SymmetricalLogLocator
 
 from dmp.config import Strict
 from dmp.reporting.figures.data import FigureData
-from dmp.reporting.figures.lines import band, legend_beside, shares
+from dmp.reporting.figures.dots import ROW, Row, dots
+from dmp.reporting.figures.lines import (
+    LINES_PER_PANEL,
+    legend_beside,
+    line,
+    percent_limits,
+    percent_scale,
+    zero_line,
+)
 from dmp.reporting.figures.registry import register_figure
-from dmp.reporting.figures.style import GREY, WIDTH, empty_figure, finish, looks
-from dmp.reporting.figures.variants import BASELINE, draw_arms
-from dmp.statistics.arms import Arm
-from dmp.statistics.formatting import format_number
+from dmp.reporting.figures.style import WIDTH, empty_figure, finish, looks, method_look
+from dmp.reporting.figures.variants import BASELINE, Drawn, draw_arms, in_percent, relative
 from dmp.statistics.labels import metric_label, metric_name
 from dmp.studies.schema import Study
 
-# Beyond this ratio of sizes, a linear axis flattens the smallest line.
-_LARGEST_RATIO = 30
+# Percent: as large as what is relevant in a loss.
+_THRESHOLD = 0.1
 
 
 class DenoisingOptions(Strict):
@@ -34,58 +37,60 @@ class DenoisingOptions(Strict):
 
 @register_figure("denoising", DenoisingOptions)
 def denoising(study: Study, data: FigureData, task: str, options: DenoisingOptions) -> Figure:
-    """Draw the paired difference to the baseline against the timestep, with 95 % t bands."""
+    """Draw the paired change to the baseline in percent, with 95 % t intervals.
+
+    Against the timestep where there are few variants; more would hide each other, and have a row
+    each, of the loss over all timesteps.
+    """
     title = f"{study.title} – {task}"
-    arms, labels, notes = draw_arms(study, data, task, options.metric, "timestep")
+    drawn = draw_arms(study, data, task, options.metric, "timestep")
+    few = len(drawn.arms) - 1 <= LINES_PER_PANEL
+    if not few:
+        drawn = draw_arms(study, data, task, options.metric, "last")
+    arms, labels, notes = drawn
     baseline = arms.pop(BASELINE, None)
     if baseline is None or not arms:
         notes.append("Differences need a baseline and something to compare with it.")
         return empty_figure(title, data.scale, notes)
-    differences = {name: arm.minus(baseline) for name, arm in arms.items()}
-    lone = [labels[name] for name, arm in differences.items() if arm.values.empty]
+    changes = {name: relative(arm, baseline) for name, arm in arms.items()}
+    lone = [labels[name] for name, arm in changes.items() if arm.values.empty]
     notes += [f"{name} is left out: it shares no seed with the baseline." for name in lone]
-    differences = {name: arm for name, arm in differences.items() if not arm.values.empty}
-    if not differences:
+    changes = {name: arm for name, arm in changes.items() if not arm.values.empty}
+    if not changes:
         return empty_figure(title, data.scale, notes)
-    panels = shares(list(differences))
-    look = looks(cell.variant for cell in study.cells)
-    result = Figure(figsize=(WIDTH, 2.4 * len(panels)))
-    grid = result.subplots(len(panels), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
-    for axes, names in zip(grid, panels, strict=True):
-        axes.axhline(0, color=GREY, linewidth=1)
-        for name in names:
-            band(axes, differences[name].estimates(), look[name], labels[name])
-        axes.set_ylabel(f"Δ {metric_name(options.metric)}\nto baseline")
-        legend_beside(axes)
-    threshold = linear_threshold(differences.values())
-    if threshold:
-        grid[0].set_yscale("symlog", linthresh=threshold)
-        # Ticks at 0 and at powers of ten beyond the linear part, where they do not collide.
-        first = 10.0 ** np.ceil(np.log10(threshold))
-        grid[0].yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=first))
-        notes.append(
-            f"The vertical axis is linear within ±{format_number(threshold)} and logarithmic "
-            f"beyond."
-        )
-    else:
-        grid[0].ticklabel_format(axis="y", scilimits=(-2, 3))
-    grid[-1].set_xlabel("Timestep (0 = least noise), middle of each bin")
-    if "↓" in metric_label(options.metric):
-        notes.append("Below 0 is better than the baseline.")
-    seeds = max(len(arm.values) for arm in differences.values())
+    result = _draw(study, task, options.metric, Drawn(changes, labels, notes), few)
+    better = " Below 0 is better." if "↓" in metric_label(options.metric) else ""
     notes.append(
-        f"Mean over {seeds} paired seeds with 95 % t bands where there is more than one unit."
+        f"Change to the baseline, mean over {max(len(arm.values) for arm in changes.values())} "
+        f"paired seeds with 95 % t intervals where there is more than one unit. The axis is linear "
+        f"within ±{_THRESHOLD:g} % and logarithmic beyond.{better}"
     )
     return finish(result, title, data.scale, notes)
 
 
-def linear_threshold(differences: Iterable[Arm]) -> float | None:
-    """Return where a logarithmic axis has to begin; None where a linear axis shows every line."""
-    # With its band: a line of noise around 0 is as large as the noise.
-    sizes = [float(np.nanmax(np.abs(arm.estimates().to_numpy()))) for arm in differences]
-    sizes = [size for size in sizes if size > 0]
-    if not sizes or max(sizes) <= _LARGEST_RATIO * min(sizes):
-        return None
-    # The largest of 1, 2, 5, 10, ... that is not above the size of the smallest line.
-    power = 10.0 ** np.floor(np.log10(min(sizes)))
-    return float(power * max(step for step in (1, 2, 5) if step * power <= min(sizes)))
+def _draw(study: Study, task: str, metric: str, changes: Drawn, few: bool) -> Figure:
+    look = looks(cell.variant for cell in study.cells if cell.task == task)
+    estimates = {name: in_percent(arm.estimates()) for name, arm in changes.arms.items()}
+    name = f"Δ {metric_name(metric)} to baseline / %"
+    if not few:
+        rows = [
+            Row(changes.labels[key], method_look(key), found) for key, found in estimates.items()
+        ]
+        figure = Figure(figsize=(WIDTH, ROW * len(rows) + 0.5))
+        axes = figure.subplots()
+        dots(axes, rows, _THRESHOLD)
+        axes.set_xlabel(name)
+        return figure
+    figure = Figure(figsize=(WIDTH, 2.4))
+    axes = figure.subplots()
+    zero_line(axes)
+    for k, (key, found) in enumerate(estimates.items()):
+        place = (k + 0.5) / len(estimates)
+        line(axes, found, look[key], changes.labels[key], place)
+    percent_scale(axes, "y", _THRESHOLD)
+    values = pd.concat(estimates.values()).to_numpy(dtype=float)
+    axes.set_ylim(percent_limits(values, _THRESHOLD))
+    axes.set_ylabel(name)
+    axes.set_xlabel("Timestep (0 = least noise), middle of each bin")
+    legend_beside(axes)
+    return figure

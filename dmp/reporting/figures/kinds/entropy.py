@@ -1,4 +1,4 @@
-"""The share of the prompts that the gate uses, over timesteps and over training."""
+"""How far the gate is from using all prompts alike, over timesteps and over training."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from dmp.reporting.figures.data import FigureData
 from dmp.reporting.figures.registry import NoOptions, register_figure
-from dmp.reporting.figures.style import GREY, WIDTH, Look, empty_figure, finish, looks
+from dmp.reporting.figures.style import WIDTH, Look, empty_figure, finish, looks
 from dmp.reporting.figures.variants import draw_arms
 from dmp.statistics.arms import Arm
 from dmp.studies.schema import Study
@@ -21,11 +21,12 @@ _UNTRAINED = (0, (4, 2))
 
 @register_figure("entropy", files=True)
 def entropy(study: Study, data: FigureData, task: str, options: NoOptions) -> Figure:
-    """Draw the share of prompts in use, exp(H)/K: left over timesteps, right over iterations.
+    """Draw ln K − H of the weights over K prompts: left over timesteps, right over training.
 
     Left, the trained gate of each seed thin and their mean thick, and the mean of the untrained
-    gates dashed. At the dotted line all K weights are alike. Right, H is the mean entropy that the
-    log has of the batch's timesteps; where gates have several K, it has none.
+    gates dashed. Right, H is the mean entropy that the log has of the batch's timesteps; where
+    gates have several K, it has none. The axis is logarithmic: 0, all K weights alike, is far
+    below.
     """
     title = f"{study.title} – {task}"
     drawn = draw_arms(study, data, task, METRIC, "timestep", required=False)
@@ -33,38 +34,49 @@ def entropy(study: Study, data: FigureData, task: str, options: NoOptions) -> Fi
     if not arms:
         return empty_figure(title, data.scale, [*notes, "No run has a gate with weights."])
     untrained = draw_arms(study, data, task, METRIC, "untrained", required=False).arms
-    look = looks(cell.variant for cell in study.cells)
-    result = Figure(figsize=(WIDTH, 2.5))
+    look = looks(cell.variant for cell in study.cells if cell.task == task)
+    result = Figure(figsize=(WIDTH, 2.6))
     left, right = result.subplots(1, 2, sharey=True)
     for name, arm in arms.items():
         _draw_timesteps(left, arm, untrained.get(name), look[name], labels[name])
         if not _draw_training(right, data, arm, look[name], labels[name]):
             notes.append(f"{labels[name]}: no log of the training has the gate's entropy.")
-    for axes in (left, right):
-        axes.axhline(
-            1, color=GREY, linestyle=(0, (1, 1)), linewidth=1, label="all prompts alike"
-        )  # fmt: skip
+    left.set_yscale("log")
     left.set_xlabel("Timestep (0 = least noise)")
-    left.set_ylabel("Prompts in use, exp(entropy) / N")
+    left.set_ylabel("ln N − entropy / nats")
     left.set_title("After training")
     right.set_xlabel("Iterations of further training")
     right.set_title("During training, over the batch's timesteps")
-    left.margins(y=0.1)
     _legend(left, right)
-    seeds = f"{drawn.seeds} seeds thin, their mean thick."
-    notes.append(f"{seeds} The gate is recorded on held-out images.")
+    notes.append(
+        f"{drawn.seeds} seeds thin, their mean thick. The gate is recorded on held-out images. The "
+        f"lower, the more alike the weights: 0, below any axis, where all N are equal; ln N where "
+        f"one prompt has all the weight."
+    )
     return finish(result, title, data.scale, notes)
+
+
+def _gap(used: Any) -> Any:
+    """Return ln K − H of the share exp(H)/K; what rounding takes to 0 or below is not drawn."""
+    gap = -np.log(used)
+    return np.where(gap > 0, gap, np.nan)
 
 
 def _draw_timesteps(axes: Axes, arm: Arm, untrained: Arm | None, look: Look, label: str) -> None:
     for _, values in arm.values.iterrows():
-        axes.plot(arm.values.columns, values, color=look.color, **_THIN)
+        axes.plot(arm.values.columns, _gap(values), color=look.color, **_THIN)
     mean = arm.estimates()["mean"]
-    axes.plot(mean.index, mean, color=look.color, marker=look.marker, label=f"{label}, trained")
+    axes.plot(
+        mean.index, _gap(mean), color=look.color, marker=look.marker, label=f"{label}, trained"
+    )
     if untrained is not None:
         mean = untrained.estimates()["mean"]
         axes.plot(
-            mean.index, mean, color=look.color, linestyle=_UNTRAINED, label=f"{label}, untrained"
+            mean.index,
+            _gap(mean),
+            color=look.color,
+            linestyle=_UNTRAINED,
+            label=f"{label}, untrained",
         )
 
 
@@ -76,11 +88,11 @@ def _draw_training(axes: Axes, data: FigureData, arm: Arm, look: Look, label: st
     logs = {seed: data.entropy_log(arm.task, arm.variant, seed) for seed in arm.values.index}
     logs = {seed: np.exp(log) / prompts for seed, log in logs.items() if len(log)}
     for log in logs.values():
-        axes.plot(log.index, log, color=look.color, **_THIN)
+        axes.plot(log.index, _gap(log), color=look.color, **_THIN)
     if logs:
         # The mean is over iterations that all seeds have logged.
         mean = pd.DataFrame(logs).dropna().mean(axis="columns")
-        axes.plot(mean.index, mean, color=look.color, label=f"{label}, mean over seeds")
+        axes.plot(mean.index, _gap(mean), color=look.color, label=f"{label}, mean over seeds")
     return bool(logs)
 
 

@@ -14,11 +14,13 @@ from dmp.reporting.figures.variants import cells_of, label
 from dmp.statistics.arms import listed
 from dmp.studies.schema import Study
 
-_SEEDS, _TIMESTEPS = 3, 6
+_SEEDS, _BLOCKS = 3, 6
 # Its luminance rises evenly, in colour, in grey and for the colour-blind.
 _MAP = "cividis"
-# Above this multiple the scale is logarithmic, from a hundredth of an even weight.
-_LINEAR_UP_TO, _LOWEST = 10, 0.01
+# From white in the middle, where a weight is 1/K; the colour-blind can tell its ends apart.
+_DIVERGING = "PuOr_r"
+# The scale of multiples never spans less than 1/1.1 to 1.1, nor more than 1/100 to 100.
+_NARROWEST, _WIDEST = 1.1, 100
 
 
 class GateOptions(Strict):
@@ -34,11 +36,12 @@ class GateOptions(Strict):
 
 @register_figure("gate", GateOptions, files=True)
 def gate(study: Study, data: FigureData, task: str, options: GateOptions) -> Figure:
-    """Draw heat maps of blocks by prompts: a column for each of six timesteps, a row per seed.
+    """Draw heat maps of prompts by timesteps: a column for each of six blocks, a row per seed.
 
     Colours are weights in multiples of 1/K, the weight that K prompts have where the gate does not
-    prefer any; all maps share one scale. Where blocks differ in K, as in a U-Net, the maps are of
-    blocks by timesteps, and colours say how evenly a block uses its prompts.
+    prefer any; all maps share one scale, with 1 in its middle. The prompts of a seed are in one
+    order, by their weight at the least noisy timestep. Where blocks differ in K, as in a U-Net, the
+    maps are of blocks by timesteps, and colours say how evenly a block uses its prompts.
     """
     title = f"{study.title} – {task}"
     cells, notes = cells_of(study, task)
@@ -72,7 +75,8 @@ def gate(study: Study, data: FigureData, task: str, options: GateOptions) -> Fig
     result = _draw(shown)
     notes.append(
         f"Gate of {label(cell)}: weights averaged over images. Blocks are counted from the input, "
-        f"those with prompts only. t is the timestep, 0 the least noisy."
+        f"those with prompts only. Prompts of a seed are in one order, by their weight at the "
+        f"least noisy timestep, 0, over all blocks."
     )
     return finish(result, title, data.scale, notes)
 
@@ -128,43 +132,46 @@ def _draw(gates: dict[int, Gate]) -> Figure:
         seed: gate.values.astype(np.float64) * gate.values.shape[2] for seed, gate in gates.items()
     }
     norm, extend = colour_scale(np.concatenate([m.reshape(-1) for m in multiples.values()]))
-    first = next(iter(gates.values()))
-    count = min(_TIMESTEPS, len(first.timesteps))
-    blocks, prompts = first.values.shape[1:]
-    result = Figure(figsize=(WIDTH, (0.45 + min(1.6, max(0.7, 0.11 * blocks))) * len(gates)))
+    blocks, prompts = next(iter(gates.values())).values.shape[1:]
+    count = min(_BLOCKS, blocks)
+    # All blocks where there are few, else equally spaced ones with both ends.
+    chosen = np.linspace(0, blocks - 1, count).round().astype(int)
+    height = min(1.6, max(0.9, 0.06 * prompts))
+    result = Figure(figsize=(WIDTH, 0.4 + height * len(gates)))
     grid = result.subplots(len(gates), count, squeeze=False, sharex=True, sharey=True)
     for row, (seed, gate) in zip(grid, gates.items(), strict=True):
-        # All timesteps where there are few, else equally spaced ones with both ends.
-        chosen = np.linspace(0, len(gate.timesteps) - 1, count).round().astype(int)
-        for axes, index in zip(row, chosen, strict=True):
-            picture = axes.imshow(
-                multiples[seed][index],
-                norm=norm,
-                cmap=_MAP,
-                aspect="auto",
-                extent=(0.5, prompts + 0.5, blocks + 0.5, 0.5),
-            )
+        order = np.argsort(-multiples[seed][0].mean(axis=0), kind="stable")
+        ends = gate.timesteps[0], gate.timesteps[-1]
+        for axes, block in zip(row, chosen, strict=True):
+            picture = axes.pcolormesh(
+                gate.timesteps, np.arange(1, prompts + 1), multiples[seed][:, block, order].T,
+                norm=norm, cmap=_DIVERGING, shading="nearest", rasterized=True,
+            )  # fmt: skip
+            axes.set(xlim=ends, ylim=(prompts + 0.5, 0.5))
             axes.grid(False)
-            if gate is first or not np.array_equal(gate.timesteps, first.timesteps):
-                axes.set_title(f"t = {gate.timesteps[index]}")
-        row[0].set_ylabel(f"Seed {seed}\nBlock")
+            if gate is next(iter(gates.values())):
+                axes.set_title(f"Block {block + 1}")
+        row[0].set_ylabel(f"Seed {seed}\nPrompt")
     for axes in grid[-1]:
-        axes.set_xlabel("Prompt")
+        axes.set_xlabel("Timestep")
         axes.xaxis.set_major_locator(MaxNLocator(3, integer=True, min_n_ticks=1))
     grid[0, 0].yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     bar = result.colorbar(picture, ax=grid, extend=extend, pad=0.01, aspect=15 * len(gates))
     bar.set_label(f"Weight in multiples of 1/{prompts}")
+    ticks = norm.inverse(np.linspace(0, 1, 5)).tolist()
+    bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
+    bar.minorticks_off()
     bar.ax.grid(False)
     return result
 
 
-def colour_scale(multiples: np.ndarray) -> tuple[Normalize, str]:
+def colour_scale(multiples: np.ndarray) -> tuple[LogNorm, str]:
     """Return the scale of (n,) weights in multiples of 1/K, and which ends are cut off.
 
-    A gate that prefers nothing must look flat, so that the scale never spans less than 0.9 to 1.1.
+    Twice 1/K is as far from the middle as half of it. A gate that prefers nothing must look flat,
+    and one that has all but closed on a prompt must not hide the rest.
     """
-    low, high = float(multiples.min()), float(multiples.max())
-    if high <= _LINEAR_UP_TO:
-        return Normalize(min(low, 0.9), max(high, 1.1)), "neither"
-    # Weights far below 1/K are all the same to the prompt: nothing.
-    return LogNorm(_LOWEST, high), "min" if low < _LOWEST else "neither"
+    positive = np.maximum(multiples, 1 / _WIDEST)
+    ratio = float(np.exp(np.abs(np.log(positive)).max()))
+    half = min(max(ratio, _NARROWEST), _WIDEST)
+    return LogNorm(1 / half, half), "min" if float(multiples.min()) < 1 / half else "neither"

@@ -1,4 +1,6 @@
-"""The first samples of variants side by side, from the same noise (Fig. 6)."""
+"""The first samples of variants side by side, from the same noise, above real images (Fig. 6)."""
+
+import textwrap
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -54,18 +56,34 @@ def samples(study: Study, data: FigureData, task: str, options: SamplesOptions) 
                 f"study {study.id}: task {task}, seed {seed}: samples of {cell.variant} and "
                 f"{rows[0][0].variant} have different labels; they cannot be compared one by one"
             )
-    result = Figure(figsize=(WIDTH, 0.5 * len(rows) + 0.1))
-    grid = result.subplots(len(rows), count, squeeze=False)
-    for line, (cell, images, _) in zip(grid, rows, strict=True):
-        for axes, image in zip(line, images[:count], strict=True):
+    captions = data.captions(task)
+    classes = [captions.get(label, ("", label))[1] for label in labels[:count].tolist()]
+    real = _real(data, task, classes)
+    pictures = [(label(cell), images[:count]) for cell, images, _ in rows]
+    pictures += [] if real is None else [("real images", real)]
+    result = Figure(figsize=(WIDTH, 0.5 * len(pictures) + 0.1))
+    grid = result.subplots(len(pictures), count, squeeze=False)
+    for line, (name, images) in zip(grid, pictures, strict=True):
+        for axes, image in zip(line, images, strict=True):
             show(axes, image)
-        line[0].set_ylabel(label(cell), rotation=0, ha="right", va="center")
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     if len(set(labels.tolist())) > 1:
-        for axes, number in zip(grid[0], labels, strict=False):
-            axes.set_title(str(number), fontsize=7)
-        notes.append("Above each column: the class, or the number of the caption.")
+        for axes, number in zip(grid[0], labels.tolist(), strict=False):
+            text = captions[number][0] if number in captions else f"class {number}"
+            axes.set_title(textwrap.fill(text, 11), fontsize=5)
+    told = "" if real is None else " Real images are the first of the same classes."
     notes.append(
         f"The first {count} samples of seed {seed}, not selected; the samples of a column start "
-        f"from the same noise. Pixels are enlarged without smoothing."
+        f"from the same noise.{told} Pixels are enlarged without smoothing."
     )
     return finish(result, title, data.scale, notes)
+
+
+def _real(data: FigureData, task: str, classes: list[int]) -> np.ndarray | None:
+    """Return the first real images of these classes, each image once; None where there are none."""
+    found = data.real(task)
+    if found is None:
+        return None
+    rows = {number: iter(np.flatnonzero(found.labels == number)) for number in set(classes)}
+    chosen = [next(rows[number], None) for number in classes]
+    return None if None in chosen else found.images[np.array(chosen)]

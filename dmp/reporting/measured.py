@@ -1,0 +1,99 @@
+"""What a study measured, in the primary metric beside the paper's numbers, and in the others."""
+
+from typing import Any
+
+import pandas as pd
+
+from dmp.reporting.document import Table
+from dmp.statistics.formatting import MISSING, format_interval, format_paper
+from dmp.statistics.labels import metric_label, metric_name
+from dmp.statistics.paper import paper_difference
+from dmp.statistics.results import records
+from dmp.statistics.study import OK
+
+UNCONVERGED = " †"
+BETTER, WORSE, OPEN, DIFFERENT = "✓ better", "✗ worse", "○ open", "≠ different"
+_BASELINE = "baseline"
+_LEVEL = 0.05
+_SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def footnotes(cells: pd.DataFrame) -> dict[str, str]:
+    """Return the mark of each reason why a cell has no numbers."""
+    reasons = dict.fromkeys(cells["status"][cells["status"] != OK])
+    return {reason: str(k).translate(_SUPERSCRIPT) for k, reason in enumerate(reasons, start=1)}
+
+
+def absent(status: str, why: dict[str, str]) -> str:
+    """Return what stands in place of a number, as in ``not run¹``."""
+    return status.split(":")[0].removesuffix(" at this scale") + why[status]
+
+
+def cell_tables(
+    metrics: list[str],
+    cells: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    marked: set[str],
+    why: dict[str, str],
+) -> list[Table]:
+    """Return the primary metric beside the paper's, and a table of the other metrics."""
+    primary, *further = metrics
+    name, label = metric_name(primary), metric_label(primary)
+    found = {(row.task, row.variant, row.metric): row for row in records(cells)}
+    differences = {
+        (row.task, row.variant): row
+        for row in records(comparisons)
+        if row.metric == primary and row.against == _BASELINE and row.status == OK
+    }
+    lines, narrow, others = [], [], []
+    for cell in records(cells[cells["metric"] == primary]):
+        run = cell.status == OK
+        baseline = found.get((cell.task, _BASELINE, primary))
+        effect = None
+        if baseline is not None and cell.variant != _BASELINE:
+            effect = paper_difference(cell.paper, baseline.paper)
+        difference = differences.get((cell.task, cell.variant))
+        named = {
+            "Task": cell.task,
+            "Method": cell.label + (UNCONVERGED if run and cell.task in marked else ""),
+        }
+        delta = {
+            f"Δ {name} to baseline, here": MISSING
+            if difference is None
+            else format_interval(difference.mean, difference.t_low, difference.t_high),
+            "Verdict": MISSING if difference is None else _verdict(difference, label),
+        }
+        here = format_interval(cell.mean, cell.low, cell.high) if run else absent(cell.status, why)
+        paper = {
+            f"{name}, paper": format_paper(cell.paper),
+            f"Δ {name} to baseline, paper": format_paper(effect),
+        }
+        seeds = {"Seeds": str(cell.seeds) if run else MISSING}
+        lines.append({**named, f"{label}, here": here, **delta, **paper, **seeds})
+        short = dict(zip((f"Δ {name}", ""), delta.values(), strict=True))
+        short[""] = short[""][0]
+        theirs = dict(zip(("Paper", "Δ paper"), paper.values(), strict=True))
+        narrow.append({**named, label: here.split(" [")[0], **short, **theirs})
+        values = {metric: found[cell.task, cell.variant, metric] for metric in further}
+        if run and values:
+            shown = {
+                metric_label(metric): format_interval(row.mean, row.low, row.high)
+                for metric, row in values.items()
+            }
+            others.append({**named, **shown})
+    caption = "Measured here: mean [95 % t interval]; the paper's numbers as printed"
+    marks = ", ".join((BETTER, WORSE, OPEN)) + ", by the corrected t test."
+    legend = " ".join([marks, *(f"{mark} {status}." for status, mark in why.items())])
+    tables = [Table(caption, pd.DataFrame(lines), 2, pd.DataFrame(narrow), legend)]
+    if others:
+        tables.append(Table("The other metrics, likewise", pd.DataFrame(others), 2))
+    return tables
+
+
+def _verdict(difference: Any, label: str) -> str:
+    """Return what the t test says of a difference, corrected for the study's comparisons."""
+    if not difference.p_t_holm < _LEVEL:
+        return OPEN
+    if label[-1] not in "↓↑":
+        return DIFFERENT
+    return BETTER if (difference.mean < 0) == label.endswith("↓") else WORSE

@@ -1,0 +1,50 @@
+"""What a report calls tables and figures."""
+
+from dmp.studies import Plan
+
+_VERDICTS = {
+    "forest": "One line for each",
+    "evidence": "All evidence",
+    "paper": "The paper against ours",
+    "rates": "Held-out loss against the effective learning rate",
+}
+_KINDS = {
+    "classes": "Samples by class",
+    "curve": "Change over further training",
+    "denoising": "Change of the denoising loss",
+    "dose-response": "Dose and response",
+    "entropy": "How evenly the gate uses its prompts",
+    "gate": "Weights of the gate",
+    "samples": "Samples from the same noise",
+}
+
+
+def table_title(plan: Plan, study: str) -> dict[str, str]:
+    """Return the labels of a study's table: where it stands in the paper, and its title."""
+    found = plan.parameter_studies.get(study) or plan.studies[study]
+    return {"Source": found.source or "our own question", "Title": found.title}
+
+
+def figure_title(plan: Plan, study: str, figure: str) -> dict[str, str]:
+    """Return the labels of a figure of a study, by the name of its file without a suffix."""
+    rest = figure.removeprefix(f"{study}-")
+    kinds = [spec.kind for spec in plan.studies[study].figures] if study in plan.studies else []
+    kind = max((kind for kind in kinds if rest.startswith(kind)), key=len, default=rest)
+    task = rest.removeprefix(kind).strip("-")
+    return {
+        "Title": plan.studies[study].title if study in plan.studies else study,
+        "Figure": _KINDS.get(kind, kind),
+        "Task": task,
+    }
+
+
+def verdicts_title(title: str, figure: str) -> dict[str, str]:
+    """Return the labels of a figure of claims or of hypotheses."""
+    kind = figure.split("-", maxsplit=1)[-1]
+    return {"Title": title, "Figure": _VERDICTS.get(kind, kind), "Task": ""}
+
+
+def verdicts_page_title(plan: Plan, whose: str) -> dict[str, str]:
+    """Return the labels of the page of verdicts, with a warning where none may be believed."""
+    small = f" – scale '{plan.name}' is too small for any conclusion"
+    return {"Title": f"Verdicts on {whose}{'' if plan.scale.conclusive else small}"}
