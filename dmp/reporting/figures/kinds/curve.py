@@ -1,12 +1,15 @@
 """A metric against the iterations of further training (Fig. 2)."""
 
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pydantic import Field
 
 from dmp.config import Strict
+from dmp.config.numbers import Value
 from dmp.reporting.figures.data import FigureData
 from dmp.reporting.figures.lines import band, legend_beside, shares
 from dmp.reporting.figures.registry import register_figure
@@ -14,7 +17,7 @@ from dmp.reporting.figures.style import GREY, WIDTH, Look, empty_figure, finish,
 from dmp.reporting.figures.variants import BASELINE, draw_arms, label
 from dmp.statistics.arms import Arm
 from dmp.statistics.labels import metric_label, metric_name
-from dmp.studies.schema import Study
+from dmp.studies.schema import MetricName, Study
 
 # Beyond this ratio of the largest mean to the smallest, a linear axis hides the small ones.
 _LARGEST_RATIO = 10
@@ -30,8 +33,8 @@ class CurveOptions(Strict):
 
     """
 
-    metric: str = "fid"
-    paper: dict[str, dict[int, float]] = {}
+    metric: MetricName = "fid"
+    paper: dict[str, dict[Annotated[int, Field(ge=0, le=10**9)], Value]] = {}
 
 
 @register_figure("curve", CurveOptions)

@@ -15,7 +15,7 @@ from dmp.reporting.figures.variants import BASELINE, draw_arms
 from dmp.statistics.arms import Arm
 from dmp.statistics.formatting import format_number
 from dmp.statistics.labels import metric_label, metric_name
-from dmp.studies.schema import Study
+from dmp.studies.schema import MetricName, Study
 
 # Beyond this ratio of sizes, a linear axis flattens the smallest line.
 _LARGEST_RATIO = 30
@@ -29,7 +29,7 @@ class DenoisingOptions(Strict):
 
     """
 
-    metric: str = "denoising_mse"
+    metric: MetricName = "denoising_mse"
 
 
 @register_figure("denoising", DenoisingOptions)
