@@ -5,19 +5,19 @@ of the group ``dmp.evidence``. Every command reads the claims, so these files im
 and SciPy only where they measure.
 """
 
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    PositiveFloat,
+    Field,
     SerializeAsAny,
     model_validator,
 )
 
 from dmp.claims.measurement import Measurement
 from dmp.config import Strict, from_data
+from dmp.config.numbers import Percent, Printed
 from dmp.errors import DMPError
 from dmp.methods import Recipe, Variant
 from dmp.registry import Registry
@@ -43,18 +43,8 @@ def canonical(text: str) -> str:
         raise ValueError(str(error).removeprefix("variant: ")) from error
 
 
-def _plain_number(text: str) -> str:
-    try:
-        finite = Decimal(text).is_finite()
-    except InvalidOperation:
-        finite = False
-    if not finite:
-        raise ValueError("must be a plain number in quotes, with the digits that are printed")
-    return text
-
-
 VariantName = Annotated[str, AfterValidator(canonical)]
-Printed = Annotated[str, AfterValidator(_plain_number)]
+PrintedPair = Annotated[tuple[Printed, Printed], Field(strict=False)]
 
 
 class Evidence(Strict):
@@ -134,7 +124,7 @@ class Judged(Evidence):
 
     """
 
-    relevant_percent: PositiveFloat | None = None
+    relevant_percent: Percent | None = None
 
     @model_validator(mode="after")
     def _with_its_reason(self) -> Self:
@@ -149,6 +139,12 @@ class Pair(Judged):
     task: str
     variant: VariantName
     against: VariantName
+
+    @model_validator(mode="after")
+    def _of_two(self) -> Self:
+        if self.variant == self.against:
+            raise ValueError(f"'{self.variant}' is compared with itself")
+        return self
 
     def runs(self) -> list[Run]:
         """Both variants."""

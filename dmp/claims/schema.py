@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, model_validator
 
 from dmp.claims.evidence import AnyEvidence, Evidence, Judged, Run, VariantName
 from dmp.claims.recipe import PAPER
 from dmp.config import Strict, nearest
+from dmp.config.numbers import Percent
 from dmp.methods import Recipe, Variant, find_method, on_recipe
+from dmp.metrics.registry import quantities
 
 
 class Claim(Strict):
@@ -34,6 +36,20 @@ class Claim(Strict):
     evidence: Annotated[list[AnyEvidence], Field(min_length=1)]
 
 
+def check_metric(name: str, better: str) -> None:
+    """Check that claims may be tested in a metric.
+
+    Raises:
+        ValueError: there is none of that name, or its other direction is better.
+
+    """
+    known = quantities()
+    if name not in known:
+        raise ValueError(f"unknown metric '{name}': {nearest(name, known)}")
+    if known[name].better not in (better, ""):
+        raise ValueError(f"metric '{name}': better = {better}, but {known[name].better} is better")
+
+
 class Metric(Strict):
     """A metric, which direction is better, and what size of an effect matters.
 
@@ -48,7 +64,7 @@ class Metric(Strict):
 
     metric: str
     better: Literal["lower", "higher"]
-    relevant_percent: PositiveFloat | None = None
+    relevant_percent: Percent | None = None
     reason: str = ""
 
     @model_validator(mode="after")
@@ -103,6 +119,8 @@ class Claims(Strict):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what} '{twice[0]}' is listed twice; list it once")
+        for entry in (*self.endpoints, *self.further_metrics):
+            check_metric(entry.metric, entry.better)
         for claim, number, evidence in self.evidence():
             where = f"{claim.id}, evidence {number}"
             metric = getattr(evidence, "metric", None)
@@ -167,6 +185,12 @@ class Claims(Strict):
             runs |= dict.fromkeys((task, on_recipe(v, own)) for task, v in each.runs())
         drawn = ((curve.task, variant) for curve in self.curves for variant in curve.variants)
         return list(runs | dict.fromkeys(drawn))
+
+    def tasks(self) -> set[str]:
+        """Return the tasks that any evidence or curve names."""
+        each = (e for _, _, e in self.evidence())
+        named = {task for evidence in each for task, _ in (*evidence.runs(), *evidence.timed())}
+        return named | {curve.task for curve in self.curves}
 
     def _metrics(self) -> dict[str, float | None]:
         entries = (*self.endpoints, *self.further_metrics)

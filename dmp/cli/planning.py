@@ -27,8 +27,10 @@ def check(workspace: Workspace) -> None:
 def plan(
     workspace: Workspace,
     gpu: Annotated[str, typer.Option(help="A kind of GPU in ablations/throughput/gpus.yaml.")],
-    gpus: Annotated[int, typer.Option(help="How many there are.", min=1)] = 1,
-    budget: Annotated[float | None, typer.Option(help="GPU-hours that may be spent.")] = None,
+    gpus: Annotated[int, typer.Option(help="How many there are.", min=1, max=100_000)] = 1,
+    budget: Annotated[
+        float | None, typer.Option(help="GPU-hours that may be spent.", min=0, max=1e12)
+    ] = None,
     compiled: Annotated[bool, typer.Option(help="Count with compiled backbones.")] = False,
 ) -> None:
     """Say what a scale costs, table by table: runs, GPU-hours, disk, wall time."""
@@ -52,7 +54,7 @@ def throughput(
     workspace: Workspace,
     gpu: Annotated[str, typer.Option(help="The kind in gpus.yaml; CPU on a CPU.")] = "CPU",
     task: Annotated[list[str] | None, typer.Option(help="Of which tasks; all if left out.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Of training.", min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Of training.", min=1, max=10**6)] = None,
     compiled: Annotated[bool, typer.Option(help="With torch.compile.")] = False,
     note: Annotated[str, typer.Option(help="For readers of the file.")] = "",
 ) -> None:

@@ -41,7 +41,9 @@ def download(
 def check_data(
     workspace: Workspace,
     dataset: Dataset,
-    workers: Annotated[int, typer.Option(help="Images that are looked at together.", min=1)] = 4,
+    workers: Annotated[
+        int, typer.Option(help="Images that are looked at together.", min=1, max=1000)
+    ] = 4,
 ) -> None:
     """Open and hash every image of a dataset, and say what is missing or damaged."""
     from dmp.products.prepared import manifest_product
@@ -56,8 +58,10 @@ def check_data(
 def latents(
     workspace: Workspace,
     dataset: Dataset,
-    part: Annotated[int | None, typer.Option(help="Encode this part alone, from 1.", min=1)] = None,
-    of: Annotated[int, typer.Option(help="How many parts.", min=1)] = 1,
+    part: Annotated[
+        int | None, typer.Option(help="Encode this part alone, from 1.", min=1, max=10**9)
+    ] = None,
+    of: Annotated[int, typer.Option(help="How many parts.", min=1, max=10**9)] = 1,
 ) -> None:
     """Encode a part of a dataset's images; without --part, verify that all are there."""
     if part is not None and part > of:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dmp.cli.workspace import Processes, Seed, Task, Variant, Workspace, command
+from dmp.cli.workspace import LARGEST_SEED, Processes, Seed, Task, Variant, Workspace, command
 from dmp.errors import DMPError
 
 app = typer.Typer()
@@ -18,7 +18,8 @@ def run(
         list[str], typer.Argument(help="method,key=value,... such as dmp,depth=1; several at once.")
     ],
     seed: Annotated[
-        list[int], typer.Option(help="May be given several times.", min=0, show_default="0")
+        list[int],
+        typer.Option(help="May be given several times.", min=0, max=LARGEST_SEED, show_default="0"),
     ] = [0],  # noqa: B006  typer copies it
 ) -> None:
     """Train, sample and evaluate variants, for one seed or several, in one process."""
@@ -58,8 +59,10 @@ def sample(
     task: Task,
     variant: Variant,
     seed: Seed = 0,
-    shard: Annotated[int | None, typer.Option(help="Draw this part alone, from 1.", min=1)] = None,
-    of: Annotated[int | None, typer.Option(help="How many parts.", min=1)] = None,
+    shard: Annotated[
+        int | None, typer.Option(help="Draw this part alone, from 1.", min=1, max=10**9)
+    ] = None,
+    of: Annotated[int | None, typer.Option(help="How many parts.", min=1, max=10**9)] = None,
     join: Annotated[bool, typer.Option(help="Join the parts; as many as the scale says.")] = False,
 ) -> None:
     """Sample a trained run, and keep images and features; or a part of them, or join the parts."""

@@ -75,7 +75,7 @@ def check(workspace: Workspace) -> None:
 def work(
     workspace: Workspace,
     name: Name,
-    worker: Annotated[int, typer.Option(help="Its number.", min=0)] = 0,
+    worker: Annotated[int, typer.Option(help="Its number.", min=0, max=1000)] = 0,
     storage: Storage = "",
 ) -> None:
     """Run trials until none is left; any number of workers share a sweep."""
@@ -102,7 +102,7 @@ def confirm(
     name: Name,
     point: Annotated[
         list[int] | None,
-        typer.Option(help="Ranks from 1 on, 0 for the base; all if left out.", min=0),
+        typer.Option(help="Ranks from 1 on, 0 for the base; all if left out.", min=0, max=1000),
     ] = None,
     storage: Storage = "",
 ) -> None:

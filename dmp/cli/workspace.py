@@ -13,13 +13,19 @@ if TYPE_CHECKING:
     from dmp.stages.common import Context
     from dmp.studies import Plan
 
+# That of dmp.config.numbers, whose import takes a while.
+LARGEST_SEED = 2**32 - 1
 Task = Annotated[str, typer.Argument(help="A task of the scale, such as unconditional.")]
 Variant = Annotated[str, typer.Argument(help="method,key=value,... such as dmp,depth=1.")]
-Seed = Annotated[int, typer.Option(help="Decides data order, noise and initial gate.", min=0)]
+Seed = Annotated[
+    int, typer.Option(help="Decides data order, noise and initial gate.", min=0, max=LARGEST_SEED)
+]
 Dataset = Annotated[str, typer.Argument(help="A dataset on disk, such as ffhq.")]
 Processes = Annotated[
     int | None,
-    typer.Option(help="Processes that share each batch; one per GPU, if left out.", min=1),
+    typer.Option(
+        help="Processes that share each batch; one per GPU, if left out.", min=1, max=1000
+    ),
 ]
 
 
@@ -40,7 +46,10 @@ class Workspace:
     seeds: Annotated[
         int | None,
         typer.Option(
-            envvar="DMP_SEEDS", help="How many seeds, in place of the scale's own number.", min=1
+            envvar="DMP_SEEDS",
+            help="How many seeds, in place of the scale's own number.",
+            min=1,
+            max=1000,
         ),
     ] = None
     data: Annotated[

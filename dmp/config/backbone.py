@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from dmp.config.base import Strict
+from dmp.config.numbers import Few, Size
 
 
 class BackboneConfig(Strict):
@@ -20,10 +21,10 @@ class BackboneConfig(Strict):
     """
 
     kind: Annotated[Literal["dit"], Field(exclude=True)] = "dit"
-    patch_size: PositiveInt
-    depth: PositiveInt
-    hidden_size: PositiveInt
-    num_heads: PositiveInt
+    patch_size: Size
+    depth: Size
+    hidden_size: Size
+    num_heads: Size
 
     def grids(self, size: int, placement: str) -> list[int]:
         """Return the edge of each block's grid of tokens, in the order of execution.
@@ -73,17 +74,17 @@ class UNetConfig(Strict):
     """
 
     kind: Literal["unet"]
-    block_out_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (
+    block_out_channels: Annotated[tuple[Size, ...], Field(min_length=2, strict=False)] = (
         320,
         640,
         1280,
         1280,
     )
-    layers_per_block: PositiveInt = 2
-    attention_stages: PositiveInt = 3
-    attention_head_dim: PositiveInt = 8
-    cross_attention_dim: PositiveInt = 768
-    norm_num_groups: PositiveInt = 32
+    layers_per_block: Few = 2
+    attention_stages: Few = 3
+    attention_head_dim: Size = 8
+    cross_attention_dim: Size = 768
+    norm_num_groups: Size = 32
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:

@@ -7,9 +7,9 @@ import types
 import typing
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dmp.errors import DMPError
 from dmp.files import STAGE_OUTPUT, Advice, read_json, told
@@ -19,15 +19,14 @@ class Strict(BaseModel):
     """A frozen model in which an unknown key is an error, never silently ignored.
 
     NaN and infinity are no options either: JSON, in which configurations are kept, has neither.
+    Neither is text in place of a number, nor a number in place of true and false, nor the reverse:
+    what is written so is a slip. Every number has limits, see :mod:`dmp.config.numbers`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 Model = TypeVar("Model", bound=BaseModel)
-Probability = Annotated[float, Field(ge=0, lt=1)]
-# Of one image there is no covariance, and no pair.
-Several = Annotated[int, Field(ge=2)]
 
 
 def nearest(name: str, accepted: Iterable[str]) -> str:
@@ -78,41 +77,55 @@ def _fields_at(model: Any, location: tuple) -> set[str]:
     return names
 
 
+def _is_alternative(part: Any) -> bool:
+    """Return whether a part of a location is not of the file: pydantic names kinds of values so."""
+    return isinstance(part, str) and (
+        part in ("int", "float", "bool", "str")
+        or part.startswith(("constrained-", "literal[", "function-"))
+    )
+
+
 def _has_tag(model: type[BaseModel], part: Any) -> bool:
     """Return whether a union tells its member ``model`` by the value ``part`` of a field."""
     kinds = (field.annotation for field in model.model_fields.values())
     return any(typing.get_origin(k) is typing.Literal and part in typing.get_args(k) for k in kinds)
 
 
-def from_data(model: type[Model], data: Any, where: str) -> Model:
+def from_data(model: type[Model], data: Any, where: str, text: bool = False) -> Model:
     """Validate ``data`` as ``model``.
 
     Args:
         model: the pydantic model.
         data: plain data, as read from YAML or JSON.
         where: the file (and place in it) that the data came from, for the message.
+        text: whether numbers are given as text, as in the name of a variant.
 
     Raises:
         DMPError: naming the file, the key, the value and what is accepted.
 
     """
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, strict=False if text else None)
     except ValidationError as error:
-        problems = []
+        problems: dict[str, list[str]] = {}
         for problem in error.errors():
             location = problem["loc"]
-            key = ".".join(str(part) for part in location)
+            key = ".".join(str(part) for part in location if not _is_alternative(part))
             if problem["type"] == "extra_forbidden":
                 accepted = _fields_at(model, location[:-1])
-                problems.append(f"unknown key '{key}': {nearest(str(location[-1]), accepted)}")
+                what, message = f"unknown key '{key}'", nearest(str(location[-1]), accepted)
             elif problem["type"] == "missing":
-                problems.append(f"missing key '{key}'")
+                what, message = f"missing key '{key}'", ""
             else:
                 message = problem["msg"].removeprefix("Value error, ")
-                value = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
-                problems.append(f"'{key}'{value}: {message}")
-        raise DMPError(f"{where}: " + "; ".join(dict.fromkeys(problems))) from error
+                value = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r:.80}"
+                what = f"'{key}'{value}" if key else ""
+            problems.setdefault(what, []).append(message)
+        parts = (
+            ": ".join(filter(None, [what, ", or ".join(dict.fromkeys(messages))]))
+            for what, messages in problems.items()
+        )
+        raise DMPError(f"{where}: " + "; ".join(parts)) from error
 
 
 def from_file(model: type[Model], path: Path, advice: Advice = STAGE_OUTPUT) -> Model:

@@ -6,13 +6,11 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     Field,
     JsonValue,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
     model_validator,
 )
 
 from dmp.config.base import Strict
+from dmp.config.numbers import Bytes, Count, Factor, Size
 
 # Modes of images, as Pillow names them, that can be converted to RGB.
 Mode = Literal["L", "LA", "RGBA", "P", "CMYK"]
@@ -32,7 +30,7 @@ class ArchiveConfig(Strict):
 
     url: Annotated[str, Field(pattern=r"^https?://[^/]+/(.+/)?[^/]+\.zip$")]
     gives: str
-    size: PositiveInt
+    size: Bytes
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
     @model_validator(mode="after")
@@ -107,12 +105,12 @@ class SourceConfig(Strict):
     captions: str | None = None
     # Formats without options have no say in what a run is called.
     options: dict[str, JsonValue] = Field(default={}, exclude_if=lambda options: not options)
-    resolution: PositiveInt = 256
-    classes: PositiveInt = 1
+    resolution: Size = 256
+    classes: Count = 1
     flip: bool = True
-    images: NonNegativeInt | None = None
+    images: Count | None = None
     convert: list[Mode] = []
-    smallest: PositiveInt = 64
+    smallest: Size = 64
     download: DownloadConfig | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
@@ -145,9 +143,9 @@ class LatentsConfig(Strict):
     """
 
     autoencoder: str = "stabilityai/sd-vae-ft-ema"
-    channels: PositiveInt = 4
-    factor: PositiveInt = 8
-    scaling: PositiveFloat = 0.18215
+    channels: Size = 4
+    factor: Size = 8
+    scaling: Factor = 0.18215
     dtype: Literal["float16", "float32"] = "float16"
-    shard_size: Annotated[int, Field(ge=1)] = 8192
-    batch_size: PositiveInt = 32
+    shard_size: Count = 8192
+    batch_size: Count = 32

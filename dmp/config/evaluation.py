@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field
 
-from dmp.config.base import Several, Strict
+from dmp.config.base import Strict
+from dmp.config.numbers import Count, Factor, Several
 
 
 class SamplingConfig(Strict):
@@ -15,15 +16,22 @@ class SamplingConfig(Strict):
     errors of the first predictions, where almost no signal is left to divide by.
     """
 
-    steps: Annotated[int, Field(ge=2)]
+    steps: Annotated[int, Field(ge=2, le=10**6)]
     samples: Several
-    guidance_scale: PositiveFloat = 1.0
+    guidance_scale: Factor = 1.0
     guidance_channels: Literal["all", "first-three"] = "all"
     clip: bool
 
 
 # Extractors with logits; torch-fidelity's others (CLIP, DINOv2, VGG) have features alone.
 CLASSIFIERS = ("inception-v3-compat", "dataset-classifier", "random-network")
+# All of them, known without torch.
+EXTRACTORS = (
+    *CLASSIFIERS,
+    *("vgg16", "clip-rn50", "clip-rn101", "clip-rn50x4", "clip-rn50x16", "clip-rn50x64"),
+    *("clip-vit-b-32", "clip-vit-b-16", "clip-vit-l-14", "clip-vit-l-14-336px"),
+    *("dinov2-vit-s-14", "dinov2-vit-b-14", "dinov2-vit-l-14", "dinov2-vit-g-14"),
+)
 
 
 class ExtractorConfig(Strict):
@@ -35,7 +43,7 @@ class ExtractorConfig(Strict):
     """
 
     name: str
-    epochs: PositiveInt = 20
+    epochs: Count = 20
     weights: str | None = None
 
     @property
@@ -67,13 +75,13 @@ class EvaluationConfig(Strict):
     second_opinion: ExtractorConfig | None = None
     reference: Literal["train", "held-out", "all", "test"] = "train"
     reference_file: str | None = None
-    reference_features: PositiveInt = 10_000
-    held_out_images: PositiveInt = 2_000
+    reference_features: Count = 10_000
+    held_out_images: Count = 2_000
     kid_subset_size: Several = 500
-    kid_subsets: PositiveInt = 50
-    neighbours: PositiveInt = 3
-    splits: PositiveInt = 10
-    timesteps_per_image: PositiveInt = 20
-    bins: PositiveInt = 10
-    gate_timesteps: Annotated[int, Field(ge=2)] = 50
-    divergence_factor: Annotated[float, Field(gt=1)] = 1.5
+    kid_subsets: Count = 50
+    neighbours: Count = 3
+    splits: Count = 10
+    timesteps_per_image: Count = 20
+    bins: Count = 10
+    gate_timesteps: Annotated[int, Field(ge=2, le=10**6)] = 50
+    divergence_factor: Annotated[float, Field(gt=1, le=1e6)] = 1.5

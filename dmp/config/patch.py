@@ -5,16 +5,12 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     AfterValidator,
     Field,
-    NonNegativeFloat,
-    PositiveFloat,
-    PositiveInt,
     model_validator,
 )
 
 from dmp.config.base import Strict, nearest
 from dmp.config.gates import BUILT_IN, gate_names
-
-Share = Annotated[float, Field(gt=0, lt=1)]
+from dmp.config.numbers import Count, Factor, Share, Size, Weight
 
 # Options that only mean something beside another one; alone they would be another name for the
 # same run, so they are refused.
@@ -133,7 +129,7 @@ class PatchConfig(Strict):
 
     gate: Annotated[str, AfterValidator(_known)] = "linear"
     weights: Literal["softmax", "n-softmax", "sigmoid", "one", "one-over-n"] = "softmax"
-    gate_temperature: PositiveFloat = 1.0
+    gate_temperature: Factor = 1.0
     selection: Literal["distinct", "uniform"] = "distinct"
     block_index: Literal["raw", "normalised", "embedded", "own-gate"] = "raw"
     type: Literal["soft", "hard"] = "soft"
@@ -143,25 +139,25 @@ class PatchConfig(Strict):
     hard_gradient: Literal["straight-through", "none"] = "straight-through"
     mixture: Literal["own", "pool"] = "own"
     position: Literal["add", "prepend"] = "add"
-    prompts: PositiveInt | Share | Literal["tokens"] = "tokens"
+    prompts: Size | Share | Literal["tokens"] = "tokens"
     prepended: Literal["overwritten", "carried", "stays"] = "overwritten"
     masked_start: bool = False
-    depth: PositiveInt | Literal["half", "all"] = "all"
+    depth: Size | Literal["half", "all"] = "all"
     placement: Literal["transformer-blocks", "stage-inputs"] = "transformer-blocks"
-    grid: PositiveInt | Literal["tokens"] = "tokens"
+    grid: Annotated[int, Field(ge=1, le=1024)] | Literal["tokens"] = "tokens"
     resize: Literal["none", "nearest", "bilinear", "bicubic"] = "none"
-    timestep_ranges: PositiveInt = 1
+    timestep_ranges: Count = 1
     condition: Literal["t", "t+c"] = "t"
     gate_timestep: Literal["true", "permuted", "permuted-in-sampling"] = "true"
     gate_noise: bool = False
-    gate_init: NonNegativeFloat = 1.0
-    gate_learning_rate_factor: PositiveFloat = 1.0
-    prompt_init: NonNegativeFloat = 0.0
+    gate_init: Weight = 1.0
+    gate_learning_rate_factor: Factor = 1.0
+    prompt_init: Weight = 0.0
     importance: Literal["per-block", "per-block-mean", "summed", "batch"] = "per-block"
     importance_on: Literal["soft", "applied"] = "soft"
-    importance_weight: NonNegativeFloat = 1.0
+    importance_weight: Weight = 1.0
     load: Literal["indicator", "smooth", "probability"] = "indicator"
-    load_weight: NonNegativeFloat = 1.0
+    load_weight: Weight = 1.0
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> Self:

@@ -5,15 +5,15 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     Discriminator,
     Field,
-    PositiveInt,
     Tag,
     model_validator,
 )
 
 from dmp.config.backbone import BackboneConfig, UNetConfig
-from dmp.config.base import Probability, Strict
+from dmp.config.base import Strict
 from dmp.config.data import LatentsConfig, SourceConfig
 from dmp.config.evaluation import EvaluationConfig, SamplingConfig
+from dmp.config.numbers import Few, Probability, Share, Size
 from dmp.config.training import PretrainingConfig, TrainingConfig
 
 
@@ -33,7 +33,7 @@ class DataConfig(Strict):
     """
 
     name: str
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    held_out: Share = 0.2
     extractor: Probability = 0.0
     source: SourceConfig | None = None
     test: SourceConfig | None = None
@@ -81,7 +81,7 @@ class DiffusionConfig(Strict):
     """The forward process; see :mod:`dmp.diffusion.schedule`."""
 
     schedule: Literal["linear", "cosine", "scaled-linear"]
-    timesteps: Annotated[int, Field(ge=2)] = 1000
+    timesteps: Annotated[int, Field(ge=2, le=10**6)] = 1000
 
 
 class TextConfig(Strict):
@@ -96,9 +96,9 @@ class TextConfig(Strict):
 
     encoder: Literal["built", "clip"] = "built"
     name: str | None = None
-    hidden_size: PositiveInt = 64
-    layers: PositiveInt = 2
-    heads: PositiveInt = 4
+    hidden_size: Size = 64
+    layers: Few = 2
+    heads: Few = 4
 
     @model_validator(mode="after")
     def _pretrained_has_a_name(self) -> Self:

@@ -2,20 +2,21 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from dmp.config.base import Probability, Several, Strict
+from dmp.config.base import Strict
+from dmp.config.numbers import Count, LearningRate, Probability, Several, Share, Weight
 
 
 class OptimizerConfig(Strict):
     """Any training; batch sizes are global, over all processes."""
 
-    iterations: PositiveInt
-    batch_size: PositiveInt
-    learning_rate: PositiveFloat
-    weight_decay: NonNegativeFloat = 0.0
-    log_every: PositiveInt = 20
-    checkpoint_every: PositiveInt = 200
+    iterations: Count
+    batch_size: Count
+    learning_rate: LearningRate
+    weight_decay: Weight = 0.0
+    log_every: Count = 20
+    checkpoint_every: Count = 200
 
     @model_validator(mode="after")
     def _checkpoints_fall_on_log_records(self) -> Self:
@@ -42,7 +43,7 @@ class TrainingConfig(OptimizerConfig):
 
     ema_decay: Probability | None = None
     loss: Literal["hybrid", "simple"] = "hybrid"
-    curve: PositiveInt = 1
+    curve: Count = 1
 
     @model_validator(mode="after")
     def _curve_fits(self) -> Self:
@@ -92,12 +93,12 @@ class PretrainingConfig(OptimizerConfig):
 
     published: PublishedConfig | None = None
 
-    decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    decay: Share | None = None
     ema_decay: Probability = 0.9999
-    convergence_every: PositiveInt
-    convergence_checkpoints: Annotated[int, Field(ge=4)] = 6
+    convergence_every: Count
+    convergence_checkpoints: Annotated[int, Field(ge=4, le=1000)] = 6
     convergence_samples: Several
-    convergence_tolerance: PositiveFloat = 0.05
+    convergence_tolerance: Annotated[float, Field(ge=1e-6, le=1)] = 0.05
 
     @model_validator(mode="after")
     def _decay_branches_off(self) -> Self:

@@ -1,6 +1,9 @@
 """What a dataset was found to be: its identity, for everything that is computed from it."""
 
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from dmp.config import SourceConfig, Strict, from_file
 from dmp.errors import DMPError
@@ -39,7 +42,7 @@ class Manifest(Strict):
     modes: dict[str, int]
     sizes: dict[str, int]
     distinct_sizes: int
-    shorter_edge: tuple[int, int]
+    shorter_edge: Annotated[tuple[int, int], Field(strict=False)]
     enlarged: int
     captions_per_image: dict[str, int]
     duplicates: int

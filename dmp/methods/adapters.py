@@ -4,10 +4,11 @@ import abc
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal
 
-from pydantic import PositiveInt
-
+from dmp.config.backbone import BackboneConfig
 from dmp.config.base import Strict
-from dmp.methods.base import Method, Options, register
+from dmp.config.numbers import Size
+from dmp.config.run import TaskConfig
+from dmp.methods.base import Method, Options, UnfitError, register
 
 if TYPE_CHECKING:
     import peft
@@ -27,8 +28,8 @@ class LoraOptions(Strict):
 
     """
 
-    rank: PositiveInt | Literal["matched"] = "matched"
-    alpha: PositiveInt | Literal["rank"] = "rank"
+    rank: Size | Literal["matched"] = "matched"
+    alpha: Size | Literal["rank"] = "rank"
     targets: Literal["attention", "all-linear"] = "attention"
 
 
@@ -67,6 +68,13 @@ class Lora(Adapter[LoraOptions]):
 
     name = "lora"
     options = LoraOptions
+
+    def check(self, options: LoraOptions, task: TaskConfig) -> None:
+        """Refuse a rank that no matrix of a DiT has."""
+        if isinstance(options.rank, int) and isinstance(task.backbone, BackboneConfig):
+            width = task.backbone.hidden_size
+            if options.rank > width:
+                raise UnfitError(f"rank = {options.rank} is more than the {width} of hidden_size")
 
     def adapter(self, backbone: "nn.Module", options: LoraOptions) -> "peft.LoraConfig":
         """Return LoRA's configuration, the rank resolved."""

@@ -41,6 +41,11 @@ class DMP(Method[PatchConfig]):
                 options.check_grid(grid)
         except ValueError as error:
             raise UnfitError(str(error)) from error
+        if options.timestep_ranges > task.diffusion.timesteps:
+            raise UnfitError(
+                f"timestep_ranges = {options.timestep_ranges} is more than the "
+                f"{task.diffusion.timesteps} timesteps of the diffusion"
+            )
         if options.resize != "none" and options.grid == "tokens":
             raise ValueError(
                 f"resize = {options.resize} changes nothing at one resolution; give grid as well"

@@ -4,9 +4,10 @@ import functools
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field
 
-from dmp.config.base import Probability, Strict, from_data, nearest
+from dmp.config.base import Strict, from_data, nearest
+from dmp.config.numbers import Count, Factor, LearningRate, Probability, Seed
 from dmp.config.patch import PatchConfig
 from dmp.errors import DMPError
 from dmp.methods.base import Method, find_method
@@ -28,11 +29,11 @@ class TrainingOptions(Strict):
 
     """
 
-    iterations: PositiveInt | None = None
-    iterations_factor: PositiveFloat | None = None
-    batch_size: PositiveInt | None = None
-    learning_rate: PositiveFloat | None = None
-    learning_rate_factor: PositiveFloat | Literal["one-over-n"] | None = None
+    iterations: Count | None = None
+    iterations_factor: Factor | None = None
+    batch_size: Count | None = None
+    learning_rate: LearningRate | None = None
+    learning_rate_factor: Factor | Literal["one-over-n"] | None = None
     ema_decay: Probability | Literal["baseline"] | None = None
     loss: Literal["hybrid", "simple"] | None = None
 
@@ -62,8 +63,8 @@ class SamplingOptions(Strict):
 
     """
 
-    sampling_seed: NonNegativeInt | None = None
-    sampling_steps: Annotated[int, Field(ge=2)] | None = None
+    sampling_seed: Seed | None = None
+    sampling_steps: Annotated[int, Field(ge=2, le=10**6)] | None = None
 
 
 @dataclass(frozen=True)
@@ -139,12 +140,12 @@ def _parse(text: str, where: str) -> Variant:
         changes[key] = value
     place = f"{where}: '{text}'"
     given = {k: v for k, v in changes.items() if k in own}
-    options = from_data(method.options, method.preset(given) | given, place)
+    options = from_data(method.options, method.preset(given) | given, place, text=True)
     training = from_data(
-        TrainingOptions, {k: v for k, v in changes.items() if k in training_keys}, place
+        TrainingOptions, {k: v for k, v in changes.items() if k in training_keys}, place, text=True
     )
     sampling = from_data(
-        SamplingOptions, {k: v for k, v in changes.items() if k in sampling_keys}, place
+        SamplingOptions, {k: v for k, v in changes.items() if k in sampling_keys}, place, text=True
     )
     origin = from_data(OriginOptions, {k: v for k, v in changes.items() if k in origin_keys}, place)
     for key in ("iterations", "learning_rate"):

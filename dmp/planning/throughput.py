@@ -4,10 +4,11 @@ import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field
 
 from dmp.backbones import DiT
 from dmp.config import BackboneConfig, Strict, TaskConfig, from_data, nearest
+from dmp.config.numbers import Count, Rate, Size
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
 from dmp.studies.loading import read_yaml
@@ -30,10 +31,10 @@ class Gpu(Strict):
 
     """
 
-    bf16: PositiveFloat | None = None
-    tf32: PositiveFloat | None = None
-    fp32: PositiveFloat
-    memory: PositiveFloat
+    bf16: Rate | None = None
+    tf32: Rate | None = None
+    fp32: Rate
+    memory: Rate
 
     def peak(self, precision: str) -> float:
         """Return TFLOP/s of matrix products; in fp32 where the GPU lacks the precision."""
@@ -43,19 +44,19 @@ class Gpu(Strict):
 class Gpus(Strict):
     """The file ``gpus.yaml``: kinds by name, and the share of their peak that is assumed."""
 
-    utilisation: Annotated[float, Field(gt=0, le=1)]
+    utilisation: Annotated[float, Field(ge=0.001, le=1)]
     gpus: Annotated[dict[str, Gpu], Field(min_length=1)]
 
 
 class Sizes(Strict):
     """The sizes of a DiT, whatever its condition."""
 
-    input_size: PositiveInt
-    channels: PositiveInt
-    patch_size: PositiveInt
-    depth: PositiveInt
-    hidden_size: PositiveInt
-    num_heads: PositiveInt
+    input_size: Size
+    channels: Size
+    patch_size: Size
+    depth: Size
+    hidden_size: Size
+    num_heads: Size
 
     @classmethod
     def of(cls, task: TaskConfig) -> "Sizes | None":
@@ -93,16 +94,16 @@ class Measurement(Sizes):
     """
 
     name: str
-    batch_size: PositiveInt
-    sampling_batch_size: PositiveInt
-    full_training: PositiveFloat | None = None
-    patch_training: PositiveFloat | None = None
-    sampling: PositiveFloat | None = None
-    patched_sampling: PositiveFloat | None = None
-    full_training_memory: PositiveFloat | None = None
-    patch_training_memory: PositiveFloat | None = None
-    sampling_memory: PositiveFloat | None = None
-    patched_sampling_memory: PositiveFloat | None = None
+    batch_size: Count
+    sampling_batch_size: Count
+    full_training: Rate | None = None
+    patch_training: Rate | None = None
+    sampling: Rate | None = None
+    patched_sampling: Rate | None = None
+    full_training_memory: Rate | None = None
+    patch_training_memory: Rate | None = None
+    sampling_memory: Rate | None = None
+    patched_sampling_memory: Rate | None = None
 
 
 class Throughput(Strict):

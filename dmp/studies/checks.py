@@ -7,12 +7,12 @@ from dmp.config import (
     nearest,
 )
 from dmp.data.formats import check_sources
-from dmp.data.registry import dataset_info
 from dmp.data.shape import has_captions, input_shape
 from dmp.errors import DMPError
 from dmp.methods import UnfitError, Variant, find_method
-from dmp.metrics.registry import find_metric
+from dmp.studies.further import further_training
 from dmp.studies.schema import Comparison, Scale
+from dmp.studies.sizes import check_sizes, training_images
 
 
 class UnfitVariantError(DMPError):
@@ -63,7 +63,7 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
             f"{place}.sampling.steps = {task.sampling.steps} is more than the "
             f"{task.diffusion.timesteps} timesteps of the diffusion"
         )
-    _check_evaluation(task, place)
+    check_sizes(task, place)
     pretraining = task.pretraining
     window = pretraining.convergence_every * (pretraining.convergence_checkpoints - 1)
     if window >= pretraining.iterations:
@@ -74,64 +74,6 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
         )
     if task.evaluation.reference == "held-out" and not task.data.held_out:
         raise DMPError(f"{place}.evaluation.reference = held-out needs data.held_out > 0")
-
-
-def _check_evaluation(task: TaskConfig, place: str) -> None:
-    """Compare the sizes of the metrics with those of the sets: after a training it is too late."""
-    evaluation, samples, timesteps = (
-        task.evaluation,
-        task.sampling.samples,
-        task.diffusion.timesteps,
-    )
-    for number, name in enumerate(evaluation.metrics):
-        try:
-            find_metric(name)
-        except DMPError as error:
-            raise DMPError(f"{place}.evaluation.metrics.{number}: {error}") from error
-    limits = [
-        ("bins", timesteps, "timesteps of the diffusion"),
-        ("gate_timesteps", timesteps, "timesteps of the diffusion"),
-        ("splits", samples, "samples of sampling.samples"),
-        ("kid_subset_size", samples, "samples of sampling.samples"),
-        # An image is no neighbour of itself.
-        ("neighbours", samples - 1, "others of sampling.samples"),
-    ]
-    known = _real_images(task)
-    if known is not None:
-        limits += [
-            ("kid_subset_size", known, "real images that samples are compared with"),
-            (
-                "neighbours",
-                known - 1,
-                "others among the real images that samples are compared with",
-            ),
-        ]
-    for key, most, what in limits:
-        if getattr(evaluation, key) > most:
-            raise DMPError(
-                f"{place}.evaluation.{key} = {getattr(evaluation, key)} is more than the {most} "
-                f"{what}"
-            )
-
-
-def _real_images(task: TaskConfig) -> int | None:
-    """Return with how many real images KID, precision and recall compare, at most.
-
-    None where it is not known before a file is read.
-    """
-    evaluation, data = task.evaluation, task.data
-    if evaluation.reference_file is not None:
-        return None
-    if evaluation.reference == "test":
-        count = None if data.test is None else data.test.images
-    elif data.source is not None:
-        count = data.source.images
-    else:
-        count = dataset_info(data.name).images
-    if count is None:
-        return evaluation.reference_features
-    parts = data.parts(count)
-    return min(parts.get(evaluation.reference, parts["all"]), evaluation.reference_features)
 
 
 def _check_dit(backbone: BackboneConfig, task: TaskConfig, size: int, place: str) -> None:
@@ -192,6 +134,7 @@ def resolve_variant(text: str, task: str, scale: Scale, where: str) -> Variant:
         except ValueError as error:
             raise DMPError(f"{place}: {error}") from error
         _has_its_baseline(variant, config, place)
+        _trains(variant, config, place)
     return variant
 
 
@@ -211,6 +154,15 @@ def _has_its_baseline(variant: Variant, config: TaskConfig, where: str) -> None:
         raise UnfitVariantError(
             where, f"recipe = decayed has ended at a rate of 0: {variant.method} cannot go on"
         )
+
+
+def _trains(variant: Variant, config: TaskConfig, where: str) -> None:
+    """Refuse further training that the task's iterations, curve or images do not allow."""
+    if not find_method(variant.method).trains:
+        return
+    batch, images = further_training(config, variant, where).batch_size, training_images(config)
+    if images is not None and batch > images:
+        raise DMPError(f"{where}: batch_size = {batch} is more than the {images} training images")
 
 
 def _fits_a_unet(variant: Variant, where: str) -> None:
@@ -243,7 +195,7 @@ def resolve_comparisons(
 
     """
     present = set(cells)
-    resolved = []
+    resolved: list[Comparison] = []
     for number, comparison in enumerate(comparisons):
         place = f"{where}.{number}"
         variant = Variant.parse(comparison.variant, place).name
@@ -255,5 +207,10 @@ def resolve_comparisons(
                 f"{place}: no task of the study has both '{variant}' and '{against}'; its cells "
                 f"are {', '.join(sorted(f'{t}/{v}' for t, v in present))}"
             )
-        resolved += [Comparison(task=t, variant=variant, against=against) for t in matched]
+        if variant == against:
+            raise DMPError(f"{place}: '{variant}' is compared with itself")
+        found = [Comparison(task=t, variant=variant, against=against) for t in matched]
+        if twice := [each for each in found if each in resolved]:
+            raise DMPError(f"{place}: the comparison in {twice[0].task} is given twice")
+        resolved += found
     return resolved

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from dmp.config import Strict
+from dmp.config.numbers import Count, Few
 
 Stage = Literal[
     "check", "extractor", "reference", "captions", "latents", "pretrain", "converge", "train",
@@ -28,10 +29,10 @@ class Resources(Strict):
 
     """
 
-    gpus: NonNegativeInt | None = None
+    gpus: Annotated[int, Field(ge=0, le=1000)] | None = None
     gpu_share: Annotated[int, Field(ge=1, le=100)] | None = None
-    mem_mb: PositiveInt | None = None
-    runtime: PositiveInt | None = None
+    mem_mb: Count | None = None
+    runtime: Count | None = None
 
 
 class Execution(Strict):
@@ -60,18 +61,18 @@ class Execution(Strict):
     """
 
     job: Literal["bundle", "stage"] = "bundle"
-    variants_per_job: PositiveInt = 1
-    seeds_per_job: PositiveInt = 3
-    threads: PositiveInt = 1
-    sampling_batch_size: PositiveInt = 256
-    batch_limits: dict[str, PositiveInt] = {}
-    latents_jobs: PositiveInt = 1
-    kept_samples: PositiveInt = 10_000
-    sampling_shards: PositiveInt = 1
-    gpus: NonNegativeInt = 0
+    variants_per_job: Count = 1
+    seeds_per_job: Count = 3
+    threads: Few = 1
+    sampling_batch_size: Count = 256
+    batch_limits: dict[str, Count] = {}
+    latents_jobs: Count = 1
+    kept_samples: Count = 10_000
+    sampling_shards: Count = 1
+    gpus: Annotated[int, Field(ge=0, le=1000)] = 0
     gpu_share: Annotated[int, Field(ge=1, le=100)] = 100
-    mem_mb: PositiveInt = 3000
-    runtime: PositiveInt = 60
+    mem_mb: Count = 3000
+    runtime: Count = 60
     stages: dict[Stage, Resources] = {}
 
     @model_validator(mode="after")

@@ -5,18 +5,14 @@ from pathlib import Path
 
 from dmp.claims.schema import Claims
 from dmp.config import (
-    BackboneConfig,
     DataConfig,
     SourceConfig,
-    TaskConfig,
-    TrainingConfig,
-    from_data,
     nearest,
 )
-from dmp.data.shape import input_shape
 from dmp.errors import DMPError
-from dmp.methods import NoOptions, Recipe, Variant, find_method
+from dmp.methods import NoOptions, Recipe
 from dmp.studies.checks import resolve_variant
+from dmp.studies.further import further_training
 from dmp.studies.judged import judged_by
 from dmp.studies.run import PRETRAINING, RunConfig, RunStage
 from dmp.studies.schema import ParameterStudy, Scale, Study
@@ -149,7 +145,7 @@ class Expanded:
         if parsed.sampling.sampling_steps is not None:
             steps = {"steps": parsed.sampling.sampling_steps}
             sampling = sampling.model_copy(update=steps)
-        training = _further_training(config, parsed, f"variant '{variant}' of task '{task}'")
+        training = further_training(config, parsed, f"variant '{variant}' of task '{task}'")
         return RunConfig(
             scale=self.name,
             task=task,
@@ -239,28 +235,3 @@ class Expanded:
                 + (f": {nearest(name, found)}" if found else "")
             )
         return found[name]
-
-
-def _further_training(config: TaskConfig, variant: Variant, where: str) -> TrainingConfig:
-    """Return the scale's further training with what the variant changes of it.
-
-    Raises:
-        DMPError: the changes do not fit the scale.
-
-    """
-    scale = config.training.model_dump()
-    if find_method(variant.method).continues:
-        # The baseline's own training goes on: its batches, its learning rate, its average.
-        names = ("batch_size", "learning_rate", "weight_decay", "ema_decay")
-        scale |= {name: getattr(config.pretraining, name) for name in names}
-    changes = variant.training.model_dump(exclude_none=True)
-    factor = changes.pop("learning_rate_factor", 1.0)
-    if factor == "one-over-n":
-        assert isinstance(config.backbone, BackboneConfig)  # resolve_variant has seen to it
-        tokens = (input_shape(config.data).size // config.backbone.patch_size) ** 2
-        factor = 1 / tokens
-    scale["learning_rate"] *= factor
-    scale["iterations"] = max(1, round(scale["iterations"] * changes.pop("iterations_factor", 1)))
-    if changes.get("ema_decay") == "baseline":
-        changes["ema_decay"] = config.pretraining.ema_decay
-    return from_data(TrainingConfig, scale | changes, where)

@@ -1,5 +1,6 @@
 """From YAML files to validated models, with errors that name file and key."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,53 @@ class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """YAML allows a key twice and keeps the last; here that is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = {k for k in keys if isinstance(k, str) and keys.count(k) > 1 and k != "<<"}
+        given = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key, deep=True) for key in given]
+        # None of `1` and `1.0`, or `yes` and `true`, is another key to Python.
+        twice = [k for number, k in enumerate(keys) if k in keys[:number]]
         if twice:
             line = node.start_mark.line + 1 if node.start_mark else "?"
-            raise DMPError(f"key '{sorted(twice)[0]}' is given twice in the mapping at line {line}")
+            raise DMPError(f"key '{twice[0]}' is given twice in the mapping at line {line}")
         return super().construct_mapping(node, deep)
+
+
+# To YAML 1.1, `1e-3` is text; everywhere else it is a number.
+_UniqueKeyLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9]+([.][0-9]*)?[eE][-+]?[0-9]+$"),
+    [*"-+0123456789"],
+)
+
+
+# A file of a person has a hundredth of it.
+_DEEPEST, _MOST = 100, 100_000
+
+
+def _check_shape(text: str) -> None:
+    """Refuse what would take the stack, or years: deep nesting, and aliases of aliases.
+
+    Raises:
+        DMPError: see above.
+
+    """
+    nodes, sizes = [("", 0)], {}  # of each open collection its anchor, and what it holds
+    for event in yaml.parse(text, Loader=_UniqueKeyLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            nodes.append((event.anchor, 0))
+            if len(nodes) > _DEEPEST:
+                raise DMPError(f"nested more than {_DEEPEST} deep")
+            continue
+        size = 1
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = nodes.pop()
+            sizes[anchor] = size
+        elif isinstance(event, yaml.AliasEvent):
+            if any(anchor == event.anchor for anchor, _ in nodes):
+                raise DMPError(f"*{event.anchor} stands in what it is an alias of")
+            size = sizes.get(event.anchor, 1)
+        nodes[-1] = (nodes[-1][0], nodes[-1][1] + size)
+        if nodes[-1][1] > _MOST:
+            raise DMPError(f"more than {_MOST} values, aliases spelled out")
 
 
 def read_yaml(path: Path) -> Any:
@@ -32,7 +74,9 @@ def read_yaml(path: Path) -> Any:
 
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+        text = path.read_text(encoding="utf-8")
+        _check_shape(text)
+        return yaml.load(text, Loader=_UniqueKeyLoader)
     except OSError as error:
         raise DMPError(f"{path}: {error.strerror}") from error
     except DMPError as error:
@@ -103,6 +147,8 @@ def load_scale(ablations: Path, name: str) -> Scale:
     data = read_yaml(path)
     if isinstance(data, dict) and isinstance(data.get("tasks"), dict):
         defaults = data.pop("defaults", {})
+        if not isinstance(defaults, dict):
+            raise DMPError(f"{path}: 'defaults' = {defaults!r:.80}: a mapping is needed")
         data["tasks"] = {k: _merge(defaults, task) for k, task in data["tasks"].items()}
     return from_data(Scale, named(data, "name", path), str(path))
 

@@ -1,10 +1,11 @@
 """From files to a plan: every name checked, every cell spelled out."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dmp.claims.schema import Claims
-from dmp.config import from_data
+from dmp.config import from_data, nearest
 from dmp.errors import DMPError
 from dmp.methods import Variant
 from dmp.metrics.registry import unmeasured
@@ -17,9 +18,12 @@ from dmp.studies.checks import (
 )
 from dmp.studies.expanded import ABLATIONS, SCOPES
 from dmp.studies.judged import judged_by
-from dmp.studies.loading import load_scale, load_studies, read_yaml
+from dmp.studies.loading import load_scale, load_studies, read_yaml, scale_names
 from dmp.studies.plan import Plan
 from dmp.studies.schema import ParameterStudy, Scale, Study
+
+# Whose question claims of timings are: they are no study's.
+SPEED = "speed"
 
 
 def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None) -> Plan:
@@ -36,12 +40,13 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
     """
     loaded = load_scale(ablations, scale)
     if seeds is not None:
-        loaded = loaded.model_copy(update={"seeds": seeds})
+        loaded = from_data(Scale, {**dict(loaded), "seeds": seeds}, "seeds")
     for name, task in loaded.tasks.items():
         check_task(name, task, str(ablations / "scales" / f"{scale}.yaml"))
     check_datasets(loaded, str(ablations / "scales" / f"{scale}.yaml"))
     studies, parameter_studies = {}, {}
-    for name, study in load_studies(ablations).items():
+    every = load_studies(ablations)
+    for name, study in every.items():
         if name in SCOPES:
             raise DMPError(
                 f"{ablations / 'studies' / name}.yaml: no study may be called '{name}', which is "
@@ -49,17 +54,38 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
             )
         if isinstance(study, ParameterStudy):
             parameter_studies[name] = study
-        elif not study.scales or scale in study.scales:
+            continue
+        for number, other in enumerate(study.scales):
+            if other not in scale_names(ablations):
+                raise DMPError(
+                    f"{ablations / 'studies' / name}.yaml: scales.{number} = '{other}': "
+                    f"{nearest(other, scale_names(ablations))}"
+                )
+        if not study.scales or scale in study.scales:
             studies[name] = _resolve(study, loaded, str(ablations / "studies" / f"{name}.yaml"))
-    claims = _claims(ablations / "claims.yaml", loaded)
-    hypotheses = _claims(ablations / "hypotheses.yaml", loaded)
+    claims = _claims(ablations / "claims.yaml", loaded, every)
+    hypotheses = _claims(ablations / "hypotheses.yaml", loaded, every)
     return Plan(scale, loaded, studies, parameter_studies, claims, hypotheses)
 
 
-def _claims(path: Path, scale: Scale) -> Claims | None:
+def _claims(
+    path: Path, scale: Scale, studies: Mapping[str, Study | ParameterStudy]
+) -> Claims | None:
     if not path.is_file():
         return None
     claims = from_data(Claims, read_yaml(path), str(path))
+    asked = {*studies, SPEED}
+    for claim in claims.claims:
+        if claim.study and claim.study not in asked:
+            raise DMPError(
+                f"{path}: {claim.id}.study = '{claim.study}': {nearest(claim.study, asked)}"
+            )
+    # A scale need not know every task, but some study has to.
+    cells = (cell for each in studies.values() if isinstance(each, Study) for cell in each.cells)
+    known = {*scale.tasks, *scale.not_run, *(cell.task for cell in cells)}
+    for task in claims.tasks():
+        if task not in known:
+            raise DMPError(f"{path}: unknown task '{task}': {nearest(task, known)}")
     for task, variant in judged_by(claims, scale):
         resolve_variant(variant, task, scale, str(path))
     return claims
@@ -83,6 +109,11 @@ def _resolve(study: Study, scale: Scale, where: str) -> Study:
     for task, variant in names:
         if names.count((task, variant)) > 1:
             raise DMPError(f"{where}: the cell {task}/{variant} is given twice")
+    tasks = {cell.task for cell in cells}
+    for number, figure in enumerate(study.figures):
+        if figure.task is not None and figure.task not in tasks:
+            place = f"{where}: figures.{number}.task"
+            raise DMPError(f"{place} = '{figure.task}': {nearest(figure.task, tasks)}")
     comparisons = resolve_comparisons(study.comparisons, names, f"{where}: comparisons")
     changes: dict[str, Any] = {"cells": cells, "comparisons": comparisons}
     if study.variance is not None:

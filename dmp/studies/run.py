@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import NonNegativeInt, SerializeAsAny
+from pydantic import SerializeAsAny
 
 from dmp.config import PatchConfig, Strict, TaskConfig, content_hash
+from dmp.config.numbers import Seed
 from dmp.methods import Recipe, find_method
 from dmp.numerics import Numerics
 
@@ -20,10 +21,10 @@ class RunConfig(Strict):
     scale: str
     task: str
     variant: str
-    seed: NonNegativeInt
-    baseline_seed: NonNegativeInt
+    seed: Seed
+    baseline_seed: Seed
     recipe: Recipe = "paper"
-    sampling_seed: NonNegativeInt
+    sampling_seed: Seed
     precision: Literal["fp32", "bf16"]
     numerics: Numerics = "native"
     method: str

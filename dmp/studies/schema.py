@@ -5,13 +5,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
     model_validator,
 )
 
 from dmp.config import Strict, TaskConfig, nearest
+from dmp.config.numbers import Count, Factor, Few, Printed, Probability, Size, Value
 from dmp.errors import DMPError
 from dmp.metrics.registry import find_metric
 from dmp.numerics import Numerics
@@ -33,6 +31,10 @@ METRICS = [
 ]  # fmt: skip
 
 
+# It is the name of a folder, and stands in the rules' patterns.
+TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+
+
 class Cell(Strict):
     """One row of a study: a variant of a task, and what the paper reports for it.
 
@@ -49,7 +51,7 @@ class Cell(Strict):
     task: str
     variant: str
     label: str = ""
-    paper: dict[MetricName, float | str] = {}
+    paper: dict[MetricName, Value | Printed] = {}
     not_run: str | None = None
     unmeasured: dict[str, str] = {}
 
@@ -114,12 +116,27 @@ class Study(Strict):
     baselines: bool = False
     notes: list[str] = []
 
+    @model_validator(mode="after")
+    def _lists_each_once(self) -> Self:
+        for key, names in (
+            ("metrics", list(self.metrics)),
+            ("scales", self.scales),
+            (
+                "figures",
+                [f"{figure.kind} of {figure.task or 'every task'}" for figure in self.figures],
+            ),
+        ):
+            twice = [name for name in names if names.count(name) > 1]
+            if twice:
+                raise ValueError(f"{key}: '{twice[0]}' is given twice")
+        return self
+
 
 class ParameterCell(Strict):
     """One backbone of the paper, built at its real size, and what the paper reports for it.
 
     Attributes:
-        size: a published DiT size: S, B, L or XL.
+        size: a published DiT size.
         patch_size: edge of a patch in latent pixels.
         classes: rows of the label embedding, the null row not counted; 1 if unconditional.
         label_dropout: above 0, the label embedding has a null row.
@@ -129,11 +146,11 @@ class ParameterCell(Strict):
 
     """
 
-    size: str
-    patch_size: PositiveInt
-    classes: PositiveInt = 1
-    label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    nominal_millions: PositiveFloat
+    size: Literal["S", "B", "L", "XL"]
+    patch_size: Size
+    classes: Count = 1
+    label_dropout: Probability = 0.0
+    nominal_millions: Factor
     paper_dmp: str
     paper_increase: str
 
@@ -158,10 +175,20 @@ class ParameterStudy(Strict):
     source: str
     kind: Literal["parameters"]
     target: Target = "studies"
-    input_size: PositiveInt
-    channels: PositiveInt
+    input_size: Size
+    channels: Size
     cells: Annotated[list[ParameterCell], Field(min_length=1)]
     notes: list[str] = []
+
+    @model_validator(mode="after")
+    def _patches_fit(self) -> Self:
+        for number, cell in enumerate(self.cells):
+            if self.input_size % cell.patch_size:
+                raise ValueError(
+                    f"cells.{number}.patch_size = {cell.patch_size} does not divide input_size = "
+                    f"{self.input_size}"
+                )
+        return self
 
 
 class Scale(Strict):
@@ -189,14 +216,14 @@ class Scale(Strict):
     name: str
     title: str
     conclusive: bool = True
-    seeds: PositiveInt
-    baseline_seeds: PositiveInt | None = None
-    first_seed: NonNegativeInt = 0
+    seeds: Few
+    baseline_seeds: Few | None = None
+    first_seed: Annotated[int, Field(ge=0, le=10**9)] = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     numerics: Numerics = "native"
     execution: Execution = Execution()
-    tasks: dict[str, TaskConfig]
-    not_run: dict[str, str] = {}
+    tasks: Annotated[dict[TaskName, TaskConfig], Field(min_length=1)]
+    not_run: dict[TaskName, str] = {}
 
     @model_validator(mode="after")
     def _portable_has_one_thread(self) -> Self:
@@ -206,6 +233,26 @@ class Scale(Strict):
                 f"numerics = portable needs execution.threads = 1, not {self.execution.threads}; "
                 f"several jobs use several cores"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_are_run_or_not(self) -> Self:
+        both = sorted(self.tasks.keys() & self.not_run.keys())
+        if both:
+            raise ValueError(
+                f"not_run: '{both[0]}' is among the tasks; leave it out of one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _samples_suffice_for_all_jobs(self) -> Self:
+        shards = self.execution.sampling_shards
+        for name, task in self.tasks.items():
+            if shards > task.sampling.samples:
+                raise ValueError(
+                    f"execution.sampling_shards = {shards} is more than the "
+                    f"{task.sampling.samples} of tasks.{name}.sampling.samples"
+                )
         return self
 
     @model_validator(mode="after")

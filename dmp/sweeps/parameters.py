@@ -3,14 +3,16 @@
 from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from dmp.config import Strict
+from dmp.config.numbers import Count
+from dmp.config.numbers import Value as Limited
 from dmp.errors import DMPError
 
 # Sizes of the task that a bound may be given as, so that one file serves every scale.
 Size = Literal["tokens", "blocks", "side"]
-Value = bool | int | float | str
+Value = bool | Annotated[int, Field(ge=-(10**9), le=10**9)] | Limited | str
 Values = Value | list[Value]
 
 DIGITS = 3
@@ -79,8 +81,8 @@ class IntParameter(_Parameter):
     """
 
     kind: Literal["int"]
-    low: PositiveInt | Size
-    high: PositiveInt | Size
+    low: Count | Size
+    high: Count | Size
     log: bool = False
 
     @model_validator(mode="after")
@@ -114,8 +116,8 @@ class FloatParameter(_Parameter):
     """A number, every value as likely (``float``) or every ratio (``log``)."""
 
     kind: Literal["float", "log"]
-    low: float
-    high: float
+    low: Limited
+    high: Limited
 
     @model_validator(mode="after")
     def _check_bounds(self) -> Self:

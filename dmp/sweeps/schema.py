@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from dmp.config import Strict, nearest
+from dmp.config.numbers import Count, Few, Seed, Share
 from dmp.errors import DMPError
 from dmp.methods import TrainingOptions, Variant, find_method
 from dmp.sweeps.parameters import Parameter
@@ -21,8 +22,8 @@ class Sampler(Strict):
     """
 
     kind: Literal["tpe", "qmc"] = "tpe"
-    seed: NonNegativeInt = 0
-    startup: PositiveInt = 10
+    seed: Seed = 0
+    startup: Count = 10
 
     @model_validator(mode="after")
     def _startup_is_of_tpe(self) -> Self:
@@ -40,8 +41,8 @@ class Pruning(Strict):
 
     """
 
-    at: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)]
-    startup: PositiveInt = 5
+    at: Annotated[list[Share], Field(min_length=1)]
+    startup: Count = 5
 
 
 class Confirmation(Strict):
@@ -53,8 +54,8 @@ class Confirmation(Strict):
 
     """
 
-    points: PositiveInt = 3
-    seeds: Annotated[int, Field(ge=2)] = 5
+    points: Few = 3
+    seeds: Annotated[int, Field(ge=2, le=1000)] = 5
 
 
 class Sweep(Strict):
@@ -85,12 +86,12 @@ class Sweep(Strict):
     scales: list[str] = []
     task: str
     base: str
-    seeds: PositiveInt = 1
+    seeds: Few = 1
     objectives: Annotated[list[Objective], Field(min_length=1)]
     sampler: Sampler = Sampler()
     pruning: Pruning | None = None
-    trials: PositiveInt
-    workers: PositiveInt = 1
+    trials: Annotated[int, Field(ge=1, le=10**6)]
+    workers: Few = 1
     parameters: Annotated[list[Parameter], Field(min_length=1)]
     confirmation: Confirmation = Confirmation()
     notes: list[str] = []
@@ -104,6 +105,12 @@ class Sweep(Strict):
     def _objectives_can_be_sought(self) -> Self:
         if len(set(self.objectives)) < len(self.objectives):
             raise ValueError(f"objectives = {', '.join(self.objectives)}: one is given twice")
+        for key, number in (
+            ("workers", self.workers),
+            ("confirmation.points", self.confirmation.points),
+        ):
+            if number > self.trials:
+                raise ValueError(f"{key} = {number} is more than the {self.trials} trials")
         if self.objectives == ["added_parameters"]:
             raise ValueError("objectives = added_parameters alone is least without prompts; add "
                              "fid or denoising_mse")  # fmt: skip

@@ -25,6 +25,13 @@ class Scales:
         check_kinds(plan.studies.values())
         return plan
 
+    def check_figures(self, scale: str) -> None:
+        """Check the options of all figures: what draws them is imported, which takes a while."""
+        from dmp.reporting.figures.registry import check_figures
+
+        for study in self.plan(scale).studies.values():
+            check_figures(study)
+
     def _bundles(self, scale: str) -> dict[Run, Bundle]:
         return bundle_of_each_run(self.plan(scale))
 

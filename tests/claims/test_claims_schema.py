@@ -123,7 +123,7 @@ def test_two_spellings_of_a_variant_are_one_run(make):
         ({"paper": ["5.87", 6.27]}, "valid string"),
         ({"paper": ["5.87", "about 6"]}, "plain number in quotes"),
         ({"relevant_percent": 2}, "relevant_percent needs a reason"),
-        ({"relevant_percent": 0, "reason": "r"}, "greater than 0"),
+        ({"relevant_percent": 0, "reason": "r"}, "greater than or equal to"),
         ({"metric": "recal"}, "C01, evidence 1: unknown metric 'recal': did you mean 'recall'"),
         ({"test": "differences"}, "'differences': did you mean 'difference'"),
     ],

@@ -92,7 +92,7 @@ def test_order_of_options_does_not_matter(options):
         ("dpm", r"unknown method 'dpm': did you mean 'dmp'\? accepted: adaln, baseline, b"),
         ("dmp,selektion=uniform", r"unknown option 'selektion' .* did you mean 'selection'\?"),
         ("dmp,gate=liner", r"'gate' = 'liner': unknown gate: did you mean 'linear'\?"),
-        ("dmp,depth=0", r"'depth.*greater than 0"),
+        ("dmp,depth=0", r"'depth.*greater than or equal to 1"),
         ("dmp,depth", r"'depth' is not of the form key=value"),
         ("dmp,depth=1,depth=2", r"'depth' is given twice"),
         (

@@ -97,7 +97,7 @@ def parameter(**changes):
         (parameter(name="position"), "parameter 'position' is given twice"),
         (parameter(low=5, high=5), "low = 5 must be below high = 5"),
         (parameter(low=20), "no value at scale 'smoke': low = 20 is 20 and high = tokens is 16"),
-        (parameter(low=0), "greater than 0"),
+        (parameter(low=0), "greater than or equal to"),
         (parameter(when={"positoin": "prepend"}), r"when.positoin.*did you mean 'position'\?"),
         (parameter(when={"position": "append"}), "'append' can never hold: position is 'add' or"),
         (parameter(when={}), "'dmp,position=add,prompts=1'.*prompts = 1 has no effect"),
@@ -116,7 +116,7 @@ def parameter(**changes):
         ({"pruning": {"at": [1.5]}, "objectives": ["fid"]}, "less than 1"),
         ({"sampler": {"kind": "qmc", "startup": 3}}, "startup has no effect with kind = qmc"),
         ({"sampler": {"kind": "random"}}, "'tpe' or 'qmc'"),
-        ({"trials": 0}, "greater than 0"),
+        ({"trials": 0}, "greater than or equal to"),
         ({"id": "other"}, "'id' is the name of the file"),
         (
             {"parameters": [{"name": "top_share", "kind": "float", "low": 0.1234, "high": 0.5}]},

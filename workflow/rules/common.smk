@@ -69,6 +69,8 @@ SCALE = settings.scale
 scales = Scales(settings)
 # A mistake in the scale or a study is known before any job is planned.
 clear(scales.plan)(SCALE)
+if workflow.is_main_process:
+    clear(scales.check_figures)(SCALE)
 inputs = Inputs(scales)
 sweeps = Sweeps(scales, inputs)
 needs = Needs(scales)

@@ -3,7 +3,7 @@
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import Field, model_validator
 
 from dmp.claims.evidence import Evidence, Printed, register_evidence
 from dmp.claims.measurement import CONTRADICTED, SUPPORTED, Measurement
@@ -27,7 +27,7 @@ class Arithmetic(Evidence):
     start: Annotated[Printed, Field(alias="from")]
     end: Annotated[Printed, Field(alias="to")]
     claimed_percent: Printed
-    digits: NonNegativeInt
+    digits: Annotated[int, Field(ge=0, le=20)]
 
     @model_validator(mode="after")
     def _not_from_zero(self) -> Self:

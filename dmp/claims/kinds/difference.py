@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from dmp.claims.evidence import Pair, Printed, lies, percent, register_evidence
+from dmp.claims.evidence import Pair, PrintedPair, lies, percent, register_evidence
 from dmp.claims.measurement import Measurement, directed, of_effect, of_paper
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Difference(Pair):
     in_endpoints: ClassVar[bool] = True
     predicts: Literal["better", "worse", "not-better", "not-worse"]
     metric: str | None = None
-    paper: tuple[Printed, Printed] | None = None
+    paper: PrintedPair | None = None
 
     @property
     def _towards(self) -> str:

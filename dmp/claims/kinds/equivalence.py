@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from dmp.claims.evidence import Pair, Printed, lies, percent, register_evidence
+from dmp.claims.evidence import Pair, PrintedPair, lies, percent, register_evidence
 from dmp.claims.kinds.difference import PAIR
 from dmp.claims.measurement import Measurement, of_effect, of_paper
 
@@ -17,7 +17,7 @@ class Equivalence(Pair):
 
     in_endpoints: ClassVar[bool] = True
     metric: str | None = None
-    paper: tuple[Printed, Printed] | None = None
+    paper: PrintedPair | None = None
 
     def measure(self, numbers: "Numbers") -> Measurement:
         """Test it by two one-sided tests (Schuirmann 1987)."""

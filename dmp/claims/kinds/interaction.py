@@ -1,6 +1,8 @@
 """Two parts of a method do more together than alone."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from dmp.claims.evidence import Judged, Printed, Run, VariantName, percent, register_evidence, size
 from dmp.claims.kinds.difference import CHANGES
@@ -27,7 +29,9 @@ class Interaction(Judged):
     second: VariantName
     neither: VariantName
     predicts: Literal["better", "worse"]
-    paper: tuple[Printed, Printed, Printed, Printed] | None = None
+    paper: (
+        Annotated[tuple[Printed, ...], Field(min_length=4, max_length=4, strict=False)] | None
+    ) = None
 
     def runs(self) -> list[Run]:
         return [(self.task, v) for v in (self.both, self.first, self.second, self.neither)]

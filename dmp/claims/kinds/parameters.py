@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from dmp.claims.evidence import Evidence, Printed, register_evidence
+from dmp.claims.evidence import Evidence, PrintedPair, register_evidence
 from dmp.claims.kinds.arithmetic import printed_how
 from dmp.claims.measurement import CONTRADICTED, SUPPORTED, Measurement, not_tested
 
@@ -19,7 +19,7 @@ class Parameters(Evidence):
 
     study: str
     backbones: Annotated[list[str], Field(min_length=1)]
-    claimed: tuple[Printed, Printed]
+    claimed: PrintedPair
 
     def measure(self, numbers: "Numbers") -> Measurement:
         """Check both ends, rounded or truncated."""

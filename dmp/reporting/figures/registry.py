@@ -75,14 +75,18 @@ def check_figures(study: Study) -> list[tuple[FigureSpec, Strict, str]]:
     """Return a study's figures with their validated options, and where each stands.
 
     Raises:
-        DMPError: a kind is not known, or an option is not accepted.
+        DMPError: a kind is not known, an option is not accepted, or the study has no such variant.
 
     """
     checked = []
     for number, spec in enumerate(study.figures):
         where = f"study {study.id}: figures.{number}"
         kind = KINDS.get(spec.kind, f"{where}.kind")
-        checked.append((spec, from_data(kind.options, spec.options, f"{where}.options"), where))
+        options = from_data(kind.options, spec.options, f"{where}.options")
+        variant, known = getattr(options, "variant", None), {cell.variant for cell in study.cells}
+        if variant is not None and variant not in known:
+            raise DMPError(f"{where}.options.variant = '{variant}': {nearest(variant, known)}")
+        checked.append((spec, options, where))
     return checked
 
 

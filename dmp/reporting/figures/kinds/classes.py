@@ -1,6 +1,7 @@
 """Samples of one class each, above real images of it (Figs. 7-10)."""
 
 import math
+from typing import Annotated
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -31,7 +32,7 @@ class ClassesOptions(Strict):
     """
 
     variant: str
-    classes: list[int] = Field(min_length=1)
+    classes: list[Annotated[int, Field(ge=0, le=10**9)]] = Field(min_length=1, max_length=100)
 
 
 @register_figure("classes", ClassesOptions, files=True)

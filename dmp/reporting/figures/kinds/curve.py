@@ -1,13 +1,16 @@
 """A metric's change against the iterations of further training (Fig. 2)."""
 
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pydantic import Field
 
 from dmp.config import Strict
+from dmp.config.numbers import Value
 from dmp.reporting.figures.data import FigureData
 from dmp.reporting.figures.dots import ROW, Row, dots
 from dmp.reporting.figures.lines import (
@@ -23,7 +26,7 @@ from dmp.reporting.figures.style import WIDTH, Look, empty_figure, finish, looks
 from dmp.reporting.figures.variants import BASELINE, draw_arms, in_percent, label, relative
 from dmp.statistics.arms import Arm
 from dmp.statistics.labels import metric_label, metric_name
-from dmp.studies.schema import Study
+from dmp.studies.schema import MetricName, Study
 
 # Percent: as large as most of the paper's changes.
 _THRESHOLD = 10
@@ -38,8 +41,8 @@ class CurveOptions(Strict):
 
     """
 
-    metric: str = "fid"
-    paper: dict[str, dict[int, float]] = {}
+    metric: MetricName = "fid"
+    paper: dict[str, dict[Annotated[int, Field(ge=0, le=10**9)], Value]] = {}
 
 
 @register_figure("curve", CurveOptions)

@@ -18,7 +18,7 @@ from dmp.reporting.figures.registry import register_figure
 from dmp.reporting.figures.style import WIDTH, empty_figure, finish, looks, method_look
 from dmp.reporting.figures.variants import BASELINE, Drawn, draw_arms, in_percent, relative
 from dmp.statistics.labels import metric_label, metric_name
-from dmp.studies.schema import Study
+from dmp.studies.schema import MetricName, Study
 
 # Percent: as large as what is relevant in a loss.
 _THRESHOLD = 0.1
@@ -32,7 +32,7 @@ class DenoisingOptions(Strict):
 
     """
 
-    metric: str = "denoising_mse"
+    metric: MetricName = "denoising_mse"
 
 
 @register_figure("denoising", DenoisingOptions)

@@ -11,7 +11,7 @@ from dmp.reporting.figures.style import GREY, WIDTH, empty_figure, finish, looks
 from dmp.reporting.figures.variants import cells_of, draw_arms
 from dmp.statistics.arms import Arm
 from dmp.statistics.labels import metric_label, metric_name
-from dmp.studies.schema import Study
+from dmp.studies.schema import MetricName, Study
 
 
 class DoseResponseOptions(Strict):
@@ -22,7 +22,7 @@ class DoseResponseOptions(Strict):
 
     """
 
-    metric: str | None = None
+    metric: MetricName | None = None
 
 
 @register_figure("dose-response", DoseResponseOptions)

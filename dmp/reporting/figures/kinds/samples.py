@@ -4,7 +4,7 @@ import textwrap
 
 import numpy as np
 from matplotlib.figure import Figure
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from dmp.config import Strict
 from dmp.errors import DMPError
@@ -24,7 +24,7 @@ class SamplesOptions(Strict):
 
     """
 
-    columns: PositiveInt = Field(default=12, le=12)
+    columns: int = Field(default=12, ge=1, le=12)
 
 
 @register_figure("samples", SamplesOptions, files=True)

@@ -1,0 +1,167 @@
+"""What must fail after a training, or would mean nothing, is refused when the files are read."""
+
+import pytest
+from harness import edit_yaml
+
+from dmp.config.evaluation import EXTRACTORS
+from dmp.errors import DMPError
+from dmp.metrics.features import FEATURE_EXTRACTORS_REGISTRY
+from dmp.reporting.figures.registry import check_figures
+from dmp.studies import load_plan
+
+# Of 1,797 digits a fifth is held out, and a fifth is the extractor's.
+SCALE = [
+    ({"data": {"held_out": 0.7999}}, r"pretraining.batch_size = 32 is more than the 1 training im"),
+    ({"data": {"held_out": 0.9999}}, r"data': held_out = 0.9999 and extractor = 0.2 leave no"),
+    ({"data": {"held_out": 0.0001}}, r"data.held_out = 0.0001 of 1797 images is 0; accepted: 2"),
+    ({"data": {"extractor": 0.0001}}, r"data.extractor = 0.0001 of 1797 images is 0"),
+    ({"pretraining": {"batch_size": 1080}}, r"batch_size = 1080 is more than the 1079 training"),
+    ({"training": {"batch_size": 1080}}, r"training.batch_size = 1080 is more than the 1079"),
+    ({"pretraining": {"learning_rate": 0}}, r"pretraining.learning_rate' = 0: .*greater than"),
+    ({"pretraining": {"learning_rate": "fast"}}, r"learning_rate' = 'fast': .*valid number"),
+    ({"training": {"iterations": 0}}, r"training.iterations' = 0: .*greater than or equal to 1"),
+    ({"evaluation": {"timesteps_per_image": 1001}}, r"timesteps_per_image = 1001 is more than the"),
+    ({"evaluation": {"metrics": ["fdi"]}}, r"metrics.0: unknown metric 'fdi': did you mean 'fid'"),
+    (
+        {"evaluation": {"second_opinion": {"name": "dataset-classifier"}}},
+        r"evaluation.second_opinion is the extractor itself",
+    ),
+    (
+        {"evaluation": {"second_opinion": {"name": "inception"}}},
+        r"second_opinion.name = 'inception': did you mean 'inception-v3-compat'",
+    ),
+    (
+        {"evaluation": {"bins": 1001, "splits": 801}},
+        r"bins = 1001 is more than the 1000 .*splits = 801 is more than the 800 samples",
+    ),
+]
+TOP = [
+    ({"seeds": 10**30}, r"'seeds' = 10+: .*less than or equal to 1000"),
+    ({"seeds": -1}, r"'seeds' = -1: .*greater than or equal to 1"),
+    ({"seeds": "3"}, r"'seeds' = '3': .*valid integer"),
+    ({"seeds": True}, r"'seeds' = True: .*valid integer"),
+    ({"first_seed": 10**30}, r"'first_seed' = 10+: .*less than"),
+    ({"tasks": {}}, r"'tasks': .*at least 1 item"),
+    ({"defaults": 3}, r"'defaults' = 3: a mapping is needed"),
+    ({"not_run": {"unconditional": "why not"}}, r"not_run: 'unconditional' is among the tasks"),
+    ({"execution": {"sampling_shards": 801}}, r"sampling_shards = 801 is more than the 800 of"),
+    ({"execution": {"threads": 10**9}}, r"'execution.threads' = 10+: .*less than"),
+]
+CELLS = {
+    "dmp,batch_size=1080": r"batch_size = 1080 is more than the 1079 training images",
+    "dmp,gate=linaer": r"unknown gate: did you mean 'linear'",
+    "dmp,gate_temperature=0": r"'gate_temperature' = '0': .*greater than",
+    "dmp,learning_rate=inf": r"'learning_rate' = 'inf': .*finite",
+    "dmp,sampling_seed=-1": r"'sampling_seed' = '-1': .*greater than",
+    "dmp,sampling_seed=9999999999": r"'sampling_seed' = '9999999999': .*less than",
+    "dmp,sampling_steps=1001": r"sampling_steps = 1001 is more than the 1000 timesteps",
+    "lora,rank=49": r"rank = 49 is more than the 48 of hidden_size",
+    "prompt-tuning,timestep_ranges=1001": r"timestep_ranges = 1001 is more than the 1000",
+}
+STUDY = [
+    ({"metrics": ["fid", "fid"]}, r"metrics: 'fid' is given twice"),
+    ({"scales": ["digist"]}, r"scales.0 = 'digist': did you mean 'digits'"),
+    ({"cells": []}, r"'cells' = \[\]: .*at least 1 item"),
+    ({"comparisons": [{"variant": "dmp", "against": "dmp"}]}, r"'dmp' is compared with itself"),
+    (
+        {"comparisons": 2 * [{"variant": "dmp", "against": "baseline"}]},
+        r"comparison in \S+ is",
+    ),
+    ({"figures": [{"kind": "curv"}]}, r"figures.0.kind = 'curv': did you mean 'curve'"),
+    (
+        {"figures": [{"kind": "curve", "task": "uncond"}]},
+        r"figures.0.task = .uncond.: did",
+    ),
+    ({"figures": 2 * [{"kind": "curve"}]}, r"figures: 'curve of every task' is given twice"),
+    (
+        {"figures": [{"kind": "curve", "options": {"metric": "fdi"}}]},
+        r"figures.0.options: 'metric' = 'fdi': .*did you mean 'fid'",
+    ),
+    (
+        {"figures": [{"kind": "gate", "options": {"variant": "dpm"}}]},
+        r"figures.0.options.variant = 'dpm': did you mean 'dmp'",
+    ),
+]
+CLAIMS = [
+    (
+        lambda d: d["claims"][0].update(study="table22"),
+        r"C01.study = .table22.: did you",
+    ),
+    (
+        lambda d: d["claims"][0]["evidence"][0].update(task="uncondtional"),
+        r"unknown task 'uncondtional': did you mean 'unconditional'",
+    ),
+    (lambda d: d["endpoints"][0].update(metric="fdi"), r"unknown metric 'fdi': did you mean 'fid'"),
+    (lambda d: d["endpoints"][0].update(better="higher"), r"'fid': better = higher, but lower is"),
+    (
+        lambda d: d["claims"][0]["evidence"][0].update(against="dmp", variant="dmp"),
+        r"'dmp' is compared with itself",
+    ),
+]
+
+
+def check(ablations) -> None:
+    for study in load_plan("digits", ablations).studies.values():
+        check_figures(study)
+
+
+@pytest.mark.parametrize(("changes", "message"), SCALE, ids=lambda each: str(each)[:60])
+def test_settings_of_tasks_fit_each_other(ablations, changes, message):
+    def change(data: dict) -> None:
+        for section, values in changes.items():
+            data["defaults"][section].update(values)
+
+    edit_yaml(ablations / "scales/digits.yaml", change)
+    with pytest.raises(DMPError, match=message):
+        check(ablations)
+
+
+@pytest.mark.parametrize(("changes", "message"), TOP, ids=lambda each: str(each)[:60])
+def test_settings_of_a_scale_are_possible(ablations, changes, message):
+    edit_yaml(ablations / "scales/digits.yaml", lambda data: data.update(changes))
+    with pytest.raises(DMPError, match=message):
+        check(ablations)
+
+
+@pytest.mark.parametrize(("variant", "message"), CELLS.items(), ids=str)
+def test_variants_of_cells_fit_their_task(ablations, variant, message):
+    cell = {"task": "unconditional", "variant": variant}
+    edit_yaml(ablations / "studies/table2.yaml", lambda data: data["cells"].append(cell))
+    with pytest.raises(DMPError, match=f"table2.yaml: cells.*{message}"):
+        check(ablations)
+
+
+def test_iterations_of_a_variant_fit_the_curve(ablations):
+    cell = {"task": "unconditional-large", "variant": "dmp,iterations=7"}
+    edit_yaml(ablations / "studies/table3.yaml", lambda data: data["cells"].append(cell))
+    with pytest.raises(DMPError, match="curve = 5 does not divide iterations = 7"):
+        check(ablations)
+
+
+@pytest.mark.parametrize(("changes", "message"), STUDY, ids=lambda each: str(each)[:60])
+def test_names_of_a_study_exist_and_are_given_once(ablations, changes, message):
+    edit_yaml(ablations / "studies/table2.yaml", lambda data: data.update(changes))
+    with pytest.raises(DMPError, match=message):
+        check(ablations)
+
+
+@pytest.mark.parametrize(("change", "message"), CLAIMS, ids=lambda each: str(each)[:60])
+def test_names_of_claims_exist(ablations, change, message):
+    edit_yaml(ablations / "claims.yaml", change)
+    with pytest.raises(DMPError, match=message):
+        check(ablations)
+
+
+def test_names_of_extractors_are_those_that_there_are():
+    assert {*FEATURE_EXTRACTORS_REGISTRY} - {*EXTRACTORS} == set()
+    assert {*EXTRACTORS} - {*FEATURE_EXTRACTORS_REGISTRY} <= {
+        "random-network",
+        "dataset-classifier",
+    }
+
+
+def test_exponent_without_a_point_is_a_number(ablations):
+    path = ablations / "scales/digits.yaml"
+    path.write_text(path.read_text().replace("learning_rate: 2.0e-3", "learning_rate: 2e-3"))
+    training = load_plan("digits", ablations).scale.tasks["unconditional"].training
+    assert training.learning_rate == 0.002
