@@ -5,7 +5,7 @@ from dmp.backbones.base import Backbone
 from dmp.backbones.building import build_backbone
 from dmp.backbones.dit import SIZES, DiT, Size, dit
 from dmp.backbones.importing import load_diffusers_dit, load_public_dit
-from dmp.backbones.pipelines import load_patch
+from dmp.patching import load_patch
 
 __all__ = [
     "SIZES",
