@@ -1,5 +1,9 @@
 """Diffusion backbones, what each tells a patch of itself, and weights from elsewhere."""
 
+from dmp.extras import needs
+
+needs("bench", "diffusers", "timm")
+
 from dmp.backbones import adapters  # noqa: F401  registers the patch points
 from dmp.backbones.base import Backbone
 from dmp.backbones.building import build_backbone

@@ -4,7 +4,12 @@ Every command imports what it needs when it runs: ``dmp --help`` answers at once
 the computing stages pays for torch.
 """
 
+from dmp.extras import missing, needs
+
+needs("bench", "typer")
+
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -28,5 +33,14 @@ def main() -> None:
     try:
         app()
     except DMPError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.status)
+        _stop(error)
+    except ModuleNotFoundError as error:
+        name = (error.name or "dmp").partition(".")[0]
+        if name == "dmp":  # a mistake of ours
+            raise
+        _stop(missing(name))
+
+
+def _stop(error: DMPError) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(error.status)
