@@ -9,23 +9,44 @@ from dmp.extras import missing, needs
 needs("bench", "typer")
 
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from dmp import __version__
 from dmp.cli import planning, prepare, results, runs, sweep
+from dmp.cli.workspace import USE
 from dmp.errors import DMPError
 
 app = typer.Typer(
     name="dmp",
-    help="Reproducibility benchmark for Diffusion Model Patching via Mixture-of-Prompts.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for topic in (planning, prepare, runs, results):
     app.add_typer(topic.app)
-app.add_typer(sweep.app, name="sweep")
+app.add_typer(sweep.app, name="sweep", rich_help_panel=USE)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"dmp-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Reproducibility benchmark for Diffusion Model Patching via Mixture-of-Prompts.
+
+    `make tables` runs all of it; `dmp COMMAND --help` explains one command.
+    """
 
 
 def main() -> None:
