@@ -27,7 +27,7 @@ class Shared:
     @classmethod
     def from_pretrained(
         cls,
-        name: str | Path,
+        name_or_path: str | Path,
         model: "nn.Module",
         *,
         revision: str | None = None,
@@ -38,7 +38,7 @@ class Shared:
         """Attach a patch of the hub to ``model``, ready for sampling.
 
         Args:
-            name: a repository of the hub, ``owner/name``; or a folder, or a file.
+            name_or_path: a repository of the hub, ``owner/name``; or a folder, or a file.
             model: the model that it was made for.
             revision: branch, tag or commit of the repository.
             token: of the hub, in place of that of ``hf auth login``; False sends none.
@@ -52,54 +52,58 @@ class Shared:
         """
         from dmp.patching.pipelines import load_patch  # which needs this class
 
-        return load_patch(_find(name, revision, token), model, resize, replace=replace)
+        return load_patch(_find(name_or_path, revision, token), model, resize, replace=replace)
 
     def save_pretrained(
         self: "Patch",
         folder: str | Path,
         *,
-        name: str = "user/patch",
+        repo_id: str = "user/patch",
         base_model: str | None = None,
-        licence: str | None = None,
+        license: str | None = None,
     ) -> None:
         """Write the patch and a model card, which a repository of the hub consists of.
 
+        A card that is there already is left as it is.
+
         Args:
             folder: gets ``patch.safetensors`` and ``README.md``.
-            name: of the repository, for the card.
+            repo_id: of the repository, for the card.
             base_model: the model that the patch was made for, by its name on the hub.
-            licence: the card's, in the hub's spelling, such as ``apache-2.0``.
+            license: of the patch, in the hub's spelling, such as ``apache-2.0``.
 
         Raises:
             DMPError: the patch is not finite, or the files cannot be written.
 
         """
         check_tensors(self.state_dict(), "this patch", "its training has diverged")
-        write_text(Path(folder) / CARD, self.model_card(name, base_model, licence))
+        card = Path(folder) / CARD
+        if not card.exists():
+            write_text(card, self.model_card(repo_id, base_model, license))
         self.save(Path(folder) / FILE)
 
     def push_to_hub(
         self: "Patch",
-        name: str,
+        repo_id: str,
         *,
         base_model: str | None = None,
-        licence: str | None = None,
+        license: str | None = None,
         private: bool | None = None,
         revision: str | None = None,
         create_pr: bool = False,
-        message: str = "Upload a patch",
+        commit_message: str = "Upload a patch",
         token: str | bool | None = None,
     ) -> str:
         """Upload the patch as one commit; a repository without a model card gets one.
 
         Args:
-            name: a repository of the hub, ``owner/name``, which is created if it does not exist.
+            repo_id: a repository of the hub, ``owner/name``, which is created if it does not exist.
             base_model: see :meth:`save_pretrained`.
-            licence: likewise.
+            license: likewise.
             private: whether a new repository is private; None leaves it to the hub.
             revision: a branch, which is created if it does not exist.
             create_pr: whether to open a pull request in place of committing.
-            message: of the commit.
+            commit_message: its first line.
             token: of the hub, in place of that of ``hf auth login``.
 
         Returns:
@@ -113,18 +117,18 @@ class Shared:
         from huggingface_hub import CommitOperationAdd, HfApi
 
         api = HfApi(token=token)
-        with tempfile.TemporaryDirectory() as folder, _hub(name, revision, write=True):
-            self.save_pretrained(folder, name=name, base_model=base_model, licence=licence)
-            api.create_repo(name, private=private, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder, _hub(repo_id, revision, write=True):
+            self.save_pretrained(folder, repo_id=repo_id, base_model=base_model, license=license)
+            api.create_repo(repo_id, private=private, exist_ok=True)
             if revision is not None and not create_pr:
-                api.create_branch(name, branch=revision, exist_ok=True)
+                api.create_branch(repo_id, branch=revision, exist_ok=True)
             files = [FILE]
-            if not api.file_exists(name, CARD, revision=revision):  # somebody may have edited it
+            if not api.file_exists(repo_id, CARD, revision=revision):  # somebody may have edited it
                 files.append(CARD)
             commit = api.create_commit(
-                name,
+                repo_id,
                 [CommitOperationAdd(file, f"{folder}/{file}") for file in files],
-                commit_message=message,
+                commit_message=commit_message,
                 revision=revision,
                 create_pr=create_pr,
             )
@@ -132,15 +136,15 @@ class Shared:
 
     def model_card(
         self: "Patch",
-        name: str = "user/patch",
+        repo_id: str = "user/patch",
         base_model: str | None = None,
-        licence: str | None = None,
+        license: str | None = None,
     ) -> str:
         """Return a model card in Markdown; arguments as for :meth:`save_pretrained`."""
         from huggingface_hub import ModelCardData
 
         head = ModelCardData(
-            license=licence,
+            license=license,
             base_model=base_model,
             base_model_relation="adapter" if base_model else None,
             library_name="dmp-bench",
@@ -148,8 +152,8 @@ class Shared:
         )
         return _CARD.format(
             head=head.to_yaml(),
-            title=name.rpartition("/")[2],
-            name=name,
+            title=repo_id.rpartition("/")[2],
+            name=repo_id,
             base=base_model or "the/base-model",
             facts="\n".join(f"| {key} | {value} |" for key, value in _facts(self).items()),
         )

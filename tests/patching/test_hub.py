@@ -150,7 +150,7 @@ def test_another_push_keeps_a_card_that_somebody_has_edited(hub):
     attached, _ = trained()
     attached.push_to_hub(NAME)
     hub.repositories[NAME]["main"]["README.md"] = b"mine"
-    attached.push_to_hub(NAME, message="Trained longer")
+    attached.push_to_hub(NAME, commit_message="Trained longer")
     assert hub.commits[1] == ("Trained longer", ["patch.safetensors"])
     assert hub.repositories[NAME]["main"]["README.md"] == b"mine"
 
@@ -171,7 +171,7 @@ def test_a_branch_is_made_and_read(hub):
 
 def test_the_card_says_what_the_patch_is_and_its_code_is_right(tmp_path):
     attached, expected = trained(depth=2, weights="sigmoid")
-    attached.save_pretrained(tmp_path, name=NAME, base_model="owner/base", licence="mit")
+    attached.save_pretrained(tmp_path, repo_id=NAME, base_model="owner/base", license="mit")
     _, head, text = (tmp_path / "README.md").read_text().split("---\n", 2)
     assert yaml.safe_load(head) == {
         "license": "mit",
@@ -184,6 +184,9 @@ def test_the_card_says_what_the_patch_is_and_its_code_is_right(tmp_path):
     assert f"| Parameters | {sum(p.numel() for p in attached.parameters()):,} |" in text
     assert "| Options | weights = sigmoid, depth = 2 |" in text
     assert f'Patch.from_pretrained("{NAME}", pipe.transformer)' in text
+    (tmp_path / "README.md").write_text("mine")
+    attached.save_pretrained(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "mine"
     for path in (tmp_path, tmp_path / "patch.safetensors"):
         model = make_backbone()
         Patch.from_pretrained(path, model)
