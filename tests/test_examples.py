@@ -32,10 +32,11 @@ def test_script_trains_saves_loads_and_samples(tmp_path, monkeypatch, capsys):
     assert "1,056 parameters have been trained" in capsys.readouterr().out
 
 
-def test_script_is_short_enough_to_be_read():
+def test_the_page_shows_the_function_of_the_script_which_is_short():
     text = (EXAMPLES / "train_a_patch.py").read_text()
-    train = re.search(r"def train\(.*?return attached", text, re.DOTALL)[0]
+    train = re.search(r"def train\(.*?return attached\.eval\(\)\n", text, re.DOTALL)[0]
     assert train.count("\n") <= 25
+    assert train in (ROOT / "docs/own-model.md").read_text()
 
 
 def test_notebook_is_valid_and_its_cells_run(tmp_path, monkeypatch, capsys):

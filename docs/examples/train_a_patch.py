@@ -11,25 +11,22 @@ from diffusers import DDPMScheduler, DiTTransformer2DModel
 from dmp import Patch, PatchConfig, patch
 
 
-# --8<-- [start:train]
 def train(model, batches, scheduler, learning_rate=1e-3):
     """Train a patch on ``batches`` of latents ``(B, C, H, W)`` and labels ``(B,)``."""
     attached = patch(model, PatchConfig())  # the model is frozen from here on
     optimizer = torch.optim.AdamW(attached.parameters(), lr=learning_rate, weight_decay=0)
+    total = scheduler.config.num_train_timesteps
     for latents, labels in batches:
         noise = torch.randn_like(latents)
-        timesteps = torch.randint(scheduler.config.num_train_timesteps, labels.shape)
-        noisy = scheduler.add_noise(latents, noise, timesteps)
-        predicted = model(noisy, timestep=timesteps, class_labels=labels).sample
+        t = torch.randint(total, labels.shape, device=labels.device)
+        noisy = scheduler.add_noise(latents, noise, t)
+        predicted = model(noisy, timestep=t, class_labels=labels).sample
         loss = torch.nn.functional.mse_loss(predicted[:, : latents.shape[1]], noise)
         balancing, _ = attached.balancing()  # None if the options have no gate
         optimizer.zero_grad()
         (loss + balancing).backward()
         optimizer.step()
     return attached.eval()
-
-
-# --8<-- [end:train]
 
 
 @torch.no_grad()
