@@ -118,7 +118,7 @@ lint: $(READY)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) ty check
-	$(RUN) snakefmt --check Snakefile workflow/rules
+	$(RUN) snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(RUN) python .ci/lint_workflow.py
 	$(RUN) hadolint Dockerfile
 

@@ -1,11 +1,14 @@
 """The command line loads only what it needs, and every mistake is one clear line."""
 
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
 from harness import ROOT, edit_yaml, run_command
+
+from dmp import __version__
 
 
 def dmp(*arguments: str) -> subprocess.CompletedProcess:
@@ -100,3 +103,27 @@ def test_full_disk_ends_the_stage_with_one_clear_error(tmp_path, tiny):
         assert not [p for p in disk.rglob("*") if p.is_file()]
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+def test_version_is_that_of_the_package():
+    assert dmp("--version").stdout == f"dmp-bench {__version__}\n"
+
+
+def test_help_shows_every_command_in_a_panel_of_its_kind():
+    told = dmp("--help").stdout
+    panels = re.split(r"╭─ ([^─]+) ─+╮", told)
+    commands = {
+        name: set(re.findall(r"^│ ([a-z][\w-]*) ", text, re.MULTILINE))
+        for name, text in zip(panels[1::2], panels[2::2], strict=True)
+    }
+    assert {"run", "compare", "verify", "sweep"} <= commands["Use"]
+    assert commands["Maintenance"] == {"adopt", "publish", "throughput"}
+    assert {"train", "evaluate", "pages"} <= commands["Stages, which the workflow calls"]
+    assert "Commands" not in commands
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_offered_for(shell, monkeypatch):
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    process = dmp("--show-completion", shell)
+    assert "_DMP_COMPLETE" in process.stdout, process.stderr

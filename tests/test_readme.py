@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 from harness import ROOT
 
 REFERENCE = ROOT / "results/reference/digits/tables"
@@ -49,12 +48,6 @@ def test_files_that_a_page_names_exist(page):
     folders = "ablations|dmp|docs|tests|workflow|results/reference|.ci"
     named = re.findall(rf"`((?:{folders})/[\w./*-]+)`", read(page))
     assert [name for name in named if not any(ROOT.glob(name.rstrip("/")))] == []
-
-
-def test_the_citation_file_has_what_its_version_of_the_format_requires():
-    citation = yaml.safe_load(read(ROOT / "CITATION.cff"))
-    assert {"cff-version", "message", "title", "authors"} <= set(citation)
-    assert f'version = "{citation["version"]}"' in read(ROOT / "pyproject.toml")
 
 
 def test_both_containers_begin_alike_and_install_the_lock():

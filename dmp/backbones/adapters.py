@@ -1,6 +1,6 @@
-"""What each backbone says of itself, so that a patch can be attached to it."""
+"""What our own backbones say of themselves, so that a patch can be attached to it."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from dmp.backbones.dit import DiT
 from dmp.patching.points import Block, PatchPoints, patch_points
@@ -23,13 +23,3 @@ def _(model: DiT) -> PatchPoints:
         timestep_embedding=model.t_embedder,
         condition_embedding=model.y_embedder,
     )
-
-
-@patch_points.register
-def _(model: nn.Module) -> PatchPoints:
-    """Any other model: diffusers' take seconds to import, which jobs without them are spared."""
-    import dmp.backbones.diffusers_models  # noqa: F401  registers the patch points
-
-    adapter = patch_points.dispatch(type(model))
-    known = adapter is not patch_points.dispatch(nn.Module)
-    return adapter(model) if known else patch_points.dispatch(object)(model)

@@ -15,7 +15,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dmp.backbones import diffusers_models  # noqa: F401  registers the patch points
 from dmp.backbones.adapters import images_and_timesteps
 from dmp.backbones.base import Backbone, Texts
 from dmp.backbones.wrappers import unwrapped

@@ -5,3 +5,7 @@ kind of evidence is), :mod:`~dmp.claims.kinds` (one file per kind), :mod:`~dmp.c
 they are given), :mod:`~dmp.claims.measurement` (what they return), :mod:`~dmp.claims.evaluate` (all
 evidence, corrected together, and the verdicts), :mod:`~dmp.claims.summary` (those on the claims).
 """
+
+from dmp.extras import needs
+
+needs("bench", "pandas", "scipy", "statsmodels")

@@ -4,25 +4,51 @@ Every command imports what it needs when it runs: ``dmp --help`` answers at once
 the computing stages pays for torch.
 """
 
+from dmp.extras import missing, needs
+
+needs("bench", "typer")
+
 import signal
 import sys
+from typing import Annotated, NoReturn
 
 import typer
 
+from dmp import __version__
 from dmp.cli import planning, prepare, results, runs, sweep
+from dmp.cli.workspace import USE
 from dmp.errors import DMPError
 from dmp.surroundings import settle_surroundings
 
 app = typer.Typer(
     name="dmp",
-    help="Reproducibility benchmark for Diffusion Model Patching via Mixture-of-Prompts.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for topic in (planning, prepare, runs, results):
     app.add_typer(topic.app)
-app.add_typer(sweep.app, name="sweep")
+app.add_typer(sweep.app, name="sweep", rich_help_panel=USE)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"dmp-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Reproducibility benchmark for Diffusion Model Patching via Mixture-of-Prompts.
+
+    `make tables` runs all of it; `dmp COMMAND --help` explains one command.
+    """
 
 
 def main() -> None:
@@ -34,5 +60,14 @@ def main() -> None:
         settle_surroundings()
         app()
     except DMPError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.status)
+        _stop(error)
+    except ModuleNotFoundError as error:
+        name = (error.name or "dmp").partition(".")[0]
+        if name == "dmp":  # a mistake of ours
+            raise
+        _stop(missing(name))
+
+
+def _stop(error: DMPError) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(error.status)

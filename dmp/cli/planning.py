@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from dmp.cli.workspace import Workspace, command
+from dmp.cli.workspace import UPKEEP, USE, Workspace, command
 
 app = typer.Typer()
 
 
-@command(app)
+@command(app, USE)
 def check(workspace: Workspace) -> None:
     """Read a scale and all studies, check every cell, and say what would run."""
     from dmp.reporting.figures.registry import check_figures
@@ -23,7 +23,7 @@ def check(workspace: Workspace) -> None:
     print(f"{runs} unique runs on {baselines} baselines at scale {workspace.scale}")
 
 
-@command(app, scale="paper")
+@command(app, USE, scale="paper")
 def plan(
     workspace: Workspace,
     gpu: Annotated[str, typer.Option(help="A kind of GPU in ablations/throughput/gpus.yaml.")],
@@ -49,7 +49,7 @@ def plan(
     )
 
 
-@command(app, scale="paper")
+@command(app, UPKEEP, scale="paper")
 def throughput(
     workspace: Workspace,
     gpu: Annotated[str, typer.Option(help="The kind in gpus.yaml; CPU on a CPU.")] = "CPU",

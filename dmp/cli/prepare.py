@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from dmp.cli.workspace import Dataset, Processes, Seed, Task, Workspace, command
+from dmp.cli.workspace import USE, Dataset, Processes, Seed, Task, Workspace, command
 from dmp.errors import DMPError
 
 app = typer.Typer()
 
 
-@command(app, scale="paper")
+@command(app, USE, scale="paper")
 def download(
     workspace: Workspace,
     dataset: Annotated[

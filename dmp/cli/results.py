@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dmp.cli.workspace import Workspace, command
+from dmp.cli.workspace import UPKEEP, USE, Workspace, command
 
 app = typer.Typer()
 
@@ -60,7 +60,7 @@ def hypotheses(workspace: Workspace) -> None:
     judge_hypotheses(workspace.plan, workspace.layout)
 
 
-@command(app)
+@command(app, USE)
 def rebuild(
     workspace: Workspace,
     from_reference: Annotated[
@@ -79,7 +79,7 @@ def rebuild(
         print(stage(workspace.plan, workspace.layout))
 
 
-@command(app)
+@command(app, UPKEEP)
 def publish(
     workspace: Workspace,
     scope: Annotated[
@@ -96,7 +96,7 @@ def publish(
     print(stage(workspace.plan, workspace.layout, scope or [], replace))
 
 
-@command(app)
+@command(app, USE)
 def verify(workspace: Workspace) -> None:
     """Compare this run with the committed reference: to the bit where portable, else statistically.
 
@@ -110,7 +110,7 @@ def verify(workspace: Workspace) -> None:
         raise typer.Exit(1)
 
 
-@command(app)
+@command(app, UPKEEP)
 def adopt(workspace: Workspace) -> None:
     """Recognise results that were moved here, and say what no longer is what the files ask for.
 
@@ -138,7 +138,7 @@ def adopt(workspace: Workspace) -> None:
         print(f"outdated: {stage} {'/'.join(map(str, names))}")
 
 
-@command(app)
+@command(app, USE)
 def compare(
     workspace: Workspace,
     run: Annotated[
@@ -151,7 +151,7 @@ def compare(
     print(stage(workspace.plan, workspace.layout, run))
 
 
-@command(app)
+@command(app, USE)
 def track(
     workspace: Workspace,
     target: Annotated[str, typer.Argument(help="Whose runs: tables or studies.")] = "tables",

@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from dmp.cli.workspace import LARGEST_SEED, Processes, Seed, Task, Variant, Workspace, command
+from dmp.cli.workspace import LARGEST_SEED, USE, Processes, Seed, Task, Variant, Workspace, command
 from dmp.errors import DMPError
 
 app = typer.Typer()
 
 
-@command(app)
+@command(app, USE)
 def run(
     workspace: Workspace,
     task: Task,

@@ -57,7 +57,7 @@ def _open(workspace: Workspace, name: str, storage: str) -> _Opened:
     return _Opened(sweep, space, files, products, name, opened)
 
 
-@command(app)
+@command(app, None)
 def check(workspace: Workspace) -> None:
     """Read every sweep, check every condition and combination, and say what a scale lacks."""
     from dmp.sweeps.loading import load_space, load_sweep, sweep_names
@@ -71,7 +71,7 @@ def check(workspace: Workspace) -> None:
             print(f"{name}: left out at scale '{workspace.scale}': {left_out}")
 
 
-@command(app)
+@command(app, None)
 def work(
     workspace: Workspace,
     name: Name,
@@ -96,7 +96,7 @@ def work(
     products.worker(worker).mark_finished()
 
 
-@command(app)
+@command(app, None)
 def confirm(
     workspace: Workspace,
     name: Name,
@@ -123,7 +123,7 @@ def confirm(
         products.confirmation(each).mark_finished()
 
 
-@command(app)
+@command(app, None)
 def report(workspace: Workspace, name: Name, storage: Storage = "") -> None:
     """Write a finished sweep's table, best points and plots."""
     sweep, _, files, products, study_name, opened = _open(workspace, name, storage)

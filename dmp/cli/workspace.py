@@ -28,6 +28,9 @@ Processes = Annotated[
     ),
 ]
 
+# The panels of `dmp --help`.
+USE, STAGES, UPKEEP = "Use", "Stages, which the workflow calls", "Maintenance"
+
 
 @dataclass
 class Workspace:
@@ -100,11 +103,14 @@ class Workspace:
         return context
 
 
-def command(app: typer.Typer, scale: str = Workspace.scale) -> Callable[..., Callable[..., None]]:
+def command(
+    app: typer.Typer, panel: str | None = STAGES, scale: str = Workspace.scale
+) -> Callable[..., Callable[..., None]]:
     """Return a decorator that makes a command of a function; its first argument is the workspace.
 
     Args:
         app: gets the command.
+        panel: of the help, which the command stands in.
         scale: the default of ``--scale``.
 
     """
@@ -125,7 +131,7 @@ def command(app: typer.Typer, scale: str = Workspace.scale) -> Callable[..., Cal
         signature = inspect.Signature([*own, *shared])
         called.__signature__ = signature  # ty: ignore[missing-attribute]  a function may have one
         called.__annotations__ = {each.name: each.annotation for each in (*own, *shared)}
-        app.command()(called)
+        app.command(rich_help_panel=panel)(called)
         return function
 
     return register

@@ -1,1 +1,5 @@
 """Images, labels, and the stream of training examples."""
+
+from dmp.extras import needs
+
+needs("bench", "PIL", "filelock", "tqdm")

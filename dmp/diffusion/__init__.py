@@ -1,5 +1,9 @@
 """The forward process, its losses, and ancestral sampling."""
 
+from dmp.extras import needs
+
+needs("bench", "diffusers")
+
 from dmp.diffusion.guidance import guided
 from dmp.diffusion.losses import Diffusion, Losses
 from dmp.diffusion.sampling import sample

@@ -13,6 +13,7 @@ from dmp.errors import DMPError
 from dmp.initialisation import normal_
 from dmp.patching.calls import Calls
 from dmp.patching.gates import Gate, make_gate
+from dmp.patching.hub import Shared
 from dmp.patching.loading import FORMAT, read_patch
 from dmp.patching.placement import (
     attach_added,
@@ -27,7 +28,7 @@ from dmp.rng import generator
 from dmp.tensorfile import save_tensors
 
 
-class Patch(Remembering):
+class Patch(Shared, Remembering):
     """Prompts and gate, attached to a backbone by hooks: the backbone's own code is untouched.
 
     Before block i, tokens ``x: (B, N, D)`` become ``x + w ⊙ P_i``, where ``P_i: (N, D)`` are the

@@ -6,6 +6,10 @@ Read in this order: :mod:`~dmp.planning.counting` (arithmetic and parameters of 
 plan and what each takes), :mod:`~dmp.planning.tables`, :mod:`~dmp.planning.report`.
 """
 
+from dmp.extras import needs
+
+needs("bench", "pandas")
+
 from dmp.planning.report import plan_scale
 
 __all__ = ["plan_scale"]

@@ -2,3 +2,7 @@
 
 Nothing here changes a number; nothing here imports torch before it has to.
 """
+
+from dmp.extras import needs
+
+needs("bench", "filelock")

@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 from tabulate import tabulate
@@ -22,10 +23,13 @@ from dmp.studies.schema import METRICS
 
 _RUN = re.compile(r"(?P<task>[^/]+)/(?P<variant>[^/]+?)(?:/seed(?P<seed>\d+))?/?")
 _WORDS = ("Method", "Comparison", "Metric")
+WIDTH = 100  # of the text, in characters
 
 
 def compare(plan: Plan, layout: Layout, names: Sequence[str]) -> str:
     """Return the comparison of the first variant with each other one, as text for a terminal.
+
+    No line is longer than 100 characters: a table that is wider continues below.
 
     Args:
         plan: how the runs are configured, and which seeds there are.
@@ -39,12 +43,12 @@ def compare(plan: Plan, layout: Layout, names: Sequence[str]) -> str:
 
     """
     page = comparison_page(plan, layout, *select(plan, layout, names))
-    parts = [page.title, *([page.warning] if page.warning else [])]
+    parts = [_filled(text) for text in (page.title, page.warning) if text]
     for table in page.tables:
         frame = table.frame.drop(columns="Task")  # which stands in the title
         empty = [name for name in frame.columns if (frame[name] == MISSING).all()]
-        parts.append(f"{table.caption}\n\n{_text(frame.drop(columns=empty))}")
-    parts.append("\n".join(f"- {note}" for note in page.notes))
+        parts += [_filled(table.caption), *_bands(frame.drop(columns=empty))]
+    parts.append("\n".join(_filled(f"- {note}", "  ") for note in page.notes))
     return "\n\n".join(parts)
 
 
@@ -104,12 +108,32 @@ def comparison_page(plan: Plan, layout: Layout, study: Study, seeds: Sequence[in
     )
 
 
+def _filled(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def _bands(frame: pd.DataFrame) -> Iterator[str]:
+    """Yield a table as text: as many columns as fit, then the next ones, each beside the words."""
+    words = [name for name in frame.columns if name in _WORDS]
+    band, shown = [], _text(frame[words])
+    for name in frame.columns.drop(words):
+        wider = _text(frame[[*words, *band, name]])
+        if band and max(map(len, wider.splitlines())) > WIDTH:
+            yield shown
+            band, wider = [], _text(frame[[*words, name]])
+        band, shown = [*band, name], wider
+    yield shown
+
+
 def _text(frame: pd.DataFrame) -> str:
+    words = [name in _WORDS for name in frame.columns]
     return tabulate(
         frame.to_numpy().tolist(),
-        headers=[name.replace(", ", ",\n") for name in frame.columns],
+        headers=["\n".join(textwrap.wrap(name, 12)) for name in frame.columns],
         disable_numparse=True,  # a printed 6.80 would come out as 6.8
-        colalign=["left" if name in _WORDS else "right" for name in frame.columns],
+        colalign=["left" if word else "right" for word in words],
+        # A variant's name is as long as its options are many.
+        maxcolwidths=[28 if word else None for word in words],
     )
 
 

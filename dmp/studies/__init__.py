@@ -1,5 +1,9 @@
 """Reads ``ablations/`` and expands it to the unique runs that the studies need; no torch."""
 
+from dmp.extras import needs
+
+needs("bench", "yaml")
+
 from dmp.studies.plan import Plan
 from dmp.studies.resolving import load_plan
 from dmp.studies.schema import Cell, Comparison, Scale, Study

@@ -5,6 +5,10 @@ the same folders again changes nothing. MLflow is imported when it is used, sinc
 seconds.
 """
 
+from dmp.extras import needs
+
+needs("track", "mlflow")
+
 from dmp.tracking.ingest import FoldersError, IngestReport, ingest
 from dmp.tracking.parent import Parent
 

@@ -1,5 +1,9 @@
 """One training loop for all methods; the only difference is which parameters train."""
 
+from dmp.extras import needs
+
+needs("bench", "accelerate", "psutil", "tqdm")
+
 from dmp.training.loop import DivergedError, fit
 from dmp.training.objective import Objective, Terms
 

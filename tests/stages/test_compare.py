@@ -93,13 +93,30 @@ def test_text_has_the_numbers_of_the_page(plan, layout):
     text = compare(plan, layout, asked)
 
     assert text.startswith(f"{TASK}: dmp against baseline, prompt-tuning\n")
-    assert plan.scale.conclusive or "no conclusion may be drawn" in text
+    assert plan.scale.conclusive or "no conclusion may be drawn" in " ".join(text.split())
     compared = page.tables[1].frame
     assert list(compared["Comparison"].unique()) == ["dmp − baseline", "dmp − prompt-tuning"]
     for _, row in compared.iterrows():
         for column in ("Comparison", "Difference [t interval]", "p exact, Holm", "Effect size g"):
             assert row[column] in text
     assert "corrected for the 2 comparisons" in text
+
+
+def test_text_fits_a_terminal_and_leaves_no_column_out(plan, layout):
+    long = "dmp,depth=1,gate_noise=true,gate_temperature=0.5,importance=summed,load=smooth"
+    for seed in plan.seeds:
+        make_run(plan, layout, long, seed, np.random.default_rng(seed))
+    asked = names(long, "baseline", "prompt-tuning")
+    text = compare(plan, layout, asked)
+
+    assert max(map(len, text.splitlines())) <= 100
+    words = {*text.split()}
+    for table in comparison_page(plan, layout, *select(plan, layout, asked)).tables:
+        for name in table.frame.columns.drop("Task"):
+            column = table.frame[name]
+            assert (column == "–").all() or {*name.split()} <= words
+            if name not in ("Method", "Comparison"):
+                assert {word for value in column for word in value.split()} <= words
 
 
 def test_holm_counts_the_comparisons_that_are_asked_for(plan, layout):

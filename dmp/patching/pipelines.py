@@ -5,7 +5,8 @@ from pathlib import Path
 from torch import nn
 
 from dmp.errors import DMPError
-from dmp.patching import Patch, patch_of
+from dmp.patching.finding import patch_of
+from dmp.patching.patch import Patch
 from dmp.patching.points import compute_device
 
 
@@ -16,7 +17,7 @@ def load_patch(
 
     .. code-block:: python
 
-        from dmp.backbones import load_patch
+        from dmp import load_patch
         loaded = load_patch("patch.safetensors", pipe.transformer)
         loaded.remove()
 
