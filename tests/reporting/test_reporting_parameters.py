@@ -24,7 +24,7 @@ def parameters(tmp_path):
 
 def test_all_formats_show_counts_and_the_paper_as_printed(parameters, tmp_path):
     write_parameters(STUDY, parameters, tmp_path / "out")
-    files = {path.suffix: path.read_text() for path in (tmp_path / "out").iterdir()}
+    files = {path.suffix: path.read_text() for path in (tmp_path / "out").glob("[!.]*")}
     assert set(files) == {".csv", ".md", ".tex", ".html"}
     for suffix in (".md", ".html"):
         for text in ("DiT-B/2", "129,751,040", "2,556,416", "132.5M", "+1.96%", "464.5M", "+1.43%"):

@@ -68,7 +68,9 @@ def edit(path, function):
 
 def files(layout):
     folder = reference_folder(layout)
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("[!.]*") if p.is_file()
+    }
 
 
 def test_published_numbers_are_those_of_every_run_digit_by_digit(folder, layout):

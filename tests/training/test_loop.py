@@ -224,7 +224,9 @@ def test_full_disk_while_saving_is_one_error_and_keeps_the_last_checkpoint(tmp_p
     with pytest.raises(DMPError, match="no space is left"):
         fit(make_objective(None), make_stream(), CONFIG, tmp_path, "id")
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
-    assert {p.name for p in tmp_path.iterdir()} == {"checkpoint.safetensors", "log.jsonl"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        *("checkpoint.safetensors", "log.jsonl", ".log.jsonl.sha256")
+    }
 
 
 def test_divergence_names_the_learning_rate_and_the_iteration(tmp_path):

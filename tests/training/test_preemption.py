@@ -58,7 +58,7 @@ def test_training_stopped_again_and_again_ends_bit_identical(
         assert torch.equal(value, expected[name]), name
     assert logged(tmp_path / "stopped") == logged(tmp_path / "through")
     names = [{p.name for p in (tmp_path / n).iterdir()} for n in ("stopped", "through")]
-    assert names[0] == names[1] == {"checkpoint.safetensors", "log.jsonl"}
+    assert names[0] == names[1] == {"checkpoint.safetensors", "log.jsonl", ".log.jsonl.sha256"}
 
 
 def test_finished_checkpoint_is_the_same_to_the_last_byte(tmp_path, monkeypatch):

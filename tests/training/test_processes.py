@@ -65,7 +65,7 @@ def test_log_is_that_of_one_process(shared, alone, method):
 @pytest.mark.parametrize("method", SHARED)
 def test_first_process_alone_writes(shared, method):
     names = {path.name for path in (shared / method).iterdir()}
-    written = {"checkpoint.safetensors", "log.jsonl", "snapshot6"}
+    written = {"checkpoint.safetensors", "log.jsonl", ".log.jsonl.sha256", "snapshot6"}
     assert names == written | {"state0.pt", "state1.pt"}
 
 
