@@ -136,6 +136,26 @@ sys.exit(main())
     }
 
 
+def test_a_published_digit_that_was_changed_is_damage_and_no_other_result(folder, layout):
+    plan = published(folder, layout)
+    reference = reference_folder(layout)
+    before = files(layout)
+    for name in ("numbers/runs.csv", "numbers/parameters.csv", "provenance.json"):
+        whole = (reference / name).read_text()
+        place = whole.rindex("1")
+        (reference / name).write_text(f"{whole[:place]}2{whole[place + 1 :]}")
+        with pytest.raises(DMPError, match=f"{name} is truncated .* git checkout -- {reference}"):
+            rebuild_reference(plan, Reference(reference))
+        (reference / name).write_text(whole)
+    assert files(layout) == before
+    # One of an earlier version has no seals, and is given none: its files stay as they are.
+    for seal in reference.rglob(".*.sha256"):
+        seal.unlink()
+    rebuild_reference(plan, Reference(reference))
+    assert files(layout) == before
+    assert not list(reference.rglob(".*"))
+
+
 def test_later_seeds_are_added_and_everything_follows_from_all_of_them(folder, layout, tmp_path):
     published(folder, layout)
     first = files(layout)

@@ -446,6 +446,13 @@ def test_unfinished_training_of_another_configuration_is_kept_aside(context):
     with pytest.raises(DMPError, match=r"checkpoint.safetensors is truncated or corrupt"):
         train_run(other, other.plan.run(TASK, "dmp", 0), data_of(context, run))
     assert checkpoint.read_bytes() == bits[:-100]
+    # A changed bit in what it says of its configuration is no edit.
+    fingerprint = run.fingerprint("weights").encode()
+    flipped = bits.replace(fingerprint, fingerprint[:-1] + bytes([fingerprint[-1] ^ 1]))
+    checkpoint.write_bytes(flipped)
+    with pytest.raises(DMPError, match=r"checkpoint.safetensors is truncated or corrupt"):
+        train_run(context, run, data_of(context, run))
+    assert checkpoint.read_bytes() == flipped
 
 
 def test_killed_process_started_again_ends_with_the_same_bytes(prepared, tmp_path):

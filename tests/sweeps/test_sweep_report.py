@@ -1,7 +1,5 @@
 """What is said about a search follows from fresh seeds, and every file says so."""
 
-import shutil
-
 import numpy as np
 import optuna
 import pandas as pd
@@ -220,7 +218,7 @@ def test_confirmation_of_another_point_is_refused(tmp_path, plan):
     search = make_search(tmp_path, make_sweep())
     search.work(measure)
     confirm(plan, search)
-    shutil.copy(search.files.confirmation(0), search.files.confirmation(1))
+    write_text(search.files.confirmation(1), search.files.confirmation(0).read_text())
     with pytest.raises(DMPError, match=r"1.csv does not hold .*; confirm the sweep again"):
         write_report(plan, search.sweep, search.files, load_study(search.storage, STUDY))
 
