@@ -14,6 +14,7 @@ from dmp.bins import bin_label
 from dmp.files import write_csv
 from dmp.layout import Layout
 from dmp.metrics.registry import measured
+from dmp.seals import unseal_text
 from dmp.statistics.results import ALL_TIMESTEPS, PARAMETER_COLUMNS, SPEED_COLUMNS
 from dmp.studies import Plan
 from dmp.studies.run import RunConfig
@@ -40,6 +41,7 @@ def no_effect(run: RunConfig, metric: str) -> float:
 def write(path: Path, content: str | dict) -> None:
     """Write a file, as quickly as it goes: nothing is lost if the machine stops."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    unseal_text(path)
     path.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
