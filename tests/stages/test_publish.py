@@ -132,7 +132,7 @@ sys.exit(main())
     assert made.keys() >= before.keys()
     assert {name: made[name] for name in before} == before
     assert set(made) - set(before) == {
-        f"figures/claims/claims-{kind}.png" for kind in ("forest", "paper")
+        f"figures/claims/claims-{kind}.png" for kind in ("forest", "evidence", "paper")
     }
 
 
