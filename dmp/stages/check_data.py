@@ -49,7 +49,8 @@ def check_data(config: SourceConfig, root: Path, name: str, output: Path, worker
     write_json(output, manifest.model_dump(mode="json"))
     damage = [finding for finding in findings if finding.severity == "damage"]
     if damage:
-        raise DMPError(_message(name, root / config.path, damage, output.with_name(FINDINGS)))
+        told = _message(name, root / config.path, damage, output.with_name(FINDINGS))
+        raise DMPError(printable(told))
     for line in _summary(manifest, whole, output.with_name(FINDINGS)):
         print(printable(line), flush=True)
     return manifest
@@ -179,9 +180,7 @@ def _summary(manifest: Manifest, notes: list[Finding], report: Path) -> Iterator
     taken += [f"{len(manifest.classes)} classes"] if manifest.classes else []
     taken += [f"captions: {captions}"] if manifest.captions_sha256 else []
     if manifest.duplicates:
-        taken.append(
-            f"{manifest.duplicates} are copies of others, and stay on their side of a split"
-        )
+        taken.append(f"{manifest.duplicates} are copies of others, on the same side of each split")
     yield f"dataset '{manifest.dataset}': {'; '.join(taken)}; {manifest.notes} notes in {report}"
     for finding in notes:
         place = "" if finding.file == "." else f"{finding.file}: "

@@ -174,7 +174,10 @@ def _opened(path: Path, where: Path | None = None) -> "Generator[ParquetFile]":
     try:
         with ParquetFile(path) as file:
             yield file
-    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
+    except UnicodeError as error:
+        problem = f"has a name, or a text in it, that is not UTF-8 ({error})"
+        raise DamagedFileError(where or path, problem, "rename it, or write it again") from error
+    except (pyarrow.ArrowException, OSError) as error:
         problem = f"cannot be read as parquet ({' '.join(str(error).split())})"
         raise DamagedFileError(where or path, problem, f"{AGAIN}: {path.name}") from error
 
