@@ -154,9 +154,12 @@ def load_unet(folder: Path, model: UNet) -> None:
         tensors = unwrapped(load_file(path), path)
     except (SafetensorError, OSError) as error:
         raise DMPError(f"{path} is truncated or corrupt ({error})") from error
-    check_tensors(tensors, path, "fetch the U-Net again")
+    # As the model will hold them: what double precision can hold may be too large for single.
+    held = model.unet.state_dict()
+    kept = {name: v.to(held[name].dtype) if name in held else v for name, v in tensors.items()}
+    check_tensors(kept, path, "fetch the U-Net again")
     try:
-        model.unet.load_state_dict(tensors, strict=True)
+        model.unet.load_state_dict(kept, strict=True)
     except RuntimeError as error:
         raise DMPError(f"{path} does not fit its {FILES[0]}: {error}") from error
 

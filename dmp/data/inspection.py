@@ -2,16 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tqdm import tqdm
 
 from dmp.data.sources.base import Source
 from dmp.data.sources.decoding import decode, to_rgb
 from dmp.data.sources.findings import DamagedFileError, Finding
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _CHUNK = 64  # images handed to a worker at once
 
@@ -22,6 +27,7 @@ class Inspected(NamedTuple):
     Attributes:
         name: where it lies.
         sha256: of its bytes as stored; empty if they cannot be read.
+        pixels: SHA-256 of its size and its pixels in RGB; empty if the image cannot be used.
         mode: as Pillow names it; empty if the image cannot be decoded.
         size: (width, height); (0, 0) if the image cannot be decoded.
         captions: how many there are.
@@ -32,6 +38,7 @@ class Inspected(NamedTuple):
 
     name: str
     sha256: str
+    pixels: bytes
     mode: str
     size: tuple[int, int]
     captions: int
@@ -39,41 +46,53 @@ class Inspected(NamedTuple):
     findings: list[Finding]
 
 
-def inspect(source: Source, workers: int) -> Iterator[Inspected]:
-    """Yield what there is to say of each image, in their order, whatever the number of workers.
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """Yield what a function returns of each item, in their order, whatever the number of workers.
 
-    Threads, since reading, decoding and hashing all release Python's lock. At most two chunks per
-    worker are under way, and no pixels leave a worker: memory does not grow with the dataset.
+    They are threads: reading, decoding, resizing and hashing all release Python's lock, and threads
+    need no shared memory, of which a container may have little. At most two items per worker are
+    under way: memory does not grow with the items. Without a worker, all is done in this thread.
     """
-    starts = range(0, len(source), _CHUNK)
-    with (
-        tqdm(total=len(source), desc=f"checking {source.base}", unit="image", mininterval=1) as bar,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        # A map of the pool would hold all chunks at once.
-        todo = (pool.submit(_inspect_chunk, source, start) for start in starts)
-        under_way = list(islice(todo, 2 * workers))
+    if not workers:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        # A map of the pool would hold all results at once.
+        todo = (pool.submit(function, item) for item in items)
+        under_way = deque(islice(todo, 2 * workers))
         try:
             while under_way:
-                for inspected in under_way.pop(0).result():
-                    yield inspected
-                    bar.update()
+                yield under_way.popleft().result()
                 under_way += islice(todo, 1)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
+def inspect(source: Source, workers: int) -> Iterator[Inspected]:
+    """Yield what there is to say of each image, in their order; no pixels are kept."""
+    starts = range(0, len(source), _CHUNK)
+    title = f"checking {source.base}"
+    with tqdm(total=len(source), desc=title, unit="image", mininterval=1) as bar:
+        for chunk in in_order(partial(_inspect_chunk, source), starts, workers):
+            for inspected in chunk:
+                yield inspected
+                bar.update()
+
+
 def inspect_image(source: Source, index: int) -> Inspected:
     """Look at one image."""
     name, findings = source.name(index), []
-    sha256, mode, size = "", "", (0, 0)
+    sha256, pixels, mode, size = "", b"", "", (0, 0)
     where = str(source.base / name)
     try:
         data = source.read(index)
         sha256 = hashlib.sha256(data).hexdigest()
         image = decode(data, where, source.config.smallest)
         mode, size = image.mode, image.size
-        to_rgb(image, where, source.config.convert)
+        colours = to_rgb(image, where, source.config.convert).tobytes()
+        pixels = hashlib.sha256(f"{size}".encode() + colours).digest()
     except DamagedFileError as error:
         findings.append(error.finding(name))
     else:
@@ -88,7 +107,7 @@ def inspect_image(source: Source, index: int) -> Inspected:
     except DamagedFileError as error:
         findings.append(error.finding(name))
     digest = hashlib.sha256(json.dumps(list(captions)).encode()).hexdigest()
-    return Inspected(name, sha256, mode, size, len(captions), digest, findings)
+    return Inspected(name, sha256, pixels, mode, size, len(captions), digest, findings)
 
 
 def _inspect_chunk(source: Source, start: int) -> list[Inspected]:

@@ -26,7 +26,10 @@ class Manifest(Strict):
         shorter_edge: least and greatest shorter edge, in pixels.
         enlarged: images with a shorter edge below the resolution, which the crop has to enlarge.
         captions_per_image: images by the number of their captions.
-        duplicates: images with the same bytes as an earlier one.
+        duplicates: images with the same pixels as an earlier one.
+        copies: the numbers of images that have the same pixels, in the order of the first: what
+            must not be on two sides of a split. Empty in a manifest that was written before they
+            were kept, whose dataset is split as it was then.
         damaged: findings that have to be mended.
         notes: findings that do not.
         findings: the file with all findings, beside the manifest.
@@ -46,6 +49,7 @@ class Manifest(Strict):
     enlarged: int
     captions_per_image: dict[str, int]
     duplicates: int
+    copies: list[list[int]] = []
     damaged: int
     notes: int
     findings: str

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from dmp.config import SourceConfig
@@ -11,7 +12,7 @@ from dmp.data.formats import open_source
 from dmp.data.inspection import Inspected, inspect
 from dmp.data.manifest import Manifest
 from dmp.data.sources.base import Source
-from dmp.data.sources.findings import Finding
+from dmp.data.sources.findings import Finding, printable
 from dmp.errors import DMPError
 from dmp.files import write_json, write_text
 
@@ -41,13 +42,17 @@ def check_data(config: SourceConfig, root: Path, name: str, output: Path, worker
     tally = _Tally(config.resolution)
     for inspected in inspect(source, workers):
         tally.add(inspected)
-    findings = [*_of_the_whole(config, source), *source.findings, *tally.findings]
+    whole = [*_of_the_whole(config, source), *source.findings, *tally.of_the_whole()]
+    findings = [*whole, *tally.findings]
     manifest = tally.manifest(name, source, findings)
     _write_findings(output.with_name(FINDINGS), findings)
     write_json(output, manifest.model_dump(mode="json"))
     damage = [finding for finding in findings if finding.severity == "damage"]
     if damage:
-        raise DMPError(_message(name, root / config.path, damage, output.with_name(FINDINGS)))
+        told = _message(name, root / config.path, damage, output.with_name(FINDINGS))
+        raise DMPError(printable(told))
+    for line in _summary(manifest, whole, output.with_name(FINDINGS)):
+        print(printable(line), flush=True)
     return manifest
 
 
@@ -58,9 +63,11 @@ class _Tally:
         self._resolution = resolution
         self._content, self._texts = hashlib.sha256(), hashlib.sha256()
         self._modes, self._sizes, self._captions = Counter(), Counter(), Counter()
-        self._first: dict[bytes, str] = {}
+        # Of each picture the first image: its number, its name, and the hash of its file.
+        self._first: dict[bytes, tuple[int, str, str]] = {}
+        self._copies: dict[int, list[int]] = {}
         self._last_name = ""
-        self._images = self._duplicates = 0
+        self._images = 0
         self.findings: list[Finding] = []
 
     def add(self, image: Inspected) -> None:
@@ -85,13 +92,34 @@ class _Tally:
                 Finding(image.name, "damage", "two members of the archive have this name", remedy)
             )
         self._last_name = image.name
-        if not image.sha256:
+        if not image.pixels:
             return
-        first = self._first.setdefault(bytes.fromhex(image.sha256), image.name)
-        if first is not image.name:
-            self._duplicates += 1
-            problem = f"the same bytes as {first}"
-            self.findings.append(Finding(image.name, "note", problem, "nothing; both are used"))
+        number = self._images - 1
+        first, name, sha256 = self._first.setdefault(
+            image.pixels, (number, image.name, image.sha256)
+        )
+        if first != number:
+            self._copies.setdefault(first, [first]).append(number)
+            problem = f"the same {'bytes' if sha256 == image.sha256 else 'pixels'} as {name}"
+            done = "nothing; both are used, on one side of each split"
+            self.findings.append(Finding(image.name, "note", problem, done))
+
+    def of_the_whole(self) -> list[Finding]:
+        """Return the findings about what all images have in common."""
+        found = []
+        if any(len(numbers) == self._images for numbers in self._copies.values()):
+            remedy = "copy or download the images again: none can be held out from training"
+            found.append(Finding(".", "damage", f"all {self._images} images show the same", remedy))
+        least = min(self._captions, default=0)
+        images = sum(n for number, n in self._captions.items() if number > least)
+        if least and images:
+            surplus = sum((number - least) * n for number, n in self._captions.items())
+            problem = (
+                f"{surplus} captions of {images} images are not trained on: of each image the "
+                f"first {least} are, since one has no more"
+            )
+            found.append(Finding(".", "note", problem, "nothing, or give every image as many"))
+        return found
 
     def manifest(self, name: str, source: Source, findings: list[Finding]) -> Manifest:
         edges = Counter()
@@ -104,7 +132,7 @@ class _Tally:
             dataset=name,
             source=source.config,
             images=self._images,
-            classes=list(source.classes),
+            classes=[printable(name) for name in source.classes],
             content_sha256=self._content.hexdigest(),
             captions_sha256=self._texts.hexdigest() if source.captioned else None,
             modes=dict(self._modes),
@@ -113,7 +141,8 @@ class _Tally:
             shorter_edge=(min(edges, default=0), max(edges, default=0)),
             enlarged=sum(n for edge, n in edges.items() if edge < self._resolution),
             captions_per_image={str(n): images for n, images in sorted(self._captions.items())},
-            duplicates=self._duplicates,
+            duplicates=sum(len(numbers) - 1 for numbers in self._copies.values()),
+            copies=list(self._copies.values()),
             damaged=severities["damage"],
             notes=severities["note"],
             findings=FINDINGS,
@@ -140,9 +169,22 @@ def _write_findings(path: Path, findings: list[Finding]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("file", "severity", "problem", "what to do"))
     for finding in findings:
-        # Names that are not UTF-8 cannot be written as such.
-        writer.writerow(part.encode("utf-8", "backslashreplace").decode() for part in finding)
+        writer.writerow(map(printable, finding))
     write_text(path, text.getvalue())
+
+
+def _summary(manifest: Manifest, notes: list[Finding], report: Path) -> Iterator[str]:
+    """Yield what was taken of a dataset and what was not."""
+    captions = ", ".join(f"{n} with {k}" for k, n in manifest.captions_per_image.items())
+    taken = [f"{manifest.images} images are taken"]
+    taken += [f"{len(manifest.classes)} classes"] if manifest.classes else []
+    taken += [f"captions: {captions}"] if manifest.captions_sha256 else []
+    if manifest.duplicates:
+        taken.append(f"{manifest.duplicates} are copies of others, on the same side of each split")
+    yield f"dataset '{manifest.dataset}': {'; '.join(taken)}; {manifest.notes} notes in {report}"
+    for finding in notes:
+        place = "" if finding.file == "." else f"{finding.file}: "
+        yield f"    {place}{finding.problem} ({finding.remedy})"
 
 
 def _message(name: str, path: Path, damage: list[Finding], report: Path) -> str:

@@ -12,7 +12,7 @@ from dmp.data.examples import Examples, Pixels
 from dmp.data.formats import open_source
 from dmp.data.images import held_out_split, load_split
 from dmp.data.latents.store import LatentImages, LatentStore
-from dmp.data.manifest import load_manifest
+from dmp.data.manifest import Manifest, load_manifest
 from dmp.data.registry import Images
 from dmp.data.sources.base import Source
 from dmp.errors import DMPError
@@ -75,7 +75,7 @@ def _on_disk(
     if config.data.latents is None:
         raise DMPError(f"dataset '{config.data.name}' of task '{task}' has no latents")
     store = LatentStore(context.layout.latents(config.data.name), config.data.latents)
-    kept, out = held_out_split(len(store), config.data.held_out)
+    kept, out = split_on_disk(context, config.data.name, config.data.held_out)
     count = min(len(out), len(kept), config.evaluation.held_out_images)
 
     def labelled(rows: np.ndarray) -> np.ndarray:
@@ -106,6 +106,21 @@ def _captioned(images: Images, numbers: np.ndarray) -> Images:
     return Images(images.images, numbers[images.labels, turn])
 
 
+def split_on_disk(context: Context, name: str, held_out: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of a dataset's other and of its held-out images; no copy is among both.
+
+    Raises:
+        DMPError: it has not been checked, or is damaged.
+
+    """
+    manifest = _manifest(context, name)
+    return held_out_split(manifest.images, held_out, manifest.copies)
+
+
+def _manifest(context: Context, name: str) -> Manifest:
+    return load_manifest(context.layout.manifest(name), context.plan.source(name), name)
+
+
 def open_checked(context: Context, name: str) -> Source:
     """Open a dataset that has been checked.
 
@@ -113,14 +128,12 @@ def open_checked(context: Context, name: str) -> Source:
         DMPError: it has not been checked, is damaged, or has changed since.
 
     """
-    config = context.plan.source(name)
-    path = context.layout.manifest(name)
-    manifest = load_manifest(path, config, name)
-    source = open_source(config, context.data, name)
+    manifest = _manifest(context, name)
+    source = open_source(context.plan.source(name), context.data, name)
     if len(source) != manifest.images:
         raise DMPError(
             f"dataset '{name}' had {manifest.images} images when it was checked, and has "
-            f"{len(source)} now; delete {path} and check it again"
+            f"{len(source)} now; delete {context.layout.manifest(name)} and check it again"
         )
     return source
 

@@ -10,7 +10,7 @@ from dmp.config import DataConfig, TaskConfig
 from dmp.data.autoencoder import Autoencoder
 from dmp.data.captions import Captions, encode, save_captions
 from dmp.data.crop import center_crop
-from dmp.data.images import held_out_split, load_extractor_split, load_split
+from dmp.data.images import load_extractor_split, load_split
 from dmp.data.latents.encode import Pixels, encode_shard, index_shards
 from dmp.data.registry import dataset_info
 from dmp.data.sources.base import Source
@@ -31,7 +31,7 @@ from dmp.products.prepared import (
 )
 from dmp.rng import generator
 from dmp.stages.common import Context, open_autoencoder, task_extractor
-from dmp.stages.data import open_checked, pixel_batches
+from dmp.stages.data import open_checked, pixel_batches, split_on_disk
 
 # Samples of text-to-image models are drawn for one caption of each of so many images.
 EVALUATION_SIZE = 30_000
@@ -66,7 +66,7 @@ def _captions_on_disk(context: Context, task: str, data: DataConfig, encoder: st
     if not each:
         lacking = source.name(next(i for i, captions in enumerate(texts) if not captions))
         raise DMPError(f"{lacking} has no caption, and task '{task}' needs one of each image")
-    train, held_out = held_out_split(len(source), data.held_out)
+    train, held_out = split_on_disk(context, data.name, data.held_out)
     if data.test is None:
         asked = one_caption_each(source, held_out)
     else:
@@ -188,8 +188,9 @@ def _real_images(
         parts = {"train": [train], "held-out": [held_out], "all": [train, held_out]}
         yield from (part.images for part in parts[which])
         return
-    source = open_checked(context, config.data.test_name if which == "test" else config.data.name)
-    train, held_out = held_out_split(len(source), config.data.held_out)
+    name = config.data.test_name if which == "test" else config.data.name
+    source = open_checked(context, name)
+    train, held_out = split_on_disk(context, name, config.data.held_out)
     both = np.concatenate([train, held_out])
     rows = {"train": train, "held-out": held_out, "all": both, "test": both}[which]
     title = f"real images of {config.data.name}"

@@ -213,6 +213,25 @@ def test_the_number_of_jobs_and_workers_changes_no_bit(
         assert torch.equal(one, other)
 
 
+def test_images_are_read_without_a_process_or_shared_memory(autoencoder, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("No space left on device: /dev/shm")
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", refuse)
+    monkeypatch.setattr(torch.UntypedStorage, "share_memory_", refuse)
+    encode_shard(tmp_path, PIXELS, autoencoder, workers=8)
+    assert (tmp_path / "shard-00000.json").is_file()
+
+
+def test_names_that_are_not_utf8_are_part_of_what_was_encoded(autoencoder, tmp_path):
+    class Latin1(FakeSource):
+        def name(self, index):
+            return f"caf\udce9{index}.png"
+
+    encode_shard(tmp_path, Pixels(Latin1(), EDGE, as_array), autoencoder)
+    index_shards(tmp_path, Pixels(Latin1(), EDGE, as_array), autoencoder)
+
+
 @pytest.mark.parametrize(("count", "block", "jobs"), [(11, 4, 3), (11, 4, 7), (8, 4, 1), (9, 1, 4)])
 def test_jobs_share_whole_blocks_without_gap_or_overlap(count, block, jobs):
     shares = [share(count, block, job, jobs) for job in range(jobs)]

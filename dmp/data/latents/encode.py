@@ -4,7 +4,7 @@ Images are always encoded in the same batches: the number of jobs changes no bit
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,25 +12,24 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from dmp.data.autoencoder import Autoencoder
+from dmp.data.inspection import in_order
 from dmp.data.shards import Row, Shards, share
 from dmp.data.sources.base import Source
-from dmp.errors import DMPError
 
 LATENTS, LABELS = "latents", "labels"
 
 
 @dataclass(frozen=True)
-class Pixels(Dataset):
+class Pixels:
     """The images of a source, cropped and resized: ``(3, R, R)`` uint8 by number.
 
     Attributes:
         source: the images.
         resolution: R.
-        crop: makes ``(3, R, R)`` uint8 of an image and R; a function that can be pickled.
+        crop: makes ``(3, R, R)`` uint8 of an image and R.
 
     """
 
@@ -41,12 +40,18 @@ class Pixels(Dataset):
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index: int) -> np.ndarray | DMPError:
-        # An error that crosses from a worker process would arrive wrapped in a traceback.
-        try:
-            return self.crop(self.source.image(index), self.resolution)
-        except DMPError as error:
-            return error
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.crop(self.source.image(index), self.resolution)
+
+    def batch(self, numbers: Sequence[int]) -> torch.Tensor:
+        """Return ``(n, 3, R, R)`` uint8, the images with these numbers.
+
+        Raises:
+            DMPError: an image cannot be read.
+
+        """
+        # Contiguous whatever the crop returns: convolutions round by the layout in memory.
+        return torch.from_numpy(np.ascontiguousarray(np.stack([self[n] for n in numbers])))
 
 
 def _shards(folder: Path, pixels: Pixels, autoencoder: Autoencoder) -> Shards:
@@ -54,7 +59,8 @@ def _shards(folder: Path, pixels: Pixels, autoencoder: Autoencoder) -> Shards:
     edge = pixels.resolution // config.factor
     images = hashlib.sha256()
     for index in range(len(pixels)):  # what is known without reading them
-        images.update(f"{pixels.source.name(index)}\t{pixels.source.label(index)}\n".encode())
+        line = f"{pixels.source.name(index)}\t{pixels.source.label(index)}\n"
+        images.update(line.encode("utf-8", "surrogateescape"))
     identity = {
         "format": "latents",
         "autoencoder": autoencoder.identity,
@@ -86,7 +92,7 @@ def encode_shard(
         autoencoder: encodes them, ``config.batch_size`` at a time.
         job: which of the jobs this is, from 0.
         jobs: how many there are.
-        workers: processes that read images; they change no bit.
+        workers: threads that read images; they change no bit.
 
     Raises:
         DMPError: an image cannot be read, or the folder cannot be written.
@@ -103,11 +109,9 @@ def encode_shard(
     ]
 
     def batches() -> Iterator[dict[str, np.ndarray]]:
-        loader = DataLoader(pixels, batch_sampler=numbers, num_workers=workers, collate_fn=_collate)
+        loader = in_order(pixels.batch, numbers, workers)
         progress = tqdm(total=len(rows), desc="latents", unit="image", mininterval=1)
         for batch, part in zip(loader, numbers, strict=True):
-            if isinstance(batch, DMPError):
-                raise batch
             posteriors = [autoencoder.encode(images) for images in (batch, batch.flip(-1))]
             both = torch.stack([torch.stack(pair, dim=1) for pair in posteriors], dim=1)
             labels = np.array([pixels.source.label(index) for index in part], np.int64)
@@ -116,16 +120,6 @@ def encode_shard(
         progress.close()
 
     _shards(folder, pixels, autoencoder).write(job, rows, batches())
-
-
-def _collate(items: list[np.ndarray | DMPError]) -> torch.Tensor | DMPError:
-    images = []
-    for item in items:
-        if isinstance(item, DMPError):
-            return item
-        images.append(item)
-    # Contiguous whatever the crop returns: convolutions round by the layout in memory.
-    return torch.from_numpy(np.ascontiguousarray(np.stack(images)))
 
 
 def index_shards(folder: Path, pixels: Pixels, autoencoder: Autoencoder) -> None:

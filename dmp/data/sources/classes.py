@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dmp.config import SourceConfig
 from dmp.data.formats import dataset_format
-from dmp.data.sources.files import Files, FolderFiles
+from dmp.data.sources.files import Files
 from dmp.data.sources.filesource import FileSource
 from dmp.data.sources.findings import AGAIN, DamagedFileError, Finding
 
@@ -26,7 +26,7 @@ class ClassFolders(FileSource):
 
         super().__init__(config, path)
         # Listed apart from the files: a class without an image has to be noticed.
-        classes = sorted(folder.name for folder in path.iterdir() if folder.is_dir())
+        classes = self._files.folders
         folders = [self.name(index).partition("/")[0] for index in range(len(self))]
         labels = self.set_labels(classes, folders)
         problem, remedy = "the image lies in no class folder", "move it into its class, or away"
@@ -39,4 +39,4 @@ class ClassFolders(FileSource):
         """Return all files below the folder."""
         if not path.is_dir():
             raise DamagedFileError(path, "is not a folder", "unpack it, or correct 'path'")
-        return FolderFiles(path)
+        return super().list_files(path)

@@ -6,29 +6,33 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
 
-from dmp.data.sources.findings import AGAIN, DamagedFileError
+from dmp.data.sources.findings import AGAIN, DamagedFileError, Finding
+from dmp.data.sources.listing import is_left_over, list_folder
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
 
-def is_image(name: str) -> bool:
-    """Return whether a name is that of an image: by its suffix, and not hidden."""
-    path = PurePosixPath(name.rpartition(":")[2])
-    # Archives made on a Mac hold a hidden '._x.jpg' beside each 'x.jpg'.
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+def is_image(member: str) -> bool:
+    """Return whether a file is an image: by its suffix, and not left by another tool."""
+    return PurePosixPath(member).suffix.lower() in SUFFIXES and not is_left_over(member)
 
 
 class Files(abc.ABC):
     """Files by number, in the order of their names.
 
     Attributes:
-        names: sorted, with ``/`` between folders.
+        names: sorted, with ``/`` between folders and ``:`` after an archive.
+        folders: at the top of a folder, sorted; those without a file as well.
 
     """
 
     names: Sequence[str]
+    folders: Sequence[str] = ()
+
+    def member(self, index: int) -> str:
+        """Return a file's name within the folder or archive that it lies in."""
+        return self.names[index]
 
     @abc.abstractmethod
     def read(self, index: int) -> bytes:
@@ -41,21 +45,11 @@ class Files(abc.ABC):
 
 
 class FolderFiles(Files):
-    """All files below a folder, at any depth.
+    """All files below a folder, at any depth; see :func:`dmp.data.sources.listing.list_folder`."""
 
-    Raises:
-        DamagedFileError: a folder cannot be listed.
-
-    """
-
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, findings: list[Finding]) -> None:
         self._folder = folder
-        self.names = sorted(
-            (Path(parent) / file).relative_to(folder).as_posix()
-            # Class folders on clusters are often links to another disk.
-            for parent, _, files in os.walk(folder, onerror=_unlisted, followlinks=True)
-            for file in files
-        )
+        self.names, self.folders = list_folder(folder, findings)
 
     def read(self, index: int) -> bytes:
         """Return a file's bytes."""
@@ -64,11 +58,6 @@ class FolderFiles(Files):
             return path.read_bytes()
         except OSError as error:
             raise DamagedFileError(path, f"cannot be read ({error.strerror})", AGAIN) from error
-
-
-def _unlisted(error: OSError) -> NoReturn:
-    why = f"the folder cannot be listed ({error.strerror})"
-    raise DamagedFileError(str(error.filename), why, "make it readable") from error
 
 
 class ZipFiles(Files):
@@ -88,6 +77,10 @@ class ZipFiles(Files):
         except (zipfile.BadZipFile, OSError) as error:
             raise DamagedFileError(path, f"cannot be opened as a zip ({error})", AGAIN) from error
         self.names = [f"{path.name}:{member}" for member in self._members]
+
+    def member(self, index: int) -> str:
+        """Return a member's name within the zip."""
+        return self._members[index]
 
     def read(self, index: int) -> bytes:
         """Return a member's bytes, whose checksum agrees with the archive's."""
@@ -110,15 +103,15 @@ class ZipFiles(Files):
         return self.__dict__ | {"_opened": None}
 
 
-def open_files(path: Path) -> Files:
-    """Return the files of a folder or of a zip.
+def open_files(path: Path, findings: list[Finding]) -> Files:
+    """Return the files of a folder or of a zip; what is left out is added to ``findings``.
 
     Raises:
         DamagedFileError: it is neither, or a damaged zip.
 
     """
     if path.is_dir():
-        return FolderFiles(path)
+        return FolderFiles(path, findings)
     if path.suffix.lower() == ".zip":
         return ZipFiles(path)
     raise DamagedFileError(path, "is neither a folder nor a .zip", "unpack it, or correct 'path'")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from dmp.config import SourceConfig
 from dmp.data.sources.base import Source
 from dmp.data.sources.files import Files, is_image, open_files
-from dmp.data.sources.findings import Finding
+from dmp.data.sources.findings import note
+from dmp.data.sources.splits import check_folders
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,7 @@ class FileSource(Source):
 
         super().__init__(config, path)
         self._files = self.list_files(path)
-        chosen = [is_image(name) for name in self._files.names]
+        chosen = self.choose_images()
         self._images = np.flatnonzero(np.array(chosen, bool))
         self._labels: np.ndarray | None = None
         others = [
@@ -36,13 +37,23 @@ class FileSource(Source):
             for name, is_chosen in zip(self._files.names, chosen, strict=True)
             if not is_chosen and not name.lower().endswith(self.companions)
         ]
-        if others:
-            problem = f"{len(others)} files, this one first, are not images by their suffix"
-            self.findings.append(Finding(others[0], "note", problem, "nothing; they are left out"))
+        self.findings += note(others, "files", "are not images of the dataset by their names")
 
     def list_files(self, path: Path) -> Files:
-        """Return all files at a path; damage to one of several archives goes to ``findings``."""
-        return open_files(path)
+        """Return all files at a path; damage to some of them goes to ``findings``.
+
+        Raises:
+            DMPError: there is something else, or images of several splits.
+
+        """
+        files = open_files(path, self.findings)
+        members = map(files.member, range(len(files.names)))
+        check_folders(path, filter(is_image, members))
+        return files
+
+    def choose_images(self) -> list[bool]:
+        """Return of each file whether it is an image of the dataset."""
+        return [is_image(self._files.member(number)) for number in range(len(self._files.names))]
 
     def set_labels(self, classes: Sequence[str], folders: Sequence[str]) -> "np.ndarray":
         """Set and return labels: the place of each image's folder in ``classes``; -1 if outside."""

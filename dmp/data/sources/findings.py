@@ -1,5 +1,6 @@
 """What is wrong with a file of a dataset: as a row of a report, and as an error."""
 
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Literal, NamedTuple
 
@@ -23,6 +24,19 @@ class Finding(NamedTuple):
     severity: Literal["damage", "note"]
     problem: str
     remedy: str
+
+
+def note(names: Sequence[str], kind: str, problem: str, done: str = "left out") -> list[Finding]:
+    """Return one note about several files, named by the first; none if there are none."""
+    if not names:
+        return []
+    what = f"{len(names)} {kind}, this one first, {problem}" if len(names) > 1 else problem
+    return [Finding(names[0], "note", what, f"nothing; {done}")]
+
+
+def printable(text: str) -> str:
+    """Return text that every terminal and file takes: names that are not UTF-8 have bytes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class DamagedFileError(DMPError):

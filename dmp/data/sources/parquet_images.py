@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import threading
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -11,15 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dmp.config import SourceConfig
 from dmp.data.formats import dataset_format
 from dmp.data.sources.base import Source
-from dmp.data.sources.captioned import clean
-from dmp.data.sources.findings import AGAIN, DamagedFileError, Finding
+from dmp.data.sources.captioned import captions_in
+from dmp.data.sources.findings import AGAIN, DamagedFileError, Finding, note
+from dmp.data.sources.listing import is_left_over, list_folder
+from dmp.data.sources.splits import check_files
 from dmp.errors import DMPError
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 LABEL = "label"
-_PART = re.compile(r"(?P<split>.*)-[0-9]{5}-of-[0-9]{5}[.]parquet")
 
 
 class _Group(NamedTuple):
@@ -60,7 +60,7 @@ class ParquetImages(Source):
         self._groups: list[_Group] = []
         self._labels: list[int] = []
         self._captions: list[list[str]] = []
-        for table in _tables(path):
+        for table in _tables(path, self.findings):
             try:
                 self._add(table)
             except DamagedFileError as error:
@@ -89,7 +89,7 @@ class ParquetImages(Source):
             if self.config.captions is not None:
                 _check_column(schema, self.config.captions, "texts", path)
                 values = file.read([self.config.captions])[self.config.captions].to_pylist()
-                captions = [clean([v] if isinstance(v, str) else v or []) for v in values]
+                captions = [captions_in(value, str(path)) for value in values]
         first = 0
         for number in range(metadata.num_row_groups):
             rows = metadata.row_group(number).num_rows
@@ -174,37 +174,33 @@ def _opened(path: Path, where: Path | None = None) -> "Generator[ParquetFile]":
     try:
         with ParquetFile(path) as file:
             yield file
+    except UnicodeError as error:
+        problem = f"has a name, or a text in it, that is not UTF-8 ({error})"
+        raise DamagedFileError(where or path, problem, "rename it, or write it again") from error
     except (pyarrow.ArrowException, OSError) as error:
         problem = f"cannot be read as parquet ({' '.join(str(error).split())})"
         raise DamagedFileError(where or path, problem, f"{AGAIN}: {path.name}") from error
 
 
-def _tables(path: Path) -> list[Path]:
+def _tables(path: Path, findings: list[Finding]) -> list[Path]:
     """Return the tables at ``path``, in the order of their names.
 
     Raises:
-        DMPError: there are none, or they are several splits.
+        DMPError: there are none, or they are of several splits.
 
     """
-    if not path.is_dir():
-        if path.suffix != ".parquet":
-            raise DamagedFileError(path, "is not a .parquet", "correct 'path'")
-        return [path]
-    # Clients of the hub keep notes in folders with hidden names.
-    names = sorted(
-        name.as_posix()
-        for name in (file.relative_to(path) for file in path.rglob("*.parquet"))
-        if not any(part.startswith(".") for part in name.parts)
-    )
-    if not names:
+    if path.is_dir():
+        root, (names, _) = path, list_folder(path, findings)
+    elif path.suffix == ".parquet":
+        root, names = path.parent, [path.name]
+    else:
+        raise DamagedFileError(path, "is not a .parquet", "correct 'path'")
+    tables = [name for name in names if name.endswith(".parquet") and not is_left_over(name)]
+    if not tables:
         raise DMPError(f"{path} holds no .parquet")
-    splits = sorted({match["split"] for match in map(_PART.fullmatch, names) if match})
-    if len(splits) > 1:
-        raise DMPError(
-            f"{path} holds several splits, {', '.join(splits)}: move the tables of one of them to "
-            "a folder of their own, and let 'path' be that folder"
-        )
-    return [path / name for name in names]
+    findings += note(sorted({*names} - {*tables}), "files", "are not .parquet")
+    findings += check_files(root, tables, alone=path != root)
+    return [root / name for name in tables]
 
 
 def _image_column(schema: Any, path: Path) -> str:
@@ -228,8 +224,10 @@ def _check_column(schema: Any, name: str, kind: str, path: Path) -> None:
             f"{path} has the columns {', '.join(schema.names)}; needed is '{name}', with {kind}"
         )
     found = schema.field(name).type
-    text = found.value_type if types.is_list(found) else found
-    is_text = types.is_string(text) or types.is_large_string(text)
+    text = found
+    while hasattr(text, "value_type"):  # lists, and categories of pandas
+        text = text.value_type
+    is_text = types.is_string(text) or types.is_large_string(text) or types.is_string_view(text)
     if not (types.is_integer(found) if kind == "integers" else is_text):
         raise DMPError(f"{path}: column '{name}' is of type {found}; needed are {kind}")
 
