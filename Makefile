@@ -32,7 +32,7 @@ OPTIONS := --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS))
 # would not do, since then the baselines that table 2 waits for are no more urgent than its runs.
 FIRST := results/$(SCALE)/tables/table2.md
 
-.PHONY: help setup tables studies report verify rebuild smoke sweep dashboard test lint docs bench \
+.PHONY: help setup tables studies report verify rebuild smoke sweep dashboard test lint docs bench gpu \
 	mlflow unlock lock clean
 
 help:
@@ -46,6 +46,7 @@ help:
 	@echo "make smoke    every cell of every table, far too small for conclusions: results/smoke"
 	@echo "make test     the tests, among them the whole workflow at smoke scale"
 	@echo "make mlflow   look at all runs in MLflow: http://127.0.0.1:5000"
+	@echo "make gpu      is all right on this machine's GPU, and how fast is it? At most 8 minutes"
 	@echo "make bench    how long the short commands take on this machine"
 	@echo "make unlock   after snakemake was killed and left the folder locked"
 	@echo "make lint     ruff, ty, snakefmt, snakemake --lint, hadolint"
@@ -118,6 +119,11 @@ docs: $(READY)
 
 bench: $(READY)
 	$(RUN) python .ci/benchmark.py
+
+# Minutes; with less of them there are fewer repetitions.
+BUDGET ?= 8
+gpu: $(READY)
+	$(RUN) dmp gpu-check --budget $(BUDGET)
 
 mlflow: $(READY)
 	$(RUN) MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --port 5000 \

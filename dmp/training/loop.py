@@ -22,6 +22,7 @@ from dmp.training.average import Average
 from dmp.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from dmp.training.meter import Meter
 from dmp.training.objective import Objective, Terms
+from dmp.training.repeatable import repeatable_backward
 
 # Iterations between two looks at whether another process was told to stop.
 AGREE_EVERY = 10
@@ -162,7 +163,8 @@ def fit(
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * left
             optimizer.zero_grad(set_to_none=True)
-            accelerator.backward(terms.total)
+            with repeatable_backward(objective.backbone):
+                accelerator.backward(terms.total)
             optimizer.step()
             ema.update()
             meter.add(batch, terms)
