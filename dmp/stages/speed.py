@@ -18,7 +18,7 @@ from dmp.stages.data import task_data
 from dmp.stages.pretrain import training_stream
 from dmp.statistics.contrast import Aligned, Contrast
 from dmp.training import Objective
-from dmp.training.repeatable import repeatable_backward
+from dmp.training.repeatable import repeatable
 
 # A block is so many turns, in each of which every method makes one step.
 TURNS = 9
@@ -146,9 +146,8 @@ def _steps(context: Context, task: str, variant: str, seed: int) -> dict[str, St
 
     def train() -> None:
         optimizer.zero_grad(set_to_none=True)
-        total = objective(batch).total
-        with repeatable_backward(backbone):
-            total.backward()
+        with repeatable(objective):
+            objective(batch).total.backward()
         optimizer.step()
 
     return {"training": train, "sampling": sample}

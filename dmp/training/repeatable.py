@@ -1,24 +1,26 @@
-"""A backward pass that gives the same bits each time, on a GPU too."""
+"""Training iterations that give the same bits each time, on a GPU too."""
 
 import contextlib
 from collections.abc import Generator
 
 import torch
-from torch import nn
 
 from dmp.backbones import DiT
+from dmp.patching import Patch
+from dmp.training.objective import Objective
 
 
 @contextlib.contextmanager
-def repeatable_backward(backbone: nn.Module) -> Generator[None]:
-    """Let torch's fused attention add up its gradients in a fixed order.
+def repeatable(objective: Objective) -> Generator[None]:
+    """Let torch's fused attention be one whose gradients add up in a fixed order.
 
-    On a GPU it does so only where an operation that cannot be repeated is an error, not where it
-    is a warning, as it is in all jobs. A DiT has no such operation; other backbones may, and are
-    left alone.
+    Entered for the forward and the backward pass. On a GPU torch chooses so only where an operation
+    that cannot be repeated is an error, not where it is a warning, as it is in all jobs. A DiT has
+    no such operation, and no method has, but prompts that are interpolated. Other backbones may
+    have some; they are left alone.
     """
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
-    if not (warns and torch.cuda.is_available() and isinstance(backbone, DiT)):
+    if not (warns and torch.cuda.is_available() and _can_repeat(objective)):
         yield
         return
     torch.use_deterministic_algorithms(True)
@@ -26,3 +28,13 @@ def repeatable_backward(backbone: nn.Module) -> Generator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def _can_repeat(objective: Objective) -> bool:
+    added = objective.added
+    interpolates = (
+        isinstance(added, Patch)
+        and added.config.grid != "tokens"
+        and added.config.resize != "nearest"
+    )
+    return isinstance(objective.backbone, DiT) and not interpolates

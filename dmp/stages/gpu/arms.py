@@ -22,7 +22,7 @@ from dmp.data.stream import Batch
 from dmp.planning.counting import count_model
 from dmp.planning.rates import FLOPS_PER_MAC
 from dmp.stages.gpu.models import Model, attach, autocast, objective
-from dmp.training.repeatable import repeatable_backward
+from dmp.training.repeatable import repeatable
 
 DMP, FINE_TUNING = "DMP", "fine-tuning"
 PUBLIC, PUBLIC_AMP = "public recipe", "public recipe (AMP)"
@@ -113,9 +113,9 @@ def _training(model: Model, device: str, bf16: bool, name: str, method: str) -> 
             return whole(batch).total
 
     def step(batch: Batch) -> Tensor:
-        with autocast(device, bf16):
-            total = whole(batch).total
-        with repeatable_backward(backbone):
+        with repeatable(whole):
+            with autocast(device, bf16):
+                total = whole(batch).total
             total.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from dmp.data.stream import Batch
 from dmp.diffusion import Diffusion
 from dmp.diffusion.sampling import sample
 from dmp.rng import generator
@@ -16,7 +17,7 @@ from dmp.stages.gpu.models import (
     objective,
     relative_difference,
 )
-from dmp.training.repeatable import repeatable_backward
+from dmp.training.repeatable import repeatable
 
 ITERATIONS, IMAGES, SAMPLED, STEPS = 3, 8, 2, 4
 # Two roundings of the same numbers differ by √2 times as much as each of them differs from the
@@ -51,9 +52,9 @@ def _train_and_sample(model: Model, method: str, device: str, bf16: bool) -> dic
     trained, batch = whole.trainable(), model.batch(IMAGES, device)
     before = {name: value.detach().clone() for name, value in whole.named_parameters()}
     for _ in range(ITERATIONS):
-        with autocast(device, bf16):
-            total = whole(batch).total
-        with repeatable_backward(backbone):
+        with repeatable(whole):
+            with autocast(device, bf16):
+                total = whole(batch).total
             total.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -90,9 +91,9 @@ def check_against_cpu(model: Model, device: str) -> str:
 
     def gradient(on: str, bf16: bool) -> Tensor:
         whole.to(on)
-        with autocast(on, bf16):
-            total = whole(type(batch)(*(part.to(on) for part in batch))).total
-        with repeatable_backward(backbone):
+        with repeatable(whole):
+            with autocast(on, bf16):
+                total = whole(Batch(*(part.to(on) for part in batch))).total
             total.backward()
         found = [p.grad.flatten().cpu() for p in whole.trainable().values() if p.grad is not None]
         whole.zero_grad(set_to_none=True)
