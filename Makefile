@@ -38,7 +38,7 @@ OPTIONS := '--scale=$(SCALE)' $(if $(SEEDS),'--seeds=$(SEEDS)')
 FIRST := 'results/$(SCALE)/tables/table2.md'
 
 .PHONY: help setup tables studies report report-all verify rebuild smoke sweep dashboard test lint docs bench \
-	fuzz mlflow chaos unlock lock clean
+	fuzz gpu mlflow chaos unlock lock clean
 
 help:
 	@echo "make tables   the paper's tables, figures and claims on embedded data: results/digits"
@@ -52,6 +52,7 @@ help:
 	@echo "make test     the tests, among them the whole workflow at smoke scale"
 	@echo "make mlflow   look at all runs in MLflow: http://127.0.0.1:5000"
 	@echo "make chaos    kill a small workflow again and again: is every byte the same? KILLS=50"
+	@echo "make gpu      is all right on this machine's GPU, and how fast is it? At most 8 minutes"
 	@echo "make bench    how long the short commands take on this machine"
 	@echo "make fuzz     20,000 damaged files of each kind, and what their readers say"
 	@echo "make unlock   if the lock is of a snakemake on another machine that is gone"
@@ -135,6 +136,11 @@ chaos: $(READY)
 
 bench: $(READY)
 	$(RUN) python .ci/benchmark.py
+
+# Minutes; with less of them there are fewer repetitions.
+BUDGET ?= 8
+gpu: $(READY)
+	$(RUN) dmp gpu-check --budget $(BUDGET)
 
 mlflow: $(READY)
 	$(RUN) MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --port 5000 \

@@ -176,6 +176,11 @@ class Layout:
         """Timings of training and sampling; unlike all else they differ from run to run."""
         return self.root / "speed.csv"
 
+    @property
+    def gpu_check(self) -> Path:
+        """Folder of what a check of the GPU has found."""
+        return self.root / "gpu-check"
+
     def record(self, name: str, folder: Path | None = None) -> Path:
         """What a product of the workflow was made from, beside it; see dmp.products."""
         return (self.root if folder is None else folder) / ".fingerprints" / f"{name}.json"

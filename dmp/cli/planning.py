@@ -1,10 +1,12 @@
 """Commands that say what would run and what it costs."""
 
+import os
 from typing import Annotated
 
 import typer
 
 from dmp.cli.workspace import UPKEEP, USE, Workspace, command
+from dmp.errors import DMPError
 
 app = typer.Typer()
 
@@ -50,21 +52,40 @@ def plan(
 
 
 @command(app, UPKEEP, scale="paper")
-def throughput(
+def gpu_check(
     workspace: Workspace,
-    gpu: Annotated[str, typer.Option(help="The kind in gpus.yaml; CPU on a CPU.")] = "CPU",
-    task: Annotated[list[str] | None, typer.Option(help="Of which tasks; all if left out.")] = None,
+    toy: Annotated[bool, typer.Option(help="At toy sizes, on a CPU too.")] = False,
+    budget: Annotated[
+        float, typer.Option(help="Minutes; less of them, fewer repetitions.", min=1, max=600)
+    ] = 8,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="Whose backbones; the smallest and the largest, if left out."),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Of training.", min=1, max=10**6)] = None,
-    compiled: Annotated[bool, typer.Option(help="With torch.compile.")] = False,
-    note: Annotated[str, typer.Option(help="For readers of the file.")] = "",
+    note: Annotated[str, typer.Option(help="For readers of the throughput file.")] = "",
 ) -> None:
-    """Measure how fast a scale's backbones train and sample here, for `dmp plan`."""
-    context = workspace.context("speed")
-    from dmp.stages.throughput import measure_throughput
+    """Check and measure what is computed on this machine's GPU; `dmp plan` reads how fast it is."""
+    from dmp.running.lease import VISIBLE, hold_gpus, usable_gpus
 
-    folder = workspace.ablations / "throughput"
-    print(
-        measure_throughput(
-            context, gpu, task, batch_size=batch_size, compiled=compiled, note=note, folder=folder
+    if usable_gpus(os.environ):
+        hold_gpus(1, 100)
+    elif toy:
+        os.environ[VISIBLE] = ""
+    else:
+        raise DMPError(
+            "there is no GPU here that this process may use; gpu-check --toy makes the same checks "
+            "at toy sizes on the CPU, and measures nothing of worth"
         )
+    from dmp.stages.gpu_check import gpu_check
+
+    gpu_check(
+        workspace.plan.scale,
+        workspace.ablations / "throughput",
+        workspace.layout.gpu_check,
+        tasks=task,
+        batch_size=batch_size,
+        budget=budget,
+        toy=toy,
+        note=note,
     )

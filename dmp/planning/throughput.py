@@ -28,6 +28,7 @@ class Gpu(Strict):
         tf32: likewise; None where convolutions run in fp32.
         fp32: TFLOP/s without tensor cores.
         memory: GB.
+        devices: what the driver calls it.
 
     """
 
@@ -35,6 +36,7 @@ class Gpu(Strict):
     tf32: Rate | None = None
     fp32: Rate
     memory: Rate
+    devices: list[str] = []
 
     def peak(self, precision: str) -> float:
         """Return TFLOP/s of matrix products; in fp32 where the GPU lacks the precision."""
@@ -162,6 +164,11 @@ def find_gpu(gpus: Gpus, name: str, precision: str) -> Gpu:
         able = ", ".join(sorted(kind for kind, gpu in gpus.gpus.items() if gpu.bf16))
         raise DMPError(f"the scale has precision: bf16, which a {name} lacks; accepted: {able}")
     return found
+
+
+def kind_of(gpus: Gpus, device: str) -> str | None:
+    """Return the kind of a device by the driver's name for it; None if it is none of them."""
+    return next((kind for kind, gpu in gpus.gpus.items() if device in gpu.devices), None)
 
 
 def load_throughput(folder: Path) -> dict[str, Throughput]:

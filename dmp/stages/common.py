@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -35,6 +36,26 @@ from dmp.studies.run import RunConfig
 from dmp.tensorfile import load_tensors, read_description, save_tensors
 
 
+def settle_torch(threads: int) -> str:
+    """Prepare torch in this process, which shares ``threads`` with others that train with it.
+
+    Returns:
+        The device, ``cpu`` or ``cuda``.
+
+    """
+    torch.set_num_threads(max(1, threads // process_count()))
+    # Read when CUDA starts; without it cuBLAS may add up in another order each time.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Nothing here reads memory that nothing was written to; to fill it all takes time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # ty: ignore[missing-attribute]
+    keep_freed_memory()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        torch.cuda.set_device(local_process())
+    return device
+
+
 @dataclass(frozen=True)
 class Context:
     """What a job works in.
@@ -55,14 +76,7 @@ class Context:
     @classmethod
     def open(cls, plan: Plan, results: Path, data: Path = Path("data")) -> "Context":
         """Prepare this process: threads, determinism, device."""
-        torch.set_num_threads(max(1, plan.scale.execution.threads // process_count()))
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        # Nothing here reads memory that nothing was written to; to fill it all takes time.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # ty: ignore[missing-attribute]
-        keep_freed_memory()
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device == "cuda":
-            torch.cuda.set_device(local_process())
+        device = settle_torch(plan.scale.execution.threads)
         if in_force(plan.scale.numerics, device) == "portable":
             pin_products()
         # What a job spends before it computes anything; see .ci/overhead.py.

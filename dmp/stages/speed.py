@@ -16,8 +16,9 @@ from dmp.products.results import speed_product
 from dmp.stages.common import Context, attach, pretrained_backbone
 from dmp.stages.data import task_data
 from dmp.stages.pretrain import training_stream
-from dmp.statistics.contrast import Aligned
+from dmp.statistics.contrast import Aligned, Contrast
 from dmp.training import Objective
+from dmp.training.repeatable import repeatable
 
 # A block is so many turns, in each of which every method makes one step.
 TURNS = 9
@@ -28,7 +29,7 @@ FEWEST, MOST = 12, 100
 # them decides nothing. Training and sampling have that long each.
 PRECISE, SECONDS = 0.005, 50.0
 
-Step = Callable[[], None]
+Step = Callable[[], object]
 
 
 def measure_speed(context: Context) -> None:
@@ -58,7 +59,13 @@ def measure_speed(context: Context) -> None:
 
 
 def time_blocks(
-    steps: Mapping[str, Step], device: str, clock: Callable[[], float] = time.perf_counter
+    steps: Mapping[str, Step],
+    device: str,
+    clock: Callable[[], float] = time.perf_counter,
+    *,
+    turns: int = TURNS,
+    fewest: int = FEWEST,
+    seconds: float = SECONDS,
 ) -> list[dict[str, float]]:
     """Time steps that take turns.
 
@@ -66,6 +73,9 @@ def time_blocks(
         steps: by name.
         device: where they run.
         clock: returns seconds.
+        turns: steps of each name in a block.
+        fewest: blocks that there are at least.
+        seconds: after which no further block begins.
 
     Returns:
         For each block, the median seconds of each step.
@@ -77,28 +87,30 @@ def time_blocks(
             _seconds(steps[name], device, clock)
     started = clock()
     while len(blocks) < MOST:
-        seconds: dict[str, list[float]] = {name: [] for name in names}
-        for _ in range(TURNS):
+        times: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(turns):
             turn += 1
             first = turn % len(names)
             for name in names[first:] + names[:first]:
-                seconds[name].append(_seconds(steps[name], device, clock))
-        blocks.append({name: statistics.median(own) for name, own in seconds.items()})
-        if len(blocks) >= FEWEST and (_precise(blocks) or clock() - started > SECONDS):
+                times[name].append(_seconds(steps[name], device, clock))
+        blocks.append({name: statistics.median(own) for name, own in times.items()})
+        if len(blocks) >= fewest and (_precise(blocks) or clock() - started > seconds):
             break
     return blocks
 
 
 def _precise(blocks: list[dict[str, float]]) -> bool:
     """Return whether the ratios of all pairs of times are known well enough."""
-    data = Aligned(pd.DataFrame(blocks).to_numpy(), np.zeros(len(blocks))).logs()
-    for one, other in itertools.combinations(range(data.values.shape[1]), 2):
-        weights = np.zeros(data.values.shape[1])
-        weights[[one, other]] = 1, -1
-        found = data.contrast(weights)
-        if found.high - found.low > 2 * PRECISE:
-            return False
-    return True
+    pairs = itertools.combinations(blocks[0], 2)
+    found = (log_ratio(blocks, one, other) for one, other in pairs)
+    # A single block has no interval.
+    return all(each.high - each.low <= 2 * PRECISE for each in found)
+
+
+def log_ratio(blocks: list[dict[str, float]], name: str, against: str) -> Contrast:
+    """Return the logarithm of how many times as long as another a step takes, by block."""
+    values = pd.DataFrame(blocks)[[name, against]].to_numpy()
+    return Aligned(values, np.zeros(len(blocks))).logs().contrast([1, -1])
 
 
 def _seconds(step: Step, device: str, clock: Callable[[], float]) -> float:
@@ -134,7 +146,8 @@ def _steps(context: Context, task: str, variant: str, seed: int) -> dict[str, St
 
     def train() -> None:
         optimizer.zero_grad(set_to_none=True)
-        objective(batch).total.backward()
+        with repeatable(objective):
+            objective(batch).total.backward()
         optimizer.step()
 
     return {"training": train, "sampling": sample}

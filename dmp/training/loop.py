@@ -22,6 +22,7 @@ from dmp.training.average import Average
 from dmp.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from dmp.training.meter import Meter
 from dmp.training.objective import Objective, Terms
+from dmp.training.repeatable import repeatable
 
 # Iterations between two looks at whether another process was told to stop.
 AGREE_EVERY = 10
@@ -156,13 +157,14 @@ def fit(
         log = stack.enter_context(RunLog(directory / "log.jsonl", first)) if main else None
         for step, batch in enumerate(progress, start=first + 1):
             batch = Batch(*(part.to(accelerator.device) for part in batch))
-            terms: Terms = wrapped(batch)
+            with repeatable(objective):
+                terms: Terms = wrapped(batch)
+                optimizer.zero_grad(set_to_none=True)
+                accelerator.backward(terms.total)
             if decay_from is not None and step > decay_from:
                 left = (config.iterations - step + 1) / (config.iterations - decay_from)
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * left
-            optimizer.zero_grad(set_to_none=True)
-            accelerator.backward(terms.total)
             optimizer.step()
             ema.update()
             meter.add(batch, terms)
