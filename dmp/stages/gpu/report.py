@@ -177,8 +177,8 @@ class Report:
 
 
 def _commit() -> str:
-    commit, dirty = commit_of_code()
-    return f"{commit}-dirty" if dirty else commit
+    code = commit_of_code()
+    return f"{code.commit}-dirty" if code.dirty else code.commit
 
 
 def _today() -> datetime.date:
