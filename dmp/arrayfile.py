@@ -12,6 +12,8 @@ from dmp import seals
 from dmp.errors import DMPError
 from dmp.files import STAGE_OUTPUT, Advice, atomic_path, damaged, told
 
+_EMPTY = 22  # bytes of an archive of nothing
+
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as one sealed .npz, atomically."""
@@ -74,6 +76,8 @@ def _opened(path: Path, advice: Advice) -> Generator[np.lib.npyio.NpzFile]:
             with file:
                 if len(file.zip.comment) == len(seals.BLANK) and not sealed:
                     raise ValueError("its seal is damaged")
+                if not file.files and not sealed and path.stat().st_size > _EMPTY:
+                    raise ValueError("its directory is lost")
                 # NumPy stops before the end, where a sum is compared with the archive's own.
                 if not sealed and (other := file.zip.testzip()):
                     raise ValueError(f"{other} does not match its checksum")
