@@ -145,7 +145,9 @@ def test_names_of_a_study_exist_and_are_given_once(ablations, changes, message):
         check(ablations)
 
 
-@pytest.mark.parametrize(("change", "message"), CLAIMS, ids=lambda each: str(each)[:60])
+@pytest.mark.parametrize(
+    ("change", "message"), CLAIMS, ids=["study", "task", "metric", "direction", "itself"]
+)
 def test_names_of_claims_exist(ablations, change, message):
     edit_yaml(ablations / "claims.yaml", change)
     with pytest.raises(DMPError, match=message):
