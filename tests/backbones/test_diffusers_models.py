@@ -305,7 +305,7 @@ def test_model_that_does_not_know_its_size_is_refused():
 
 
 def test_unknown_model_is_refused_with_all_that_are_known():
-    # Our own U-Net is known once something has asked for it.
-    known = "DiT, DiTTransformer2DModel, PixArtTransformer2DModel, (UNet, )?UNet2DConditionModel"
+    # Our own are known once something has imported them.
+    known = "(DiT, )?DiTTransformer2DModel, PixArtTransformer2DModel, (UNet, )?UNet2DConditionModel"
     with pytest.raises(DMPError, match=rf"cannot patch a Linear.*: {known}"):
         patch(nn.Linear(2, 2), PatchConfig())
