@@ -26,6 +26,9 @@ SYNC += --reinstall-package torch --reinstall-package torchvision
 endif
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
+# One line of progress, finished pages and errors; all the rest is in Snakemake's log file.
+BRIEF := PYTHONPATH="$$PWD/workflow/plugins$${PYTHONPATH:+:$$PYTHONPATH}" $(RUN) \
+	snakemake --logger dmp --cores $(CORES)
 CONFIG := --config scale=$(SCALE) $(if $(SEEDS),seeds=$(SEEDS))
 OPTIONS := --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS))
 # Table 2 is made first, and by itself: it can be read while the rest is still running. Priorities
@@ -68,13 +71,13 @@ $(READY): requirements.lock pyproject.toml
 	touch $(READY)
 
 tables: $(READY)
-	$(SNAKEMAKE) $(CONFIG) -- $(FIRST)
-	$(SNAKEMAKE) $(CONFIG) -- tables
+	$(BRIEF) $(CONFIG) -- $(FIRST)
+	$(BRIEF) $(CONFIG) -- tables
 	@echo "open results/$(SCALE)/tables/table2.md and results/$(SCALE)/claims.md"
 
 studies: $(READY)
-	$(SNAKEMAKE) $(CONFIG) -- $(FIRST)
-	$(SNAKEMAKE) $(CONFIG) -- tables studies
+	$(BRIEF) $(CONFIG) -- $(FIRST)
+	$(BRIEF) $(CONFIG) -- tables studies
 	@echo "open results/$(SCALE)/tables/mechanism.md"
 
 report: studies
@@ -89,7 +92,7 @@ rebuild: $(READY)
 	$(RUN) dmp rebuild $(OPTIONS)
 
 sweep: $(READY)
-	$(SNAKEMAKE) $(CONFIG) -- sweep
+	$(BRIEF) $(CONFIG) -- sweep
 	@echo "open results/$(SCALE)/sweeps"
 
 # A journal is one file for each sweep; SWEEP names it.
@@ -98,7 +101,7 @@ dashboard: $(READY)
 	$(RUN) optuna-dashboard --host 127.0.0.1 --port 8080 results/$(SCALE)/sweeps/$(SWEEP)/journal.log
 
 smoke: $(READY)
-	$(SNAKEMAKE) smoke
+	$(BRIEF) smoke
 	@echo "open results/smoke/tables/table2.md; SCALE=smoke make verify compares the numbers with ours"
 
 test: $(READY)
