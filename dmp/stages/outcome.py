@@ -7,7 +7,7 @@ from tabulate import tabulate
 from dmp.layout import Layout
 from dmp.methods import on_recipe
 from dmp.metrics.registry import find_metric
-from dmp.statistics.formatting import MISSING, format_number
+from dmp.statistics.formatting import MISSING
 from dmp.statistics.results import ALL_TIMESTEPS, read_csv
 from dmp.studies.run import RunConfig
 from dmp.studies.schema import METRICS
@@ -36,7 +36,7 @@ def outcome(layout: Layout, run: RunConfig) -> str:
     rows = [
         [
             find_metric(name).heading,
-            *(format_number(each[name]) if name in each else MISSING for each in columns),
+            *(f"{each[name]:#.4g}" if name in each else MISSING for each in columns),
         ]
         for name in names
     ]

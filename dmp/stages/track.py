@@ -11,7 +11,7 @@ from dmp.methods import on_recipe
 from dmp.products.results import tracking_product
 from dmp.studies import Plan
 from dmp.tracking import FoldersError, IngestReport, Parent, ingest
-from dmp.tracking.record import run_name
+from dmp.tracking.record import identity, run_name
 
 # A server that answers, but too slowly, must not hold up a workflow for ever.
 GIVE_UP_AFTER_S = 1800.0
@@ -20,7 +20,7 @@ _SUFFIXES = (".md", ".csv", ".html")
 
 
 @dataclass(frozen=True)
-class _Experiment:
+class Experiment:
     """An experiment of MLflow: the tags of the run of each folder, and the run above them."""
 
     name: str
@@ -36,6 +36,9 @@ def track(
     give_up_after: float = GIVE_UP_AFTER_S,
 ) -> str:
     """Bring the scale's MLflow experiments up to date; return one line that says what changed.
+
+    Runs that are still training are there as far as they have come, those that have not begun are
+    missing; then nothing is marked as finished, and the line ends with how many they are.
 
     Each study of the target is an experiment ``<scale>/<study>``, with a run for the study and, as
     its children, those of its cells; ``<scale>/baselines`` has the baselines' own training, and
@@ -57,7 +60,7 @@ def track(
     uri = uri or f"sqlite:///{layout.tracking_store.resolve()}"
     deadline = time.monotonic() + give_up_after
     report, failure, handed = IngestReport(0, 0, 0), None, 0
-    for each in _experiments(plan, layout, target):
+    for each in experiments(plan, layout, target):
         folders = list(each.folders)
         handed += len(folders)
         try:
@@ -74,22 +77,27 @@ def track(
             failure = failure or error
     if failure is not None:
         raise failure
-    # Without what changed this time: the summary should not differ when nothing does.
-    write_json(layout.tracking_summary(target), {"experiment": plan.name, "runs": handed})
-    tracking_product(plan, layout, target).mark_finished()
-    return (
+    said = (
         f"MLflow experiments '{plan.name}/...': {report.created} runs added, {report.updated} "
         f"replaced, {report.unchanged} unchanged"
     )
+    if report.training or report.absent:
+        return f"{said}; {report.training} are training, {report.absent} not there yet"
+    # Without what changed this time: the summary should not differ when nothing does.
+    write_json(layout.tracking_summary(target), {"experiment": plan.name, "runs": handed})
+    tracking_product(plan, layout, target).mark_finished()
+    return said
 
 
-def _experiments(plan: Plan, layout: Layout, target: str) -> Iterator[_Experiment]:
+def experiments(plan: Plan, layout: Layout, target: str) -> Iterator[Experiment]:
+    """Return the experiments of a target, with all runs that they will have."""
     rest = plan.runs(target)
     claims = _claims_by_variant(plan)
 
     def folders(runs: list[tuple[str, str, int]], study: str) -> dict[Path, dict[str, str]]:
         return {
             layout.run(*run): {
+                **identity(*run),
                 "scale": plan.name,
                 "study": study,
                 # An empty tag cannot be told from a missing one in MLflow's lists.
@@ -123,7 +131,7 @@ def _experiments(plan: Plan, layout: Layout, target: str) -> Iterator[_Experimen
             {"scale": plan.name, "study": name},
             comparisons,
         )
-        yield _Experiment(name, folders(runs, name), parent)
+        yield Experiment(name, folders(runs, name), parent)
     if rest:
         page, name, title = {
             "tables": (layout.claims, "claims", "The paper's claims"),
@@ -131,11 +139,14 @@ def _experiments(plan: Plan, layout: Layout, target: str) -> Iterator[_Experimen
         }[target]
         artifacts = _existing({p.name: p for p in map(page.with_suffix, _SUFFIXES)})
         parent = Parent(name, title, artifacts, {"scale": plan.name, "study": name})
-        yield _Experiment(name, folders(rest, name), parent)
-    yield _Experiment(
+        yield Experiment(name, folders(rest, name), parent)
+    yield Experiment(
         "baselines",
         {
-            layout.pretrained(task, seed, recipe): {"scale": plan.name, "study": "baselines"}
+            layout.pretrained(task, seed, recipe): {
+                **identity(task, plan.pretraining(task, seed, recipe).variant, seed),
+                **{"scale": plan.name, "study": "baselines"},
+            }
             for recipe, of in (("paper", plan.baselines), ("decayed", plan.decayed))
             for task, seed in of(target)
         },

@@ -20,7 +20,7 @@ from dmp.tracking.record import Record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Param, Run
 
 # Long enough for an ingest of a thousand runs.
 LOCK_TIMEOUT_S = 1800.0
@@ -110,15 +110,8 @@ class Store:
             dataset = Dataset(use.name, use.digest, "dmp", use.source, profile=use.profile)
             context = [InputTag("mlflow.data.context", "training")]
             self.client.log_inputs(run_id, [DatasetInput(dataset, context)])
-        requests = max(-(-len(metrics) // _METRICS), -(-len(params) // _PARAMS))
         try:
-            for number in range(requests):
-                self.client.log_batch(
-                    run_id,
-                    metrics[number * _METRICS :][:_METRICS],
-                    params[number * _PARAMS :][:_PARAMS],
-                    synchronous=True,
-                )
+            self.log(run_id, metrics, params)
         except MlflowException as error:
             if error.error_code == "INVALID_PARAMETER_VALUE":
                 raise DMPError(f"MLflow cannot take {record.name}: {_reason(error)}") from error
@@ -133,6 +126,17 @@ class Store:
             self.experiment_id, start_ms, tags={**tags, **marks}, run_name=name
         )
         return created.info.run_id
+
+    def log(self, run_id: str, metrics: "Sequence[Metric]", params: "Sequence[Param]" = ()) -> None:
+        """Append to a run's metrics and parameters, in as many requests as it takes."""
+        requests = max(-(-len(metrics) // _METRICS), -(-len(params) // _PARAMS))
+        for number in range(requests):
+            self.client.log_batch(
+                run_id,
+                metrics[number * _METRICS :][:_METRICS],
+                params[number * _PARAMS :][:_PARAMS],
+                synchronous=True,
+            )
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""

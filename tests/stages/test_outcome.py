@@ -31,8 +31,8 @@ def test_numbers_of_the_last_iteration_stand_beside_those_of_the_baseline(plan, 
 
     assert said[0].split() == ["unconditional,", "seed", "0", "dmp", "baseline"]
     assert [line.split() for line in said[2:-1]] == [
-        ["FID", "↓", "12.2", "13.5"],
-        ["Denoising", "MSE", "↓", "0.153", "–"],
+        ["FID", "↓", "12.25", "13.50"],
+        ["Denoising", "MSE", "↓", "0.1534", "–"],
     ]
     assert said[-1] == f"in {layout.run(TASK, 'dmp', 0)}"
 
@@ -42,10 +42,10 @@ def test_baseline_is_that_of_the_runs_own_recipe_and_may_not_have_been_measured(
     write_metrics(layout, "dmp,recipe=decayed", ["fid,all,20,12.25"])
     run = plan.run(TASK, "dmp,recipe=decayed", 0)
     write_metrics(layout, "baseline", ["fid,all,0,13.5"])
-    assert outcome(layout, run).splitlines()[2].split() == ["FID", "↓", "12.2", "–"]
+    assert outcome(layout, run).splitlines()[2].split() == ["FID", "↓", "12.25", "–"]
 
     write_metrics(layout, "baseline,recipe=decayed", ["fid,all,0,9.5"])
-    assert outcome(layout, run).splitlines()[2].split() == ["FID", "↓", "12.2", "9.50"]
+    assert outcome(layout, run).splitlines()[2].split() == ["FID", "↓", "12.25", "9.500"]
 
 
 def test_baseline_stands_alone_and_a_run_that_has_diverged_says_so(plan, tmp_path):
