@@ -48,7 +48,7 @@ help:
 	@echo "make dashboard  look at one in Optuna's dashboard: SWEEP=prompt-count make dashboard"
 	@echo "make smoke    every cell of every table, far too small for conclusions: results/smoke"
 	@echo "make test     the tests, among them the whole workflow at smoke scale"
-	@echo "make mlflow   look at all runs in MLflow: http://127.0.0.1:5000"
+	@echo "make mlflow   look at all runs in MLflow: prints a link for each study, and serves them"
 	@echo "make bench    how long the short commands take on this machine"
 	@echo "make unlock   after snakemake was killed and left the folder locked"
 	@echo "make lint     ruff, ty, snakefmt, snakemake --lint, hadolint"
@@ -123,6 +123,7 @@ bench: $(READY)
 	$(RUN) python .ci/benchmark.py
 
 mlflow: $(READY)
+	$(RUN) dmp track --links http://127.0.0.1:5000 $(OPTIONS)
 	$(RUN) MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --port 5000 \
 		--backend-store-uri sqlite:///results/mlflow.db
 

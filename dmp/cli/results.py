@@ -164,12 +164,21 @@ def track(
     tensorboard: Annotated[
         Path | None, typer.Option(help="Write event files there, in place of MLflow.")
     ] = None,
+    links: Annotated[
+        str, typer.Option(help="Print the links below this address instead, for `make mlflow`.")
+    ] = "",
 ) -> None:
     """Hand all runs to MLflow, those that still train too; repeat it as often as you like."""
     from dmp.stages.track import track as stage
     from dmp.stages.watch import all_ended, write_boards
     from dmp.stages.watch import watch as repeat
 
+    if links:
+        from dmp.tracking.views import links as told
+
+        store = uri or f"sqlite:///{workspace.layout.tracking_store.resolve()}"
+        print("\n".join(told(store, links.rstrip("/"), workspace.scale)))
+        return
     given = (workspace.plan, workspace.layout, target)
     if tensorboard is None:
         work = functools.partial(stage, *given, uri)

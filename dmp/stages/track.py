@@ -11,6 +11,7 @@ from dmp.methods import on_recipe
 from dmp.products.results import tracking_product
 from dmp.studies import Plan
 from dmp.tracking import FoldersError, IngestReport, Parent, ingest
+from dmp.tracking.headline import differences, numbers
 from dmp.tracking.record import identity, run_name
 
 # A server that answers, but too slowly, must not hold up a workflow for ever.
@@ -111,25 +112,29 @@ def experiments(plan: Plan, layout: Layout, target: str) -> Iterator[Experiment]
         runs = plan.runs(name) if name in plan.studies else []
         rest = [run for run in rest if run not in set(runs)]
         labels = {(c.task, c.variant): c.label for c in getattr(study, "cells", ()) if runs}
-        comparisons = [
-            (
-                f"{labels[c.task, c.variant]} − {labels[c.task, c.against]}, {c.task}",
-                [run_name(c.task, v, s) for v in (c.variant, c.against) for s in plan.seeds],
-            )
-            # MLflow shows the first lines alone: methods against each other come before those
-            # against the baseline, which every study has.
-            for c in sorted(
-                getattr(study, "comparisons", ()),
-                key=lambda c: ("baseline" in (c.variant, c.against), c.task != "unconditional"),
-            )
-            if c.task in plan.scale.tasks
-        ]
+        told = differences(layout.tables / f"{name}-comparisons.csv")
+        comparisons, came_to = [], {}
+        # MLflow shows the first lines alone: methods against each other come before those
+        # against the baseline, which every study has.
+        for c in sorted(
+            getattr(study, "comparisons", ()),
+            key=lambda c: ("baseline" in (c.variant, c.against), c.task != "unconditional"),
+        ):
+            if c.task not in plan.scale.tasks:
+                continue
+            label = f"{labels[c.task, c.variant]} − {labels[c.task, c.against]}, {c.task}"
+            both = (c.variant, c.against)
+            comparisons.append((label, [run_name(c.task, v, s) for v in both for s in plan.seeds]))
+            if (text := told.get((c.task, *both))) is not None:
+                came_to[label] = text
         parent = Parent(
             name,
             study.title,
             _tables(layout, name),
             {"scale": plan.name, "study": name},
             comparisons,
+            came_to,
+            numbers(layout.tables, name),
         )
         yield Experiment(name, folders(runs, name), parent)
     if rest:

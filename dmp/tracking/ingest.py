@@ -12,6 +12,7 @@ from dmp.tracking.live import follow, state
 from dmp.tracking.parent import Parent, describe
 from dmp.tracking.record import digest_files, run_name, run_record
 from dmp.tracking.store import Store, open_store
+from dmp.tracking.views import MAX_NOTE, shared_views
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -81,6 +82,7 @@ def ingest(
     owners: dict[str, Path] = {}
     ids: dict[str, str] = {}
     with open_store(uri, experiment, artifact_root) as store:
+        store.tag_experiment(shared_views())
         live = store.live_runs()
         parent_id = None if parent is None else _ensure(store, parent, live.get(parent.name, []))
         for folder in map(Path, folders):
@@ -126,10 +128,18 @@ def _ensure(store: Store, parent: Parent, live: "Sequence[Run]") -> str:
 def _finish(
     store: Store, parent: Parent, run_id: str, live: "Sequence[Run]", ids: Mapping[str, str]
 ) -> None:
-    """Bring a parent's tables, tags and description up to date."""
+    """Bring a parent's tables, numbers, tags and description up to date, and its experiment's."""
+    from mlflow.entities import Metric
+
+    note = describe(parent, store.experiment_id, ids, MAX_NOTE)
+    store.tag_experiment({"mlflow.note.content": note})
     tags = {**parent.tags, "mlflow.note.content": describe(parent, store.experiment_id, ids)}
-    digest = digest_files(list(parent.artifacts.values()), *tags, *tags.values())
+    digest = digest_files(
+        list(parent.artifacts.values()), *tags, *tags.values(), str(dict(parent.metrics))
+    )
     if live and store.is_complete(live[0], digest):
         return
     store.tag(run_id, tags)
+    now = round(time.time() * 1000)
+    store.log(run_id, [Metric(name, value, now, 0) for name, value in parent.metrics.items()])
     store.complete(run_id, parent.artifacts, digest, round(time.time() * 1000))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from dmp.errors import DMPError
+from dmp.tracking.moved import follow_folder
 from dmp.tracking.record import Record
 
 if TYPE_CHECKING:
@@ -143,6 +144,13 @@ class Store:
         for key, value in tags.items():
             self.client.set_tag(run_id, key, value, synchronous=True)
 
+    def tag_experiment(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the experiment, where they differ."""
+        present = self.client.get_experiment(self.experiment_id).tags
+        for key, value in tags.items():
+            if present.get(key) != value:
+                self.client.set_experiment_tag(self.experiment_id, key, value)
+
     def complete(
         self, run_id: str, artifacts: Mapping[str, Path], digest: str, end_ms: int
     ) -> None:
@@ -166,8 +174,8 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
     """Open an experiment for writing, and create it and its SQLite store if need be.
 
     A SQLite store, ``sqlite:///path/mlflow.db``, is locked against other writers meanwhile, and
-    keeps artifacts in ``mlartifacts`` beside it if there is no ``artifact_root``; a server, given
-    by its address, is used as it is.
+    keeps artifacts in ``mlartifacts`` beside it if there is no ``artifact_root``, also after both
+    have been moved; a server, given by its address, is used as it is.
 
     Raises:
         DMPError: the store cannot be read or written, the server does not answer or not in time,
@@ -180,7 +188,8 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
             f"sqlite:///path/mlflow.db and the address of a server such as http://localhost:5000"
         )
     path = Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
-    if path and artifact_root is None:
+    beside = path is not None and artifact_root is None
+    if path and beside:
         artifact_root = path.parent / "mlartifacts"
     location = (artifact_root.resolve() / experiment).as_uri() if artifact_root else None
     # MLflow reads the first on import, and the others when it needs them.
@@ -196,6 +205,8 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with _locked(path) if path else contextlib.nullcontext():
+            if path and beside:
+                follow_folder(path)
             client = MlflowClient(uri)
             yield Store(client, _experiment_id(client, experiment, location))
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
