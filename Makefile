@@ -31,6 +31,9 @@ CACHE := $(shell test -n "$$HOME" || echo 'HOME="$$PWD/.snakemake/home"'; \
 	test -w "$${XDG_CACHE_HOME:-$$HOME/.cache}" || echo 'XDG_CACHE_HOME="$$PWD/.snakemake/cache"')
 RUN := PATH="$$PWD/$(VENV)/bin:$$PATH" $(CACHE)
 SNAKEMAKE := $(RUN) snakemake --cores $(CORES)
+# One line of progress, finished pages and errors; all the rest is in Snakemake's log file.
+BRIEF := PYTHONPATH="$$PWD/workflow/plugins$${PYTHONPATH:+:$$PYTHONPATH}" $(RUN) \
+	snakemake --logger dmp --cores $(CORES)
 CONFIG := --config 'scale=$(SCALE)' $(if $(SEEDS),'seeds=$(SEEDS)')
 OPTIONS := '--scale=$(SCALE)' $(if $(SEEDS),'--seeds=$(SEEDS)')
 # Table 2 is made first, and by itself: it can be read while the rest is still running. Priorities
@@ -50,7 +53,7 @@ help:
 	@echo "make dashboard  look at one in Optuna's dashboard: SWEEP=prompt-count make dashboard"
 	@echo "make smoke    every cell of every table, far too small for conclusions: results/smoke"
 	@echo "make test     the tests, among them the whole workflow at smoke scale"
-	@echo "make mlflow   look at all runs in MLflow: http://127.0.0.1:5000"
+	@echo "make mlflow   look at all runs in MLflow: prints a link for each study, and serves them"
 	@echo "make chaos    kill a small workflow again and again: is every byte the same? KILLS=50"
 	@echo "make gpu      is all right on this machine's GPU, and how fast is it? At most 8 minutes"
 	@echo "make bench    how long the short commands take on this machine"
@@ -76,13 +79,13 @@ $(READY): requirements.lock pyproject.toml
 	touch $(READY)
 
 tables: $(READY)
-	$(SNAKEMAKE) $(CONFIG) -- $(FIRST)
-	$(SNAKEMAKE) $(CONFIG) -- tables
+	$(BRIEF) $(CONFIG) -- $(FIRST)
+	$(BRIEF) $(CONFIG) -- tables
 	@echo "open results/$(SCALE)/tables/table2.md and results/$(SCALE)/claims.md"
 
 studies: $(READY)
-	$(SNAKEMAKE) $(CONFIG) -- $(FIRST)
-	$(SNAKEMAKE) $(CONFIG) -- tables studies
+	$(BRIEF) $(CONFIG) -- $(FIRST)
+	$(BRIEF) $(CONFIG) -- tables studies
 	@echo "open results/$(SCALE)/tables/mechanism.md"
 
 report report-all:
@@ -100,7 +103,7 @@ rebuild: $(READY)
 	$(RUN) dmp rebuild $(OPTIONS)
 
 sweep: $(READY)
-	$(SNAKEMAKE) $(CONFIG) -- sweep
+	$(BRIEF) $(CONFIG) -- sweep
 	@echo "open results/$(SCALE)/sweeps"
 
 # A journal is one file for each sweep; SWEEP names it.
@@ -109,7 +112,7 @@ dashboard: $(READY)
 	$(RUN) optuna-dashboard --host 127.0.0.1 --port 8080 'results/$(SCALE)/sweeps/$(SWEEP)/journal.log'
 
 smoke: $(READY)
-	$(SNAKEMAKE) smoke
+	$(BRIEF) smoke
 	@echo "open results/smoke/tables/table2.md; SCALE=smoke make verify compares the numbers with ours"
 
 test: $(READY)
@@ -143,6 +146,7 @@ gpu: $(READY)
 	$(RUN) dmp gpu-check --budget $(BUDGET)
 
 mlflow: $(READY)
+	$(RUN) dmp track --links http://127.0.0.1:5000 $(OPTIONS)
 	$(RUN) MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --port 5000 \
 		--backend-store-uri sqlite:///results/mlflow.db
 

@@ -1,5 +1,7 @@
 """Commands that make tables, figures and verdicts of numbers."""
 
+import functools
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -161,8 +163,37 @@ def track(
     optional: Annotated[
         bool, typer.Option(help="Warn in place of failing: results do not wait for a tracker.")
     ] = False,
+    watch: Annotated[
+        float | None,
+        typer.Option(help="Repeat after so many seconds, until all runs have ended.", min=1),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Write event files there, in place of MLflow.")
+    ] = None,
+    links: Annotated[
+        str, typer.Option(help="Print the links below this address instead, for `make mlflow`.")
+    ] = "",
 ) -> None:
-    """Hand all runs to MLflow; repeat it as often as you like."""
+    """Hand all runs to MLflow, those that still train too; repeat it as often as you like."""
     from dmp.stages.track import track as stage
+    from dmp.stages.watch import all_ended, write_boards
+    from dmp.stages.watch import watch as repeat
 
-    print(stage(workspace.plan, workspace.layout, target, uri, optional=optional))
+    if links:
+        from dmp.tracking.views import links as told
+
+        store = uri or f"sqlite:///{workspace.layout.tracking_store.resolve()}"
+        print("\n".join(told(store, links.rstrip("/"), workspace.scale)))
+        return
+    given = (workspace.plan, workspace.layout, target)
+    if tensorboard is None:
+        work = functools.partial(stage, *given, uri, optional=optional)
+    else:
+        from dmp.tracking.tensorboard import Boards
+
+        work = functools.partial(write_boards, Boards(tensorboard), *given)
+    if watch is None:
+        print(work())
+        return
+    for said in repeat(work, functools.partial(all_ended, *given), watch):
+        print(said, flush=True)

@@ -22,13 +22,18 @@ def run(
         typer.Option(help="May be given several times.", min=0, max=LARGEST_SEED, show_default="0"),
     ] = [0],  # noqa: B006  typer copies it
 ) -> None:
-    """Train, sample and evaluate variants, for one seed or several, in one process."""
+    """Train, sample and evaluate variants, for one seed or several, in one process.
+
+    Each ends with its metrics, those of its baseline, and its folder.
+    """
     runs = [workspace.plan.run(task, name, each) for name in variant for each in seed]
     context = workspace.context("run")
+    from dmp.stages.outcome import outcome
     from dmp.stages.run import complete_run
 
     for each in runs:
         complete_run(context, each)
+        print(f"\n{outcome(workspace.layout, each)}\n", flush=True)
 
 
 @command(app)

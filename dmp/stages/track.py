@@ -12,7 +12,8 @@ from dmp.methods import on_recipe
 from dmp.products.results import tracking_product
 from dmp.studies import Plan
 from dmp.tracking import FoldersError, IngestReport, Parent, ingest
-from dmp.tracking.record import run_name
+from dmp.tracking.headline import differences, numbers
+from dmp.tracking.record import identity, run_name
 from dmp.unreachable import words_of
 
 # A server that answers, but too slowly, must not hold up a workflow for ever.
@@ -22,7 +23,7 @@ _SUFFIXES = (".md", ".csv", ".html")
 
 
 @dataclass(frozen=True)
-class _Experiment:
+class Experiment:
     """An experiment of MLflow: the tags of the run of each folder, and the run above them."""
 
     name: str
@@ -39,6 +40,9 @@ def track(
     optional: bool = False,
 ) -> str:
     """Bring the scale's MLflow experiments up to date; return one line that says what changed.
+
+    Runs that are still training are there as far as they have come, those that have not begun are
+    missing; then nothing is marked as finished, and the line ends with how many they are.
 
     Each study of the target is an experiment ``<scale>/<study>``, with a run for the study and, as
     its children, those of its cells; ``<scale>/baselines`` has the baselines' own training, and
@@ -69,6 +73,8 @@ def track(
         summary = {"experiment": plan.name, "runs": None, "not tracked": why}
         write_json(layout.tracking_summary(target), summary)
         return f"warning: not all is in MLflow: {why}"
+    if handed is None:
+        return said
     # Without what changed this time: the summary should not differ when nothing does.
     write_json(layout.tracking_summary(target), {"experiment": plan.name, "runs": handed})
     tracking_product(plan, layout, target).mark_finished()
@@ -77,12 +83,15 @@ def track(
 
 def _track(
     plan: Plan, layout: Layout, target: str, uri: str, give_up_after: float
-) -> tuple[int, str]:
-    """Bring the experiments up to date; return how many runs they have, and what has changed."""
+) -> tuple[int | None, str]:
+    """Bring the experiments up to date; return how many runs they have, and what has changed.
+
+    There is no such number while runs are training or are not there yet.
+    """
     uri = uri or _own_store(layout.tracking_store.resolve())
     deadline = time.monotonic() + give_up_after
     report, failure, handed = IngestReport(0, 0, 0), None, 0
-    for each in _experiments(plan, layout, target):
+    for each in experiments(plan, layout, target):
         folders = list(each.folders)
         handed += len(folders)
         try:
@@ -99,10 +108,14 @@ def _track(
             failure = failure or error
     if failure is not None:
         raise failure
-    return handed, (
+    said = (
         f"MLflow experiments '{plan.name}/...': {report.created} runs added, {report.updated} "
         f"replaced, {report.unchanged} unchanged"
     )
+    complete = not (report.training or report.absent)
+    if not complete:
+        said += f"; {report.training} are training, {report.absent} not there yet"
+    return handed if complete else None, said
 
 
 def _own_store(path: Path) -> str:
@@ -114,13 +127,15 @@ def _own_store(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def _experiments(plan: Plan, layout: Layout, target: str) -> Iterator[_Experiment]:
+def experiments(plan: Plan, layout: Layout, target: str) -> Iterator[Experiment]:
+    """Return the experiments of a target, with all runs that they will have."""
     rest = plan.runs(target)
     claims = _claims_by_variant(plan)
 
     def folders(runs: list[tuple[str, str, int]], study: str) -> dict[Path, dict[str, str]]:
         return {
             layout.run(*run): {
+                **identity(*run),
                 "scale": plan.name,
                 "study": study,
                 # An empty tag cannot be told from a missing one in MLflow's lists.
@@ -134,27 +149,31 @@ def _experiments(plan: Plan, layout: Layout, target: str) -> Iterator[_Experimen
         runs = plan.runs(name) if name in plan.studies else []
         rest = [run for run in rest if run not in set(runs)]
         labels = {(c.task, c.variant): c.label for c in getattr(study, "cells", ()) if runs}
-        comparisons = [
-            (
-                f"{labels[c.task, c.variant]} − {labels[c.task, c.against]}, {c.task}",
-                [run_name(c.task, v, s) for v in (c.variant, c.against) for s in plan.seeds],
-            )
-            # MLflow shows the first lines alone: methods against each other come before those
-            # against the baseline, which every study has.
-            for c in sorted(
-                getattr(study, "comparisons", ()),
-                key=lambda c: ("baseline" in (c.variant, c.against), c.task != "unconditional"),
-            )
-            if c.task in plan.scale.tasks
-        ]
+        told = differences(layout.tables / f"{name}-comparisons.csv")
+        comparisons, came_to = [], {}
+        # MLflow shows the first lines alone: methods against each other come before those
+        # against the baseline, which every study has.
+        for c in sorted(
+            getattr(study, "comparisons", ()),
+            key=lambda c: ("baseline" in (c.variant, c.against), c.task != "unconditional"),
+        ):
+            if c.task not in plan.scale.tasks:
+                continue
+            label = f"{labels[c.task, c.variant]} − {labels[c.task, c.against]}, {c.task}"
+            both = (c.variant, c.against)
+            comparisons.append((label, [run_name(c.task, v, s) for v in both for s in plan.seeds]))
+            if (text := told.get((c.task, *both))) is not None:
+                came_to[label] = text
         parent = Parent(
             name,
             study.title,
             _tables(layout, name),
             {"scale": plan.name, "study": name},
             comparisons,
+            came_to,
+            numbers(layout.tables, name),
         )
-        yield _Experiment(name, folders(runs, name), parent)
+        yield Experiment(name, folders(runs, name), parent)
     if rest:
         page, name, title = {
             "tables": (layout.claims, "claims", "The paper's claims"),
@@ -162,11 +181,14 @@ def _experiments(plan: Plan, layout: Layout, target: str) -> Iterator[_Experimen
         }[target]
         artifacts = _existing({p.name: p for p in map(page.with_suffix, _SUFFIXES)})
         parent = Parent(name, title, artifacts, {"scale": plan.name, "study": name})
-        yield _Experiment(name, folders(rest, name), parent)
-    yield _Experiment(
+        yield Experiment(name, folders(rest, name), parent)
+    yield Experiment(
         "baselines",
         {
-            layout.pretrained(task, seed, recipe): {"scale": plan.name, "study": "baselines"}
+            layout.pretrained(task, seed, recipe): {
+                **identity(task, plan.pretraining(task, seed, recipe).variant, seed),
+                **{"scale": plan.name, "study": "baselines"},
+            }
             for recipe, of in (("paper", plan.baselines), ("decayed", plan.decayed))
             for task, seed in of(target)
         },

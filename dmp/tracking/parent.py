@@ -20,6 +20,8 @@ class Parent:
         artifacts: path among the run's artifacts to the file to keep there.
         tags: MLflow tags.
         comparisons: what to call each, and the names of the runs that it compares.
+        differences: what a comparison came to, by what it is called.
+        metrics: means and differences, with the bounds of their intervals.
 
     """
 
@@ -28,15 +30,22 @@ class Parent:
     artifacts: Mapping[str, Path] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     comparisons: Sequence[tuple[str, Sequence[str]]] = ()
+    differences: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-def describe(parent: Parent, experiment_id: str, ids: Mapping[str, str]) -> str:
+def describe(
+    parent: Parent, experiment_id: str, ids: Mapping[str, str], most: int = _MAX_DESCRIPTION
+) -> str:
     """Return a parent's description in Markdown: each comparison is a link to MLflow's own page.
+
+    Behind the link stands what the comparison came to.
 
     Args:
         parent: the study.
         experiment_id: of the experiment that the runs are in.
         ids: the runs' ids, by name; a comparison with a run that is not there has no link.
+        most: how many characters it may have.
 
     """
     entries = []
@@ -44,11 +53,12 @@ def describe(parent: Parent, experiment_id: str, ids: Mapping[str, str]) -> str:
         if all(name in ids for name in names):
             runs = json.dumps([ids[name] for name in names], separators=(",", ":"))
             where = f"runs={quote(runs, safe=',')}&experiments={quote(json.dumps([experiment_id]))}"
-            entries.append(f"- [{label}](#/compare-runs?{where})\n")
+            told = f": {parent.differences[label]}" if label in parent.differences else ""
+            entries.append(f"- [{label}](#/compare-runs?{where}){told}\n")
     text = f"**{parent.title}**{'; compare, all seeds:' if entries else ''}\n\n"
     for number, entry in enumerate(entries):
         left = len(entries) - number
-        if len(text) + len(entry) > _MAX_DESCRIPTION:
+        if len(text) + len(entry) > most:
             return text + f"\n{left} more: tick their runs, or use `dmp compare`.\n"
         text += entry
     return text

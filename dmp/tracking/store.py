@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from dmp.errors import DMPError
+from dmp.tracking.moved import follow_folder
 from dmp.tracking.record import Record
 from dmp.unreachable import cause_of, without_secrets, words_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Param, Run
 
 # Long enough for an ingest of a thousand runs.
 LOCK_TIMEOUT_S = 1800.0
@@ -110,15 +111,8 @@ class Store:
             dataset = Dataset(use.name, use.digest, "dmp", use.source, profile=use.profile)
             context = [InputTag("mlflow.data.context", "training")]
             self.client.log_inputs(run_id, [DatasetInput(dataset, context)])
-        requests = max(-(-len(metrics) // _METRICS), -(-len(params) // _PARAMS))
         try:
-            for number in range(requests):
-                self.client.log_batch(
-                    run_id,
-                    metrics[number * _METRICS :][:_METRICS],
-                    params[number * _PARAMS :][:_PARAMS],
-                    synchronous=True,
-                )
+            self.log(run_id, metrics, params)
         except MlflowException as error:
             if error.error_code == "INVALID_PARAMETER_VALUE":
                 raise DMPError(f"MLflow cannot take {record.name}: {words_of(error)}") from error
@@ -134,10 +128,28 @@ class Store:
         )
         return created.info.run_id
 
+    def log(self, run_id: str, metrics: "Sequence[Metric]", params: "Sequence[Param]" = ()) -> None:
+        """Append to a run's metrics and parameters, in as many requests as it takes."""
+        requests = max(-(-len(metrics) // _METRICS), -(-len(params) // _PARAMS))
+        for number in range(requests):
+            self.client.log_batch(
+                run_id,
+                metrics[number * _METRICS :][:_METRICS],
+                params[number * _PARAMS :][:_PARAMS],
+                synchronous=True,
+            )
+
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
         for key, value in tags.items():
             self.client.set_tag(run_id, key, value, synchronous=True)
+
+    def tag_experiment(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the experiment, where they differ."""
+        present = self.client.get_experiment(self.experiment_id).tags
+        for key, value in tags.items():
+            if present.get(key) != value:
+                self.client.set_experiment_tag(self.experiment_id, key, value)
 
     def complete(
         self, run_id: str, artifacts: Mapping[str, Path], digest: str, end_ms: int
@@ -165,8 +177,8 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
     """Open an experiment for writing, and create it and its SQLite store if need be.
 
     A SQLite store, ``sqlite:///path/mlflow.db``, is locked against other writers meanwhile, and
-    keeps artifacts in ``mlartifacts`` beside it if there is no ``artifact_root``; a server, given
-    by its address, is used as it is.
+    keeps artifacts in ``mlartifacts`` beside it if there is no ``artifact_root``, also after both
+    have been moved; a server, given by its address, is used as it is.
 
     Raises:
         DMPError: the store cannot be read or written, the server does not answer or not in time,
@@ -179,7 +191,8 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
             f"sqlite:///path/mlflow.db and the address of a server such as http://localhost:5000"
         )
     path = Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
-    if path and artifact_root is None:
+    beside = path is not None and artifact_root is None
+    if path and beside:
         artifact_root = path.parent / "mlartifacts"
     location = (artifact_root.resolve() / experiment).as_uri() if artifact_root else None
     # MLflow reads the first on import, and the others when it needs them.
@@ -196,6 +209,8 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with _locked(path) if path else contextlib.nullcontext():
+            if path and beside:
+                follow_folder(path)
             client = MlflowClient(uri)
             yield Store(client, _experiment_id(client, experiment, location))
     except failures as error:

@@ -1,10 +1,13 @@
 import shutil
 import subprocess
 import sys
+import threading
 
+import mlflow.server.handlers
 import pytest
 from mlflow import MlflowClient
 from tracking_helpers import make_run
+from werkzeug.serving import make_server
 
 FRESH_PROCESS = """
 import sys
@@ -65,3 +68,21 @@ def client(uri):
 @pytest.fixture
 def folder(tmp_path):
     return make_run(tmp_path / "runs" / "seed0")
+
+
+@pytest.fixture
+def server(store, tmp_path, monkeypatch):
+    """MLflow's own server on a free port, in a thread, since starting a process takes long."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    monkeypatch.setenv("_MLFLOW_SERVER_FILE_STORE", f"sqlite:///{store}")
+    monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", "mlflow-artifacts:/")
+    monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", str(tmp_path / "artifacts"))
+    monkeypatch.setenv("_MLFLOW_SERVER_SERVE_ARTIFACTS", "true")
+    monkeypatch.setattr(mlflow.server.handlers, "_tracking_store", None)
+    monkeypatch.setattr(mlflow.server.handlers, "_artifact_repo", None)
+    running = make_server("127.0.0.1", 0, mlflow.server.app, threaded=True)
+    thread = threading.Thread(target=running.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{running.server_port}"
+    running.shutdown()
+    thread.join()

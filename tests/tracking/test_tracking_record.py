@@ -91,8 +91,8 @@ def test_patch_and_gate_are_kept_and_other_weights_are_not(folder):
 
 def test_final_metrics_stand_at_the_last_step_and_the_end_time(folder):
     assert run_record(folder).read_points() == [
-        ("loss", 0.5, 1000, 40),
         ("final/fid", 20.5, 1769860801000, 40),
+        ("loss", 0.5, 1000, 40),
     ]
 
 

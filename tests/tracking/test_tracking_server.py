@@ -6,12 +6,9 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import mlflow.server
-import mlflow.server.handlers
 import pytest
 from mlflow import MlflowClient
 from tracking_helpers import by_name, history, make_parent, make_run, runs_of
-from werkzeug.serving import make_server
 
 from dmp.errors import DMPError
 from dmp.tracking import IngestReport, ingest
@@ -21,24 +18,6 @@ from dmp.tracking import IngestReport, ingest
 def impatient(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-
-
-@pytest.fixture
-def server(store, tmp_path, monkeypatch):
-    """MLflow's own server on a free port, in a thread, since starting a process takes long."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
-    monkeypatch.setenv("_MLFLOW_SERVER_FILE_STORE", f"sqlite:///{store}")
-    monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", "mlflow-artifacts:/")
-    monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", str(tmp_path / "artifacts"))
-    monkeypatch.setenv("_MLFLOW_SERVER_SERVE_ARTIFACTS", "true")
-    monkeypatch.setattr(mlflow.server.handlers, "_tracking_store", None)
-    monkeypatch.setattr(mlflow.server.handlers, "_artifact_repo", None)
-    running = make_server("127.0.0.1", 0, mlflow.server.app, threaded=True)
-    thread = threading.Thread(target=running.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{running.server_port}"
-    running.shutdown()
-    thread.join()
 
 
 @pytest.fixture

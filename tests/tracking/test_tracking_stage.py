@@ -13,6 +13,7 @@ from dmp.files import read_json, write_json
 from dmp.layout import Layout
 from dmp.products.results import tracking_product
 from dmp.stages.track import track
+from dmp.stages.watch import all_ended
 from dmp.studies import Plan, load_plan
 
 TASK = "unconditional"
@@ -162,3 +163,18 @@ def test_too_little_time_is_an_error_and_what_is_there_stays(plan, layout):
         track(plan, layout, "tables", give_up_after=0)
 
     assert track(plan, layout, "tables").endswith("9 runs added, 0 replaced, 0 unchanged")
+
+
+def test_runs_that_still_train_or_are_not_there_yet_are_no_error(plan, layout, runs):
+    shutil.rmtree(layout.run(TASK, "dmp", 1))
+    (layout.run(TASK, "dmp", 0) / "provenance.json").unlink()
+    assert not all_ended(plan, layout, "tables")
+
+    said = track(plan, layout, "tables")
+
+    # Both studies have the two runs.
+    assert said.endswith("5 runs added, 0 replaced, 0 unchanged; 2 are training, 2 not there yet")
+    assert not layout.tracking_summary("tables").exists()
+    found = runs("smoke/table2")
+    assert found[f"{TASK}/dmp/seed000"].info.status == "RUNNING"
+    assert found[f"{TASK}/dmp/seed000"].data.metrics == {"loss": 0.25}

@@ -1,0 +1,77 @@
+"""How MLflow's pages open in a browser that has never seen them: links, and what they show.
+
+MLflow keeps a view that somebody shares in a tag of its experiment, whose name is that of the key
+that a link gives as ``viewStateShareKey``. So the first look is at numbers.
+"""
+
+import json
+from pathlib import Path
+
+from dmp.errors import DMPError
+from dmp.tracking.moved import follow_folder
+
+_METRICS = ("final/fid", "final/denoising_mse", "final/kid", "loss")
+_TAGS = ("task", "variant", "seed")
+# Of the links: key of the view, and what to call it.
+VIEWS = {"runs": "every run", "seeds": "means of seeds"}
+# MLflow's SQL stores take 5,000 characters as the value of an experiment's tag.
+MAX_NOTE = 4900
+
+
+def shared_views() -> dict[str, str]:
+    """Return the tags of an experiment that hold its views."""
+    columns = [f"metrics.`{name}`" for name in _METRICS] + [f"tags.`{name}`" for name in _TAGS]
+    runs = {
+        "selectedColumns": columns,
+        "orderByKey": "tags.`dmp.record`",
+        "orderByAsc": True,
+        "runsHiddenMode": "SHOWALL",
+    }
+    keys = [{"mode": "tag", "groupByData": name} for name in ("task", "variant")]
+    seeds = {**runs, "groupBy": {"aggregateFunction": "average", "groupByKeys": keys}}
+    views = {"runs": runs, "seeds": seeds}
+    return {f"mlflow.sharedViewState.{key}": json.dumps(views[key]) for key in VIEWS}
+
+
+def runs_page(experiment_id: str, view: str = "runs") -> str:
+    """Return where the table of an experiment's runs is, below the address of MLflow."""
+    return f"#/experiments/{experiment_id}/runs?viewStateShareKey={view}"
+
+
+def links(uri: str, address: str, scale: str) -> list[str]:
+    """Return lines with the links to the runs of each experiment of a scale.
+
+    Of a SQLite store that was moved, artifacts are found again.
+
+    Args:
+        uri: of the store.
+        address: where MLflow's pages are served, such as ``http://127.0.0.1:5000``.
+        scale: the first part of an experiment's name.
+
+    Raises:
+        DMPError: there is no such store, or it has nothing of the scale.
+
+    """
+    from mlflow import MlflowClient
+
+    store = Path(uri.removeprefix("sqlite:///"))
+    found = []
+    if not uri.startswith("sqlite:") or store.is_file():
+        if store.is_file():
+            follow_folder(store)
+        found = [
+            each
+            for each in MlflowClient(uri).search_experiments()
+            if each.name.startswith(f"{scale}/") and shared_views().keys() <= each.tags.keys()
+        ]
+    if not found:
+        raise DMPError(
+            f"MLflow has no runs of scale '{scale}' yet; `dmp track --scale {scale}` hands over "
+            f"those that are there"
+        )
+    lines = []
+    for each in sorted(found, key=lambda each: int(each.experiment_id)):
+        lines.append(each.name)
+        for view, what in VIEWS.items():
+            lines.append(f"  {what}: {address}/{runs_page(each.experiment_id, view)}")
+    return lines
