@@ -117,7 +117,7 @@ def test_help_shows_every_command_in_a_panel_of_its_kind():
         for name, text in zip(panels[1::2], panels[2::2], strict=True)
     }
     assert {"run", "compare", "verify", "sweep"} <= commands["Use"]
-    assert commands["Maintenance"] == {"adopt", "publish", "throughput"}
+    assert commands["Maintenance"] == {"adopt", "publish", "gpu-check"}
     assert {"train", "evaluate", "pages"} <= commands["Stages, which the workflow calls"]
     assert "Commands" not in commands
 

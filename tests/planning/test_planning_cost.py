@@ -42,11 +42,12 @@ def every(paper):
 
 @pytest.fixture
 def few(ablations):
-    """A copy of the project's own ablations/ with a few studies and no claims."""
+    """A copy of the project's own ablations/ with a few studies, and no claims."""
     for path in (ablations / "studies").iterdir():
         if path.name not in KEPT:
             path.unlink()
-    (ablations / "claims.yaml").unlink()
+    for name in ("claims", "hypotheses"):
+        (ablations / f"{name}.yaml").unlink()
     return ablations
 
 

@@ -35,7 +35,9 @@ def make_sweep(**changes) -> Sweep:
         "parameters": PARAMETERS,
         "confirmation": {"points": 2, "seeds": 3},
     }
-    return Sweep.model_validate(data | changes)
+    data |= changes
+    data["confirmation"]["points"] = min(data["confirmation"]["points"], data["trials"])
+    return Sweep.model_validate(data)
 
 
 def make_search(folder: Path, sweep: Sweep, url: str = "", space: Space | None = None) -> Search:
