@@ -136,7 +136,7 @@ NEVER_ALONE = {"tasks.*.backbone.cross_attention_dim", "tasks.*.text.encoder"}
 
 # Where not any other value will do.
 VALUES = {
-    "extractor": 0.15,
+    "extractor": lambda value: 0.15,
     "options": lambda value: {**value, "another": 1},
     "ema_decay": lambda value: 0.5,
     "checkpoint_every": lambda value: 2 * value,
