@@ -119,12 +119,12 @@ def test_run_of_another_configuration_is_computed_again(place):
 def test_diverged_run_has_no_values(place):
     context, ablations = place
     sweep = load_sweep(ablations, "tiny")
-    outcome = make_objective(context, sweep)("dmp,learning_rate=1e30", never)
+    outcome = make_objective(context, sweep)("fine-tuning,learning_rate=100", never)
     assert outcome.values is None
     files = SweepFiles(context.layout, "tiny")
     confirm_variant(context, sweep, None, 9)
     assert len(read_csv(files.confirmation(9), CONFIRMED_COLUMNS)) == 0
-    confirm_variant(context, sweep, "dmp,learning_rate=1e30", 8)
+    confirm_variant(context, sweep, "fine-tuning,learning_rate=100", 8)
     confirmed = read_csv(files.confirmation(8), CONFIRMED_COLUMNS)
     assert confirmed["diverged"].all()
     assert confirmed["fid"].isna().all()

@@ -148,7 +148,7 @@ class Report:
                 note="; ".join(note for note in notes if note),
                 models=models,
             )
-            data = file.model_dump(mode="json", exclude_none=True)
+            data = file.model_dump(exclude_none=True)
             paths.append(self.throughput / name)
             write_text(paths[-1], yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
         return paths
