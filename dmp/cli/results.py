@@ -165,7 +165,9 @@ def track(
     ] = False,
     watch: Annotated[
         float | None,
-        typer.Option(help="Repeat after so many seconds, until all runs have ended.", min=1),
+        typer.Option(
+            help="Repeat after so many seconds, until all runs have ended.", min=1, max=86400
+        ),
     ] = None,
     tensorboard: Annotated[
         Path | None, typer.Option(help="Write event files there, in place of MLflow.")

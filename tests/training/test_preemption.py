@@ -107,6 +107,17 @@ def test_time_limit_that_reaches_a_checkpoint_changes_nothing(tmp_path, monkeypa
     assert len(logged(tmp_path)) == 4
 
 
+@pytest.fixture
+def as_in_a_terminal():
+    """Handlers of a process in the foreground: in the background both signals may be ignored."""
+    defaults = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("as_in_a_terminal")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_ctrl_c_and_a_closed_terminal_save_as_a_scheduler_does(tmp_path, monkeypatch, number):
     before = signal.getsignal(number)
@@ -128,6 +139,7 @@ def test_signal_that_is_ignored_stays_ignored(tmp_path, monkeypatch):
     assert read_description(tmp_path / "checkpoint.safetensors")["step"] == 12
 
 
+@pytest.mark.usefixtures("as_in_a_terminal")
 def test_second_ctrl_c_does_not_wait():
     with stop_requests() as request:
         os.kill(os.getpid(), signal.SIGINT)

@@ -140,7 +140,7 @@ def test_damaged_record_is_one_clear_error_and_nothing_runs(place, job):
     record = layout.record("baseline", layout.pretrained("unconditional", 0))
     record.write_bytes(record.read_bytes()[:30])
     said = dry_run("tables", place, fails=True)
-    assert f"error: {record} is damaged" in said
+    assert f"error: {record} is truncated or corrupt" in said
     # Snakemake says in which rule; of our own code there is no traceback.
     assert '.py", line' not in said
     assert layout.pretrained_weights("unconditional", 0).exists()
