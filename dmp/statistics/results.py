@@ -97,6 +97,9 @@ def numbers(texts: Sequence[str], kind: type, where: Callable[[int], str]) -> li
     if kind is float:
         with contextlib.suppress(ValueError):
             return list(map(float, texts))
+    with contextlib.suppress(DMPError):
+        return [number(text, kind, "") for text in texts]
+    # Where a text stands takes longer to say than all the others to read.
     return [number(text, kind, where(k)) for k, text in enumerate(texts)]
 
 
