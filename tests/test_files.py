@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from dmp import files
+from dmp import temporaries
 from dmp.errors import DMPError
 from dmp.files import atomic_path, read_json, write_json, write_text
 from dmp.seals import beside
@@ -168,7 +168,7 @@ def gone() -> int:
 
 
 def test_what_killed_processes_left_half_written_is_removed_and_nothing_else(tmp_path):
-    place = files.temporary_path(Path("x")).name.split("-")[1].split(".")[0]
+    place = temporaries.temporary_path(Path("x")).name.split("-")[1].split(".")[0]
     day = time.time() - 2 * 24 * 3600
     kept = {
         f".weights.{os.getpid()}-{place}.tmp.safetensors": None,  # of a process that lives
@@ -191,6 +191,6 @@ def test_what_killed_processes_left_half_written_is_removed_and_nothing_else(tmp
         path.write_text("content")
         if moment:
             os.utime(path, (moment, moment))
-    assert files.remove_left_over(tmp_path) == len(removed)
+    assert temporaries.remove_left_over(tmp_path) == len(removed)
     left = {str(p.relative_to(tmp_path / "runs")) for p in tmp_path.rglob("*") if p.is_file()}
     assert left == set(kept)

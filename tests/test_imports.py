@@ -14,11 +14,12 @@ ROOT = Path(dmp.__file__).parent
 # Each may import those before it, and none after it: neither at the top of a file nor within a
 # function. Imports for types alone do not count.
 ORDER = [
-    "errors", "extras", "surroundings", "unreachable", "seals", "jsontext", "files", "tablefile",
-    "finite", "bins", "initialisation", "rng", "arrayfile", "tensorfile", "layout", "runlog",
-    "config", "numerics", "registry", "data", "patching", "backbones", "methods", "diffusion",
-    "metrics", "statistics", "claims", "studies", "running", "training", "sampling", "tracking",
-    "planning", "reporting", "sweeps", "products", "stages", "workflow", "cli", "__main__",
+    "errors", "extras", "surroundings", "unreachable", "seals", "jsontext", "temporaries",
+    "files", "tablefile", "finite", "bins", "initialisation", "rng", "arrayfile", "tensorfile",
+    "layout", "runlog", "config", "numerics", "registry", "data", "patching", "backbones",
+    "methods", "diffusion", "metrics", "statistics", "claims", "studies", "running", "training",
+    "sampling", "tracking", "planning", "reporting", "sweeps", "products", "stages", "workflow",
+    "cli", "__main__",
 ]  # fmt: skip
 
 

@@ -118,10 +118,10 @@ def adopt(workspace: Workspace) -> None:
 
     Snakemake does so itself whenever it starts.
     """
-    from dmp.files import remove_left_over
     from dmp.products.recognise import recognise, recognise_sweep
     from dmp.sweeps.files import SweepFiles
     from dmp.sweeps.loading import load_sweep, sweep_names
+    from dmp.temporaries import remove_left_over
 
     plan, layout = workspace.plan, workspace.layout
     found = [recognise(plan, layout)]

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from dmp.config import PatchConfig
 from dmp.errors import DMPError
-from dmp.files import atomic_path, read_json, temporary_path, write_json
+from dmp.files import atomic_path, read_json, write_json
 from dmp.initialisation import uniform_
 from dmp.methods.attached import Attached
 from dmp.patching import patch, patch_points
 from dmp.rng import generator
+from dmp.temporaries import temporary_path
 
 
 def linear_layers(backbone: nn.Module, targets: str) -> dict[str, nn.Linear]:

@@ -17,7 +17,8 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import IO
 
-from dmp.files import this_boot, write_error
+from dmp.files import write_error
+from dmp.temporaries import this_boot
 
 # What a file system says that has no locks, such as some of clusters.
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)

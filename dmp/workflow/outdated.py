@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dmp.files import remove_left_over
 from dmp.numerics import check as check_numerics
 from dmp.products.recognise import Found, recognise, recognise_sweep
 from dmp.sweeps.files import SweepFiles
+from dmp.temporaries import remove_left_over
 from dmp.workflow.recovery import forget_incomplete
 from dmp.workflow.scales import Scales
 from dmp.workflow.sweeps import Sweeps

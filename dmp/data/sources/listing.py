@@ -79,6 +79,30 @@ def list_folder(root: Path, findings: list[Finding]) -> tuple[list[str], list[st
     return sorted(names), sorted(top)
 
 
+def list_named(
+    path: Path, suffix: str, mend: str, findings: list[Finding]
+) -> tuple[Path, list[str], list[str]]:
+    """Return a root, the names below it that have a suffix, and all names.
+
+    Args:
+        path: a folder, or one such file, whose root is then its folder.
+        suffix: such as ``.tar``.
+        mend: what to do if it is a file of another name.
+        findings: get what was left out.
+
+    Raises:
+        DamagedFileError: it is a file of another name.
+
+    """
+    if path.is_dir():
+        root, (names, _) = path, list_folder(path, findings)
+    elif path.suffix == suffix:
+        root, names = path.parent, [path.name]
+    else:
+        raise DamagedFileError(path, f"is not a {suffix}", mend)
+    return root, [n for n in names if n.endswith(suffix) and not is_left_over(n)], names
+
+
 def _identity(folder: Path) -> tuple[int, int]:
     status = folder.stat()
     return status.st_dev, status.st_ino

@@ -12,7 +12,7 @@ from dmp.data.formats import dataset_format
 from dmp.data.sources.base import Source
 from dmp.data.sources.captioned import captions_in
 from dmp.data.sources.findings import AGAIN, DamagedFileError, Finding, note
-from dmp.data.sources.listing import is_left_over, list_folder
+from dmp.data.sources.listing import list_named
 from dmp.data.sources.splits import check_files
 from dmp.errors import DMPError
 
@@ -189,13 +189,7 @@ def _tables(path: Path, findings: list[Finding]) -> list[Path]:
         DMPError: there are none, or they are of several splits.
 
     """
-    if path.is_dir():
-        root, (names, _) = path, list_folder(path, findings)
-    elif path.suffix == ".parquet":
-        root, names = path.parent, [path.name]
-    else:
-        raise DamagedFileError(path, "is not a .parquet", "correct 'path'")
-    tables = [name for name in names if name.endswith(".parquet") and not is_left_over(name)]
+    root, tables, names = list_named(path, ".parquet", "correct 'path'", findings)
     if not tables:
         raise DMPError(f"{path} holds no .parquet")
     findings += note(sorted({*names} - {*tables}), "files", "are not .parquet")

@@ -8,7 +8,7 @@ from typing import IO, NamedTuple
 
 from dmp.data.sources.files import Files, is_image
 from dmp.data.sources.findings import AGAIN, DamagedFileError, Finding, note
-from dmp.data.sources.listing import is_left_over, list_folder
+from dmp.data.sources.listing import is_left_over, list_named
 from dmp.data.sources.splits import check_files
 
 
@@ -75,13 +75,7 @@ def open_tars(path: Path, findings: list[Finding]) -> TarFiles:
         DMPError: it is a file of another name, or there are tars of several splits.
 
     """
-    if path.is_dir():
-        root, (names, _) = path, list_folder(path, findings)
-    elif path.suffix == ".tar":
-        root, names = path.parent, [path.name]
-    else:
-        raise DamagedFileError(path, "is not a .tar", "decompress it, or correct 'path'")
-    tars = [name for name in names if name.endswith(".tar") and not is_left_over(name)]
+    root, tars, names = list_named(path, ".tar", "decompress it, or correct 'path'", findings)
     findings += note(sorted({*names} - {*tars}), "files", "are not .tar")
     findings += check_files(root, tars, alone=path != root)
     return TarFiles(root, (member for tar in tars for member in _list_tar(root, tar, findings)))

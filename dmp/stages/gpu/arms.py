@@ -22,6 +22,7 @@ from dmp.data.stream import Batch
 from dmp.planning.counting import count_model
 from dmp.planning.rates import FLOPS_PER_MAC
 from dmp.stages.gpu.models import Model, attach, autocast, objective
+from dmp.training import Objective
 from dmp.training.repeatable import repeatable
 
 DMP, FINE_TUNING = "DMP", "fine-tuning"
@@ -101,6 +102,19 @@ def sampling_arms(model: Model, device: str, bf16: bool) -> dict[str, Builder]:
     }
 
 
+def train_step(
+    whole: Objective, optimizer: torch.optim.Optimizer, batch: Batch, device: str, bf16: bool
+) -> Tensor:
+    """Take a step as the training loop does; return the loss before it."""
+    with repeatable(whole):
+        with autocast(device, bf16):
+            total = whole(batch).total
+        total.backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return total.detach()
+
+
 def _training(model: Model, device: str, bf16: bool, name: str, method: str) -> list[Arm]:
     """Return an iteration as the training loop makes it, and the same compiled."""
     backbone = model.build(device)
@@ -113,13 +127,7 @@ def _training(model: Model, device: str, bf16: bool, name: str, method: str) -> 
             return whole(batch).total
 
     def step(batch: Batch) -> Tensor:
-        with repeatable(whole):
-            with autocast(device, bf16):
-                total = whole(batch).total
-            total.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        return total.detach()
+        return train_step(whole, optimizer, batch, device, bf16)
 
     def tensors() -> Iterator[Tensor]:
         yield from whole.parameters()

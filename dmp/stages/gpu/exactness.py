@@ -7,7 +7,7 @@ from dmp.data.stream import Batch
 from dmp.diffusion import Diffusion
 from dmp.diffusion.sampling import sample
 from dmp.rng import generator
-from dmp.stages.gpu.arms import LEARNING_RATE
+from dmp.stages.gpu.arms import LEARNING_RATE, train_step
 from dmp.stages.gpu.checking import CheckFailedError
 from dmp.stages.gpu.models import (
     TIMESTEPS,
@@ -52,12 +52,7 @@ def _train_and_sample(model: Model, method: str, device: str, bf16: bool) -> dic
     trained, batch = whole.trainable(), model.batch(IMAGES, device)
     before = {name: value.detach().clone() for name, value in whole.named_parameters()}
     for _ in range(ITERATIONS):
-        with repeatable(whole):
-            with autocast(device, bf16):
-                total = whole(batch).total
-            total.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        train_step(whole, optimizer, batch, device, bf16)
     for name, value in whole.named_parameters():
         if name not in trained and not torch.equal(value, before[name]):
             raise CheckFailedError(f"{method}: {name} has changed, and must not")
