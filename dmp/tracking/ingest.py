@@ -122,7 +122,7 @@ def _ensure(store: Store, parent: Parent, live: "Sequence[Run]") -> str:
     store.delete(live[1:])
     if live:
         return live[0].info.run_id
-    return store.create(parent.name, parent.tags, round(time.time() * 1000), None)
+    return store.create(parent.name, parent.name, parent.tags, round(time.time() * 1000), None)
 
 
 def _finish(

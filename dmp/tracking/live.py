@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dmp.runlog import Point, read_log
-from dmp.tracking.record import MAX_RECORDS, run_name
+from dmp.tracking.record import MAX_RECORDS, run_name, run_title
 from dmp.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def follow(
     if found is None:
         store.delete(live)
         start = points[0].time_ms if points else 0
-        name = run_name(tags["task"], tags["variant"], int(tags["seed"]))
-        run_id = store.create(name, tags, start, parent)
+        names = tags["task"], tags["variant"], int(tags["seed"])
+        run_id = store.create(run_name(*names), run_title(*names), tags, start, parent)
     else:
         run_id = found.info.run_id
         store.delete([run for run in live if run is not found])

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from dmp.arrayfile import load_arrays
 from dmp.errors import DMPError
-from dmp.files import read_json
+from dmp.files import NO_ADVICE, read_json, understood
 from dmp.runlog import Point
 from dmp.statistics.results import ALL_TIMESTEPS, read_csv
 
@@ -42,6 +45,30 @@ def read_metrics(path: Path, time_ms: int, step: int) -> list[Point]:
                 for iteration, value in sorted(history.items())
             ]
     return points
+
+
+def read_gate(path: Path, time_ms: int) -> list[Point]:
+    """Read ``gate.npz``: ln N − H over the timesteps, ``gate/ln N - entropy over timesteps``.
+
+    H is the entropy of the gate's weights over N prompts, in nats, averaged over blocks: 0 where
+    all prompts are used alike. MLflow draws a step on the x-axis; here it is the timestep. Empty
+    for a run without a gate.
+
+    Raises:
+        DMPError: the file is damaged, or its arrays do not fit together.
+
+    """
+    if not path.is_file():
+        return []
+    arrays = load_arrays(path, advice=NO_ADVICE)
+    if "entropy" not in arrays:
+        return []
+    with understood(path, NO_ADVICE):
+        prompts = [a.shape[-1] for name, a in arrays.items() if name.startswith("weights")]
+        gaps = np.mean(np.log(prompts)) - arrays["entropy"]
+        steps = zip(arrays["timesteps"].tolist(), gaps.tolist(), strict=True)
+        name = "gate/ln N - entropy over timesteps"
+        return [Point(name, float(gap), time_ms, int(step)) for step, gap in steps]
 
 
 def read_convergence(path: Path, time_ms: int, step: int) -> list[Point]:

@@ -15,7 +15,7 @@ from dmp.config import content_hash, from_data
 from dmp.errors import DMPError
 from dmp.files import NO_ADVICE, read_json, understood
 from dmp.runlog import Point, read_log
-from dmp.tracking.points import read_convergence, read_metrics
+from dmp.tracking.points import read_convergence, read_gate, read_metrics
 
 # Enough for a curve; the whole log is among the artifacts.
 MAX_RECORDS = 100
@@ -31,7 +31,7 @@ _ARTIFACTS = (
     "gate.npz",
 )
 # Part of every digest: raise it when the same files should look different in MLflow.
-_MAPPING_VERSION = "4"
+_MAPPING_VERSION = "5"
 
 
 class _Config(BaseModel):
@@ -73,7 +73,8 @@ class Record:
     """One folder as one MLflow run.
 
     Attributes:
-        name: unique within an experiment; the run's name.
+        name: unique within an experiment.
+        title: what MLflow's lists call it.
         digest: of the content of the files that the record was made from, and of the tags.
         read_points: reads the metric histories. A function, since they are the bulk of a folder
             and most folders of a repeated ingest are unchanged.
@@ -82,6 +83,7 @@ class Record:
     """
 
     name: str
+    title: str
     digest: str
     tags: Mapping[str, str]
     params: Mapping[str, str]
@@ -123,12 +125,14 @@ def run_record(folder: Path, tags: Mapping[str, str] | None = None) -> Record:
         last = max((point.step for point in log), default=0)
         # MLflow's page of comparisons opens on the metric that was written first.
         points = read_metrics(folder / "metrics.csv", end_ms, last)
-        return points + log + read_convergence(folder / "convergence.json", end_ms, last)
+        points += log + read_convergence(folder / "convergence.json", end_ms, last)
+        return points + read_gate(folder / "gate.npz", end_ms)
 
     with understood(folder, NO_ADVICE):
         dataset = _dataset(config.config, folder / "protocols.json")
     return Record(
         name=run_name(config.task, config.variant, config.seed),
+        title=run_title(config.task, config.variant, config.seed),
         digest=digest,
         tags={
             **identity(config.task, config.variant, config.seed),
@@ -155,6 +159,11 @@ def identity(task: str, variant: str, seed: int) -> dict[str, str]:
 def run_name(task: str, variant: str, seed: int) -> str:
     """Return ``task/variant/seed000``: sorted by name, runs are sorted by seed too."""
     return f"{task}/{variant}/seed{_sortable(seed)}"
+
+
+def run_title(task: str, variant: str, seed: int) -> str:
+    """Return ``dmp · uncond · s0``: what differs first, since MLflow cuts long names."""
+    return f"{variant} · {task.replace('conditional', 'cond')} · s{seed}"
 
 
 def _sortable(seed: int) -> str:

@@ -106,7 +106,7 @@ class Store:
         metrics = [Metric(*point) for point in record.read_points()]
         params = [Param(key, value) for key, value in record.params.items()]
         self.delete(old)
-        run_id = self.create(record.name, record.tags, record.start_ms, parent)
+        run_id = self.create(record.name, record.title, record.tags, record.start_ms, parent)
         if (use := record.dataset) is not None:
             dataset = Dataset(use.name, use.digest, "dmp", use.source, profile=use.profile)
             context = [InputTag("mlflow.data.context", "training")]
@@ -120,11 +120,13 @@ class Store:
         self.complete(run_id, record.artifacts, record.digest, record.end_ms)
         return run_id
 
-    def create(self, name: str, tags: Mapping[str, str], start_ms: int, parent: str | None) -> str:
+    def create(
+        self, name: str, title: str, tags: Mapping[str, str], start_ms: int, parent: str | None
+    ) -> str:
         """Create a run that is not complete, and return its id."""
         marks = {_NAME_TAG: name, **({} if parent is None else {_PARENT_TAG: parent})}
         created = self.client.create_run(
-            self.experiment_id, start_ms, tags={**tags, **marks}, run_name=name
+            self.experiment_id, start_ms, tags={**tags, **marks}, run_name=title
         )
         return created.info.run_id
 

@@ -16,7 +16,8 @@ class Forecast:
     """What is left of the jobs of a call; all times are in seconds.
 
     A job is taken to cost what those of its rule have cost on average: in this call, or, until one
-    has finished, in earlier ones. What rests on a rule without either is a lower bound.
+    has finished, in earlier ones, or as far as those that are running let expect. What rests on a
+    rule without any of it is a lower bound.
 
     Args:
         jobs: how many of each rule there are.
@@ -31,12 +32,17 @@ class Forecast:
         self._costs: defaultdict[str, list[float]] = defaultdict(list)
         self._earlier: dict[str, list[float]] = {}
         self._running: dict[int, _Running] = {}
+        self._expected: dict[int, float] = {}
 
     def begin(self, job: int, rule: str, now: float, benchmark: Path | None = None) -> None:
         """Note that a job has begun; ``benchmark`` is where Snakemake will write what it cost."""
         self._running[job] = _Running(rule, now)
         if benchmark is not None and rule not in self._earlier:
             self._earlier[rule] = _measured_before(benchmark)
+
+    def expect(self, job: int, seconds: float) -> None:
+        """Note how long a running job will have taken at its end, as far as one can see."""
+        self._expected[job] = seconds
 
     def finish(self, job: int, now: float) -> None:
         """Note that a job has finished."""
@@ -71,7 +77,9 @@ class Forecast:
         return now + left / at_once, None not in costs.values()
 
     def _cost(self, rule: str) -> float | None:
-        measured = self._costs.get(rule) or self._earlier.get(rule)
+        running = [job for job, each in self._running.items() if each.rule == rule]
+        expected = [self._expected[job] for job in running if job in self._expected]
+        measured = self._costs.get(rule) or self._earlier.get(rule) or expected
         return sum(measured) / len(measured) if measured else None
 
 

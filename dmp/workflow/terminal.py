@@ -4,9 +4,12 @@
 reason of every job, are in its log file as ever.
 """
 
+import contextlib
 import logging
+import re
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,10 +20,16 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from dmp.workflow.forecast import Forecast
 
-# Seconds between lines of progress where there is no terminal, and lines of a failed job's log.
-EVERY_S = 60.0
+# Seconds between lines of progress where there is no terminal: at least, and at most, as no job may
+# begin or end for hours.
+EVERY_S, SILENT_S = 60.0, 180.0
+# Seconds after which a terminal's line is drawn again.
+BEAT_S = 10.0
 LAST_LINES = 20
 _LONGEST_READ = 2**16
+# Rules whose jobs log one bar from their beginning to their end, and what such a bar ends with.
+_ONE_BAR = ("pretrain", "decay", "train")
+_BAR = re.compile(r" (\d+)/(\d+) \[")
 _COMMAND_FAILED = "CalledProcessError"
 _SHOWN = ("Nothing to be done", "Complete log(s)", "Will exit after", "Trying to restart")
 
@@ -41,8 +50,11 @@ class Terminal(LogHandlerBase):
         """Begin without jobs: how many there are is known later."""
         self._forecast = Forecast({}, self.clock())
         self._pages: dict[int, list[str]] = {}
+        self._bars: dict[int, tuple[Path, float]] = {}
         self._last_line = -float("inf")
         self._line = ""
+        self._ended = threading.Event()
+        self._pulse: threading.Thread | None = None
 
     @property
     def has_formatter(self) -> bool:
@@ -65,19 +77,28 @@ class Terminal(LogHandlerBase):
         elif event == LogEvent.RUN_INFO:
             jobs = {rule: count for rule, count in told["stats"].items() if rule != "total"}
             self._forecast = Forecast(jobs, now)
+            self._bars = {}
+            if self._pulse is None:
+                # Snakemake never waits for it: it is cut off where the process ends.
+                self._pulse = threading.Thread(target=self._beats, daemon=True)
+                self._pulse.start()
         elif event == LogEvent.JOB_INFO:
             benchmark = told["benchmark"] and Path(told["benchmark"])
             self._forecast.begin(told["jobid"], told["rule_name"], now, benchmark)
+            if told["rule_name"] in _ONE_BAR and told.get("log"):
+                self._bars[told["jobid"]] = Path(told["log"][0]), now
             self._pages[told["jobid"]] = [o for o in told["output"] if o.endswith(".md")]
             self._progress(now)
         elif event == LogEvent.JOB_FINISHED:
             self._forecast.finish(told["job_id"], now)
+            self._bars.pop(told["job_id"], None)
             for page in self._pages.pop(told["job_id"], ()):
                 self._say(page)
             self._progress(now)
         elif event in (LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR):
             for job in told.get("job_error_info", [told]):
                 self._forecast.fail(job["jobid"])
+                self._bars.pop(job["jobid"], None)
                 self._say(f"FAILED: {job['rule_name']} of {', '.join(job.get('output') or ['?'])}")
                 self._say(*_ends(job["log"]))
             self._say(*_ends(told.get("aux_logs", ())))
@@ -86,7 +107,23 @@ class Terminal(LogHandlerBase):
         elif record.levelno >= logging.WARNING or record.getMessage().startswith(_SHOWN):
             self._say(record.getMessage())
 
-    def _progress(self, now: float) -> None:
+    def _beats(self) -> None:
+        while not self._ended.wait(BEAT_S):
+            self.beat()
+
+    def beat(self) -> None:
+        """Say how far it is although nothing has begun or ended, as running jobs' logs tell."""
+        now = self.clock()
+        shares = {job: (_share(log), since) for job, (log, since) in list(self._bars.items())}
+        # Under this lock events are told.
+        with self.lock or contextlib.nullcontext():
+            for job, (share, since) in shares.items():
+                if share and job in self._bars:
+                    self._forecast.expect(job, (now - since) / share)
+            if self._forecast.running and not self._ended.is_set():
+                self._progress(now, SILENT_S)
+
+    def _progress(self, now: float, every: float = EVERY_S) -> None:
         """Draw the line of progress; without a terminal, write it from time to time."""
         line = f"{self._forecast.finished} of {self._forecast.total} jobs done"
         if self._forecast.finished < self._forecast.total:
@@ -99,7 +136,7 @@ class Terminal(LogHandlerBase):
         if self.stream.isatty():
             self._line = line[: shutil.get_terminal_size().columns - 1]
             self._say()
-        elif now - self._last_line >= EVERY_S:
+        elif now - self._last_line >= every:
             self._last_line = now
             self._say(line)
 
@@ -111,6 +148,7 @@ class Terminal(LogHandlerBase):
 
     def close(self) -> None:
         """End the line of progress."""
+        self._ended.set()
         if self._line:
             self.stream.write("\n")
             self._line = ""
@@ -122,11 +160,25 @@ def _ends(logs: Iterable[str]) -> list[str]:
     found = []
     for log in logs:
         try:
-            with Path(log).open("rb") as file:
-                size = file.seek(0, 2)
-                file.seek(max(0, size - _LONGEST_READ))
-                lines = file.read().decode(errors="replace").splitlines()
+            lines = _tail(Path(log)).splitlines()
         except OSError as error:
             lines = [f"cannot be read: {error.strerror}"]
         found += [f"{log}:", *(f"    {line}" for line in lines[-LAST_LINES:])]
     return found
+
+
+def _share(log: Path) -> float:
+    """Return which share of its work a job has done, by the last bar of its log; 0 if unknown."""
+    try:
+        bars = _BAR.findall(_tail(log))
+    except OSError:
+        return 0.0
+    done, total = map(int, bars[-1]) if bars else (0, 1)
+    return done / max(1, total)
+
+
+def _tail(log: Path) -> str:
+    with log.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _LONGEST_READ))
+        return file.read().decode(errors="replace")

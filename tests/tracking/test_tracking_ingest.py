@@ -77,7 +77,7 @@ def test_run_carries_name_tags_parameters_and_times(uri, client, folder):
     ingest([folder], uri, "digits")
 
     run = only_run(client)
-    assert run.info.run_name == "class/dmp,depth=1/seed000"
+    assert run.info.run_name == "dmp,depth=1 · class · s0"
     assert run.info.status == "FINISHED"
     assert (run.info.start_time, run.info.end_time) == (1769860800000, 1769860801000)
     assert run.data.params == {"method": "dmp"}
@@ -134,12 +134,12 @@ def test_artifacts_lie_beside_the_store_byte_for_byte(uri, client, store, folder
 def test_changed_folder_replaces_its_run_and_no_other(uri, client, folder, tmp_path):
     other = make_run(tmp_path / "runs" / "seed1", seed=1)
     ingest([folder, other], uri, "digits")
-    before = {run.info.run_name: run.info.run_id for run in runs_of(client)}
+    before = {run.data.tags["dmp.record"]: run.info.run_id for run in runs_of(client)}
     write_log(folder, [(10, 0.75)])
 
     assert ingest([folder, other], uri, "digits") == IngestReport(0, 1, 1)
 
-    after = {run.info.run_name: run for run in runs_of(client)}
+    after = by_name(client)
     name, other_name = "class/dmp,depth=1/seed000", "class/dmp,depth=1/seed001"
     assert len(runs_of(client)) == 2
     assert after[other_name].info.run_id == before[other_name]
@@ -213,7 +213,7 @@ def test_folder_that_cannot_be_read_does_not_hold_up_others(uri, client, folder,
         ingest([folder, named, other], uri, "digits")
 
     assert str(folder) in str(error.value)
-    complete = [run.info.run_name for run in runs_of(client) if run.info.status == "FINISHED"]
+    complete = [name for name, run in by_name(client).items() if run.info.status == "FINISHED"]
     # The run that stood there before still stands.
     assert sorted(complete) == ["class/dmp,depth=1/seed000", "class/dmp,depth=1/seed001"]
     with pytest.raises(DMPError, match=r"MLflow cannot take class/dmp,depth=1/seed002: .*a@b"):

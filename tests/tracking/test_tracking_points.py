@@ -1,10 +1,12 @@
 import math
 
+import numpy as np
 import pytest
 
+from dmp.arrayfile import save_arrays
 from dmp.errors import DMPError
 from dmp.runlog import Point
-from dmp.tracking.points import read_convergence, read_metrics
+from dmp.tracking.points import read_convergence, read_gate, read_metrics
 
 
 @pytest.fixture
@@ -74,3 +76,30 @@ def test_corrupt_convergence_is_named(tmp_path, text):
 
     with pytest.raises(DMPError, match=r"convergence\.json"):
         read_convergence(path, 0, 0)
+
+
+def test_gate_is_a_history_over_timesteps(tmp_path):
+    path, name = tmp_path / "gate.npz", "gate/ln N - entropy over timesteps"
+    record = {"timesteps": np.array([0, 999]), "entropy": np.array([0.0, math.log(4)])}
+    save_arrays(path, record | {"weights": np.zeros((2, 3, 4))})
+    assert read_gate(path, 7) == [Point(name, math.log(4), 7, 0), Point(name, 0.0, 7, 999)]
+
+    # Blocks that differ in the number of prompts: the mean of ln 4 and ln 16 is ln 8.
+    save_arrays(path, record | {"weights_0": np.zeros((2, 4)), "weights_1": np.zeros((2, 16))})
+    first, last = read_gate(path, 7)
+    assert (first.value, last.value) == pytest.approx((math.log(8), math.log(2)))
+
+
+def test_run_without_a_gate_has_no_history_of_it(tmp_path):
+    path = tmp_path / "gate.npz"
+    assert read_gate(path, 7) == []
+    save_arrays(path, {})
+    assert read_gate(path, 7) == []
+
+
+def test_gate_whose_arrays_do_not_fit_is_refused(tmp_path):
+    path = tmp_path / "gate.npz"
+    arrays = {"timesteps": np.arange(3), "entropy": np.zeros(2), "weights": np.ones((2, 1, 4))}
+    save_arrays(path, arrays)
+    with pytest.raises(DMPError, match=r"gate\.npz does not hold what it should"):
+        read_gate(path, 7)

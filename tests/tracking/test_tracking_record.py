@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from dmp.errors import DMPError
-from dmp.tracking.record import flatten, run_record
+from dmp.tracking.record import flatten, run_record, run_title
 
 CONFIG = {
     "scale": "digits",
@@ -56,6 +56,7 @@ def test_run_is_described_by_its_configuration_and_provenance(folder):
     record = run_record(folder)
 
     assert record.name == "class/dmp,depth=1/seed002"
+    assert record.title == "dmp,depth=1 · class · s2"
     assert record.tags == {
         "task": "class",
         "variant": "dmp,depth=1",
@@ -72,6 +73,11 @@ def test_run_is_described_by_its_configuration_and_provenance(folder):
     }
     # 2026-01-31T12:00:00Z, by `date --date ... +%s`
     assert (record.start_ms, record.end_ms) == (1769860800000, 1769860801000)
+
+
+def test_title_begins_with_the_method_and_is_short():
+    assert run_title("unconditional", "dmp", 10) == "dmp · uncond · s10"
+    assert run_title("text-conditional", "baseline", 0) == "baseline · text-cond · s0"
 
 
 def test_commit_with_uncommitted_changes_is_marked(folder):

@@ -91,7 +91,7 @@ def test_what_a_server_missed_comes_over_later_once(
 
     assert (report.created, report.updated, report.unchanged) == (1, 1, 1)
     client = MlflowClient(server)
-    names = sorted(run.info.run_name for run in runs_of(client))
+    names = sorted(by_name(client))
     assert names == [f"class/dmp,depth=1/seed00{seed}" for seed in range(3)]
     for run in runs_of(client):
         assert history(client, run, "loss") == [(10, 0.5), (20, 0.25)]

@@ -61,7 +61,9 @@ def runs(client):
 
     def find(experiment: str) -> dict:
         found = client.get_experiment_by_name(experiment)
-        return {run.info.run_name: run for run in client.search_runs([found.experiment_id])}
+        return {
+            run.data.tags["dmp.record"]: run for run in client.search_runs([found.experiment_id])
+        }
 
     return find
 

@@ -59,4 +59,4 @@ def make_parent(tmp_path, **changes):
 
 
 def by_name(client):
-    return {run.info.run_name: run for run in runs_of(client)}
+    return {run.data.tags["dmp.record"]: run for run in runs_of(client)}

@@ -14,7 +14,7 @@ from harness import ROOT
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from dmp.workflow.forecast import Forecast
-from dmp.workflow.terminal import EVERY_S, LAST_LINES, Terminal
+from dmp.workflow.terminal import EVERY_S, LAST_LINES, SILENT_S, Terminal
 
 NOON = time.mktime((2026, 1, 31, 12, 0, 0, 0, 0, -1))
 
@@ -35,7 +35,8 @@ def tell(monkeypatch):
         return stream.getvalue()[before:]
 
     told.stream, told.handler = stream, handler
-    return told
+    yield told
+    handler.close()
 
 
 def job(number, rule="bundle", output=(), benchmark=None):
@@ -99,6 +100,40 @@ def test_without_a_terminal_progress_is_a_plain_line_from_time_to_time(tell):
     assert tell(EVERY_S - 1, LogEvent.JOB_FINISHED, job_id=1) == ""
     later = tell(3600, LogEvent.JOB_INFO, **job(2))
     assert later == "1 of 3 jobs done; running: 1 bundle; ready about 13:01\n"
+
+
+def test_silence_ends_after_minutes_with_what_the_running_jobs_logs_let_expect(
+    tell, tmp_path, monkeypatch
+):
+    log = tmp_path / "seed0.log"
+    tell(0, LogEvent.RUN_INFO, stats={"pretrain": 2, "total": 2})
+    tell(0, LogEvent.JOB_INFO, log=[str(log)], **job(1, "pretrain"))
+
+    def beat(seconds):
+        before = len(tell.stream.getvalue())
+        monkeypatch.setattr(Terminal, "clock", staticmethod(lambda: NOON + seconds))
+        tell.handler.beat()
+        return tell.stream.getvalue()[before:]
+
+    assert beat(SILENT_S - 1) == ""
+    line = "0 of 2 jobs done; running: 1 pretrain; ready "
+    assert beat(SILENT_S) == line + "not before 12:03\n"  # its log is not there yet
+    log.write_text("training x:  9%|9| 90/1000 [01:00]\rtraining x: 30%|3| 300/1000 [06:00<14:00]")
+    # 6 of 20 minutes; the other takes 20 as well.
+    assert beat(360) == line + "about 12:40\n"
+    tell(361, LogEvent.JOB_FINISHED, job_id=1)
+    assert beat(9999) == ""  # nothing is running
+
+
+def test_nothing_is_said_any_more_when_snakemake_has_ended(tell):
+    tell(0, LogEvent.RUN_INFO, stats={"pretrain": 1, "total": 1})
+    tell(0, LogEvent.JOB_INFO, **job(1, "pretrain"))
+    tell.handler.close()
+    tell.handler._pulse.join(5)
+    assert not tell.handler._pulse.is_alive()
+    before = tell.stream.getvalue()
+    tell.handler.beat()
+    assert tell.stream.getvalue() == before
 
 
 def test_finished_pages_are_named_and_nothing_else_of_a_job(tell):

@@ -179,8 +179,8 @@ def test_report_begins_with_the_verdicts(finished, tmp_path):
 def test_mlflow_holds_every_run(finished):
     with sqlite3.connect(finished / "results/mlflow.db") as store:
         names = {name for (name,) in store.execute("select name from runs")}
-    assert {f"unconditional/dmp/seed{seed:03d}" for seed in (0, 1)} <= names
-    assert "unconditional/pretraining/seed000" in names
+    assert {f"dmp · uncond · s{seed}" for seed in (0, 1)} <= names
+    assert "pretraining · uncond · s0" in names
 
 
 def test_second_run_does_nothing_and_says_so(finished):
