@@ -46,7 +46,7 @@ FIRST := 'results/$(SCALE)/tables/table2.md'
 help:
 	@echo "make tables   the paper's tables, figures and claims on embedded data: results/digits"
 	@echo "make studies  our own questions as well"
-	@echo "make report   one HTML page: verdicts, tables, figures, times; report-all: studies as well"
+	@echo "make report   one HTML page: verdicts, tables, figures, finished sweeps, times; report-all: studies as well"
 	@echo "make verify   is this run the committed reference, to the bit or statistically?"
 	@echo "make rebuild  tables, figures and claims again from existing runs, in seconds"
 	@echo "make sweep    Optuna searches over the method's options: results/digits/sweeps"
@@ -90,7 +90,8 @@ studies: $(READY)
 
 report report-all:
 	$(SNAKEMAKE) --report 'results/$(SCALE)/report.html' \
-		--report-stylesheet workflow/report/style.css $(CONFIG) -- $(if $(filter report,$@),tables,tables studies)
+		--report-stylesheet workflow/report/style.css $(CONFIG) -- \
+		$(if $(filter report,$@),tables,tables studies) $(wildcard results/$(SCALE)/sweeps/*/confirmed.csv)
 	@echo "open results/$(SCALE)/report.html"
 
 report: tables

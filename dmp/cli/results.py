@@ -86,7 +86,7 @@ def publish(
     workspace: Workspace,
     scope: Annotated[
         list[str] | None,
-        typer.Argument(help="Studies, or: tables, studies, claims, hypotheses; all."),
+        typer.Argument(help="Studies, or: tables, studies, claims, hypotheses, sweeps; all."),
     ] = None,
     replace: Annotated[
         bool, typer.Option(help="Start anew, in place of adding to what is published.")
@@ -95,7 +95,7 @@ def publish(
     """Add results, with every number, to those in results/reference, to commit them."""
     from dmp.stages.publish import publish as stage
 
-    print(stage(workspace.plan, workspace.layout, scope or [], replace))
+    print(stage(workspace.plan, workspace.layout, scope or [], replace, workspace.ablations))
 
 
 @command(app, USE)

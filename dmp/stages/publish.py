@@ -12,6 +12,7 @@ from dmp.files import atomic_path, check_seal, write_error
 from dmp.layout import Layout
 from dmp.stages.numbers import Numbers, gather_numbers
 from dmp.stages.origin import Published, Seeds, merged, origin_of, seeds_of
+from dmp.stages.publish_sweeps import chosen_sweeps, keep_sweeps
 from dmp.stages.rebuild import drawn_from_files, rebuild_reference
 from dmp.stages.reference import (
     CLAIMS,
@@ -31,8 +32,14 @@ from dmp.studies import Plan
 _JUDGED_WITH = {"tables": CLAIMS, "studies": HYPOTHESES}
 
 
-def publish(plan: Plan, layout: Layout, scopes: Sequence[str] = (), replace: bool = False) -> str:
-    """Add the results of studies to a scale's committed reference.
+def publish(
+    plan: Plan,
+    layout: Layout,
+    scopes: Sequence[str] = (),
+    replace: bool = False,
+    ablations: Path = Path("ablations"),
+) -> str:
+    """Add the results of studies and finished sweeps to a scale's committed reference.
 
     Numbers of every run are kept, and what follows from them is made from them: tables, and of a
     scale that allows conclusions pages, verdicts and figures too. Figures that draw more than
@@ -41,9 +48,10 @@ def publish(plan: Plan, layout: Layout, scopes: Sequence[str] = (), replace: boo
     Args:
         plan: which studies there are, and their seeds here.
         layout: where results are.
-        scopes: studies, or ``tables``, ``studies``, ``claims`` or ``hypotheses``; everything, if
-            there are none.
+        scopes: studies, or ``tables``, ``studies``, ``claims``, ``hypotheses``, ``sweeps`` or
+            ``sweeps/<name>``; everything, if there are none.
         replace: start anew, in place of adding to what is published.
+        ablations: the folder with the sweeps.
 
     Raises:
         DMPError: a run is missing; published numbers are other ones, or of another configuration;
@@ -53,12 +61,15 @@ def publish(plan: Plan, layout: Layout, scopes: Sequence[str] = (), replace: boo
     """
     folder = reference_folder(layout)
     old = None if replace or not folder.is_dir() else Reference(folder)
-    studies, counts = _studies(plan, scopes)
-    new, published = _here(plan, layout, studies)
-    numbers = new
-    if old is not None:
-        numbers = _merge(plan, old, new)
-        published = _published(old, published, numbers)
+    others, sweeps = chosen_sweeps(ablations, layout, scopes)
+    studies, counts = _studies(plan, others) if others or not scopes else ([], False)
+    if old is not None and not studies and sweeps:
+        numbers, published = old.numbers, old.published
+    else:
+        numbers, published = _here(plan, layout, studies)
+        if old is not None:
+            numbers = _merge(plan, old, numbers)
+            published = _published(old, published, numbers)
     staged = Reference(folder.with_name(f".{folder.name}.new"))
     shutil.rmtree(staged.folder, ignore_errors=True)
     try:
@@ -70,6 +81,7 @@ def publish(plan: Plan, layout: Layout, scopes: Sequence[str] = (), replace: boo
             _table(name, path, wanted, old, staged)
         _pictures(plan, layout, list(published.seeds), old, staged)
         told = rebuild_reference(plan, staged)
+        kept = keep_sweeps(plan, layout, sweeps, None if old is None else old.folder, staged.folder)
         for path in sorted((staged.folder / "tables").glob("*.csv")):
             check_width(path)
         _swap(staged.folder, folder)
@@ -78,6 +90,7 @@ def publish(plan: Plan, layout: Layout, scopes: Sequence[str] = (), replace: boo
     finally:
         shutil.rmtree(staged.folder, ignore_errors=True)
     seeds = "; ".join(f"{name}: seeds {each}" for name, each in sorted(published.seeds.items()))
+    seeds += f"\n{kept}" if kept else ""
     return (
         f"{len(numbers.results):,} numbers of {published.origin.runs:,} runs are in {folder} "
         f"({len(numbers.runs()) - (0 if old is None else len(old.numbers.runs())):,} of them new)\n"
@@ -107,7 +120,9 @@ def _studies(plan: Plan, scopes: Sequence[str]) -> tuple[list[str], bool]:
 def _here(plan: Plan, layout: Layout, studies: Sequence[str]) -> tuple[Numbers, Published]:
     runs = sorted({run for name in studies for run in plan.runs(name)})
     if not runs:
-        raise DMPError("tables of parameters have no runs: publish them with a study")
+        raise DMPError(
+            "sweeps and tables of parameters alone make no reference: publish them with a study"
+        )
     baselines = sorted({each for name in studies for each in plan.baselines(name)})
     numbers = gather_numbers(plan, layout, runs, baselines)
     trained = [layout.pretrained(*each) for each in baselines]

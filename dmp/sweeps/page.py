@@ -11,6 +11,7 @@ from dmp.statistics.labels import metric_label, metric_name
 from dmp.studies import Scale
 from dmp.sweeps.schema import Sweep
 from dmp.sweeps.space import LeftOut
+from dmp.sweeps.verdict import verdict
 from dmp.sweeps.worker import DIVERGED, IMPOSSIBLE
 
 
@@ -44,6 +45,7 @@ def sweep_page(
         else f"Scale '{scale.name}' is too small for any conclusion: this table shows that the "
         f"search works, and no conclusion may be drawn from its numbers.",
         introduction=[
+            verdict(sweep, confirmed),
             f"Scale '{scale.name}' ({scale.title}). Task: {sweep.task}. Search over {names} for a "
             f"low {sought}, by {sampler}, with {sweep.seeds} seed{'s' if sweep.seeds > 1 else ''} "
             f"a trial. Trials: {states}.",

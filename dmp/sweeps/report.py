@@ -4,7 +4,7 @@ import optuna
 
 from dmp.files import write_text
 from dmp.methods import Variant
-from dmp.reporting.page import write_page
+from dmp.reporting.page import markdown, write_page
 from dmp.studies import Plan
 from dmp.sweeps.checking import make_space
 from dmp.sweeps.confirmation import confirm
@@ -13,11 +13,14 @@ from dmp.sweeps.loading import fresh_seeds
 from dmp.sweeps.page import best_cells, sweep_page
 from dmp.sweeps.plots import write_interactive, write_plots
 from dmp.sweeps.schema import Sweep
+from dmp.sweeps.storage import keep_note
 from dmp.sweeps.trials import best_variants, check_finished, trials_table
 
 
 def write_report(plan: Plan, sweep: Sweep, files: SweepFiles, study: optuna.Study) -> None:
     """Write the table of trials, the page, ``best.yaml`` and the plots of a sweep.
+
+    The page is also the study's note in Optuna's dashboard.
 
     Raises:
         DMPError: the search is not at its end, or its points are not confirmed.
@@ -39,5 +42,6 @@ def write_report(plan: Plan, sweep: Sweep, files: SweepFiles, study: optuna.Stud
     left_out = make_space(sweep, plan, f"sweeps/{sweep.id}.yaml").left_out
     page = sweep_page(sweep, plan.scale, left_out, trials, confirmed, seeds)
     write_page(page, files.root, sweep.id)
+    keep_note(study, markdown(page))
     write_plots(sweep, plan.scale, study, files.figures)
     write_interactive(sweep, study, files.interactive)

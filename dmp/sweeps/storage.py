@@ -85,6 +85,14 @@ def open_study(storage: BaseStorage, name: str, objectives: Sequence[str]) -> op
     return study
 
 
+def keep_note(study: optuna.Study, text: str) -> None:
+    """Make a text the study's note in Optuna's dashboard; one that it is already is left alone."""
+    from optuna_dashboard import get_note, save_note  # seconds, since it imports scikit-learn
+
+    if get_note(study) != text:
+        save_note(study, text)
+
+
 def load_study(storage: BaseStorage, name: str) -> optuna.Study:
     """Return a study that exists.
 

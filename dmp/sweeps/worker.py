@@ -32,10 +32,17 @@ from dmp.sweeps.parameters import FloatParameter, IntParameter, Parameter, Value
 from dmp.sweeps.samplers import make_sampler
 from dmp.sweeps.schema import Sweep
 from dmp.sweeps.space import Space
-from dmp.sweeps.storage import load_study, open_study
+from dmp.sweeps.storage import keep_note, load_study, open_study
 
 # How often a point is tried again whose worker was killed or met an error.
 RETRIES = 2
+
+# The note of a study in Optuna's dashboard until its best points are confirmed.
+SEARCHING = (
+    "# {0.title}\n\n{0.trials} trials from `{0.base}`. The best of many trials looks better than "
+    "it is. Its best points ({0.confirmation.points}) will be measured with fresh seeds "
+    "({0.confirmation.seeds} each), and what that gives will stand here.\n"
+)
 
 # So many points for each trial that is asked for may turn out not to exist before they count as
 # trials: a search of a space that is nearly empty ends as well.
@@ -115,6 +122,8 @@ class Search:
         """Return a trial of this worker's own, all parameters proposed; None if none is left."""
         with FileLock(self.files.claims):
             study = open_study(self.storage, self.study, self.sweep.objectives)
+            if not study.get_trials(deepcopy=False):
+                keep_note(study, SEARCHING.format(self.sweep))
             self._recover(study)
             while True:
                 trials = study.get_trials(deepcopy=False)

@@ -1,6 +1,8 @@
 """What a report calls tables and figures."""
 
 from dmp.studies import Plan
+from dmp.sweeps.files import SweepFiles
+from dmp.sweeps.schema import Sweep
 
 _VERDICTS = {
     "forest": "One line for each",
@@ -36,6 +38,15 @@ def figure_title(plan: Plan, study: str, figure: str) -> dict[str, str]:
         "Figure": _KINDS.get(kind, kind),
         "Task": task,
     }
+
+
+def sweep_title(sweep: Sweep, files: SweepFiles) -> dict[str, str]:
+    """Return the labels of a sweep's page: its title, and what it came to."""
+    import pandas as pd  # with the statistics a second, which a call without a report saves
+
+    from dmp.sweeps.verdict import verdict
+
+    return {"Title": sweep.title, "Outcome": verdict(sweep, pd.read_csv(files.confirmed))}
 
 
 def verdicts_title(title: str, figure: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from harness import ROOT, edit_yaml, make_tiny, run_command
 from dmp.errors import DMPError
 from dmp.files import read_json, write_text
 from dmp.layout import Layout
+from dmp.products.sweeps import SweepProducts
 from dmp.reporting.figures.style import write_figure
 from dmp.stages import claims
 from dmp.stages import publish as module
@@ -23,6 +24,8 @@ from dmp.stages.publish import check_width, publish
 from dmp.stages.rebuild import rebuild, rebuild_reference
 from dmp.stages.reference import Reference, reference_folder
 from dmp.studies import load_plan
+from dmp.sweeps.files import SweepFiles
+from dmp.sweeps.loading import load_sweep
 
 
 @pytest.fixture(autouse=True)
@@ -275,6 +278,35 @@ def test_pictures_of_samples_are_copied_and_named(folder, layout):
     (layout.root / name).unlink()
     publish(plan, layout)
     assert files(layout)[name] == b"picture"
+
+
+def test_finished_sweeps_are_published_and_stay_when_others_are_added(folder, layout):
+    plan = published(folder, layout, ablations=folder)
+    own, options = SweepFiles(layout, "smoke"), {"ablations": folder}
+    with pytest.raises(DMPError, match=r"no finished sweep; run make sweep"):
+        publish(plan, layout, ["sweeps"], **options)
+    write_text(own.confirmed, "variant\ndmp\n")
+    with pytest.raises(DMPError, match=r"sweep 'smoke' is not finished as it is configured now"):
+        publish(plan, layout, ["sweeps/smoke"], **options)
+    for path in (own.trials, own.confirmation(0), own.root / "smoke.md", own.best):
+        write_text(path, "a,b\n")
+    write_text(own.figures / "pareto.png", "picture")
+    SweepProducts(plan, layout, load_sweep(folder, "smoke")).page().mark_finished()
+
+    before = files(layout)
+    assert publish(plan, layout, ["sweeps/smoke"], **options).endswith("sweeps: smoke")
+    names = {"trials.csv", "confirmed.csv", "confirmation/0.csv", "smoke.md", "best.yaml"}
+    kept = {f"sweeps/smoke/{name}" for name in (*names, "figures/pareto.png")}
+    after = files(layout)
+    assert set(after) - set(before) == kept
+    assert before.items() <= after.items()
+
+    shutil.rmtree(own.root)
+    publish(plan, layout, ["table2"], **options)
+    assert files(layout) == after
+    with pytest.raises(DMPError, match=r"publish them with a study"):
+        write_text(own.confirmed, "variant\ndmp\n")
+        publish(plan, layout, ["sweeps"], replace=True, **options)
 
 
 def test_seeds_on_one_baseline_under_several_names_are_refused(folder, layout, monkeypatch):

@@ -8,6 +8,7 @@ import yaml
 from fake_sweep import STUDY, make_search, make_sweep, measure
 from harness import ROOT
 from optuna.trial import TrialState
+from optuna_dashboard import get_note
 from scipy import stats
 
 from dmp.config import from_data
@@ -22,6 +23,8 @@ from dmp.sweeps.outcome import Outcome
 from dmp.sweeps.report import write_report
 from dmp.sweeps.storage import load_study
 from dmp.sweeps.trials import best_variants, point_variant
+from dmp.sweeps.verdict import verdict
+from dmp.workflow.titles import sweep_title
 
 SEEDS = [1, 2, 3]
 
@@ -121,6 +124,44 @@ def test_page_says_that_the_best_of_many_is_biased(finished):
     assert "in the search (biased)" in text
     assert "10 complete" in text
     assert "1 to 3" in text
+
+
+def confirmed_table(*rows):
+    names = ("variant", "difference", "difference_low", "difference_high", "p_t_holm")
+    nan = float("nan")
+    return pd.DataFrame([("dmp", nan, nan, nan, nan), *rows], columns=names).assign(seeds=5)
+
+
+def test_verdict_is_better_only_where_fresh_seeds_show_it():
+    sweep = make_sweep()
+    near = ("dmp,depth=1", -0.5, -1.0, 0.0, 0.06)
+    better, worse = ("dmp,depth=2", -0.25, -0.3, -0.2, 0.01), ("dmp,depth=3", 9.0, 8.0, 10.0, 0.01)
+    assert verdict(sweep, confirmed_table(near, worse)) == (
+        "No point was shown to be better than dmp; best is dmp,depth=1: Δ FID −0.50 "
+        "[−1.00, 0.00] over 5 fresh seeds."
+    )
+    assert verdict(sweep, confirmed_table(near, better, worse)) == (
+        "dmp,depth=2 is better than dmp: Δ FID −0.250 [−0.300, −0.200] over 5 fresh seeds."
+    )
+    lost = ("dmp,depth=1", *[float("nan")] * 4)
+    assert "has diverged" in verdict(sweep, confirmed_table(lost))
+
+
+def test_verdict_stands_on_the_page_in_the_report_and_in_optunas_dashboard(finished):
+    told = sweep_title(finished.sweep, finished.files)
+    page = (finished.files.root / "fake.md").read_text()
+    assert told["Title"] == "A search of arithmetic"
+    assert "better than dmp" in told["Outcome"]
+    assert told["Outcome"] in page
+    assert get_note(load_study(finished.storage, STUDY)) == page
+
+
+def test_note_of_a_search_that_is_not_confirmed_says_so(tmp_path):
+    search = make_search(tmp_path, make_sweep(trials=1))
+    search.work(measure)
+    note = get_note(load_study(search.storage, STUDY))
+    assert note.startswith("# A search of arithmetic\n\n1 trials from `dmp`.")
+    assert "best points (1) will be measured with fresh seeds (3 each)" in note
 
 
 def test_best_points_are_cells_that_a_study_can_name(finished, plan):

@@ -1,5 +1,6 @@
 # Searches over the method's options: workers that share the trials, fresh seeds for the best
 # points, and a page.
+from dmp.workflow.titles import sweep_title
 
 
 localrules:
@@ -57,7 +58,14 @@ rule sweep_report:
         given(sweeps.workers),
         given(sweeps.confirmed),
     output:
-        report(SWEEP.pages()[0], caption="../report/table.rst", category="Sweeps"),
+        report(
+            SWEEP.pages()[0],
+            caption="../report/sweep.rst",
+            category="Sweeps",
+            labels=lambda w: sweep_title(
+                sweeps.sweep(w.sweep), SweepFiles(scales.layout(w.scale), w.sweep)
+            ),
+        ),
         *SWEEP.pages()[1:],
         SWEEP.trials,
         SWEEP.confirmed,
