@@ -29,7 +29,7 @@ def test_script_trains_saves_loads_and_samples(tmp_path, monkeypatch, capsys):
     with torch.no_grad():
         patched, plain = (each(x, timestep=t, class_labels=y).sample for each in (model, fresh))
     assert not torch.equal(patched, plain)
-    assert "1,056 parameters have been trained" in capsys.readouterr().out
+    assert "trainable params: 1,056 || all params: " in capsys.readouterr().out
 
 
 def test_the_page_shows_the_function_of_the_script_which_is_short():

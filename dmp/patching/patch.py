@@ -125,6 +125,7 @@ class Patch(Shared, Remembering):
         handles += calls.attach(model)
         self._handles: list[RemovableHandle] = handles
         self._trainable = [p for p in model.parameters() if p.requires_grad]
+        self._frozen = sum(p.numel() for p in model.parameters())
         model.requires_grad_(False)
 
     @property
@@ -172,6 +173,16 @@ class Patch(Shared, Remembering):
     def gate_parameters(self) -> list[nn.Parameter]:
         """Return the gate's parameters, which may train at a rate of their own."""
         return [] if self.gate is None else list(self.gate.parameters())
+
+    def print_trainable_parameters(self) -> None:
+        """Print how many parameters train, of how many in model and patch, as peft prints it."""
+        own = [(p.numel(), p.requires_grad) for p in self.parameters()]
+        trainable = sum(count for count, trains in own if trains)
+        total = self._frozen + sum(count for count, _ in own)
+        print(
+            f"trainable params: {trainable:,d} || all params: {total:,d} || "
+            f"trainable%: {100 * trainable / total:.4f}"
+        )
 
     def remove(self) -> None:
         """Detach: the backbone is exactly what it was, trainable parameters included."""

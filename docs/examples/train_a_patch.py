@@ -50,7 +50,7 @@ def main(folder="my-patch", steps=20, batch_size=16):
         (torch.randn(batch_size, 4, 8, 8), torch.randint(1000, (batch_size,))) for _ in range(steps)
     ]
     trained = train(model, batches, scheduler)
-    print(f"{sum(p.numel() for p in trained.parameters()):,} parameters have been trained")
+    trained.print_trainable_parameters()
     trained.save_pretrained(folder)  # or trained.push_to_hub("user/my-patch")
 
     fresh = DiTTransformer2DModel(2, 8, in_channels=4, num_layers=3, sample_size=8).eval()

@@ -109,6 +109,23 @@ def test_only_the_patch_trains():
     assert attached.gate.linear.weight.grad.abs().sum() == 0
 
 
+def test_trainable_parameters_are_printed_as_peft_prints_them(capsys):
+    model = make_backbone()
+    frozen = sum(p.numel() for p in model.parameters())
+    attached = patch(model, Variant.parse("prompt-tuning").patch)
+    attached.print_trainable_parameters()
+    own = DEPTH * TOKENS * WIDTH
+    assert own == 768
+    assert capsys.readouterr().out == (
+        f"trainable params: 768 || all params: {frozen + 768:,d} || "
+        f"trainable%: {76800 / (frozen + 768):.4f}\n"
+    )
+
+    attached.requires_grad_(False)
+    attached.print_trainable_parameters()
+    assert capsys.readouterr().out.startswith("trainable params: 0 || all params:")
+
+
 def test_distinct_selection_differs_between_blocks_and_uniform_does_not():
     for selection, same in (("distinct", False), ("uniform", True)):
         model = make_backbone()
