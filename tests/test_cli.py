@@ -23,6 +23,22 @@ def test_help_answers_without_importing_torch_pandas_or_yaml():
     assert run_command(sys.executable, "-c", code).stdout.strip() == "[]"
 
 
+def test_process_ends_with_its_status_and_words_without_taking_itself_apart():
+    code = (
+        "import atexit, sys; from dmp import __main__, cli\n"
+        "class Kept:\n    def __del__(self): print('taken apart')\n"
+        "kept, sys.argv = Kept(), ['dmp', {!r}]\n"
+        "say = cli.settle_surroundings\n"
+        "cli.settle_surroundings = lambda: atexit.register(print, 'registered')\n"
+        "__main__.main()"
+    )
+    done = run_command(sys.executable, "-c", code.format("--version"))
+    assert (done.returncode, done.stdout) == (0, f"dmp-bench {__version__}\nregistered\n")
+    done = run_command(sys.executable, "-c", code.format("what"))
+    assert (done.returncode, done.stdout) == (2, "registered\n")
+    assert "what" in done.stderr
+
+
 @pytest.mark.parametrize("module", ["studies", "statistics.study", "reporting.tables", "tracking"])
 def test_planning_statistics_and_tables_do_not_import_torch(module):
     code = f"import sys, dmp.{module}; print('torch' in sys.modules)"
