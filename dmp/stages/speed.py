@@ -38,15 +38,16 @@ def measure_speed(context: Context) -> None:
     The methods take turns, each time in another order, so that whatever else the machine does slows
     all of them alike; within a block their medians are compared. The first turns, in which memory
     is allocated and code is compiled, are not counted. There are at least ``FEWEST`` blocks and at
-    most ``MOST``, until times are known as precisely as ``PRECISE``, or for ``SECONDS``.
+    most ``MOST``, until times are known as precisely as ``PRECISE``, or for ``SECONDS``; where
+    nothing may be concluded, ``FEWEST``.
     """
-    rows = []
+    rows, most = [], MOST if context.plan.scale.conclusive else FEWEST
     for task, variants in context.plan.speed_arms().items():
         seed = context.plan.seeds[0]
         steps = {v: _steps(context, task, v, seed) for v in variants}
         for stage in ("training", "sampling"):
             timed = {v: own[stage] for v, own in steps.items() if stage in own}
-            blocks = time_blocks(timed, context.device)
+            blocks = time_blocks(timed, context.device, most=most)
             rows += [
                 (task, variant, stage, number, seconds)
                 for number, block in enumerate(blocks)
@@ -65,6 +66,7 @@ def time_blocks(
     *,
     turns: int = TURNS,
     fewest: int = FEWEST,
+    most: int = MOST,
     seconds: float = SECONDS,
 ) -> list[dict[str, float]]:
     """Time steps that take turns.
@@ -75,6 +77,7 @@ def time_blocks(
         clock: returns seconds.
         turns: steps of each name in a block.
         fewest: blocks that there are at least.
+        most: and at most.
         seconds: after which no further block begins.
 
     Returns:
@@ -86,7 +89,7 @@ def time_blocks(
         for name in names:
             _seconds(steps[name], device, clock)
     started = clock()
-    while len(blocks) < MOST:
+    while len(blocks) < most:
         times: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(turns):
             turn += 1
