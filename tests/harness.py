@@ -1,8 +1,11 @@
 """The project's own files reduced to what runs in seconds, and its commands, for the tests."""
 
+import functools
+import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import yaml
@@ -70,15 +73,42 @@ def make_tiny(ablations: Path) -> Path:
     return ablations
 
 
+@functools.cache
+def _preloaded() -> subprocess.Popen:
+    """The process that runs Snakemake's dry runs; it ends with this one, which closes its input."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "tests/preloaded.py")],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _dry_run(arguments: tuple[str, ...], env: dict[str, str], cwd: Path):
+    """Run ``snakemake -n`` without importing it once more."""
+    server = _preloaded()
+    with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
+        said = [out.name, err.name]
+        request = {"arguments": arguments[1:], "env": env, "cwd": str(cwd), "said": said}
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        status = int(server.stdout.readline())
+        return subprocess.CompletedProcess(arguments, status, out.read(), err.read())
+
+
 def run_command(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     """Run a command of this environment, with one thread, and return what it said."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     # MLflow's server, which other tests run in this process, leaves its address behind.
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "_MLFLOW_"))}
+    env = {**inherited, "PATH": path, "OMP_NUM_THREADS": "1"}
+    if arguments[0] == "snakemake" and "-n" in arguments:
+        return _dry_run(arguments, env, cwd)
     return subprocess.run(
         arguments,
         cwd=cwd,
-        env={**inherited, "PATH": path, "OMP_NUM_THREADS": "1"},
+        env=env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -319,12 +319,12 @@ rule told:
 @pytest.mark.smoke
 def test_same_bytes_for_one_core_and_two_and_any_order(finished, tmp_path):
     shutil.copytree(finished / "ablations", tmp_path / "ablations")
-    snakemake("tables", place=tmp_path)
+    asked = ("numbers/tables.csv", "tables/table2.md")
+    snakemake(*(str(tmp_path / "results/smoke" / name) for name in asked), place=tmp_path)
     for name in (
-        "numbers/tables.csv",
+        *asked,
         "numbers/tables-baselines.csv",
         "tables/table2.csv",
-        "tables/table2.md",
         "figures/table2/table2-denoising-unconditional.svg",
     ):
         first, second = (place / "results/smoke" / name for place in (finished, tmp_path))
