@@ -184,6 +184,12 @@ def test_interaction_is_the_ratio_of_ratios(judge):
     assert row.paper_effect == pytest.approx(100 * (5.87 * 6.11 / 5.97 / 5.96 - 1))
     assert row.verdict == "supported"
 
+    # Of what may be negative it is a share of what there is without either part.
+    values[0] -= 10
+    row = judge(evidence, dict(zip(variants, values, strict=True)))
+    each = values[0] - values[1] - values[2] + values[3]
+    assert row.effect == pytest.approx(100 * each.mean() / values[3].mean())
+
 
 def test_divergence_agrees_with_fisher_by_hand(judge, rows):
     arms = {"dmp": [1, 1, 1, 1, 1], "baseline": [0] * 5}
