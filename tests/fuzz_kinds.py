@@ -21,7 +21,7 @@ from dmp.config import LatentsConfig, PatchConfig
 from dmp.data.captions import Captions, load_captions, save_captions
 from dmp.data.latents.encode import LABELS, LATENTS
 from dmp.data.latents.store import LatentStore
-from dmp.data.manifest import Manifest, load_manifest
+from dmp.data.manifest import PICTURES, Manifest, load_manifest
 from dmp.data.shards import Row, Shards
 from dmp.files import write_csv, write_json, write_text
 from dmp.layout import Layout
@@ -33,6 +33,7 @@ from dmp.products.product import Product, read_record
 from dmp.reporting.figures.data import FigureData
 from dmp.runlog import RunLog, read_log
 from dmp.stages import reference as published
+from dmp.stages.check_data import Trained
 from dmp.stages.collect import run_rows
 from dmp.stages.numbers import Numbers
 from dmp.statistics.results import (
@@ -361,6 +362,17 @@ def _checked(path: Path) -> Any:
     return load_manifest(path, SourceConfig.model_validate(SOURCE), "d")
 
 
+def _pictures(folder: Path) -> Path:
+    _manifest(folder)
+    save_arrays(folder / PICTURES, {"pictures": np.arange(48, dtype=np.uint8).reshape(3, 16)})
+    return folder / PICTURES
+
+
+def _trained(path: Path) -> Any:
+    found = Trained.read(_checked(path.with_name("manifest.json")), path)
+    return sorted(found.pictures or ())
+
+
 def _scale(folder: Path) -> Path:
     path = folder / "scales" / "smoke.yaml"
     path.parent.mkdir()
@@ -398,6 +410,7 @@ KINDS = [
     Kind("samples that are drawn", _samples, partial(_drawn, "samples")),
     Kind("reference features", _reference, load_reference),
     Kind("gate", _gate, partial(_drawn, "gate")),
+    Kind("pictures of a dataset", _pictures, _trained),
     Kind("latents", partial(_cache, [f"{LATENTS}-00001.npy", f"{LABELS}-00000.npy"]), _latents),
     Kind("journal of a sweep", _journal, _trials, changes=True),
     Kind("journal without a seal", unsealed(_journal), _trials, exact=False, changes=True),

@@ -46,12 +46,18 @@ def check_data(
     ] = 4,
 ) -> None:
     """Open and hash every image of a dataset, and say what is missing or damaged."""
+    from dmp.data.manifest import load_manifest
     from dmp.products.prepared import manifest_product
+    from dmp.stages.check_data import Trained
     from dmp.stages.check_data import check_data as stage
 
-    config, layout = workspace.plan.source(dataset), workspace.layout
-    stage(config, workspace.data, dataset, layout.manifest(dataset), workers)
-    manifest_product(workspace.plan, layout, dataset).mark_finished()
+    plan, layout, trained = workspace.plan, workspace.layout, None
+    config, other = plan.source(dataset), plan.trained_on(dataset)
+    if other is not None:
+        path = layout.manifest(other)
+        trained = Trained.read(load_manifest(path, plan.source(other), other), path)
+    stage(config, workspace.data, dataset, layout.manifest(dataset), workers, trained)
+    manifest_product(plan, layout, dataset).mark_finished()
 
 
 @command(app)

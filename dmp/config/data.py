@@ -4,6 +4,7 @@ from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     Field,
     JsonValue,
     model_validator,
@@ -11,6 +12,7 @@ from pydantic import (
 
 from dmp.config.base import Strict
 from dmp.config.numbers import Bytes, Count, Factor, Size
+from dmp.config.texts import Place, each_once
 
 # Modes of images, as Pillow names them, that can be converted to RGB.
 Mode = Literal["L", "LA", "RGBA", "P", "CMYK"]
@@ -101,15 +103,15 @@ class SourceConfig(Strict):
     """
 
     format: str
-    path: str
-    captions: str | None = None
+    path: Place
+    captions: Place | None = None
     # Formats without options have no say in what a run is called.
     options: dict[str, JsonValue] = Field(default={}, exclude_if=lambda options: not options)
     resolution: Size = 256
     classes: Count = 1
     flip: bool = True
     images: Count | None = None
-    convert: list[Mode] = []
+    convert: Annotated[list[Mode], AfterValidator(each_once)] = []
     smallest: Size = 64
     download: DownloadConfig | None = Field(default=None, exclude=True)
 
@@ -142,7 +144,7 @@ class LatentsConfig(Strict):
 
     """
 
-    autoencoder: str = "stabilityai/sd-vae-ft-ema"
+    autoencoder: Place = "stabilityai/sd-vae-ft-ema"
     channels: Size = 4
     factor: Size = 8
     scaling: Factor = 0.18215

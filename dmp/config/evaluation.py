@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from dmp.config.base import Strict
 from dmp.config.numbers import Count, Factor, Several
+from dmp.config.texts import Place, each_once
 
 
 class SamplingConfig(Strict):
@@ -44,7 +45,7 @@ class ExtractorConfig(Strict):
 
     name: str
     epochs: Count = 20
-    weights: str | None = None
+    weights: Place | None = None
 
     @property
     def has_logits(self) -> bool:
@@ -70,11 +71,11 @@ class EvaluationConfig(Strict):
 
     """
 
-    metrics: list[str] = []
+    metrics: Annotated[list[str], AfterValidator(each_once)] = []
     extractor: ExtractorConfig
     second_opinion: ExtractorConfig | None = None
     reference: Literal["train", "held-out", "all", "test"] = "train"
-    reference_file: str | None = None
+    reference_file: Place | None = None
     reference_features: Count = 10_000
     held_out_images: Count = 2_000
     kid_subset_size: Several = 500

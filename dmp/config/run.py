@@ -14,6 +14,7 @@ from dmp.config.base import Strict
 from dmp.config.data import LatentsConfig, SourceConfig
 from dmp.config.evaluation import EvaluationConfig, SamplingConfig
 from dmp.config.numbers import Few, Probability, Share, Size
+from dmp.config.texts import Line, Name, Place
 from dmp.config.training import PretrainingConfig, TrainingConfig
 
 
@@ -32,7 +33,7 @@ class DataConfig(Strict):
 
     """
 
-    name: str
+    name: Name
     held_out: Share = 0.2
     extractor: Probability = 0.0
     source: SourceConfig | None = None
@@ -95,7 +96,7 @@ class TextConfig(Strict):
     """
 
     encoder: Literal["built", "clip"] = "built"
-    name: str | None = None
+    name: Place | None = None
     hidden_size: Size = 64
     layers: Few = 2
     heads: Few = 4
@@ -128,7 +129,7 @@ AnyBackbone = Annotated[
 class TaskConfig(Strict):
     """One task of the paper at one scale."""
 
-    stands_for: str
+    stands_for: Line
     label_dropout: Probability = 0.0
     conditioning: Literal["none", "class", "text"] = "none"
     text: TextConfig | None = None

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from dmp.config.base import Strict
 from dmp.config.numbers import Count, LearningRate, Probability, Several, Share, Weight
+from dmp.config.texts import Place
 
 
 class OptimizerConfig(Strict):
@@ -70,7 +71,7 @@ class PublishedConfig(Strict):
     """
 
     format: Literal["public", "diffusers", "diffusers-unet"]
-    path: str
+    path: Place
 
 
 class PretrainingConfig(OptimizerConfig):

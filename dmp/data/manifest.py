@@ -8,6 +8,10 @@ from pydantic import Field
 from dmp.config import SourceConfig, Strict, from_file
 from dmp.errors import DMPError
 
+# What the images of a dataset show, beside its manifest: ``pictures``, the first 16 bytes of the
+# SHA-256 of each image's pixels, ``(n, 16)`` uint8.
+PICTURES = "pictures.npz"
+
 
 class Manifest(Strict):
     """The outcome of checking a dataset.
@@ -30,6 +34,10 @@ class Manifest(Strict):
         copies: the numbers of images that have the same pixels, in the order of the first: what
             must not be on two sides of a split. Empty in a manifest that was written before they
             were kept, whose dataset is split as it was then.
+        shared: of a split for evaluation, the numbers of images that show the same as one of the
+            dataset that is trained on: they are left out of evaluation.
+        compared: ``content_sha256`` of that dataset; None if this is no such split, or if the other
+            was checked before pictures were kept.
         damaged: findings that have to be mended.
         notes: findings that do not.
         findings: the file with all findings, beside the manifest.
@@ -50,6 +58,8 @@ class Manifest(Strict):
     captions_per_image: dict[str, int]
     duplicates: int
     copies: list[list[int]] = []
+    shared: list[int] = []
+    compared: str | None = None
     damaged: int
     notes: int
     findings: str

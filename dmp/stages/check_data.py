@@ -6,22 +6,64 @@ import io
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple, Self
 
+import numpy as np
+
+from dmp.arrayfile import load_arrays, save_arrays
 from dmp.config import SourceConfig
 from dmp.data.formats import open_source
 from dmp.data.inspection import Inspected, inspect
-from dmp.data.manifest import Manifest
+from dmp.data.manifest import PICTURES, Manifest
 from dmp.data.sources.base import Source
 from dmp.data.sources.findings import Finding, printable
 from dmp.errors import DMPError
-from dmp.files import write_json, write_text
+from dmp.files import Advice, write_json, write_text
 
 FINDINGS = "findings.csv"
 _NAMED = 5  # findings that the error itself names
+_KEY = 16  # bytes of a hash that stand for a picture
 _SIZES = 10  # sizes that the manifest counts one by one
 
 
-def check_data(config: SourceConfig, root: Path, name: str, output: Path, workers: int) -> Manifest:
+class Trained(NamedTuple):
+    """The dataset that is trained on, of which another is the split for evaluation.
+
+    Attributes:
+        name: what it is called.
+        content_sha256: of its manifest.
+        pictures: what its images show; None if it was checked before that was kept.
+
+    """
+
+    name: str
+    content_sha256: str
+    pictures: frozenset[bytes] | None
+
+    @classmethod
+    def read(cls, manifest: Manifest, path: Path) -> Self:
+        """Return the dataset with a manifest.
+
+        Raises:
+            DMPError: the file with the pictures is damaged.
+
+        """
+        pictures, beside = None, path.with_name(PICTURES)
+        if beside.exists():
+            advice = Advice(damaged=f"check dataset '{manifest.dataset}' again")
+            rows = load_arrays(beside, "pictures", advice=advice)["pictures"]
+            pictures = frozenset(map(bytes, rows))
+        return cls(manifest.dataset, manifest.content_sha256, pictures)
+
+
+def check_data(
+    config: SourceConfig,
+    root: Path,
+    name: str,
+    output: Path,
+    workers: int,
+    trained: Trained | None = None,
+) -> Manifest:
     """Check a dataset, and write its manifest and, beside it, ``findings.csv``.
 
     Both are written whether or not there is damage; :func:`dmp.data.manifest.load_manifest` refuses
@@ -33,19 +75,21 @@ def check_data(config: SourceConfig, root: Path, name: str, output: Path, worker
         name: what the dataset is called.
         output: where the manifest goes (.json).
         workers: images that are looked at together.
+        trained: the dataset that is trained on, if this is its split for evaluation.
 
     Raises:
         DMPError: the dataset is missing, or something in it has to be mended.
 
     """
     source = open_source(config, root, name)
-    tally = _Tally(config.resolution)
+    tally = _Tally(config.resolution, trained)
     for inspected in inspect(source, workers):
         tally.add(inspected)
     whole = [*_of_the_whole(config, source), *source.findings, *tally.of_the_whole()]
     findings = [*whole, *tally.findings]
     manifest = tally.manifest(name, source, findings)
     _write_findings(output.with_name(FINDINGS), findings)
+    save_arrays(output.with_name(PICTURES), {"pictures": tally.pictures()})
     write_json(output, manifest.model_dump(mode="json"))
     damage = [finding for finding in findings if finding.severity == "damage"]
     if damage:
@@ -59,8 +103,9 @@ def check_data(config: SourceConfig, root: Path, name: str, output: Path, worker
 class _Tally:
     """Counts and hashes over all images, and a few bytes for each."""
 
-    def __init__(self, resolution: int) -> None:
-        self._resolution = resolution
+    def __init__(self, resolution: int, trained: Trained | None) -> None:
+        self._resolution, self._trained = resolution, trained
+        self._shared: list[int] = []
         self._content, self._texts = hashlib.sha256(), hashlib.sha256()
         self._modes, self._sizes, self._captions = Counter(), Counter(), Counter()
         # Of each picture the first image: its number, its name, and the hash of its file.
@@ -95,6 +140,10 @@ class _Tally:
         if not image.pixels:
             return
         number = self._images - 1
+        if self._trained and image.pixels[:_KEY] in (self._trained.pictures or ()):
+            self._shared.append(number)
+            problem = f"'{self._trained.name}', which is trained on, has the same picture"
+            self.findings.append(Finding(image.name, "note", problem, "nothing; not evaluated on"))
         first, name, sha256 = self._first.setdefault(
             image.pixels, (number, image.name, image.sha256)
         )
@@ -104,9 +153,26 @@ class _Tally:
             done = "nothing; both are used, on one side of each split"
             self.findings.append(Finding(image.name, "note", problem, done))
 
+    def pictures(self) -> np.ndarray:
+        """Return the first bytes of what each image shows, each once, ``(n, 16)`` uint8."""
+        keys = sorted(key[:_KEY] for key in self._first)
+        return np.frombuffer(b"".join(keys), np.uint8).reshape(-1, _KEY)
+
     def of_the_whole(self) -> list[Finding]:
         """Return the findings about what all images have in common."""
         found = []
+        other = self._trained
+        if other and other.pictures is None:
+            problem = (
+                f"not compared with '{other.name}', which is trained on and was checked when what "
+                f"images show was not kept"
+            )
+            remedy = "nothing, or check both again, that one first"
+            found.append(Finding(".", "note", problem, remedy))
+        if other and self._images and len(self._shared) == self._images:
+            problem = f"'{other.name}', which is trained on, has all {self._images} images"
+            remedy = "let 'path' of the one or the other lead to other images"
+            found.append(Finding(".", "damage", problem, remedy))
         if any(len(numbers) == self._images for numbers in self._copies.values()):
             remedy = "copy or download the images again: none can be held out from training"
             found.append(Finding(".", "damage", f"all {self._images} images show the same", remedy))
@@ -122,7 +188,7 @@ class _Tally:
         return found
 
     def manifest(self, name: str, source: Source, findings: list[Finding]) -> Manifest:
-        edges = Counter()
+        edges, other = Counter(), self._trained
         for size, count in self._sizes.items():
             edges[min(size)] += count
         # By size where counts are equal, so that the order of images does not show.
@@ -143,6 +209,8 @@ class _Tally:
             captions_per_image={str(n): images for n, images in sorted(self._captions.items())},
             duplicates=sum(len(numbers) - 1 for numbers in self._copies.values()),
             copies=list(self._copies.values()),
+            shared=self._shared,
+            compared=other.content_sha256 if other and other.pictures is not None else None,
             damaged=severities["damage"],
             notes=severities["note"],
             findings=FINDINGS,
@@ -181,6 +249,8 @@ def _summary(manifest: Manifest, notes: list[Finding], report: Path) -> Iterator
     taken += [f"captions: {captions}"] if manifest.captions_sha256 else []
     if manifest.duplicates:
         taken.append(f"{manifest.duplicates} are copies of others, on the same side of each split")
+    if manifest.shared:
+        taken.append(f"{len(manifest.shared)} are trained on, and left out of evaluation")
     yield f"dataset '{manifest.dataset}': {'; '.join(taken)}; {manifest.notes} notes in {report}"
     for finding in notes:
         place = "" if finding.file == "." else f"{finding.file}: "

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmp.config import TaskConfig
+from dmp.config import DataConfig, TaskConfig
 from dmp.data.captions import Captions, load_captions
 from dmp.data.crop import center_crop
 from dmp.data.examples import Examples, Pixels
@@ -115,6 +115,23 @@ def split_on_disk(context: Context, name: str, held_out: float) -> tuple[np.ndar
     """
     manifest = _manifest(context, name)
     return held_out_split(manifest.images, held_out, manifest.copies)
+
+
+def also_trained_on(context: Context, data: DataConfig) -> list[int]:
+    """Return the numbers of a split for evaluation that show what a training image shows.
+
+    Raises:
+        DMPError: it, or the dataset that is trained on, has not been checked or is damaged, or they
+            have not been compared as they are now.
+
+    """
+    manifest, trained = (_manifest(context, name) for name in (data.test_name, data.name))
+    if manifest.compared not in (None, trained.content_sha256):
+        raise DMPError(
+            f"dataset '{data.name}' has changed since '{data.test_name}' was compared with it; "
+            f"delete {context.layout.manifest(data.test_name)} and check that again"
+        )
+    return manifest.shared
 
 
 def _manifest(context: Context, name: str) -> Manifest:

@@ -1,6 +1,6 @@
 """Before any training: captions, the feature extractor, and what samples are compared with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ from dmp.products.prepared import (
 )
 from dmp.rng import generator
 from dmp.stages.common import Context, open_autoencoder, task_extractor
-from dmp.stages.data import open_checked, pixel_batches, split_on_disk
+from dmp.stages.data import also_trained_on, open_checked, pixel_batches, split_on_disk
 
 # Samples of text-to-image models are drawn for one caption of each of so many images.
 EVALUATION_SIZE = 30_000
@@ -70,8 +70,8 @@ def _captions_on_disk(context: Context, task: str, data: DataConfig, encoder: st
     if data.test is None:
         asked = one_caption_each(source, held_out)
     else:
-        test = open_checked(context, data.test_name)
-        asked = one_caption_each(test, evaluation_images(len(test)))
+        test, left_out = open_checked(context, data.test_name), also_trained_on(context, data)
+        asked = one_caption_each(test, evaluation_images(len(test), left_out=left_out))
     folder = context.layout.text(task)
     every = [text for captions in texts for text in captions[:each]]
     model = load_text_encoder(encoder, context.device)
@@ -84,13 +84,16 @@ def _captions_on_disk(context: Context, task: str, data: DataConfig, encoder: st
     return Captions(embeddings, numbers[train], numbers[held_out], order, known)
 
 
-def evaluation_images(count: int, most: int = EVALUATION_SIZE) -> np.ndarray:
+def evaluation_images(
+    count: int, most: int = EVALUATION_SIZE, left_out: Sequence[int] = ()
+) -> np.ndarray:
     """Return the numbers of the images whose captions samples are drawn for: ``most`` of ``count``.
 
-    They are the first of a permutation, in the order of their numbers: a smaller set is part of a
-    larger one.
+    They are the first of a permutation without those that are left out, in the order of their
+    numbers: a smaller set is part of a larger one.
     """
-    return np.sort(generator(0, "evaluation images").permutation(count)[:most])
+    order = generator(0, "evaluation images").permutation(count)
+    return np.sort(order[~np.isin(order, left_out)][:most])
 
 
 def one_caption_each(source: Source, images: np.ndarray) -> list[str]:
@@ -193,6 +196,8 @@ def _real_images(
     train, held_out = split_on_disk(context, name, config.data.held_out)
     both = np.concatenate([train, held_out])
     rows = {"train": train, "held-out": held_out, "all": both, "test": both}[which]
+    if which == "test":
+        rows = rows[~np.isin(rows, also_trained_on(context, config.data))]
     title = f"real images of {config.data.name}"
     with tqdm(total=len(rows), desc=title, unit="image", mininterval=1) as progress:
         for batch in pixel_batches(source, config.data.source.resolution, rows):

@@ -6,7 +6,7 @@ from dmp.config import (
     UNetConfig,
     nearest,
 )
-from dmp.data.formats import check_sources
+from dmp.data.formats import captions_per_image, check_sources
 from dmp.data.shape import has_captions, input_shape
 from dmp.errors import DMPError
 from dmp.methods import UnfitError, Variant, find_method
@@ -41,6 +41,7 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
     """
     place = f"{where}: tasks.{name}"
     check_sources(task.data, f"{place}.data")
+    _nothing_is_ignored(task, place)
     shape = input_shape(task.data, f"{place}.data.name")
     if isinstance(task.backbone, BackboneConfig):
         _check_dit(task.backbone, task, shape.size, place)
@@ -58,6 +59,9 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
         raise DMPError(f"{place}.label_dropout needs conditioning: class or text, not none")
     if task.conditioning == "text" and not has_captions(task.data):
         raise DMPError(f"{place}.conditioning = text, but '{task.data.name}' has no captions")
+    if task.conditioning == "class" and shape.classes == 1:
+        raise DMPError(f"{place}.conditioning = class, but '{task.data.name}' has one class")
+    _test_fits(task, place)
     if task.sampling.steps > task.diffusion.timesteps:
         raise DMPError(
             f"{place}.sampling.steps = {task.sampling.steps} is more than the "
@@ -74,6 +78,35 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
         )
     if task.evaluation.reference == "held-out" and not task.data.held_out:
         raise DMPError(f"{place}.evaluation.reference = held-out needs data.held_out > 0")
+
+
+def _nothing_is_ignored(task: TaskConfig, place: str) -> None:
+    """Refuse options of a network that is chosen by its name and has no such options."""
+    evaluation, trained = task.evaluation, "dataset-classifier"
+    for key, given in (
+        ("extractor", evaluation.extractor),
+        ("second_opinion", evaluation.second_opinion),
+    ):
+        option = "weights" if given and given.name == trained else "epochs"
+        if given is not None and option in given.model_fields_set:
+            raise DMPError(
+                f"{place}.evaluation.{key}.{option} has no meaning with name = {given.name}; leave "
+                f"it out"
+            )
+
+
+def _test_fits(task: TaskConfig, place: str) -> None:
+    """Refuse a split for evaluation that cannot serve as one of its dataset."""
+    source, test = task.data.source, task.data.test
+    if source is None or test is None:
+        return
+    if task.conditioning == "text" and not captions_per_image(test):
+        raise DMPError(f"{place}.data.test has no captions, which conditioning = text asks for")
+    if test.resolution != source.resolution:
+        raise DMPError(
+            f"{place}.data.test.resolution = {test.resolution} has to be that of the source, "
+            f"{source.resolution}: both are compared with the same samples"
+        )
 
 
 def _check_dit(backbone: BackboneConfig, task: TaskConfig, size: int, place: str) -> None:
@@ -100,8 +133,17 @@ def check_datasets(scale: Scale, where: str) -> None:
 
     """
     first: dict[str, tuple[str, TaskConfig]] = {}
+    tests = {task.data.test_name.lower(): n for n, task in scale.tasks.items() if task.data.test}
+    spelt: dict[str, str] = {}
     for name, task in scale.tasks.items():
         other, known = first.setdefault(task.data.name, (name, task))
+        folder = task.data.name.lower()  # where file systems do not tell A from a
+        if spelt.setdefault(folder, task.data.name) != task.data.name or folder in tests:
+            taken = spelt[folder] if folder not in tests else f"the test of task '{tests[folder]}'"
+            raise DMPError(
+                f"{where}: tasks.{name}.data.name = '{task.data.name}' is the folder of {taken}; "
+                f"give one of them another name"
+            )
         for key in ("source", "test", "latents"):
             if getattr(known.data, key) != getattr(task.data, key):
                 raise DMPError(

@@ -221,6 +221,11 @@ class Expanded:
             )
         return found[name]
 
+    def trained_on(self, name: str) -> str | None:
+        """Return the dataset whose split for evaluation ``name`` is; None if it is none."""
+        tests = (task.data for task in self.scale.tasks.values() if task.data.test)
+        return next((data.name for data in tests if data.test_name == name), None)
+
     def encoded(self, name: str) -> DataConfig:
         """Return a dataset that has latents.
 

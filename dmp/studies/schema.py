@@ -10,6 +10,7 @@ from pydantic import (
 
 from dmp.config import Strict, TaskConfig, nearest
 from dmp.config.numbers import Count, Factor, Few, Printed, Probability, Size, Value
+from dmp.config.texts import Line
 from dmp.errors import DMPError
 from dmp.metrics.registry import find_metric
 from dmp.numerics import Numerics
@@ -32,7 +33,7 @@ METRICS = [
 
 
 # It is the name of a folder, and stands in the rules' patterns.
-TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
 
 
 class Cell(Strict):
@@ -50,7 +51,7 @@ class Cell(Strict):
 
     task: str
     variant: str
-    label: str = ""
+    label: Line = ""
     paper: dict[MetricName, Value | Printed] = {}
     not_run: str | None = None
     unmeasured: dict[str, str] = {}
@@ -103,7 +104,7 @@ class Study(Strict):
     """
 
     id: str
-    title: str
+    title: Line
     source: str = ""
     kind: Literal["runs"] = "runs"
     target: Target = "studies"
@@ -171,7 +172,7 @@ class ParameterStudy(Strict):
     """
 
     id: str
-    title: str
+    title: Line
     source: str
     kind: Literal["parameters"]
     target: Target = "studies"
@@ -214,7 +215,7 @@ class Scale(Strict):
     """
 
     name: str
-    title: str
+    title: Line
     conclusive: bool = True
     seeds: Few
     baseline_seeds: Few | None = None

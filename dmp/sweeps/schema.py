@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from dmp.config import Strict, nearest
 from dmp.config.numbers import Count, Few, Seed, Share
+from dmp.config.texts import Line
 from dmp.errors import DMPError
 from dmp.methods import TrainingOptions, Variant, find_method
 from dmp.sweeps.parameters import Parameter
@@ -82,7 +83,7 @@ class Sweep(Strict):
     """
 
     id: str
-    title: str
+    title: Line
     scales: list[str] = []
     task: str
     base: str

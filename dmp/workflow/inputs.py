@@ -46,6 +46,12 @@ class Inputs:
         datasets = [(data.name, data.source), (data.test_name, data.test)]
         return [files.manifest(name) for name, source in datasets if source is not None]
 
+    def trained_on(self, scale: str, dataset: str) -> list[Path]:
+        """What was found of the dataset that is trained on, if this is its split for evaluation."""
+        plan, files = self._of(scale)
+        trained = plan.trained_on(dataset)
+        return [] if trained is None else [files.manifest(trained)]
+
     def latents_parts(self, scale: str, dataset: str) -> list[Path]:
         """All parts of a dataset's latents."""
         plan, files = self._of(scale)

@@ -14,6 +14,7 @@ import real_formats as real
 
 from dmp.config import DataConfig, LatentsConfig, SourceConfig
 from dmp.data.formats import captions_per_image, check_sources, format_names, open_source
+from dmp.data.sources.base import Source
 from dmp.errors import DMPError
 from dmp.stages.prepare import evaluation_images, one_caption_each
 
@@ -219,6 +220,20 @@ def test_planning_knows_how_many_captions_a_format_has(kind):
         ),
         ({"format": "coco"}, "data.source: format 'coco' needs 'captions'"),
         ({"format": "tars", "options": {"a": 1}}, "data.source: options: unknown key 'a'"),
+        *(
+            (
+                {"format": kind, "captions": "text"},
+                f"data.source: captions = 'text' has no meaning in format '{kind}', which has no",
+            )
+            for kind in ("folder", "classes", "tars", "webdataset")
+        ),
+        *(
+            (
+                {"format": kind, "classes": 10, "captions": captions},
+                f"data.source: classes = 10 has no meaning in format '{kind}', which has no",
+            )
+            for kind, captions in (("folder", None), ("webdataset", None), ("coco", "c.json"))
+        ),
     ],
 )
 def test_a_format_is_checked_before_anything_is_read(options, message):
@@ -226,6 +241,13 @@ def test_a_format_is_checked_before_anything_is_read(options, message):
     data = DataConfig(name="x", source=source, latents=LatentsConfig())
     with pytest.raises(DMPError, match=message):
         check_sources(data, "data")
+
+
+def test_a_format_of_another_package_may_read_all_that_a_configuration_has():
+    class Other(Source):
+        pass
+
+    Other.check(SourceConfig(format="other", path="x", captions="text", classes=3), "data")
 
 
 def test_a_missing_dataset_that_can_be_fetched_names_the_command(tmp_path):

@@ -31,9 +31,38 @@ SCALE = [
         r"second_opinion.name = 'inception': did you mean 'inception-v3-compat'",
     ),
     (
+        {"evaluation": {"second_opinion": {"name": "vgg16", "epochs": 3}}},
+        r"evaluation.second_opinion.epochs has no meaning with name = vgg16",
+    ),
+    (
+        {"evaluation": {"extractor": {"name": "dataset-classifier", "weights": "x.pt"}}},
+        r"evaluation.extractor.weights has no meaning with name = dataset-classifier",
+    ),
+    (
         {"evaluation": {"bins": 1001, "splits": 801}},
         r"bins = 1001 is more than the 1000 .*splits = 801 is more than the 800 samples",
     ),
+]
+COCO = {"format": "coco", "path": "coco/val2014", "captions": "c.json", "resolution": 64}
+# Of the text-conditional task on disk, whose dataset is coco.
+ON_DISK = [
+    ({"data": {"source": {"path": ""}}}, r"data.source.path' = '': .*at least 1 character"),
+    ({"data": {"source": {"path": "a\0b"}}}, r"source.path' = .*without control characters"),
+    ({"data": {"source": {"captions": ""}}}, r"source.captions' = '': .*at least 1 character"),
+    ({"data": {"source": {"convert": ["L", "L"]}}}, r"source.convert' = .*'L' is given twice"),
+    ({"data": {"source": {"format": "folder"}}}, r"captions = .* no meaning in format 'folder'"),
+    ({"data": {"name": "my photos"}}, r"data.name' = 'my photos': .*match pattern"),
+    ({"data": {"name": "../photos"}}, r"data.name' = '../photos': .*match pattern"),
+    ({"data": {"name": "FFHQ"}}, r"data.name = 'FFHQ' is the folder of ffhq; give one"),
+    (
+        {"data": {"name": "laio", "test": {**COCO, "format": "folder", "captions": None}}},
+        r"data.test has no captions, which conditioning = text asks for",
+    ),
+    ({"data": {"test": {**COCO, "resolution": 32}}}, r"test.resolution = 32 has to be .*, 64:"),
+    ({"conditioning": "class", "text": None}, r"conditioning = class, but 'coco' has one class"),
+    ({"evaluation": {"metrics": ["fid", "fid"]}}, r"metrics' = .*: 'fid' is given twice"),
+    ({"stands_for": "a\n| b"}, r"stands_for' = .*must be one line"),
+    ({"pretraining": {"published": {"format": "public", "path": ""}}}, r"path' = '': .*at least 1"),
 ]
 TOP = [
     ({"seeds": 10**30}, r"'seeds' = 10+: .*less than or equal to 1000"),
@@ -114,6 +143,32 @@ def test_settings_of_tasks_fit_each_other(ablations, changes, message):
     edit_yaml(ablations / "scales/digits.yaml", change)
     with pytest.raises(DMPError, match=message):
         check(ablations)
+
+
+def merge(into: dict, changes: dict) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = value
+
+
+@pytest.mark.parametrize(("changes", "message"), ON_DISK, ids=lambda each: str(each)[:60])
+def test_datasets_on_disk_are_possible(ablations, changes, message):
+    path = ablations / "scales/paper-smoke.yaml"
+    edit_yaml(path, lambda data: merge(data["tasks"]["text-conditional"], changes))
+    with pytest.raises(DMPError, match=message):
+        load_plan("paper-smoke", ablations)
+
+
+def test_a_dataset_is_not_named_as_the_test_of_another(ablations):
+    def change(data: dict) -> None:
+        data["tasks"]["text-conditional"]["data"]["test"] = COCO
+        data["tasks"]["class-conditional"]["data"]["name"] = "coco-test"
+
+    edit_yaml(ablations / "scales/paper-smoke.yaml", change)
+    with pytest.raises(DMPError, match="'coco-test' is the folder of the test of task 'text-cond"):
+        load_plan("paper-smoke", ablations)
 
 
 @pytest.mark.parametrize(("changes", "message"), TOP, ids=lambda each: str(each)[:60])

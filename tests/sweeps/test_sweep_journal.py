@@ -56,6 +56,13 @@ def test_damage_of_a_journal_without_a_seal_is_named_by_its_line(journal, damage
         open_storage(journal)
 
 
+def test_operation_of_a_later_version_is_one_error(journal):
+    beside(journal).unlink()
+    journal.write_bytes(journal.read_bytes().replace(b'"op_code":4', b'"op_code":44'))
+    with pytest.raises(DMPError, match=r"journal.log does not hold what it should"):
+        open_storage(journal)
+
+
 def test_journal_of_an_earlier_version_is_read_and_sealed_with_the_next_append(journal):
     beside(journal).unlink()
     assert values(journal) == [0.5, 0.25]

@@ -4,6 +4,8 @@
 rule check_data:
     input:
         outdated("manifest", "dataset"),
+        # Needed, however new: that the two were compared as they are stands in the manifest.
+        ancient(given(inputs.trained_on)),
     output:
         FILES.manifest("{dataset}"),
     log:

@@ -1,7 +1,7 @@
 """What every dataset on disk can be asked, whatever its format."""
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,6 +10,12 @@ from PIL import Image
 from dmp.config import SourceConfig, Strict, from_data
 from dmp.data.sources.decoding import decode, to_rgb
 from dmp.data.sources.findings import Finding
+from dmp.errors import DMPError
+
+_WITHOUT = {
+    "captions": "has no captions, or finds them by itself",
+    "classes": "has no classes",
+}
 
 
 class NoOptions(Strict):
@@ -26,6 +32,8 @@ class Source(abc.ABC):
         expected: what has to lie at the path, for messages.
         origin: where such data comes from, and on which terms.
         Options: what may stand in the configuration's ``options``.
+        reads: which of the configuration's ``captions`` and ``classes`` the format knows what to
+            do with; the other may not be given.
         config: what the dataset is known to be.
         base: the folder that names are relative to.
         captioned: whether every image has to have a caption.
@@ -38,6 +46,7 @@ class Source(abc.ABC):
     expected: ClassVar[str]
     origin: ClassVar[str]
     Options: ClassVar[type[Strict]] = NoOptions
+    reads: ClassVar[Collection[str]] = ("captions", "classes")
 
     captioned: bool = False
     classes: Sequence[str] = ()
@@ -65,6 +74,12 @@ class Source(abc.ABC):
 
         """
         from_data(cls.Options, config.options, f"{where}: options")
+        for key, given in (("captions", config.captions), ("classes", config.classes)):
+            if given not in (None, 1) and key not in cls.reads:
+                raise DMPError(
+                    f"{where}: {key} = {given!r} has no meaning in format '{config.format}', which "
+                    f"{_WITHOUT[key]}; leave it out, or choose another format"
+                )
 
     @classmethod
     def captions_per_image(cls, config: SourceConfig) -> int:

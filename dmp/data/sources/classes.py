@@ -18,6 +18,7 @@ IMAGENET = (
 class ClassFolders(FileSource):
     """One folder per class, whatever lies below it; a label is a folder's number by name."""
 
+    reads = ("classes",)
     expected = "a folder with one folder of images per class"
     origin = IMAGENET
 

@@ -29,6 +29,7 @@ class CocoCaptions(FileSource):
 
     """
 
+    reads = ("captions",)
     expected = (
         "a folder or .zip of images such as train2014, and beside it the captions, such as "
         "annotations/captions_train2014.json"

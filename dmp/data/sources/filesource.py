@@ -1,6 +1,6 @@
 """What those formats share in which each image is a file, or a member of an archive."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,6 +22,7 @@ class FileSource(Source):
 
     """
 
+    reads: ClassVar[Collection[str]] = ()
     companions: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: SourceConfig, path: Path) -> None:

@@ -14,6 +14,7 @@ from dmp.data.sources.tarfiles import open_tars
 class ClassTars(FileSource):
     """One tar per class; a label is the number of its tar by name, as with class folders."""
 
+    reads = ("classes",)
     expected = "ILSVRC2012_img_train.tar as distributed, or a folder with one .tar per class"
     origin = IMAGENET
 
