@@ -51,6 +51,7 @@ if __name__ == "__main__":
     try:
         main()
     finally:
-        from dmp.running.processes import leave_group
+        if "torch" in sys.modules:  # else there is no group, and perhaps not what starts one
+            from dmp.running.processes import leave_group
 
-        leave_group()
+            leave_group()

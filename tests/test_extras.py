@@ -150,3 +150,11 @@ except AttributeError as error:
 """
     process = run_command(sys.executable, "-c", code)
     assert process.stdout == "module 'dmp' has no attribute 'ptach'\n", process.stderr
+
+
+def test_module_that_torchrun_starts_says_in_one_line_what_it_lacks():
+    code = "import runpy\nrunpy.run_module('dmp', run_name='__main__')"
+    told = without(*EXTRAS["bench"], code=code)
+    assert told.startswith("error: the package '")
+    assert told.endswith("is not installed; this needs `pip install dmp-bench[bench]`\n")
+    assert told.count("\n") == 1

@@ -149,6 +149,32 @@ def test_command_line_starts_whatever_it_inherits(monkeypatch, tmp_path):
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("home", "expected"),
+    [
+        ("{there}", ""),
+        ("/proc/not/there", 'XDG_CACHE_HOME="$PWD/.snakemake/cache"'),
+        ("", 'HOME="$PWD/.snakemake/home"'),
+        (None, 'HOME="$PWD/.snakemake/home"'),
+    ],
+)
+def test_make_gives_snakemake_a_place_for_its_cache(monkeypatch, tmp_path, home, expected):
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home.format(there=tmp_path))
+    done = run_command("make", "-s", "--eval=shown: ; @echo '$(CACHE)'", "shown")
+    assert done.stdout.split() == [each for each in (expected, *_elsewhere(home)) if each], (
+        done.stderr
+    )
+
+
+def _elsewhere(home: str | None) -> list[str]:
+    """Nobody but root can make a folder .cache at the top."""
+    asked = 'XDG_CACHE_HOME="$PWD/.snakemake/cache"'
+    return [asked] if not home and not os.access("/", os.W_OK) else []
+
+
 def test_folder_without_the_project_is_said_to_be_one(tmp_path):
     done = run_command("dmp", "check", cwd=tmp_path)
     assert done.returncode == 2

@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import os
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Generator, MutableMapping
@@ -18,6 +17,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from dmp.errors import DMPError
 from dmp.running.processes import process_count
+from dmp.running.programs import NoAnswerError, NotInstalledError, ask
 
 SLOTS = 4
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -29,16 +29,14 @@ POLL_SECONDS = 1.0
 def installed_gpus() -> list[str]:
     """Return the UUIDs of the machine's GPUs, by number, without initialising CUDA."""
     try:
-        answer = subprocess.run(
-            ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-    except (OSError, subprocess.SubprocessError):
+        answer = ask("nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader")
+    except NotInstalledError:
         return []
-    return answer.stdout.split()
+    except NoAnswerError as error:
+        print(f"cannot ask which GPUs there are: {error}", flush=True)
+        return []
+    # Some releases say that there are none where they are.
+    return [name for name in answer.split() if name.startswith("GPU-")]
 
 
 def usable_gpus(environment: MutableMapping[str, str]) -> list[str]:

@@ -1,11 +1,11 @@
 """The time limit of the job that this process runs in."""
 
 import os
-import subprocess
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from dmp.errors import DMPError
+from dmp.running.programs import NoAnswerError, ask
 
 
 class TimeLimit(NamedTuple):
@@ -32,17 +32,17 @@ def job_time_limit(environment: Mapping[str, str] = os.environ) -> TimeLimit | N
     start, end = (environment.get(f"SLURM_JOB_{moment}_TIME") for moment in ("START", "END"))
     if start is None or end is None:
         try:
-            answer = subprocess.run(
-                ["squeue", "--noheader", f"--jobs={job}", "--format=%S %e"],
-                env={**environment, "SLURM_TIME_FORMAT": "%s"},
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=20,
+            answer = ask(
+                *("squeue", "--noheader", f"--jobs={job}", "--format=%S %e"),
+                environment={**environment, "SLURM_TIME_FORMAT": "%s"},
+                seconds=20,
             )
-            start, end = answer.stdout.split()
-        except (OSError, subprocess.SubprocessError, ValueError) as error:
+            start, end = answer.split()
+        except NoAnswerError as error:
             print(f"cannot read the time limit of job {job}: {error}", flush=True)
+            return None
+        except ValueError:
+            print(f"cannot read the time limit of job {job}: squeue says '{answer}'", flush=True)
             return None
     try:
         return TimeLimit(float(start), float(end))

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from dmp.files import write_json
 from dmp.numerics import in_force, processor
+from dmp.running.programs import NoAnswerError, ask
 from dmp.statistics.results import UNKNOWN
 from dmp.studies.run import RunConfig
 
@@ -83,40 +83,29 @@ def commit_of_code(here: Path = Path(__file__)) -> Code:
     already. What Git's own variables point to, in a hook, say, is another repository.
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    # A look at somebody else's checkout writes nothing there.
+    environment |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
 
     def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-c", "safe.directory=*", *arguments],
-            cwd=here.parent,
-            env={**environment, "LC_ALL": "C"},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        ).stdout.strip()
+        trusting = ("-c", "safe.directory=*")
+        return ask("git", *trusting, *arguments, folder=here.parent, environment=environment)
 
     try:
         git("ls-files", "--error-unmatch", here.name)
         head = git("rev-parse", "HEAD")
         return Code(head[:12], bool(git("status", "--porcelain", "--untracked-files=no")))
-    except FileNotFoundError:
-        why = "git is not installed"
-    except subprocess.CalledProcessError as error:
-        why = _why(error.stderr, here.parent)
-    except (OSError, subprocess.SubprocessError) as error:
-        why = f"git cannot be asked: {error}"
-    return Code(UNKNOWN, None, why)
+    except NoAnswerError as error:
+        return Code(UNKNOWN, None, _why(error, here.parent))
 
 
-def _why(said: str, folder: Path) -> str:
-    if "not a git repository" in said:
+def _why(error: NoAnswerError, folder: Path) -> str:
+    if "not a git repository" in error.said:
         return f"{folder} is not in a git checkout"
-    if "did not match any file" in said:
+    if "did not match any file" in error.said:
         return f"{folder} is not part of the git checkout around it"
-    if "ambiguous argument 'HEAD'" in said:
+    if "ambiguous argument 'HEAD'" in error.said:
         return "the git checkout has no commit yet"
-    lines = said.strip().splitlines()
-    return f"git says: {lines[0] if lines else 'nothing'}"
+    return str(error)
 
 
 def _version(package: str) -> str:

@@ -2,27 +2,26 @@
 
 import shutil
 import socket
-import subprocess
 from collections.abc import Callable
 
 from dmp.errors import DMPError
+from dmp.running.programs import NoAnswerError, ask
 
 # What Snakemake calls to submit a job and to ask after it.
 NEEDED = ("sbatch", "squeue")
-_PATIENCE_SECONDS = 60
 
 
 def check_slurm(
     executor: str,
     which: Callable[[str], str | None] = shutil.which,
-    run: Callable[..., subprocess.CompletedProcess] = subprocess.run,
+    answer: Callable[..., str] = ask,
 ) -> None:
     """Check that Slurm is there and answers, if it is what is to run the jobs.
 
     Args:
         executor: the name of Snakemake's executor.
         which: finds a program.
-        run: runs one.
+        answer: asks one.
 
     Raises:
         DMPError: its programs are missing, or its controller doesn't answer.
@@ -39,16 +38,9 @@ def check_slurm(
             f"or on this machine alone with --profile local"
         )
     try:
-        run(
-            ["squeue", "--me", "--noheader"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=_PATIENCE_SECONDS,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+        answer("squeue", "--me", "--noheader")
+    except NoAnswerError as error:
         raise DMPError(
-            f"--profile slurm: Slurm on {host} does not answer ({said[-1] if said else 'squeue'}); "
-            f"try again when it does, or run on this machine alone with --profile local"
+            f"--profile slurm: Slurm on {host} does not answer ({error}); try again when it does, "
+            f"or run on this machine alone with --profile local"
         ) from error

@@ -200,7 +200,7 @@ def test_all_formats_are_known():
 def test_a_missing_dataset_is_described_with_its_origin(tmp_path, kind):
     problem = rf"dataset 'tested': .*does not exist.*{ORIGINS[kind]}"
     with pytest.raises(DMPError, match=problem) as error:
-        opened(tmp_path, kind, path="absent", captions="x")
+        opened(tmp_path, kind, path="absent", **({"captions": "x"} if kind == "coco" else {}))
     assert str(tmp_path / "absent") in str(error.value)
 
 

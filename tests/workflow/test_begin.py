@@ -1,7 +1,6 @@
 """What is known before any job is planned: folders, and whether there is a Slurm."""
 
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from harness import run_command
 
 from dmp.errors import DMPError
 from dmp.layout import usable_folder
+from dmp.running.programs import NoAnswerError
 from dmp.workflow.scales import Scales
 from dmp.workflow.settings import Settings, read_settings
 from dmp.workflow.slurm import check_slurm
@@ -84,11 +84,11 @@ def test_machine_without_slurm_is_said_to_be_one_at_once():
 
 
 def test_slurm_that_does_not_answer_is_said_not_to():
-    def run(*arguments, **_):
-        raise subprocess.CalledProcessError(1, "squeue", stderr="a\nUnable to contact controller")
+    def answer(program, *_):
+        raise NoAnswerError(program, "says: Unable to contact controller")
 
-    with pytest.raises(DMPError, match=r"does not answer \(Unable to contact controller\)"):
-        check_slurm("slurm", which=lambda name: name, run=run)
+    with pytest.raises(DMPError, match=r"does not answer \(squeue says: Unable to contact contr"):
+        check_slurm("slurm", which=lambda name: name, answer=answer)
 
 
 @pytest.mark.parametrize("executor", ["", "local", "dryrun"])
