@@ -17,7 +17,7 @@ def parse_json(text: str | bytes) -> Any:
 
     """
     value = json.loads(
-        text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_distinct
+        text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=distinct
     )
     if "\\u" in (text if isinstance(text, str) else text.decode()):
         json.dumps(value, ensure_ascii=False).encode()  # half of a pair of surrogates is no text
@@ -46,7 +46,13 @@ def _finite(text: str) -> float:
     return number
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON from its keys and values.
+
+    Raises:
+        ValueError: it gives a key twice, of which programs take the one or the other.
+
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("it gives a key twice")

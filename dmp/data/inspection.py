@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from tqdm import tqdm
 
 from dmp.data.sources.base import Source
-from dmp.data.sources.decoding import decode, to_rgb
+from dmp.data.sources.decoding import decode, frames, to_rgb
 from dmp.data.sources.findings import DamagedFileError, Finding
 
 Item = TypeVar("Item")
@@ -98,6 +98,9 @@ def inspect_image(source: Source, index: int) -> Inspected:
     else:
         if mode != "RGB":
             findings.append(Finding(name, "note", f"mode {mode}", "nothing; converted to RGB"))
+        if (count := frames(image)) > 1:
+            problem = f"holds {count} images, as an animation or pages"
+            findings.append(Finding(name, "note", problem, "nothing; the first is used"))
     captions = []
     try:
         captions = source.captions(index)

@@ -149,10 +149,10 @@ def test_links_within_a_tar_are_the_files_that_they_name(tmp_path):
 def test_images_of_several_splits_are_not_merged(tmp_path):
     for split in ("train", "val"):
         real.write_classes(tmp_path / "set" / split, classes=2)
-    for kind in ("folder", "classes"):
+    for kind, count in (("folder", 1), ("classes", 2)):
         with pytest.raises(DMPError, match=r"set holds several splits, train, val: move"):
-            opened(tmp_path, kind, classes=2)
-        assert len(opened(tmp_path, kind, path="set/train", classes=2)) == 8
+            opened(tmp_path, kind, classes=count)
+        assert len(opened(tmp_path, kind, path="set/train", classes=count)) == 8
     # A class may have such a name.
     shutil.move(tmp_path / "set/val", tmp_path / "set/car")
     assert opened(tmp_path, "classes", classes=2).classes == ["car", "train"]

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dmp.data.sources.findings import AGAIN, DamagedFileError, Finding
+from dmp.jsontext import distinct
 
 # Under one of these names a .json holds the captions.
 KEYS = ("caption", "captions", "text")
@@ -72,7 +73,7 @@ def captions_in_json(data: bytes, where: str) -> list[str]:
 
     """
     try:
-        value = json.loads(data.decode("utf-8-sig"))
+        value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=distinct)
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(where, f"is not JSON ({error})", AGAIN) from error
     if isinstance(value, dict):

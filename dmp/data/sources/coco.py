@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +12,7 @@ from dmp.data.sources.captioned import captions_in, orphaned
 from dmp.data.sources.filesource import FileSource
 from dmp.data.sources.findings import DamagedFileError, Finding, note
 from dmp.errors import DMPError
+from dmp.jsontext import distinct
 
 Name = tuple[str, ...]  # the parts of a path
 _RENAME = "give each image a name of its own, in both places"
@@ -106,7 +107,8 @@ def _listed(names: Iterable[Name]) -> str:
 def _read(path: Path, findings: list[Finding]) -> dict[Name, list[str]]:
     """Return the captions of each image by its file name; what is no caption is a finding."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        data = json.loads(text, object_pairs_hook=distinct)
         names: dict[int | str, Name] = {}
         for entry in data["images"]:
             name = _parts(str(entry["file_name"] or ""))
@@ -114,6 +116,10 @@ def _read(path: Path, findings: list[Finding]) -> dict[Name, list[str]]:
                 raise ValueError(f"the image with the id {entry['id']} has no name")
             if names.setdefault(_id(entry["id"]), name) != name:
                 raise ValueError(f"two images have the id {entry['id']}")
+        several = Counter(names.values())
+        again = ["/".join(name) for name, count in several.items() if count > 1]
+        done = "all captions of these are taken for the image's"
+        findings += note(again, "images", "are listed under several ids", done)
         captions: dict[Name, list[str]] = {name: [] for name in names.values()}
         empty = []
         for entry in sorted(data["annotations"], key=lambda entry: _order(entry["id"])):

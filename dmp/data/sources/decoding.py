@@ -60,6 +60,17 @@ def decode(data: bytes, where: str, smallest: int) -> Image.Image:
     return image
 
 
+def frames(image: Image.Image) -> int:
+    """Return how many images a file holds, of which one is decoded; photos with a preview have one.
+
+    A camera's .jpg may have a small copy of the image behind it.
+    """
+    try:
+        return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    except Exception:  # Pillow looks for them in what follows the image, which may be anything
+        return 1
+
+
 def to_rgb(image: Image.Image, where: str, convert: Sequence[str]) -> Image.Image:
     """Return ``image`` in RGB; an alpha channel is dropped, not blended.
 

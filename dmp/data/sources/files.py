@@ -12,6 +12,21 @@ from dmp.data.sources.listing import is_left_over, list_folder
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
+# No image has more bytes; what has is not read into memory to find that out.
+LARGEST = 2**30
+
+
+def check_size(where: Path, size: int) -> None:
+    """Refuse to read what is no image by its size.
+
+    Raises:
+        DamagedFileError: it has more than ``LARGEST`` bytes.
+
+    """
+    if size > LARGEST:
+        problem = f"has {size:,} bytes, and no image has more than {LARGEST:,}"
+        raise DamagedFileError(where, problem, "remove it, or write the archive again")
+
 
 def is_image(member: str) -> bool:
     """Return whether a file is an image: by its suffix, and not left by another tool."""
@@ -55,6 +70,7 @@ class FolderFiles(Files):
         """Return a file's bytes."""
         path = self._folder / self.names[index]
         try:
+            check_size(path, path.stat().st_size)
             return path.read_bytes()
         except OSError as error:
             raise DamagedFileError(path, f"cannot be read ({error.strerror})", AGAIN) from error
@@ -84,10 +100,12 @@ class ZipFiles(Files):
 
     def read(self, index: int) -> bytes:
         """Return a member's bytes, whose checksum agrees with the archive's."""
+        where = self._path.parent / self.names[index]
         try:
-            return self._archive().read(self._members[index])
+            archive, member = self._archive(), self._members[index]
+            check_size(where, archive.getinfo(member).file_size)
+            return archive.read(member)
         except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error) as error:
-            where = self._path.parent / self.names[index]
             why = f"cannot be read from the zip ({error})"
             raise DamagedFileError(
                 where, why, f"{AGAIN}: the zip is damaged or encrypted"

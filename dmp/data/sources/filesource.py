@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from dmp.config import SourceConfig
 from dmp.data.sources.base import Source
 from dmp.data.sources.files import Files, is_image, open_files
-from dmp.data.sources.findings import note
+from dmp.data.sources.findings import alike, note
 from dmp.data.sources.splits import check_folders
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class FileSource(Source):
 
         numbers = {name: number for number, name in enumerate(classes)}
         self.classes = classes
+        self.findings += alike(classes)
         self._labels = np.array([numbers.get(folder, -1) for folder in folders], np.int32)
         return self._labels
 

@@ -1,12 +1,15 @@
 """What is wrong with a file of a dataset: as a row of a report, and as an error."""
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Literal, NamedTuple
 
 from dmp.errors import DMPError
 
 AGAIN = "copy or download it again"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Finding(NamedTuple):
@@ -34,9 +37,33 @@ def note(names: Sequence[str], kind: str, problem: str, done: str = "left out") 
     return [Finding(names[0], "note", what, f"nothing; {done}")]
 
 
+def alike(names: Iterable[str]) -> Iterator[Finding]:
+    """Yield findings about names of classes that one person or another would take for one.
+
+    Two forms of an accented letter, of which Macs write the one and all others the other, look the
+    same; capitals are the same where file systems do not tell them from small letters.
+    """
+    forms: dict[str, str] = {}
+    small: dict[str, str] = {}
+    for name in names:
+        form = unicodedata.normalize("NFC", name)
+        if form in forms:
+            problem = f"looks like another class, which is spelt {forms[form]!a}"
+            yield Finding(name, "damage", problem, "make one class of the two, or rename one")
+        elif form.casefold() in small:
+            problem = f"differs from class '{small[form.casefold()]}' in capitals alone"
+            yield Finding(name, "note", problem, "nothing; they are two classes")
+        forms.setdefault(form, name)
+        small.setdefault(form.casefold(), name)
+
+
 def printable(text: str) -> str:
-    """Return text that every terminal and file takes: names that are not UTF-8 have bytes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Return text that every terminal and file takes, on one line.
+
+    Names that are not UTF-8 have bytes, and others control characters; both become escapes.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class DamagedFileError(DMPError):

@@ -11,7 +11,7 @@ from dmp.config import SourceConfig
 from dmp.data.formats import dataset_format
 from dmp.data.sources.base import Source
 from dmp.data.sources.captioned import captions_in
-from dmp.data.sources.findings import AGAIN, DamagedFileError, Finding, note
+from dmp.data.sources.findings import AGAIN, DamagedFileError, Finding, alike, note
 from dmp.data.sources.listing import list_named
 from dmp.data.sources.splits import check_files
 from dmp.errors import DMPError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 LABEL = "label"
+_MOST_CLASSES = 2**31
 
 
 class _Group(NamedTuple):
@@ -85,11 +86,14 @@ class ParquetImages(Source):
             if self.config.classes > 1:
                 _check_column(schema, LABEL, "integers", path)
                 values = file.read([LABEL])[LABEL].to_pylist()
-                labels = [-1 if value is None else value for value in values]
+                # What is no class is none, however large: it need not fit into 64 bits.
+                labels = [-1 if v is None or v > _MOST_CLASSES else v for v in values]
             if self.config.captions is not None:
                 _check_column(schema, self.config.captions, "texts", path)
                 values = file.read([self.config.captions])[self.config.captions].to_pylist()
                 captions = [captions_in(value, str(path)) for value in values]
+        if not metadata.num_rows:
+            self.findings += note([path.name], "tables", "hold no rows")
         first = 0
         for number in range(metadata.num_row_groups):
             rows = metadata.row_group(number).num_rows
@@ -97,13 +101,20 @@ class ParquetImages(Source):
             first += rows
         self._labels += labels
         self._captions += captions
-        self.classes = self.classes or _class_names(schema)
+        names = _class_names(schema)
+        if self.classes and names and names != self.classes:
+            problem = "names other classes than the tables before it, or in another order"
+            raise DamagedFileError(path, problem, "fetch all tables of one release")
+        self.classes = self.classes or names
 
     def _check_labels(self) -> None:
         import numpy as np
 
-        names = list(self.classes) or [str(n) for n in range(max(self._labels, default=-1) + 1)]
+        # Of more classes than images some are empty, whose names nobody need list.
+        last = min(max(self._labels, default=-1), len(self._labels))
+        names = list(self.classes) or [str(n) for n in range(last + 1)]
         self.classes = names
+        self.findings += alike(names)
         labels = np.array(self._labels, np.int64)
         outside = np.flatnonzero((labels < 0) | (labels >= len(names)))
         if len(outside):
@@ -200,8 +211,13 @@ def _tables(path: Path, findings: list[Finding]) -> list[Path]:
 def _image_column(schema: Any, path: Path) -> str:
     from pyarrow import types
 
+    def is_bytes(struct: Any) -> bool:
+        place = struct.get_field_index("bytes")  # -1 as well if there are two
+        kind = struct.field(place).type if place >= 0 else None
+        return kind is not None and (types.is_binary(kind) or types.is_large_binary(kind))
+
     structs = (field for field in schema if types.is_struct(field.type))
-    found = [field.name for field in structs if field.type.get_field_index("bytes") >= 0]
+    found = [field.name for field in structs if is_bytes(field.type)]
     if len(found) != 1:
         raise DMPError(
             f"{path} has the columns {', '.join(schema.names)}, of which {len(found)} hold images; "
@@ -213,7 +229,7 @@ def _image_column(schema: Any, path: Path) -> str:
 def _check_column(schema: Any, name: str, kind: str, path: Path) -> None:
     from pyarrow import types
 
-    if name not in schema.names:
+    if schema.names.count(name) != 1:
         raise DMPError(
             f"{path} has the columns {', '.join(schema.names)}; needed is '{name}', with {kind}"
         )
@@ -230,6 +246,8 @@ def _class_names(schema: Any) -> list[str]:
     """Return the names that the library 'datasets' keeps with the table; empty without them."""
     try:
         notes = json.loads((schema.metadata or {})[b"huggingface"])
-        return list(notes["info"]["features"][LABEL]["names"])
-    except (KeyError, TypeError, ValueError):
+        names = notes["info"]["features"][LABEL]["names"]
+    except (KeyError, TypeError, ValueError, RecursionError):
         return []
+    known = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if known else []

@@ -1,12 +1,13 @@
 """Members of uncompressed tars, found by their headers and read by seeking; also in nested tars."""
 
+import os
 import posixpath
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from dmp.data.sources.files import Files, is_image
+from dmp.data.sources.files import LARGEST, Files, check_size, is_image
 from dmp.data.sources.findings import AGAIN, DamagedFileError, Finding, note
 from dmp.data.sources.listing import is_left_over, list_named
 from dmp.data.sources.splits import check_files
@@ -50,8 +51,9 @@ class TarFiles(Files):
         offset, size, _ = self._place[index].tolist()
         try:
             with path.open("rb") as file:
+                check_size(where, min(size, os.fstat(file.fileno()).st_size - offset))
                 file.seek(offset)
-                data = file.read(size)
+                data = file.read(min(size, LARGEST))
         except OSError as error:
             raise DamagedFileError(where, f"cannot be read ({error.strerror})", AGAIN) from error
         if len(data) != size:
