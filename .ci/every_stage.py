@@ -160,10 +160,15 @@ def main(folder: Path) -> None:
     (folder / "results/one_step.txt").write_text("\n".join(one_step()))
 
 
-if __name__ == "__main__":
+def get_ready() -> None:
+    """Prepare a process that does nothing else; before pandas and torch are imported."""
     gc.disable()  # an emulator looks for garbage for half a minute
-    Workspace(SCALE, ablations=ROOT / "ablations")  # settles numerics before pandas is imported
+    Workspace(SCALE, ablations=ROOT / "ablations")
     sort_stably()
+
+
+if __name__ == "__main__":
+    get_ready()
     main(Path(sys.argv[1]))
     sys.stdout.flush()
-    os._exit(0)  # and takes as long to take everything apart
+    os._exit(0)  # an emulator takes as long to take everything apart
