@@ -7,15 +7,18 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from fake_results import make_products, without_times
-from harness import ROOT, make_tiny, run_command
+from harness import ROOT, TINY_SWEEP, make_tiny, run_command
 
 from dmp.errors import DMPError
 from dmp.files import write_json
 from dmp.layout import Layout
 from dmp.products.product import Product
-from dmp.products.recognise import all_products, recognise
+from dmp.products.recognise import all_products, recognise, recognise_sweep
+from dmp.products.sweeps import SweepProducts
 from dmp.studies import Plan, load_plan
+from dmp.sweeps.loading import load_sweep
 
 RUN = ("unconditional", "dmp", 0)
 WHOLE = {"fingerprint": "abc", "finished": 1.5e9, "sizes": {"a.csv": 3}}
@@ -157,3 +160,19 @@ def test_files_of_another_user_keep_their_times_and_that_is_told(place, monkeypa
     monkeypatch.setattr(os, "utime", refuse)
     found = recognise(plan, layout)
     assert (found.current, found.moved, found.kept) == (everything, 0, 0)
+
+
+def test_what_a_sweep_made_is_its_own(place):
+    plan, layout = place
+    ablations = layout.results.parent / "ablations"
+    for name in ("one", "other"):
+        (ablations / f"sweeps/{name}.yaml").write_text(yaml.safe_dump(TINY_SWEEP))
+    one, other = (load_sweep(ablations, name) for name in ("one", "other"))
+    assert recognise_sweep(plan, layout, one).current == 0
+    products = list(SweepProducts(plan, layout, one))
+    make_products(products)
+    without_times(layout.results, 1)
+    found = recognise_sweep(plan, layout, one)
+    assert found.current == found.moved == len(products)
+    assert set(found.files) == {path for each in products for path in each.watched}
+    assert recognise_sweep(plan, layout, other).current == 0

@@ -55,6 +55,13 @@ def test_bootstrap_interval_agrees_with_all_resamples(differences):
     assert difference.boot_high == pytest.approx(high, abs=tolerance)
 
 
+def test_bootstrap_draws_the_same_resamples_as_ever():
+    """Committed tables hold the limits."""
+    difference = compare(A, B)
+    limits = difference.boot_low, difference.boot_high
+    assert limits == pytest.approx((-0.5463530939032442, -0.21167278068828946), rel=1e-12)
+
+
 def test_effect_size_uses_the_published_correction():
     # Hedges (1981), Table 1: J(4) = 0.7979, J(2) = 0.5642.
     for n, correction in ((5, 0.7979), (3, 0.5642)):
