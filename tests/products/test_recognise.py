@@ -162,6 +162,39 @@ def test_files_of_another_user_keep_their_times_and_that_is_told(place, monkeypa
     assert (found.current, found.moved, found.kept) == (everything, 0, 0)
 
 
+SMOKE = {
+    "extractor": ".fingerprints/extractor/{}.json",
+    "reference": ".fingerprints/reference/{}.json",
+    "captions": ".fingerprints/captions/{}.json",
+    "baseline": "pretrained/{}/seed{}/.fingerprints/baseline.json",
+    "convergence": "pretrained/{}/seed{}/.fingerprints/convergence.json",
+    "decayed": "pretrained/{}/seed{}-decayed/.fingerprints/baseline.json",
+    "weights": "runs/{}/{}/seed{}/.fingerprints/weights.json",
+    "samples": "runs/{}/{}/seed{}/.fingerprints/samples.json",
+    "metrics": "runs/{}/{}/seed{}/.fingerprints/metrics.json",
+    "numbers": ".fingerprints/numbers/{}.json",
+    "parameters": ".fingerprints/parameters.json",
+    "speed": ".fingerprints/speed.json",
+    "page": ".fingerprints/page/{}.json",
+    "claims": ".fingerprints/claims.json",
+    "hypotheses": ".fingerprints/hypotheses.json",
+    "tracking": ".fingerprints/tracking/{}.json",
+}
+
+
+def test_records_of_results_that_are_there_are_looked_for_where_they_were_written():
+    """Looked for anywhere else, all of them would be made again."""
+    layout = Layout(Path("results"), "smoke")
+    products = list(all_products(load_plan("smoke", ROOT / "ablations"), layout))
+    assert {product.stage for product in products} == SMOKE.keys()
+    for product in products:
+        found = product.record.relative_to(layout.root).as_posix()
+        assert found == SMOKE[product.stage].format(*product.names)
+    # What is made from another is made from its record.
+    records = {product.record for product in products}
+    assert {each for product in products for each in product.made_from} <= records
+
+
 def test_what_a_sweep_made_is_its_own(place):
     plan, layout = place
     ablations = layout.results.parent / "ablations"
