@@ -1,6 +1,7 @@
 """Which folder may import which: the numbers flow from runs to statistics to pages."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from functools import cache
@@ -50,6 +51,38 @@ def _imports() -> dict[str, set[str]]:
         found.setdefault(place, set()).update(roots)
     found.pop("__init__", None)
     return found
+
+
+def _modules() -> dict[str, Path]:
+    """Return the file of each module of the package, by its full name."""
+    paths = {path.relative_to(ROOT.parent).with_suffix(""): path for path in ROOT.rglob("*.py")}
+    return {".".join(name.parts).removesuffix(".__init__"): p for name, p in paths.items()}
+
+
+def _named(node: ast.AST, known: dict[str, Path]) -> list[str]:
+    """Return the modules that a syntax tree imports, wherever in it and however."""
+    if _is_for_types(node):
+        return []
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        inside = [f"{node.module}.{alias.name}" for alias in node.names]
+        return [name if name in known else str(node.module) for name in inside]
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+        return [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)]
+    return [name for child in ast.iter_child_nodes(node) for name in _named(child, known)]
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    known = _modules()
+    graph = {
+        name: {other for other in _named(ast.parse(path.read_text()), known) if other in known}
+        for name, path in known.items()
+    }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
 
 
 def test_every_folder_has_its_place():

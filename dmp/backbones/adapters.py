@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from dmp.backbones.dit import DiT
-from dmp.patching.points import Block, PatchPoints, patch_points
+from dmp.patching.adapters import patch_points
+from dmp.patching.points import Block, PatchPoints
 
 
 def images_and_timesteps(x: Tensor, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,8 @@ from dmp.config import UNetConfig
 from dmp.data.offline import pretrained_folder, read_model_config
 from dmp.errors import DMPError
 from dmp.finite import check_tensors
-from dmp.patching.points import PatchPoints, patch_points
+from dmp.patching.adapters import patch_points
+from dmp.patching.points import PatchPoints
 
 FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 FOLDER = "unet"  # of a pipeline

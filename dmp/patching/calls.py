@@ -266,3 +266,14 @@ def _gate_is_misled(patch: "Patch") -> bool:
     """Whether the gate, and nobody else, is told another time."""
     permuted = patch.config.gate_timestep
     return permuted == "permuted" or (permuted == "permuted-in-sampling" and not patch.training)
+
+
+def patch_of(model: nn.Module) -> "Patch | None":
+    """Return the patch that is attached to ``model`` or to a part of it; None if there is none.
+
+    A copy of a patched model has a copy of the patch, which is reached in this way. Of several
+    patches, it is the one that was attached first.
+    """
+    hooks = (hook for module in model.modules() for hook in module._forward_pre_hooks.values())
+    owners = (getattr(hook, "calls", getattr(hook, "__self__", None)) for hook in hooks)
+    return next((owner.patch for owner in owners if isinstance(owner, Calls)), None)

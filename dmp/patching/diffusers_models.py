@@ -14,7 +14,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from dmp.errors import DMPError
-from dmp.patching.points import Block, PatchPoints, patch_points
+from dmp.patching.points import Block, PatchPoints
 
 
 @dataclass(eq=False)
@@ -56,8 +56,7 @@ def _unet_arguments(sample: Tensor, timestep: Any, *_: Any, **__: Any) -> tuple:
     return sample, timestep
 
 
-@patch_points.register
-def _(model: DiTTransformer2DModel) -> PatchPoints:
+def _dit(model: DiTTransformer2DModel) -> PatchPoints:
     # Each block embeds the timestep by itself, after the prompts have gone in: the gate reads what
     # the first of them is going to compute.
     embedding = _embedding(model, "transformer_blocks.0.norm1.emb")
@@ -69,8 +68,7 @@ def _(model: DiTTransformer2DModel) -> PatchPoints:
     )
 
 
-@patch_points.register
-def _(model: PixArtTransformer2DModel) -> PatchPoints:
+def _pixart(model: PixArtTransformer2DModel) -> PatchPoints:
     embedding = _embedding(model, "adaln_single.emb")
     return PatchPoints(
         placements={"transformer-blocks": _transformer_blocks(model)},
@@ -81,8 +79,7 @@ def _(model: PixArtTransformer2DModel) -> PatchPoints:
     )
 
 
-@patch_points.register
-def _(model: UNet2DConditionModel) -> PatchPoints:
+def _unet(model: UNet2DConditionModel) -> PatchPoints:
     stages = list(_stages(model))
     blocks = [
         Block(block, stage.grid, block.dim, attention=block.attn1)
@@ -153,3 +150,10 @@ def _sample_size(model: ModelMixin) -> int:
             f"prompts need to know the one edge of the square images that it was trained on"
         )
     return size
+
+
+ADAPTERS = {
+    DiTTransformer2DModel: _dit,
+    PixArtTransformer2DModel: _pixart,
+    UNet2DConditionModel: _unet,
+}

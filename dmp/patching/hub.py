@@ -10,6 +10,7 @@ from dmp.config import PatchConfig
 from dmp.errors import DMPError
 from dmp.files import write_text
 from dmp.finite import check_tensors
+from dmp.patching.loading import attach_saved
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +27,7 @@ class Shared:
 
     @classmethod
     def from_pretrained(
-        cls,
+        cls: "type[Patch]",
         name_or_path: str | Path,
         model: "nn.Module",
         *,
@@ -50,9 +51,7 @@ class Shared:
                 cannot be fetched; or as :func:`dmp.load_patch`.
 
         """
-        from dmp.patching.pipelines import load_patch  # which needs this class
-
-        return load_patch(_find(name_or_path, revision, token), model, resize, replace=replace)
+        return attach_saved(cls, _find(name_or_path, revision, token), model, resize, replace)
 
     def save_pretrained(
         self: "Patch",

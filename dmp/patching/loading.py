@@ -1,17 +1,21 @@
-"""Reading the file of a saved patch."""
+"""Reading the file of a saved patch, and where it may be attached."""
 
 import dataclasses
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
 
 from dmp.config import PatchConfig, from_data
 from dmp.errors import DMPError
 from dmp.files import Advice, understood
-from dmp.patching.points import PatchPoints
+from dmp.patching.calls import patch_of
+from dmp.patching.points import PatchPoints, compute_device
 from dmp.tensorfile import load_tensors
+
+if TYPE_CHECKING:
+    from dmp.patching.patch import Patch
 
 FORMAT = "dmp-patch"
 # Whoever loads a patch has a model, and need not have a workflow.
@@ -89,3 +93,29 @@ def read_patch(path: str | Path, resize: str | None = None) -> SavedPatch:
         options = description["config"] | ({} if resize is None else {"resize": resize})
         config = from_data(PatchConfig, options, f"{path} (header)")
         return SavedPatch(str(path), config, description["backbone"], tensors)
+
+
+def attach_saved(
+    kind: "type[Patch]", path: str | Path, model: nn.Module, resize: str | None, replace: bool
+) -> "Patch":
+    """Attach a saved patch to a model that may have one; see :func:`dmp.load_patch`."""
+    if not isinstance(model, nn.Module):
+        raise DMPError(
+            f"cannot patch a {type(model).__name__}; accepted: a pipeline's model, "
+            f"pipe.transformer or pipe.unet"
+        )
+    if compute_device(model).type == "meta":
+        raise DMPError(
+            f"cannot load a patch into this {type(model).__name__}: its weights are on the device "
+            f"'meta', which holds none; load the weights first"
+        )
+    attached = patch_of(model)
+    if attached is not None:
+        if not replace:
+            raise DMPError(
+                f"this {type(model).__name__} has a patch already; call its remove(), or "
+                f"load_patch(..., replace=True) to put {path} in its place"
+            )
+        kind.load(path, model, resize).remove()  # one that is refused leaves the other in place
+        attached.remove()
+    return kind.load(path, model, resize)

@@ -11,17 +11,18 @@ from torch.utils.hooks import RemovableHandle
 from dmp.config import PatchConfig
 from dmp.errors import DMPError
 from dmp.initialisation import normal_
+from dmp.patching.adapters import patch_points
 from dmp.patching.calls import Calls
 from dmp.patching.gates import Gate, make_gate
 from dmp.patching.hub import Shared
-from dmp.patching.loading import FORMAT, read_patch
+from dmp.patching.loading import FORMAT, attach_saved, read_patch
 from dmp.patching.placement import (
     attach_added,
     attach_fading,
     attach_prepended,
     check_placement,
 )
-from dmp.patching.points import PatchPoints, compute_device, patch_points
+from dmp.patching.points import PatchPoints, compute_device
 from dmp.patching.remembering import Remembering
 from dmp.patching.weights import of_range
 from dmp.rng import generator
@@ -247,7 +248,7 @@ def patch(model: nn.Module, config: PatchConfig, seed: int = 0) -> Patch:
     """Freeze ``model`` and attach a new patch to it.
 
     Args:
-        model: a backbone for which :func:`~dmp.patching.points.patch_points` knows an adapter.
+        model: a backbone for which :func:`~dmp.patching.adapters.patch_points` knows an adapter.
         config: the options.
         seed: decides the initial gate.
 
@@ -259,3 +260,39 @@ def patch(model: nn.Module, config: PatchConfig, seed: int = 0) -> Patch:
 
     """
     return Patch(model, config, seed)
+
+
+def load_patch(
+    path: str | Path, model: nn.Module, resize: str | None = None, *, replace: bool = False
+) -> Patch:
+    """Attach a saved patch to a pipeline's model, ready for sampling.
+
+    .. code-block:: python
+
+        from dmp import load_patch
+        loaded = load_patch("patch.safetensors", pipe.transformer)
+        loaded.remove()
+
+    The pipeline may be moved to another device or offloaded, before or afterwards, and may compute
+    in half precision; the patch then stays in single precision.
+
+    A model has one patch at a time. As diffusers refuses a second adapter of the same name, a model
+    that has a patch is refused a second one, which would add its prompts to those of the first.
+
+    Args:
+        path: what :meth:`dmp.patching.Patch.save` wrote.
+        model: a pipeline's ``transformer`` or ``unet``; our own DiT.
+        resize: ``bicubic``, to sample at another resolution than that of training (see
+            :class:`dmp.config.PatchConfig`).
+        replace: put this patch in the place of the one that the model has. If it cannot be loaded,
+            the model keeps the one that it has.
+
+    Returns:
+        The patch; its ``remove`` gives the model back as it was.
+
+    Raises:
+        DMPError: the file is missing, damaged, not a patch, or made for another model; the model
+            has a patch already; or it has no weights yet.
+
+    """
+    return attach_saved(Patch, path, model, resize, replace)
