@@ -3,11 +3,10 @@
 import hashlib
 import json
 import shutil
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
-from local_server import answering
+from local_server import HubHandler, hub_of
 
 from dmp.config import SourceConfig
 from dmp.data import fetching
@@ -28,63 +27,34 @@ SOURCE = SourceConfig(
 )
 
 
-class Hub(BaseHTTPRequestHandler):
+class Hub(HubHandler):
     """Lists a dataset and serves its files, unless they are gated or gone."""
 
-    def do_HEAD(self) -> None:
+    def do_HEAD(self) -> None:  # noqa: N802  the name that the server calls
         path = self.path.partition("?")[0]
         if path == f"{API}/revision/v1":
-            self._send(json.dumps({"id": "owner/name", "sha": COMMIT}).encode())
+            self.answer(json.dumps({"id": "owner/name", "sha": COMMIT}).encode())
         elif path == f"{API}/tree/{COMMIT}":
-            self._send(json.dumps([self._entry(name) for name in FILES]).encode())
+            self.answer(json.dumps([self._entry(name) for name in FILES]).encode())
         elif path.startswith(FILE) and self.server.error is None:
             name = path[len(FILE) :]
             if self.command == "GET":
                 self.server.served.append(name)
             tag = hashlib.sha256(FILES[name]).hexdigest()
-            self._send(self.server.files[name], {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT})
+            self.answer(self.server.files[name], {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT})
         else:
-            status, code = self.server.error or (404, "RepoNotFound")
-            self.send_response(status)
-            self.send_header("X-Error-Code", code)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-    def do_GET(self) -> None:
-        self.do_HEAD()
+            self.refuse(*(self.server.error or (404, "RepoNotFound")))
 
     def _entry(self, name: str) -> dict:
         size, sha256 = len(FILES[name]), hashlib.sha256(FILES[name]).hexdigest()
         lfs = {"oid": sha256, "size": size, "pointerSize": 1}
         return {"type": "file", "path": name, "size": size, "oid": "0" * 40, "lfs": lfs}
 
-    def _send(self, data: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(200)
-        for key, value in (headers or {}).items():
-            self.send_header(key, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(data)
-
-    def log_message(self, *arguments) -> None:
-        pass
-
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """A hub with ``files``; ``served`` are those that were sent, ``error`` is its answer if any."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.files, server.served, server.error = dict(FILES), [], None
-    url = f"http://127.0.0.1:{server.server_port}"
-    constants = "huggingface_hub.constants"
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(f"{constants}.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(f"{constants}.ENDPOINT", url)
-    template = url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(f"{constants}.HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(f"{constants}.HF_HUB_CACHE", str(tmp_path / "cache"))
-    with answering(server):
+    with hub_of(Hub, monkeypatch, tmp_path, files=dict(FILES), served=[]) as server:
         yield server
 
 

@@ -4,13 +4,12 @@ import base64
 import hashlib
 import json
 import re
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from local_server import answering
+from local_server import HubHandler, hub_of
 from test_patch import make_backbone, make_inputs, randomise
 
 from dmp import DMPError, Patch, PatchConfig, load_patch, patch
@@ -19,38 +18,35 @@ TOKEN = "hf_" + "x" * 34
 NAME = "owner/a-patch"
 
 
-class Hub(BaseHTTPRequestHandler):
+class Hub(HubHandler):
     """Repositories in memory: ``{name: {revision: {file: bytes}}}``; writing needs the token."""
 
-    def do_HEAD(self) -> None:
+    def do_HEAD(self) -> None:  # noqa: N802  the name that the server calls
         path = self.path.partition("?")[0].strip("/")
         found = re.fullmatch(r"([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
         if found is None:
-            return self._refuse(404, "")
+            return self.refuse(404, "")
         name, revision, file = found.groups()
         if self.server.error is not None:
-            return self._refuse(*self.server.error)
+            return self.refuse(*self.server.error)
         if name not in self.server.repositories:
-            return self._refuse(404, "RepoNotFound")
+            return self.refuse(404, "RepoNotFound")
         if revision not in self.server.repositories[name]:
-            return self._refuse(404, "RevisionNotFound")
+            return self.refuse(404, "RevisionNotFound")
         content = self.server.repositories[name][revision].get(file)
         if content is None:
-            return self._refuse(404, "EntryNotFound")
+            return self.refuse(404, "EntryNotFound")
         commit = hashlib.sha1(content).hexdigest()
         tag = hashlib.sha256(content).hexdigest()
-        return self._answer(content, {"ETag": f'"{tag}"', "X-Repo-Commit": commit})
+        return self.answer(content, {"ETag": f'"{tag}"', "X-Repo-Commit": commit})
 
-    def do_GET(self) -> None:
-        self.do_HEAD()
-
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = self.path.partition("?")[0]
         if path == "/api/validate-yaml":
-            return self._answer(b'{"errors": [], "warnings": []}')
+            return self.answer(b'{"errors": [], "warnings": []}')
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            return self._refuse(401, "")
+            return self.refuse(401, "")
         if path == "/api/repos/create":
             given = json.loads(body)
             name = f"{given['organization']}/{given['name']}"
@@ -59,61 +55,33 @@ class Hub(BaseHTTPRequestHandler):
                 self.server.repositories[name] = {"main": {}}
                 self.server.created.append(given)
             answer = json.dumps({"url": f"{self.server.url}/{name}"}).encode()
-            return self._answer(answer, status=409 if there else 200)
+            return self.answer(answer, status=409 if there else 200)
         found = re.fullmatch(r"/api/models/([^/]+/[^/]+)/(preupload|commit|branch)/([^/]+)", path)
         assert found, path
         name, what, revision = found.groups()
         revisions = self.server.repositories[name]
         if what == "branch":
             revisions.setdefault(revision, dict(revisions["main"]))
-            return self._answer(b"{}")
+            return self.answer(b"{}")
         if what == "preupload":
             files = [
                 {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False}
                 for f in json.loads(body)["files"]
             ]
-            return self._answer(json.dumps({"files": files}).encode())
+            return self.answer(json.dumps({"files": files}).encode())
         header, *files = (json.loads(line)["value"] for line in body.splitlines())
         revisions[revision] |= {f["path"]: base64.b64decode(f["content"]) for f in files}
         self.server.commits.append((header["summary"], sorted(f["path"] for f in files)))
         answer = {"commitUrl": f"{self.server.url}/{name}/commit/1", "commitOid": "1" * 40}
-        return self._answer(json.dumps(answer | {"pullRequestUrl": None}).encode())
-
-    def _refuse(self, status: int, code: str) -> None:
-        self.send_response(status)
-        self.send_header("X-Error-Code", code)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def _answer(
-        self, data: bytes, headers: dict[str, str] | None = None, status: int = 200
-    ) -> None:
-        self.send_response(status)
-        for key, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-    def log_message(self, *arguments) -> None:
-        pass
+        return self.answer(json.dumps(answer | {"pullRequestUrl": None}).encode())
 
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """An empty hub; ``error`` is its answer to whoever reads, if any."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.repositories, server.commits, server.created, server.error = {}, [], [], None
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    constants = "huggingface_hub.constants"
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    monkeypatch.setattr(f"{constants}.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(f"{constants}.ENDPOINT", server.url)
-    template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(f"{constants}.HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(f"{constants}.HF_HUB_CACHE", str(tmp_path / "cache"))
-    with answering(server):
+    state = {"repositories": {}, "commits": [], "created": []}
+    with hub_of(Hub, monkeypatch, tmp_path, **state) as server:
         yield server
 
 
