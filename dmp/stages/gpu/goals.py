@@ -1,6 +1,7 @@
 """What was measured, as a table, and how it stands beside what we want."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -9,9 +10,6 @@ from dmp.stages.gpu.arms import COMPILED, DMP, FINE_TUNING, PATCHED, PLAIN, PUBL
 from dmp.stages.gpu.measuring import Measured
 
 FASTER, SHARE, MFU, OVERHEAD = 2.0, 0.72, 45.0, 1.0  # the last two in percent
-
-
-Values = tuple[float | None, float | None, float | None]
 
 
 def mfu(flops_per_second: float, gpu: Gpu | None, precision: str) -> float | None:
@@ -50,38 +48,12 @@ def figures(measured: list[Measured], gpu: Gpu | None, precision: str) -> pd.Dat
     )
 
 
-@dataclass(frozen=True)
-class Goal:
-    """What we want of a number.
+def goals(measured: list[Measured], gpu: Gpu | None, precision: str, largest: str) -> pd.DataFrame:
+    """Return all goals, of each model without and with compilation, one a row.
 
-    Attributes:
-        goal: what it is, and of which model.
-        measured: the number; None if it is not known.
-        low: limit of its 95 % interval over blocks; None without one.
-        high: likewise.
-        bound: what is wanted.
-        at_least: whether more is better.
-
-    """
-
-    goal: str
-    measured: float | None
-    low: float | None
-    high: float | None
-    bound: float
-    at_least: bool
-
-    @property
-    def verdict(self) -> str:
-        """``met``, ``not met`` or ``not known``."""
-        if self.measured is None:
-            return "not known"
-        met = self.measured >= self.bound if self.at_least else self.measured <= self.bound
-        return "met" if met else "not met"
-
-
-def goals(measured: list[Measured], gpu: Gpu | None, precision: str, largest: str) -> list[Goal]:
-    """Return all goals, of each model without and with compilation.
+    The columns are ``goal``, what is wanted and of which model; ``measured``, with ``low`` and
+    ``high``, its 95 % interval over blocks; ``bound``; ``at_least``, whether more is better;
+    ``verdict``: ``met``, ``not met`` or ``not known``. What is not known is NaN.
 
     Args:
         measured: what was measured.
@@ -90,38 +62,31 @@ def goals(measured: list[Measured], gpu: Gpu | None, precision: str, largest: st
         largest: the name of the model that MFU is wanted of.
 
     """
-    found: list[Goal] = []
+    rows = []
+
+    def add(goal: str, found: Sequence[float] | None, bound: float, at_least: bool = False) -> None:
+        value, low, high = found or (math.nan,) * 3
+        met = value >= bound if at_least else value <= bound
+        verdict = "not known" if math.isnan(value) else "met" if met else "not met"
+        rows.append((goal, value, low, high, bound, at_least, verdict))
+
     for each in measured:
         for suffix in ("", COMPILED):
             of, dmp = f"{each.model.name}{suffix}", DMP + suffix
             if each.stage == "sampling":
-                text = f"{of}: a patch in sampling adds at most {OVERHEAD:g} %"
-                values = _percent_added(each, PATCHED + suffix, PLAIN + suffix)
-                found.append(Goal(text, *values, OVERHEAD, at_least=False))
+                ratio = each.ratio(PATCHED + suffix, PLAIN + suffix)
+                percent = ratio and [100 * (value - 1) for value in ratio]
+                add(f"{of}: a patch in sampling adds at most {OVERHEAD:g} %", percent, OVERHEAD)
                 continue
             for public in (PUBLIC, PUBLIC_AMP):
                 text = f"{of}: a step of DMP is {FASTER:g} times as fast as one of the {public}"
-                found.append(Goal(text, *_ratio(each, public, dmp), FASTER, at_least=True))
+                add(text, each.ratio(public, dmp), FASTER, at_least=True)
             text = f"{of}: a step of DMP takes at most {SHARE:g} of one of fine-tuning"
-            values = _ratio(each, dmp, FINE_TUNING + suffix)
-            found.append(Goal(text, *values, SHARE, at_least=False))
+            add(text, each.ratio(dmp, FINE_TUNING + suffix), SHARE)
             for arm in (FINE_TUNING, DMP) if each.model.name == largest else ():
-                key, share = arm + suffix, None
-                if key in each.arms:
-                    share = mfu(each.flops_per_second(key), gpu, precision)
-                share = None if share is None else 100 * share
-                text = f"{of}: MFU of {arm} is at least {MFU:g} %"
-                found.append(Goal(text, share, None, None, MFU, at_least=True))
-    return found
-
-
-def _ratio(measured: Measured, key: str, against: str) -> Values:
-    return measured.ratio(key, against) or (None, None, None)
-
-
-def _percent_added(measured: Measured, key: str, against: str) -> Values:
-    ratio = measured.ratio(key, against)
-    if ratio is None:
-        return None, None, None
-    value, low, high = (100 * (each - 1) for each in ratio)
-    return value, low, high
+                key = arm + suffix
+                known = key in each.arms and mfu(each.flops_per_second(key), gpu, precision)
+                share = (100 * known, math.nan, math.nan) if known else None
+                add(f"{of}: MFU of {arm} is at least {MFU:g} %", share, MFU, at_least=True)
+    columns = ["goal", "measured", "low", "high", "bound", "at_least", "verdict"]
+    return pd.DataFrame(rows, columns=columns)

@@ -16,7 +16,7 @@ from dmp.planning.throughput import Gpu, Measurement, Throughput, load_throughpu
 from dmp.reporting.page import Page, Table, markdown
 from dmp.stages.gpu.arms import COMPILED, DMP, FINE_TUNING, PATCHED, PLAIN
 from dmp.stages.gpu.checking import Outcome
-from dmp.stages.gpu.goals import Goal, figures, goals
+from dmp.stages.gpu.goals import figures, goals
 from dmp.stages.gpu.measuring import Measured
 from dmp.stages.provenance import commit_of_code
 from dmp.statistics.formatting import MISSING, format_number
@@ -80,23 +80,23 @@ class Report:
             DMPError: a file cannot be written.
 
         """
-        wanted = self.goals()
         frames = {
             "checks": pd.DataFrame(vars(outcome) for outcome in outcomes),
             "figures": figures(self.measured, self.gpu, self.precision),
-            "goals": pd.DataFrame({**vars(goal), "verdict": goal.verdict} for goal in wanted),
+            "goals": self.goals(),
         }
         for name, table in frames.items():
             write_csv(self.folder / f"{name}.csv", table)
         write_text(self.folder / "gpu-check.md", markdown(self._page(frames)))
 
-    def goals(self) -> list[Goal]:
+    def goals(self) -> pd.DataFrame:
         """Return how what was measured stands beside what we want."""
         return goals(self.measured, self.gpu, self.precision, self.largest)
 
     def goal_lines(self) -> list[str]:
         """Return a line for each goal."""
-        return [f"{goal.verdict:9} {goal.goal}: {_number(goal.measured)}" for goal in self.goals()]
+        rows = self.goals()[["verdict", "goal", "measured"]].itertuples(index=False, name=None)
+        return [f"{verdict:9} {goal}: {format_number(value)}" for verdict, goal, value in rows]
 
     def _page(self, frames: dict[str, pd.DataFrame]) -> Page:
         captions = {"checks": "Checks", "figures": "Time and memory of a step", "goals": "Goals"}
@@ -183,10 +183,6 @@ def _commit() -> str:
 
 def _today() -> datetime.date:
     return datetime.datetime.now(datetime.UTC).date()
-
-
-def _number(value: float | None) -> str:
-    return MISSING if value is None or math.isnan(value) else format_number(value)
 
 
 def _cell(value: object) -> str:
