@@ -14,7 +14,7 @@ app = typer.Typer()
 @command(app, USE)
 def check(workspace: Workspace) -> None:
     """Read a scale and all studies, check every cell, and say what would run."""
-    from dmp.reporting.figures.registry import check_figures
+    from dmp.reporting.figures import check_figures
 
     plan = workspace.plan
     for study in plan.studies.values():

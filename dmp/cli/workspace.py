@@ -66,19 +66,20 @@ class Workspace:
         This comes before anything that computes is imported.
 
         Raises:
-            DMPError: as :func:`dmp.studies.load_plan`, :func:`dmp.reporting.figures.check_kinds`
+            DMPError: as :func:`dmp.studies.load_plan`, :func:`dmp.reporting.figures.check_figures`
                 and :func:`dmp.numerics.settle`.
 
         """
         from dmp.layout import Layout, usable_folder
         from dmp.numerics import settle
-        from dmp.reporting.figures import check_kinds
+        from dmp.reporting.figures import check_figures
         from dmp.studies import load_plan
 
         for name in ("results", "ablations", "data"):
             setattr(self, name, usable_folder(getattr(self, name), f"--{name}"))
         self.plan: Plan = load_plan(self.scale, self.ablations, self.seeds)
-        check_kinds(self.plan.studies.values())
+        for study in self.plan.studies.values():
+            check_figures(study, options=False)
         self.layout: Layout = Layout(self.results, self.scale)
         settle(self.plan.scale.numerics, f"scale '{self.scale}'")
 

@@ -1,7 +1,7 @@
 """What a run is, as validated data; importable without torch, so that planning stays fast."""
 
 from dmp.config.backbone import BackboneConfig, UNetConfig
-from dmp.config.base import Strict, content_hash, from_data, from_file, nearest
+from dmp.config.base import Strict, content_hash, did_you_mean, from_data, from_file, nearest
 from dmp.config.data import ArchiveConfig, DownloadConfig, LatentsConfig, SourceConfig
 from dmp.config.evaluation import EvaluationConfig, ExtractorConfig, SamplingConfig
 from dmp.config.patch import PatchConfig
@@ -34,6 +34,7 @@ __all__ = [
     "TrainingConfig",
     "UNetConfig",
     "content_hash",
+    "did_you_mean",
     "from_data",
     "from_file",
     "nearest",

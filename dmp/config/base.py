@@ -29,12 +29,16 @@ class Strict(BaseModel):
 Model = TypeVar("Model", bound=BaseModel)
 
 
+def did_you_mean(name: str, accepted: Iterable[str]) -> str:
+    """Return ``did you mean ...?`` and a blank; nothing if no name is like ``name``."""
+    close = difflib.get_close_matches(name, sorted(accepted), n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'? " if close else ""
+
+
 def nearest(name: str, accepted: Iterable[str]) -> str:
     """Return ``did you mean ...? accepted: ...`` for a name that is not among ``accepted``."""
     accepted = sorted(accepted)
-    close = difflib.get_close_matches(name, accepted, n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}accepted: {', '.join(accepted)}"
+    return f"{did_you_mean(name, accepted)}accepted: {', '.join(accepted)}"
 
 
 def content_hash(value: Any) -> str:

@@ -1,13 +1,13 @@
 """A comparison of any runs in the terminal, with the statistics of the tables; no torch."""
 
-import difflib
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 from tabulate import tabulate
 
+from dmp.config import did_you_mean
 from dmp.errors import DMPError
 from dmp.layout import Layout
 from dmp.methods import Variant
@@ -24,6 +24,7 @@ from dmp.studies.schema import METRICS
 _RUN = re.compile(r"(?P<task>[^/]+)/(?P<variant>[^/]+?)(?:/seed(?P<seed>\d+))?/?")
 _WORDS = ("Method", "Comparison", "Metric")
 WIDTH = 100  # of the text, in characters
+_ANY = "`dmp run` runs any variant of a task"
 
 
 def compare(plan: Plan, layout: Layout, names: Sequence[str]) -> str:
@@ -154,10 +155,10 @@ def _find(plan: Plan, layout: Layout, name: str) -> tuple[str, str, set[int]]:
     try:
         variant = Variant.parse(text).name
     except DMPError as error:
-        raise DMPError(f"{error}; {_nearest(f'{task}/{text}', done)}") from error
+        raise DMPError(f"{error}; {did_you_mean(f'{task}/{text}', done)}{_ANY}") from error
     run = f"{task}/{variant}"
     if run not in done:
-        raise DMPError(f"there is no run '{name}': {_nearest(run, done)}")
+        raise DMPError(f"there is no run '{name}': {did_you_mean(run, done)}{_ANY}")
     wanted = set(plan.seeds) if seed is None else {int(seed)}
     missing = wanted - done[run]
     if missing:
@@ -167,12 +168,6 @@ def _find(plan: Plan, layout: Layout, name: str) -> tuple[str, str, set[int]]:
             f"dmp run {task} '{variant}' --seed {min(missing)}"
         )
     return task, variant, wanted
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)
-    hint = f"the nearest is '{close[0]}'" if close else "nothing has been run"
-    return f"{hint}; `dmp run` runs any variant of a task"
 
 
 def _listed(seeds: set[int]) -> str:

@@ -4,7 +4,7 @@ import functools
 import shlex
 
 from dmp.layout import Layout
-from dmp.reporting.figures import check_kinds
+from dmp.reporting.figures import check_figures
 from dmp.studies import Plan, load_plan
 from dmp.studies.execution import Execution
 from dmp.studies.loading import load_scale, scale_names
@@ -22,13 +22,12 @@ class Scales:
 
     def _plan(self, scale: str) -> Plan:
         plan = load_plan(scale, self.settings.ablations, self.settings.seeds)
-        check_kinds(plan.studies.values())
+        for study in plan.studies.values():
+            check_figures(study, options=False)
         return plan
 
     def check_figures(self, scale: str) -> None:
         """Check the options of all figures: what draws them is imported, which takes a while."""
-        from dmp.reporting.figures.registry import check_figures
-
         for study in self.plan(scale).studies.values():
             check_figures(study)
 

@@ -578,7 +578,6 @@ def test_what_cannot_stand_in_one_figure_is_refused(layout, column, message):
     [
         ({"kind": "curves"}, r"figures.0.kind = 'curves': did you mean 'curve'"),
         ({"options": {"metrik": "fid"}}, r"figures.0.options: unknown key 'metrik'.*'metric'"),
-        ({"task": "unconditionel"}, "did you mean 'unconditional'"),
         ({}, "two figures would be written to study-curve"),
     ],
 )

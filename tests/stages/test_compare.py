@@ -171,9 +171,9 @@ def test_variant_in_another_spelling_is_found(plan, layout):
         ([f"{TASK}/dmp"], "at least two variants"),
         ([f"{TASK}/dmp", f"{TASK}/dmp/seed0"], "'unconditional/dmp/seed0' is named twice"),
         ([f"{TASK}/dmp", f"{TASK}/baseline/seed0"], "seeds 0, 1, 2, 3, 4 and .* 0; .*same seeds"),
-        ([f"{TASK}/promt-tuning", f"{TASK}/dmp"], "nearest is 'unconditional/prompt-tuning'"),
-        (["uncondtional/dmp", f"{TASK}/dmp"], "no run 'uncondtional/dmp': the nearest is 'uncondi"),
-        ([f"{TASK}/dmp,depth=2", f"{TASK}/dmp"], "no run .*nearest is 'unconditional/dmp,depth=1'"),
+        ([f"{TASK}/promt-tuning", f"{TASK}/dmp"], "did you mean 'unconditional/prompt-tuning'"),
+        (["uncondtional/dmp", f"{TASK}/dmp"], "no run 'uncondtional/dmp': did you mean 'uncondi"),
+        ([f"{TASK}/dmp,depth=2", f"{TASK}/dmp"], "no run .*you mean 'unconditional/dmp,depth=1'"),
         ([f"{TASK}/dmp/seed7", f"{TASK}/baseline/seed7"], "seeds 7, but with 0, 1, 2, 3, 4; name"),
     ],
 )

@@ -6,7 +6,7 @@ from harness import edit_yaml
 from dmp.config.evaluation import EXTRACTORS
 from dmp.errors import DMPError
 from dmp.metrics.features import FEATURE_EXTRACTORS_REGISTRY
-from dmp.reporting.figures.registry import check_figures
+from dmp.reporting.figures import check_figures
 from dmp.studies import load_plan
 
 # Of 1,797 digits a fifth is held out, and a fifth is the extractor's.

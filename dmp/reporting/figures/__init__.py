@@ -6,12 +6,13 @@ Read in this order: :mod:`~dmp.reporting.figures.data` (what is drawn),
 they look). :mod:`~dmp.reporting.figures.claims` draws the verdicts.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from dmp.config import Strict
+from dmp.config import Strict, from_data, nearest
+from dmp.errors import DMPError
 from dmp.registry import Registry
-from dmp.studies.schema import Study
+from dmp.studies.schema import FigureSpec, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,13 +40,27 @@ class Kind(NamedTuple):
 KINDS: Registry[Kind] = Registry("dmp.reporting.figures.kinds", "dmp.figures")
 
 
-def check_kinds(studies: Iterable[Study]) -> None:
-    """Check that the kinds of figures exist, without importing what draws them.
+def check_figures(study: Study, options: bool = True) -> list[tuple[FigureSpec, Strict, str]]:
+    """Return a study's figures with their validated options, and where each stands.
+
+    Args:
+        study: the study.
+        options: False to check the kinds' names alone, and return nothing: what draws a kind, and
+            says what it takes, is imported then, which takes a while.
 
     Raises:
-        DMPError: one does not.
+        DMPError: a kind is not known, an option is not accepted, or the study has no such variant.
 
     """
-    for study in studies:
-        for number, spec in enumerate(study.figures):
-            KINDS.check(spec.kind, f"study {study.id}: figures.{number}.kind")
+    checked = []
+    for number, spec in enumerate(study.figures):
+        where = f"study {study.id}: figures.{number}"
+        KINDS.check(spec.kind, f"{where}.kind")
+        if not options:
+            continue
+        found = from_data(KINDS.get(spec.kind, where).options, spec.options, f"{where}.options")
+        variant, known = getattr(found, "variant", None), {cell.variant for cell in study.cells}
+        if variant is not None and variant not in known:
+            raise DMPError(f"{where}.options.variant = '{variant}': {nearest(variant, known)}")
+        checked.append((spec, found, where))
+    return checked

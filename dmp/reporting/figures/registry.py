@@ -5,9 +5,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from dmp.config import Strict, from_data, nearest
+from dmp.config import Strict
 from dmp.errors import DMPError
-from dmp.reporting.figures import KINDS, Draw, Kind
+from dmp.reporting.figures import KINDS, Draw, Kind, check_figures
 from dmp.reporting.figures.data import FigureData
 from dmp.reporting.figures.style import empty_figure, styled, write_figure
 from dmp.studies.schema import FigureSpec, Study
@@ -45,13 +45,13 @@ def write_figures(study: Study, data: FigureData, directory: str | Path) -> list
         that is run, or ``<study.id>-<kind>``, which says why it is empty, where none is.
 
     Raises:
-        DMPError: a kind is not known, an option is not accepted, a task is not one of the study's,
-            two figures have one name, or a file cannot be read or written.
+        DMPError: as :func:`check_figures`; two figures have one name, or a file cannot be read or
+            written.
 
     """
     drawn: dict[str, Figure] = {}
     for spec, options, where in check_figures(study):
-        for task, stem in _stems(study, spec, where):
+        for task, stem in _stems(study, spec):
             if stem in drawn:
                 raise DMPError(
                     f"{where}: two figures would be written to {stem}; a study has at most one "
@@ -71,30 +71,9 @@ def without_files(study: Study) -> Study:
     return study.model_copy(update={"figures": kept})
 
 
-def check_figures(study: Study) -> list[tuple[FigureSpec, Strict, str]]:
-    """Return a study's figures with their validated options, and where each stands.
-
-    Raises:
-        DMPError: a kind is not known, an option is not accepted, or the study has no such variant.
-
-    """
-    checked = []
-    for number, spec in enumerate(study.figures):
-        where = f"study {study.id}: figures.{number}"
-        kind = KINDS.get(spec.kind, f"{where}.kind")
-        options = from_data(kind.options, spec.options, f"{where}.options")
-        variant, known = getattr(options, "variant", None), {cell.variant for cell in study.cells}
-        if variant is not None and variant not in known:
-            raise DMPError(f"{where}.options.variant = '{variant}': {nearest(variant, known)}")
-        checked.append((spec, options, where))
-    return checked
-
-
-def _stems(study: Study, spec: FigureSpec, where: str) -> list[tuple[str | None, str]]:
+def _stems(study: Study, spec: FigureSpec) -> list[tuple[str | None, str]]:
     """Return the tasks to draw, each with the name of its figure; task None if none is run."""
     tasks = list(dict.fromkeys(cell.task for cell in study.cells))
-    if spec.task is not None and spec.task not in tasks:
-        raise DMPError(f"{where}.task = '{spec.task}': {nearest(spec.task, tasks)}")
     run = {cell.task for cell in study.cells if not cell.not_run}
     stem = f"{study.id}-{spec.kind}"
     wanted = [task for task in tasks if task in run and spec.task in (None, task)]
