@@ -15,7 +15,15 @@ from dmp.methods.base import (
     method_names,
     register,
 )
-from dmp.methods.variant import Recipe, SamplingOptions, TrainingOptions, Variant, on_recipe
+from dmp.methods.variant import (
+    DECAYED,
+    PAPER,
+    Recipe,
+    SamplingOptions,
+    TrainingOptions,
+    Variant,
+    on_recipe,
+)
 
 # These import torch: the methods import them when something is attached.
 _COMPUTE = {"attached", "factors", "patched", "peft_adapter"}
@@ -25,6 +33,8 @@ for _module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
+    "DECAYED",
+    "PAPER",
     "Method",
     "NoOptions",
     "Recipe",

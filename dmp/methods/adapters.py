@@ -1,7 +1,6 @@
 """Adapters of the library peft, as methods: LoRA and (IA)³."""
 
 import abc
-from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal
 
 from dmp.config.backbone import BackboneConfig
@@ -56,10 +55,6 @@ class Adapter(Method[Options], abc.ABC, Generic[Options]):
         from dmp.methods.peft_adapter import AttachedAdapter
 
         return AttachedAdapter(backbone, self.adapter(backbone, options), seed)
-
-    def load(self, path: Path, backbone: "nn.Module", options: Options) -> "AttachedAdapter":
-        """Put a saved adapter into a backbone."""
-        return self.attach(backbone, options, seed=0).restore(path)
 
 
 @register

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dmp.errors import DMPError
-from dmp.files import STAGE_OUTPUT
+from dmp.files import STAGE_OUTPUT, understood
 from dmp.tensorfile import load_tensors, save_tensors
 
 
@@ -71,6 +71,18 @@ class Attached:
 
         """
         save_tensors(path, self.tensors(), {"format": "weights", "identity": identity})
+
+    def restore(self, path: Path) -> "Attached":
+        """Set what trains to what :meth:`save` wrote: all weights of the backbone.
+
+        Raises:
+            DMPError: the file is of another backbone, missing or corrupt.
+
+        """
+        tensors = load_tensors(path, STAGE_OUTPUT)[0]
+        with understood(path):
+            self.backbone.load_state_dict(tensors, strict=True)
+        return self
 
     def read(self, path: Path) -> dict[str, Tensor]:
         """Return what :meth:`save` wrote, of a method that saves what it trains alone.

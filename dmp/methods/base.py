@@ -90,7 +90,6 @@ class Method(abc.ABC, Generic[Options]):
 
         """
 
-    @abc.abstractmethod
     def load(self, path: "Path", backbone: "nn.Module", options: Options) -> "Attached":
         """Attach what :meth:`~dmp.methods.attached.Attached.save` wrote, ready for sampling.
 
@@ -98,6 +97,7 @@ class Method(abc.ABC, Generic[Options]):
             DMPError: the file does not fit the backbone.
 
         """
+        return self.attach(backbone, options, seed=0).restore(path)
 
 
 class UnfitError(ValueError):

@@ -1,6 +1,5 @@
 """The converged baseline itself: nothing is attached, nothing trains."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmp.methods.base import Method, NoOptions, register
@@ -25,7 +24,3 @@ class Baseline(Method[NoOptions]):
         from dmp.methods.attached import Partial
 
         return Partial(backbone, [])
-
-    def load(self, path: Path, backbone: "nn.Module", options: NoOptions) -> "Attached":
-        """Return the backbone as it is: the file is empty."""
-        return self.attach(backbone, options, seed=0)

@@ -1,6 +1,5 @@
 """All weights of the backbone train: fine-tuning, and the baseline's own training going on."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmp.methods.base import Method, NoOptions, register
@@ -22,16 +21,6 @@ class FineTuning(Method[NoOptions]):
         from dmp.methods.attached import Attached
 
         return Attached(backbone)
-
-    def load(self, path: Path, backbone: "nn.Module", options: NoOptions) -> "Attached":
-        """Set all weights to those of the file."""
-        from dmp.files import STAGE_OUTPUT, understood
-        from dmp.tensorfile import load_tensors
-
-        tensors = load_tensors(path, STAGE_OUTPUT)[0]
-        with understood(path):
-            backbone.load_state_dict(tensors, strict=True)
-        return self.attach(backbone, options, seed=0)
 
 
 @register

@@ -1,7 +1,6 @@
 """Methods that train a part of the backbone's own weights: biases, modulations, scales."""
 
 import abc
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmp.config.run import TaskConfig
@@ -25,10 +24,6 @@ class Selective(Method[NoOptions]):
         from dmp.methods.attached import Partial
 
         return Partial(backbone, self.chosen(backbone))
-
-    def load(self, path: Path, backbone: "nn.Module", options: NoOptions) -> "Partial":
-        """Set the chosen parameters to those of a file."""
-        return self.attach(backbone, options, seed=0).restore(path)
 
 
 @register

@@ -39,6 +39,8 @@ class TrainingOptions(Strict):
 
 
 Recipe = Literal["paper", "decayed"]
+PAPER: Recipe = "paper"
+DECAYED: Recipe = "decayed"
 
 
 class OriginOptions(Strict):
@@ -123,11 +125,12 @@ class Variant:
 def _parse(text: str, where: str) -> Variant:
     name, *assignments = (part.strip() for part in text.split(","))
     method = find_method(name, where)
-    own = set(method.options.model_fields)
-    training_keys = set(TrainingOptions.model_fields) - method.fixed
-    sampling_keys = set(SamplingOptions.model_fields)
-    origin_keys = set(OriginOptions.model_fields)
-    accepted = own | training_keys | sampling_keys | origin_keys
+    keys: dict[type[Strict], set[str]] = {
+        kind: set(kind.model_fields) - method.fixed
+        for kind in (TrainingOptions, SamplingOptions, OriginOptions)
+    }
+    keys[method.options] = set(method.options.model_fields)
+    accepted = set().union(*keys.values())
     changes: dict[str, str] = {}
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
@@ -139,15 +142,15 @@ def _parse(text: str, where: str) -> Variant:
             raise DMPError(f"{where}: unknown option '{key}' of '{name}': {nearest(key, accepted)}")
         changes[key] = value
     place = f"{where}: '{text}'"
-    given = {k: v for k, v in changes.items() if k in own}
-    options = from_data(method.options, method.preset(given) | given, place, text=True)
-    training = from_data(
-        TrainingOptions, {k: v for k, v in changes.items() if k in training_keys}, place, text=True
-    )
-    sampling = from_data(
-        SamplingOptions, {k: v for k, v in changes.items() if k in sampling_keys}, place, text=True
-    )
-    origin = from_data(OriginOptions, {k: v for k, v in changes.items() if k in origin_keys}, place)
+
+    def given(kind: type[Strict]) -> dict[str, str]:
+        return {key: value for key, value in changes.items() if key in keys[kind]}
+
+    own = given(method.options)
+    options = from_data(method.options, method.preset(own) | own, place, text=True)
+    training = from_data(TrainingOptions, given(TrainingOptions), place, text=True)
+    sampling = from_data(SamplingOptions, given(SamplingOptions), place, text=True)
+    origin = from_data(OriginOptions, given(OriginOptions), place)
     for key in ("iterations", "learning_rate"):
         if None not in (getattr(training, key), getattr(training, f"{key}_factor")):
             raise DMPError(f"{place} gives {key} and {key}_factor; give one")
