@@ -27,7 +27,7 @@ def main(seeds: int, studies: list[str]) -> None:
     from fake_numbers import make_runs, make_tables
 
     from dmp.layout import Layout
-    from dmp.stages.claims import judge_claims, judge_hypotheses
+    from dmp.stages.claims import judge
     from dmp.stages.collect import collect
     from dmp.stages.pages import write_pages
     from dmp.stages.rebuild import rebuild
@@ -43,9 +43,8 @@ def main(seeds: int, studies: list[str]) -> None:
         make_tables(plan, layout)
         for name in studies:
             timed(f"collect {name}", partial(collect, plan, layout, name))
-            judges = {"claims": judge_claims, "hypotheses": judge_hypotheses}
-            if name in judges:
-                timed(name, partial(judges[name], plan, layout))
+            if name in plan.judged:
+                timed(name, partial(judge, plan, layout, name))
             else:
                 timed(f"pages {name}", partial(write_pages, plan, layout, [name]))
         if not studies:

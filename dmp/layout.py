@@ -199,15 +199,9 @@ class Layout:
         """Folder of a study's figures, or of those of the claims or hypotheses."""
         return self.root / "figures" / study
 
-    @property
-    def claims(self) -> Path:
-        """The verdicts on what the paper claims."""
-        return self.root / "claims.md"
-
-    @property
-    def hypotheses(self) -> Path:
-        """The verdicts on hypotheses of our own."""
-        return self.root / "hypotheses.md"
+    def verdicts(self, scope: str) -> Path:
+        """The verdicts on what the paper claims, or on hypotheses of our own."""
+        return self.root / f"{scope}.md"
 
     @property
     def tracking_store(self) -> Path:

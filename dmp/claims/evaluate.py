@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from dmp.claims.judge import Tested, Verdict, judge
+from dmp.claims.judge import Tested, judge
 from dmp.claims.measurement import Measurement, not_tested
 from dmp.claims.numbers import Numbers
 from dmp.claims.reason import reason
-from dmp.claims.recipe import DECAYED, PAPER
 from dmp.claims.schema import Claims
+from dmp.methods import DECAYED, PAPER
 from dmp.statistics.arms import Arms, Unmeasured
 from dmp.statistics.paired import power, units_needed
 from dmp.statistics.results import typed
@@ -73,7 +73,8 @@ def evaluate(
         row: dict[str, Any] = {"claim": each.claim, "evidence": each.number}
         row |= {"recipe": each.recipe, "endpoint": each.endpoint, "test": each.evidence.test}
         row |= {"predicts": each.evidence.prediction()} | each.evidence.compared()
-        row |= _numbers(each.found) | _verdict(verdict)
+        row |= _numbers(each.found) | {"verdict": verdict.verdict, "finding": verdict.finding}
+        row |= {"p_for_holm": verdict.p_for, "p_against_holm": verdict.p_against}
         if each.evidence.recipe == DECAYED:
             row["variant"] += " (decayed baselines)"
         row["reason"] = reason(each.found, each.evidence, verdict, row, claims.each_way)
@@ -107,32 +108,8 @@ def measure(
     return tested
 
 
-def _verdict(given: Verdict) -> dict[str, Any]:
-    return {
-        "verdict": given.verdict,
-        "finding": given.finding,
-        "p_for_holm": given.p_for,
-        "p_against_holm": given.p_against,
-    }
-
-
 def _numbers(found: Measurement) -> dict[str, Any]:
-    row = {
-        "metric": found.metric,
-        "effect": found.effect,
-        "low": found.low,
-        "high": found.high,
-        "percent_of": found.of,
-        "relevant": found.relevant,
-        "p_for": found.p_for,
-        "p_against": found.p_against,
-        "n": found.n,
-        "unit": found.unit,
-        "sd": found.sd,
-        "detectable": found.detectable,
-        "paper_effect": found.paper_effect,
-        "paper_excluded": found.paper_excluded,
-    }
+    row = vars(found) | {"percent_of": found.of, "paper_excluded": found.paper_excluded}
     effect = found.source
     if effect is None or found.n is None or found.n < 2:
         return row

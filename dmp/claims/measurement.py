@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,10 +66,6 @@ class Measurement:
     paper_effect: float = NAN
     verdict: str = ""
     reason: str = ""
-
-    def with_unit(self, unit: str) -> "Measurement":
-        """Return the same, of units of another name."""
-        return replace(self, unit=unit)
 
     @property
     def paper_excluded(self) -> bool | None:

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dmp.claims.effects import Effect
-from dmp.claims.recipe import PAPER
-from dmp.methods import Recipe, on_recipe
+from dmp.methods import PAPER, Recipe, on_recipe
 from dmp.statistics.arms import DERIVED, Arm, Arms, By, Unmeasured
 from dmp.statistics.contrast import Aligned, align
 from dmp.statistics.labels import metric_name
@@ -107,10 +106,6 @@ class Numbers:
         self.require(task, [variant])
         arm = self.results.arm(task, on_recipe(variant, self.recipe), self.metric)
         return arm.last > 0
-
-    def align(self, arms: Sequence[Arm]) -> Aligned:
-        """Pair arms by seed; errors as :func:`dmp.statistics.contrast.align`."""
-        return align(arms)
 
     def paired(self, columns: Mapping[str, pd.Series]) -> Aligned:
         """Pair values by their index, such as timings by their repeat.

@@ -6,10 +6,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from dmp.claims.evidence import AnyEvidence, Evidence, Judged, Run, VariantName
-from dmp.claims.recipe import PAPER
 from dmp.config import Strict, nearest
 from dmp.config.numbers import Percent
-from dmp.methods import Recipe, Variant, find_method, on_recipe
+from dmp.methods import PAPER, Recipe, Variant, find_method, on_recipe
 from dmp.metrics.registry import quantities
 
 

@@ -49,17 +49,17 @@ def pages(
 @command(app)
 def claims(workspace: Workspace) -> None:
     """Judge every claim of the paper: supported, contradicted or inconclusive."""
-    from dmp.stages.claims import judge_claims
+    from dmp.stages.claims import judge
 
-    judge_claims(workspace.plan, workspace.layout)
+    judge(workspace.plan, workspace.layout, "claims")
 
 
 @command(app)
 def hypotheses(workspace: Workspace) -> None:
     """Judge the hypotheses of our own, as the claims are judged."""
-    from dmp.stages.claims import judge_hypotheses
+    from dmp.stages.claims import judge
 
-    judge_hypotheses(workspace.plan, workspace.layout)
+    judge(workspace.plan, workspace.layout, "hypotheses")
 
 
 @command(app, USE)

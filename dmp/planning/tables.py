@@ -7,8 +7,7 @@ import pandas as pd
 from dmp.planning.cost import Job, Key, run_keys
 from dmp.planning.rates import Time
 from dmp.studies import Plan
-
-CLAIMS, HYPOTHESES = "claims", "hypotheses"  # scopes of these names
+from dmp.studies.plan import CLAIMS
 
 Jobs = dict[Key, Job]
 
@@ -107,11 +106,8 @@ def cost_table(plan: Plan, jobs: Jobs, count: int, budget: float | None = None) 
     for name, study in plan.studies.items():
         sizes[name] = sum(cell.not_run is None for cell in study.cells)
         runs[name] = plan.runs(name)
-    if plan.claims is not None:
-        sizes[CLAIMS], runs[CLAIMS] = len(plan.claims.claims), plan.runs(CLAIMS)
-    if plan.hypotheses is not None:
-        sizes[HYPOTHESES] = len(plan.hypotheses.claims)
-        runs[HYPOTHESES] = plan.runs(HYPOTHESES)
+    for scope, claims in plan.judged.items():
+        sizes[scope], runs[scope] = len(claims.claims), plan.runs(scope)
     keys = {
         name: closure((key for run in each for key in run_keys(run)), jobs)
         for name, each in runs.items()

@@ -1,10 +1,10 @@
 """What is made before any baseline."""
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
+from typing import Any
 
-from dmp.config import TaskConfig
+from dmp.config import TaskConfig, content_hash
 from dmp.layout import Layout
 from dmp.products.product import Product, named
 from dmp.products.runs import extractor_records
@@ -32,7 +32,7 @@ def prepared_products(plan: Plan, layout: Layout) -> Iterator[Product]:
 def manifest_product(plan: Plan, layout: Layout, dataset: str) -> Product:
     """Return what a dataset on disk was found to be."""
     files = (layout.manifest(dataset),)
-    return named(layout, "manifest", dataset, plan.source_fingerprint, files)
+    return named(layout, "manifest", dataset, lambda: plan.source(dataset), files)
 
 
 def latents_part_product(plan: Plan, layout: Layout, dataset: str, part: int, of: int) -> Product:
@@ -40,7 +40,7 @@ def latents_part_product(plan: Plan, layout: Layout, dataset: str, part: int, of
     return Product(
         "latents_part",
         (dataset, part),
-        partial(plan.latents_fingerprint, dataset),
+        lambda: content_hash(_latents(plan, dataset)),
         layout.record(f"latents/{dataset}-{part}-of-{of}"),
         (layout.latents_part(dataset, part, of),),
         (layout.record(f"manifest/{dataset}"),),
@@ -51,29 +51,47 @@ def latents_product(plan: Plan, layout: Layout, dataset: str) -> Product:
     """Return the index of a dataset's latents."""
     files = (layout.latents(dataset) / "index.json",)
     made_from = (layout.record(f"manifest/{dataset}"),)
-    return named(layout, "latents", dataset, plan.latents_fingerprint, files, made_from)
+    return named(layout, "latents", dataset, lambda: _latents(plan, dataset), files, made_from)
+
+
+def _latents(plan: Plan, dataset: str) -> list[Any]:
+    data = plan.encoded(dataset)
+    return [data.source, data.latents, plan.scale.numerics]
 
 
 def extractor_product(plan: Plan, layout: Layout, dataset: str) -> Product:
     """Return a dataset's own classifier."""
-    files = (layout.extractor(dataset),)
-    return named(layout, "extractor", dataset, plan.extractor_fingerprint, files)
+    first = next(task for task in plan.scale.tasks.values() if task.data.name == dataset)
+    depends = [first.data, first.evaluation.extractor, plan.scale.numerics]
+    return named(layout, "extractor", dataset, lambda: depends, (layout.extractor(dataset),))
 
 
 def reference_product(plan: Plan, layout: Layout, task: str) -> Product:
     """Return the features of a task's real images."""
     config = plan.scale.tasks[task]
+    evaluation = config.evaluation
+    depends = [
+        config.data,
+        evaluation.reference,
+        evaluation.reference_file,
+        evaluation.reference_features,
+        evaluation.extractor,
+        evaluation.second_opinion,
+        plan.scale.numerics,
+    ]
     files = (layout.reference(task),)
-    if config.evaluation.second_opinion is not None:
+    if evaluation.second_opinion is not None:
         files += (layout.second_reference(task),)
     made_from = (*extractor_records(layout, config), *_manifests(layout, config))
-    return named(layout, "reference", task, plan.reference_fingerprint, files, made_from)
+    return named(layout, "reference", task, lambda: depends, files, made_from)
 
 
 def captions_product(plan: Plan, layout: Layout, task: str) -> Product:
     """Return a task's captions."""
-    files, made_from = (layout.captions(task),), _manifests(layout, plan.scale.tasks[task])
-    return named(layout, "captions", task, plan.captions_fingerprint, files, made_from)
+    config = plan.scale.tasks[task]
+    depends = [config.data, config.text, plan.scale.numerics]
+    files, made_from = (layout.captions(task),), _manifests(layout, config)
+    return named(layout, "captions", task, lambda: depends, files, made_from)
 
 
 def _manifests(layout: Layout, config: TaskConfig) -> tuple[Path, ...]:

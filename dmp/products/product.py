@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dmp.config import content_hash
 from dmp.errors import DMPError
 from dmp.files import Advice, MissingError, check_seal, read_bytes, write_json
 from dmp.layout import Layout
@@ -111,13 +112,17 @@ def named(
     layout: Layout,
     stage: str,
     name: str,
-    fingerprint: Callable[[str], str],
+    depends: Callable[[], Any],
     files: tuple[Path, ...],
     made_from: tuple[Path, ...] = (),
 ) -> Product:
-    """Return a product of which there is one for each ``name``, such as a dataset."""
-    record = layout.record(f"{stage}/{name}")
-    return Product(stage, (name,), partial(fingerprint, name), record, files, made_from)
+    """Return a product of which there is one for each ``name``, such as a dataset, or only one.
+
+    What it depends on, besides what it is made from, is whatever ``depends`` returns.
+    """
+    record = layout.record(f"{stage}/{name}" if name else stage)
+    names = (name,) if name else ()
+    return Product(stage, names, lambda: content_hash(depends()), record, files, made_from)
 
 
 def read_record(path: Path) -> Record | None:

@@ -13,18 +13,17 @@ from dmp.layout import Layout
 from dmp.products.prepared import prepared_products
 from dmp.products.product import Product, read_record
 from dmp.products.results import (
-    claims_product,
-    hypotheses_product,
     numbers_product,
     page_product,
     parameters_product,
     speed_product,
     tracking_product,
+    verdicts_product,
 )
 from dmp.products.runs import baseline_product, convergence_product, run_products
 from dmp.products.sweeps import SweepProducts
 from dmp.studies import Plan
-from dmp.studies.expanded import SCOPES
+from dmp.studies.plan import SCOPES
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.schema import Sweep
 
@@ -170,9 +169,7 @@ def all_products(plan: Plan, layout: Layout) -> Iterator[Product]:
     yield speed_product(plan, layout)
     for study in {**plan.studies, **plan.parameter_studies}:
         yield page_product(plan, layout, study)
-    if plan.claims is not None:
-        yield claims_product(plan, layout)
-    if plan.hypotheses is not None:
-        yield hypotheses_product(plan, layout)
+    for scope in plan.judged:
+        yield verdicts_product(plan, layout, scope)
     for target in ("tables", "studies"):
         yield tracking_product(plan, layout, target)

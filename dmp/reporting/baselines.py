@@ -11,7 +11,7 @@ from dmp.statistics.arms import Arms, Unmeasured
 from dmp.statistics.contrast import Aligned, align
 from dmp.statistics.formatting import format_number, format_percent
 from dmp.statistics.labels import metric_name
-from dmp.studies.expanded import BASELINE, DECAYED_BASELINE
+from dmp.studies.plan import BASELINE, DECAYED_BASELINE
 
 _LOSS, _FID, _FLOOR = "denoising_mse", "fid", "fid_floor"
 

@@ -1,20 +1,16 @@
 """From the numbers of runs to a verdict on every claim and hypothesis; no torch."""
 
 from collections.abc import Callable
-from pathlib import Path
-
-import pandas as pd
 
 from dmp.claims.evaluate import evaluate
 from dmp.claims.rates import points
-from dmp.claims.schema import Claims
 from dmp.claims.summary import summarise
 from dmp.config import BackboneConfig
 from dmp.data.shape import input_shape
 from dmp.errors import DMPError
 from dmp.files import write_csv, write_text
 from dmp.layout import Layout
-from dmp.products.results import claims_product, hypotheses_product
+from dmp.products.results import verdicts_product
 from dmp.reporting.claims import claims_page, evidence_page
 from dmp.reporting.figures.claims import all_evidence, forest, paper_against_ours
 from dmp.reporting.figures.rates import effective_rates
@@ -24,80 +20,55 @@ from dmp.statistics.arms import Arms
 from dmp.statistics.results import read_parameters, read_results, read_speed
 from dmp.studies import Plan
 from dmp.studies.judged import undecayed
+from dmp.studies.plan import CLAIMS
 
 
-def judge_claims(plan: Plan, layout: Layout) -> None:
-    """Write ``claims.csv`` with all evidence, the page of verdicts, and its figures.
+def judge(plan: Plan, layout: Layout, scope: str) -> None:
+    """Write the table of all evidence, the pages of verdicts, and their figures.
 
-    Raises:
-        DMPError: there are no claims, or numbers are missing or inconsistent.
-
-    """
-    if plan.claims is None:
-        raise DMPError("there are no claims to judge: ablations/claims.yaml does not exist")
-    evaluated = _judged(
-        plan,
-        plan.claims,
-        layout.claims,
-        read_results(layout.results_table("claims")),
-        read_parameters(layout.parameters_table),
-        read_speed(layout.speed_table),
-    )
-    directory = layout.figures("claims")
-    summary = summarise(evaluated, plan.claims)
-    write_figure(forest(evaluated, summary, plan.scale), directory / "claims-forest")
-    write_figure(all_evidence(evaluated, plan.scale), directory / "claims-evidence")
-    write_figure(paper_against_ours(evaluated, plan.scale), directory / "claims-paper")
-    claims_product(plan, layout).mark_finished()
-
-
-def judge_hypotheses(plan: Plan, layout: Layout) -> None:
-    """Write ``hypotheses.csv``, the page of verdicts on them, and its figures.
+    Args:
+        plan: the plan.
+        layout: where the numbers are, and the pages go.
+        scope: ``claims`` for those of the paper, ``hypotheses`` for our own.
 
     Raises:
-        DMPError: there are no hypotheses, or numbers are missing or inconsistent.
+        DMPError: there is nothing to judge, or numbers are missing or inconsistent.
 
     """
-    if plan.hypotheses is None:
-        raise DMPError("there are no hypotheses to judge: ablations/hypotheses.yaml does not exist")
-    results = read_results(layout.results_table("hypotheses"))
-    evaluated = _judged(plan, plan.hypotheses, layout.hypotheses, results)
-    directory = layout.figures("hypotheses")
-    ours = "hypotheses of our own"
-    primary, summary = plan.hypotheses.primary, summarise(evaluated, plan.hypotheses)
-    drawn = forest(evaluated, summary, plan.scale, primary, ours)
-    write_figure(drawn, directory / "hypotheses-forest")
-    drawn = all_evidence(evaluated, plan.scale, primary, ours)
-    write_figure(drawn, directory / "hypotheses-evidence")
-    found, left = points(plan.hypotheses.curves, Arms(results), _tokens(plan), _factor(plan))
-    write_figure(effective_rates(found, left, plan.scale), directory / "hypotheses-rates")
-    hypotheses_product(plan, layout).mark_finished()
-
-
-def _judged(
-    plan: Plan,
-    claims: Claims,
-    path: Path,
-    results: pd.DataFrame,
-    parameters: pd.DataFrame | None = None,
-    speed: pd.DataFrame | None = None,
-) -> pd.DataFrame:
-    """Write the table and the page of some claims, and return the table."""
-    scale = plan.scale
+    if scope not in plan.judged:
+        raise DMPError(f"there are no {scope} to judge: ablations/{scope}.yaml does not exist")
+    claims, scale, path = plan.judged[scope], plan.scale, layout.verdicts(scope)
+    results = read_results(layout.results_table(scope))
+    tables = {}
+    if scope == CLAIMS:
+        tables["parameters"] = read_parameters(layout.parameters_table)
+        tables["speed"] = read_speed(layout.speed_table)
     known, lacking = {*scale.tasks, *scale.not_run}, undecayed(scale)
     absent = {task: "this scale has no such task" for task, _ in claims.runs()}
     not_run = {task: reason for task, reason in absent.items() if task not in known} | scale.not_run
-    evaluated = evaluate(claims, results, parameters, speed, not_run, lacking)
+    evaluated = evaluate(claims, results, not_run=not_run, no_recipe=lacking, **tables)
+    summary = summarise(evaluated, claims)
     write_csv(path.with_suffix(".csv"), evaluated)
-    name = path.stem
-    write_page(claims_page(claims, evaluated, scale, lacking, name), path.parent, name)
+    write_page(claims_page(claims, evaluated, scale, lacking, scope), path.parent, scope)
     evidence = evidence_page(claims, evaluated, scale)
     for suffix, render in ((".md", markdown), (".html", html)):
-        write_text(path.with_name(f"{name}-evidence{suffix}"), render(evidence))
+        write_text(path.with_name(f"{scope}-evidence{suffix}"), render(evidence))
     # What `snakemake --report` begins with.
-    verdicts = summarise(evaluated, claims)[["claim", "statement", "verdict", "why"]]
-    write_csv(path.with_name(f"{name}-verdicts.csv"), verdicts)
-    return evaluated
+    verdicts = summary[["claim", "statement", "verdict", "why"]]
+    write_csv(path.with_name(f"{scope}-verdicts.csv"), verdicts)
+    what = "the paper's claims" if scope == CLAIMS else "hypotheses of our own"
+    figures = {
+        "forest": forest(evaluated, summary, scale, claims.primary, what),
+        "evidence": all_evidence(evaluated, scale, claims.primary, what),
+    }
+    if scope == CLAIMS:
+        figures["paper"] = paper_against_ours(evaluated, scale)
+    else:
+        found, left = points(claims.curves, Arms(results), _tokens(plan), _factor(plan))
+        figures["rates"] = effective_rates(found, left, scale)
+    for name, figure in figures.items():
+        write_figure(figure, layout.figures(scope) / f"{scope}-{name}")
+    verdicts_product(plan, layout, scope).mark_finished()
 
 
 def _tokens(plan: Plan) -> dict[str, int]:

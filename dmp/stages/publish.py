@@ -15,21 +15,16 @@ from dmp.stages.origin import Published, Seeds, merged, origin_of, seeds_of
 from dmp.stages.publish_sweeps import chosen_sweeps, keep_sweeps
 from dmp.stages.rebuild import drawn_from_files, rebuild_reference
 from dmp.stages.reference import (
-    CLAIMS,
     COUNTS,
-    HYPOTHESES,
     TIMES,
     Reference,
-    judged,
     outdated,
     reference_folder,
 )
 from dmp.statistics.bits import IDENTICAL, KEYS, compare_numbers, describe
 from dmp.statistics.results import read_csv
 from dmp.studies import Plan
-
-# What is judged by the runs of a target.
-_JUDGED_WITH = {"tables": CLAIMS, "studies": HYPOTHESES}
+from dmp.studies.plan import CLAIMS, JUDGED_WITH
 
 
 def publish(
@@ -100,15 +95,16 @@ def publish(
 
 def _studies(plan: Plan, scopes: Sequence[str]) -> tuple[list[str], bool]:
     """Return the studies of scopes, with what is judged, and whether one counts parameters."""
-    verdicts = set(judged(plan))
+    verdicts = set(plan.judged)
     if not scopes:
         return sorted({*plan.studies, *verdicts}), bool(plan.parameter_studies)
     names: set[str] = set()
     for scope in scopes:
         if scope in verdicts:
             names.add(scope)
-        elif scope in _JUDGED_WITH:
-            names |= {*plan.targeted(scope), *(verdicts & {_JUDGED_WITH[scope]})}
+        elif scope in JUDGED_WITH.values():
+            judged = {name for name in verdicts if JUDGED_WITH[name] == scope}
+            names |= {*plan.targeted(scope), *judged}
         elif scope in plan.parameter_studies:
             names.add(scope)
         else:

@@ -15,23 +15,19 @@ from dmp.errors import DMPError
 from dmp.files import atomic_path, check_seal
 from dmp.layout import Layout
 from dmp.reporting.figures import KINDS
-from dmp.stages.claims import judge_claims, judge_hypotheses
+from dmp.stages.claims import judge
 from dmp.stages.pages import write_pages
 from dmp.stages.reference import (
-    CLAIMS,
     COUNTS,
-    HYPOTHESES,
     TIMES,
     Reference,
-    judged,
     outdated,
     restore,
-    verdicts_page,
 )
 from dmp.studies import Plan
+from dmp.studies.plan import CLAIMS
 
 Task = Callable[[], None]
-_JUDGES = {CLAIMS: judge_claims, HYPOTHESES: judge_hypotheses}
 
 
 def rebuild(plan: Plan, layout: Layout) -> str:
@@ -78,13 +74,13 @@ def rebuild_reference(plan: Plan, reference: Reference) -> str:
         layout = Layout(Path(place), plan.name)
         tasks = []
         for name, seeds in reference.seeds.items():
-            if name not in judged(plan) and name not in plan.studies:
+            if name not in plan.judged and name not in plan.studies:
                 continue
             with reference.damaged():
                 restore(plan, reference, name, layout)
             own = seeds.of(plan)
-            if name in judged(plan):
-                tasks.insert(0, partial(_JUDGES[name], own, layout))
+            if name in plan.judged:
+                tasks.insert(0, partial(judge, own, layout, name))
             else:
                 tasks.append(partial(write_pages, own, layout, [name], from_numbers=True))
         for name, path in ((COUNTS, layout.parameters_table), (TIMES, layout.speed_table)):
@@ -117,7 +113,7 @@ def kept_files(plan: Plan, layout: Layout) -> list[Path]:
     suffixes = (".csv", ".md") if plan.scale.conclusive else (".csv",)
     files = [path for path in sorted(layout.tables.glob("*")) if path.suffix in suffixes]
     if plan.scale.conclusive:
-        pages = [verdicts_page(layout, scope) for scope in judged(plan)]
+        pages = [layout.verdicts(scope) for scope in plan.judged]
         verdicts = (path for page in pages for path in sorted(page.parent.glob(f"{page.stem}*")))
         files += [path for path in verdicts if path.suffix in suffixes]
         files += sorted((layout.root / "figures").glob("*/*.png"))
@@ -159,10 +155,10 @@ def _tasks(plan: Plan, layout: Layout) -> tuple[list[Task], list[str]]:
         for name in studies
     } | {name: ([layout.parameters_table], [name]) for name in plan.parameter_studies}
     made: dict[str, tuple[list[Path], Task]] = {}
-    for scope in judged(plan):
+    for scope in plan.judged:
         needed = [layout.results_table(scope)]
         needed += [layout.parameters_table, layout.speed_table] if scope == CLAIMS else []
-        made[scope] = needed, partial(_JUDGES[scope], plan, layout)
+        made[scope] = needed, partial(judge, plan, layout, scope)
     for name, (needed, names) in pages.items():
         made[name] = needed, partial(write_pages, plan, layout, names)
     there = {name: all(path.is_file() for path in needed) for name, (needed, _) in made.items()}

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 
 from dmp import seals
-from dmp.claims.schema import Claims
 from dmp.config import from_file
 from dmp.errors import DMPError
 from dmp.files import NO_ADVICE, write_csv, write_json
@@ -22,7 +21,6 @@ from dmp.stages.numbers import (
 from dmp.stages.origin import Origin, Published, Seeds
 from dmp.studies import Plan
 
-CLAIMS, HYPOTHESES = "claims", "hypotheses"
 COMPARISONS = "-comparisons"
 _DAMAGED = "the reference is damaged"
 # The tables that no run has.
@@ -110,17 +108,6 @@ class Reference:
         """Write numbers, and where they come from."""
         write_numbers(numbers, self.folder / "numbers")
         write_json(self.folder / "provenance.json", published.model_dump())
-
-
-def judged(plan: Plan) -> dict[str, Claims]:
-    """Return what is judged by scopes of their own: the paper's claims, and hypotheses of ours."""
-    found = {CLAIMS: plan.claims, HYPOTHESES: plan.hypotheses}
-    return {name: claims for name, claims in found.items() if claims is not None}
-
-
-def verdicts_page(layout: Layout, scope: str) -> Path:
-    """Return where the verdicts of such a scope are."""
-    return {CLAIMS: layout.claims, HYPOTHESES: layout.hypotheses}[scope]
 
 
 def outdated(plan: Plan, numbers: Numbers) -> str:

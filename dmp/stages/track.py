@@ -11,6 +11,7 @@ from dmp.layout import Layout
 from dmp.methods import on_recipe
 from dmp.products.results import tracking_product
 from dmp.studies import Plan
+from dmp.studies.plan import CLAIMS, HYPOTHESES
 from dmp.tracking import FoldersError, IngestReport, Parent, ingest
 from dmp.tracking.headline import differences, numbers
 from dmp.tracking.record import identity, run_name
@@ -175,10 +176,11 @@ def experiments(plan: Plan, layout: Layout, target: str) -> Iterator[Experiment]
         )
         yield Experiment(name, folders(runs, name), parent)
     if rest:
-        page, name, title = {
-            "tables": (layout.claims, "claims", "The paper's claims"),
-            "studies": (layout.hypotheses, "hypotheses", "Hypotheses of our own"),
+        name, title = {
+            "tables": (CLAIMS, "The paper's claims"),
+            "studies": (HYPOTHESES, "Hypotheses of our own"),
         }[target]
+        page = layout.verdicts(name)
         artifacts = _existing({p.name: p for p in map(page.with_suffix, _SUFFIXES)})
         parent = Parent(name, title, artifacts, {"scale": plan.name, "study": name})
         yield Experiment(name, folders(rest, name), parent)
@@ -212,7 +214,7 @@ def _existing(artifacts: dict[str, Path]) -> dict[str, Path]:
 def _claims_by_variant(plan: Plan) -> dict[tuple[str, str], list[str]]:
     """Return the ids of the claims and hypotheses that each (task, variant) is evidence for."""
     found: dict[tuple[str, str], list[str]] = {}
-    for claims in filter(None, (plan.claims, plan.hypotheses)):
+    for claims in plan.judged.values():
         for _, own, claim, _, evidence in claims.on_recipes():
             for task, variant in evidence.runs():
                 ids = found.setdefault((task, on_recipe(variant, own)), [])

@@ -7,7 +7,7 @@ from dmp.layout import Layout
 from dmp.products.results import PAGE_SUFFIXES
 from dmp.stages.numbers import Run
 from dmp.stages.origin import Seeds, seeds_of
-from dmp.stages.reference import COMPARISONS, Reference, judged, verdicts_page
+from dmp.stages.reference import COMPARISONS, Reference
 from dmp.studies import Plan
 
 
@@ -79,12 +79,12 @@ def find_scope(plan: Plan, layout: Layout, reference: Reference) -> Scope:
     asked = [name for name in both if name in plan.studies and name in reference.seeds]
     verdicts = [
         scope
-        for scope in judged(plan)
+        for scope in plan.judged
         if scope in reference.seeds
         and (
             layout.results_table(scope).is_file()
             or layout.record(scope).is_file()
-            or any(verdicts_page(layout, scope).with_suffix(s).is_file() for s in PAGE_SUFFIXES)
+            or any(layout.verdicts(scope).with_suffix(s).is_file() for s in PAGE_SUFFIXES)
         )
     ]
     asked += verdicts

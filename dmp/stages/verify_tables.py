@@ -13,7 +13,7 @@ from dmp.layout import Layout
 from dmp.products.results import PAGE_SUFFIXES
 from dmp.stages.numbers import Numbers, numbers_here
 from dmp.stages.origin import Seeds, seeds_of
-from dmp.stages.reference import COMPARISONS, Reference, judged, verdicts_page
+from dmp.stages.reference import COMPARISONS, Reference
 from dmp.stages.verify_scope import Scope
 from dmp.statistics.arms import Arms
 from dmp.statistics.bits import ABSENT_HERE, ABSENT_THERE
@@ -134,7 +134,7 @@ def absent_files(plan: Plan, layout: Layout, scope: Scope) -> list[str]:
         files += [*numbers, *(layout.tables / f"{name}{suffix}" for suffix in PAGE_SUFFIXES)]
     for name in scope.judged:
         files.append(layout.results_table(name))
-        files += [verdicts_page(layout, name).with_suffix(suffix) for suffix in PAGE_SUFFIXES]
+        files += [layout.verdicts(name).with_suffix(suffix) for suffix in PAGE_SUFFIXES]
     files += [layout.figures(name) for name in scope.studies if plan.study(name).figures]
     absent = [path for path in files if not _has_content(path)]
     return [f"{ABSENT_HERE}: {_told(absent)}"] if absent else []
@@ -157,7 +157,7 @@ def verdicts_agree(plan: Plan, layout: Layout, reference: Reference, scope: str)
     Verdicts that are not the same are no disagreement by themselves: with fewer seeds fewer claims
     are decided. Opposite ones are named.
     """
-    claims, page = judged(plan)[scope], verdicts_page(layout, scope).with_suffix(".csv")
+    claims, page = plan.judged[scope], layout.verdicts(scope).with_suffix(".csv")
     if not _has_content(page):
         return []  # said among the absent files
     ours, path = _verdicts(claims, page), reference.folder / page.name

@@ -70,12 +70,6 @@ class Arm:
         slopes = [float(np.sum(weights * own)) for own in self.values.to_numpy()]
         return replace(self, values=pd.DataFrame({0: slopes}, index=self.values.index))
 
-    def minus(self, other: "Arm") -> "Arm":
-        """Return the differences of the seeds that both have; errors as :func:`check_pair`."""
-        check_pair(self, other)
-        values = (self.values - other.values).dropna(how="all")
-        return replace(self, values=values, baselines=self.baselines[values.index])
-
 
 class Arms:
     """The results of any runs, arm by arm.

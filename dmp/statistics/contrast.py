@@ -17,9 +17,9 @@ from scipy import special, stats
 from dmp.statistics.arms import Arm, Unmeasured, check_pair
 from dmp.statistics.estimates import (
     Array,
+    Estimate,
     line_weights,
     mean_and_sd,
-    mean_interval,
     t_interval,
     unit_means,
 )
@@ -27,25 +27,15 @@ from dmp.statistics.paired import detectable_effect
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A mean over units, and its uncertainty.
+class UnitEstimate(Estimate):
+    """A mean over units, and the units.
 
     Attributes:
-        mean: mean over units.
-        low: lower limit of the t interval.
-        high: upper limit.
-        sd: standard deviation between units.
-        n: number of units.
         unit: ``seed`` or ``baseline``.
         units: (n,) the contrast of each unit, in ascending order.
 
     """
 
-    mean: float
-    low: float
-    high: float
-    sd: float
-    n: int
     unit: str
     units: tuple[float, ...] = field(default=(), repr=False)
 
@@ -55,7 +45,7 @@ class Estimate:
         return detectable_effect(self.n) * self.sd if self.n > 1 else math.nan
 
 
-class Contrast(Estimate):
+class Contrast(UnitEstimate):
     """A contrast and its uncertainty.
 
     With one unit all but ``mean`` are NaN. With ``sd`` = 0 each p value is its limit for sd → 0:
@@ -82,7 +72,7 @@ class Contrast(Estimate):
 
 
 @dataclass(frozen=True)
-class Share(Estimate):
+class Share(UnitEstimate):
     """A contrast as a share of another one of the same units: the ratio of their two means.
 
     It is compared with a bound b by the t test of ``contrast - b × whole``, which is exact where
@@ -118,10 +108,6 @@ class Aligned:
 
     values: Array
     baselines: np.ndarray
-
-    def mean(self, arm: int) -> float:
-        """Return the mean of an arm over the units."""
-        return mean_interval(self.values[:, arm], self.baselines).mean
 
     def contrast(self, weights: ArrayLike) -> Contrast:
         """Estimate ``Σ weights × arms``, with a 95 % interval."""

@@ -1,8 +1,7 @@
 """Which runs claims are judged by, at one scale."""
 
-from dmp.claims.recipe import is_decayed
 from dmp.claims.schema import Claims
-from dmp.methods import Variant, find_method
+from dmp.methods import DECAYED, Variant, find_method
 from dmp.studies.schema import Scale
 
 
@@ -13,16 +12,14 @@ def judged_by(claims: Claims, scale: Scale) -> list[tuple[str, str]]:
     recipe that it does not have, nor a method that goes on where a decayed rate has ended.
     """
     lacking = undecayed(scale)
-    return [
-        (task, variant)
-        for task, variant in claims.runs()
-        if task in scale.tasks
-        and not (is_decayed(variant) and (task in lacking or _continues(variant)))
-    ]
 
+    def exists(task: str, variant: str) -> bool:
+        parsed = Variant.parse(variant)
+        ended = task in lacking or find_method(parsed.method).continues
+        return not (parsed.origin.recipe == DECAYED and ended)
 
-def _continues(variant: str) -> bool:
-    return find_method(Variant.parse(variant).method).continues
+    runs = ((task, variant) for task, variant in claims.runs() if task in scale.tasks)
+    return [run for run in runs if exists(*run)]
 
 
 def undecayed(scale: Scale) -> dict[str, str]:

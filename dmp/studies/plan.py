@@ -1,98 +1,248 @@
-"""The plan: an expanded scale that knows what each of its products depends on."""
+"""The plan: a scale and its studies, which unique runs they need, and which baselines."""
 
-from dmp.config import content_hash
-from dmp.studies.expanded import Expanded
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmp.claims.schema import Claims
+from dmp.config import (
+    DataConfig,
+    SourceConfig,
+    nearest,
+)
+from dmp.errors import DMPError
+from dmp.methods import NoOptions, Recipe
+from dmp.studies.checks import resolve_variant
+from dmp.studies.further import further_training
+from dmp.studies.judged import judged_by
+from dmp.studies.run import PRETRAINING, RunConfig, RunStage
+from dmp.studies.schema import ParameterStudy, Scale, Study
+
+ABLATIONS = Path("ablations")
+CLAIMS, HYPOTHESES = "claims", "hypotheses"
+# The target that each belongs to.
+JUDGED_WITH = {CLAIMS: "tables", HYPOTHESES: "studies"}
+# Sets of runs that are not one study's; no study may have such a name.
+SCOPES = ("tables", "studies", CLAIMS, HYPOTHESES)
+BASELINE = "baseline"
+DECAYED_BASELINE = "baseline,recipe=decayed"
 
 
-class Plan(Expanded):
-    """An expanded scale, with the fingerprint of each product that is not one run's.
+@dataclass(frozen=True)
+class Plan:
+    """A scale and its studies; every name in it has been checked.
 
-    A fingerprint is a hash of all that decides a product's bits, besides what it is computed from;
-    those of runs are :meth:`dmp.studies.run.RunConfig.fingerprint`.
+    Attributes:
+        name: the scale's name.
+        scale: the scale.
+        studies: by id, cells and comparisons spelled out with canonical names of variants.
+        parameter_studies: by id; they need no runs.
+        claims: what the paper claims, and by which runs that is judged; None where there are none.
+        hypotheses: the same of hypotheses of our own.
+
+    A scope is a study's id, ``tables`` for all that the paper shows and claims, ``studies`` for our
+    own questions and hypotheses, ``claims`` and ``hypotheses`` for what those are judged by, or
+    empty for everything.
     """
 
-    def source_fingerprint(self, dataset: str) -> str:
-        """Return what the check of a dataset on disk depends on."""
-        return content_hash(self.source(dataset))
+    name: str
+    scale: Scale
+    studies: dict[str, Study]
+    parameter_studies: dict[str, ParameterStudy]
+    claims: Claims | None = None
+    hypotheses: Claims | None = None
 
-    def latents_fingerprint(self, dataset: str) -> str:
-        """Return what the latents of a dataset depend on."""
-        data = self.encoded(dataset)
-        return content_hash([data.source, data.latents, self.scale.numerics])
+    @property
+    def judged(self) -> dict[str, Claims]:
+        """What has verdicts, by the scope whose runs it is judged by."""
+        found = {CLAIMS: self.claims, HYPOTHESES: self.hypotheses}
+        return {name: claims for name, claims in found.items() if claims is not None}
 
-    def extractor_fingerprint(self, dataset: str) -> str:
-        """Return what the training of a dataset's own classifier depends on."""
-        tasks = [t for t in self.scale.tasks.values() if t.data.name == dataset]
-        first = tasks[0]
-        return content_hash(
-            [
-                first.data.model_dump(),
-                first.evaluation.extractor.model_dump(),
-                self.scale.numerics,
-            ]
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of every variant."""
+        return list(range(self.scale.first_seed, self.scale.first_seed + self.scale.seeds))
+
+    def baseline_seed(self, seed: int) -> int:
+        """The baseline that a seed rests on."""
+        of = self.scale.baseline_seeds
+        return seed if of is None else seed % of
+
+    def study(self, name: str) -> Study:
+        """Return a study.
+
+        Raises:
+            DMPError: there is no such study.
+
+        """
+        if name not in self.studies:
+            raise DMPError(f"unknown study '{name}': {nearest(name, self.studies)}")
+        return self.studies[name]
+
+    def targeted(self, target: str) -> list[str]:
+        """Return the ids of all studies, of runs or parameters, with a target."""
+        every = {**self.studies, **self.parameter_studies}
+        return sorted(name for name, study in every.items() if study.target == target)
+
+    def variants(self, scope: str = "") -> list[tuple[str, str]]:
+        """Return the unique (task, variant) pairs that are run in a scope."""
+        pairs: set[tuple[str, str]] = set()
+        for name, claims in self.judged.items():
+            if scope in ("", JUDGED_WITH[name], name):
+                pairs |= set(judged_by(claims, self.scale))
+        if scope in ("", *SCOPES):
+            studies = [s for s in self.studies.values() if scope in ("", s.target)]
+        else:
+            studies = [self.study(scope)]
+        cells = [cell for each in studies for cell in each.cells if not cell.not_run]
+        pairs |= {(cell.task, cell.variant) for cell in cells}
+        pairs = {(task, variant) for task, variant in pairs if task in self.scale.tasks}
+        # What decaying the rate still gains is told beside every table.
+        judged = {task for task, _ in pairs if self.has_decayed(task)}
+        pairs |= {(task, name) for task in judged for name in (BASELINE, DECAYED_BASELINE)}
+        return sorted(pairs)
+
+    def speed_arms(self) -> dict[str, list[str]]:
+        """Return, for each task, the variants whose speed the claims compare."""
+        arms: dict[str, set[str]] = {}
+        for *_, evidence in [] if self.claims is None else self.claims.evidence():
+            for task, variant in evidence.timed():
+                if task in self.scale.tasks:
+                    arms.setdefault(task, set()).add(variant)
+        return {task: sorted(variants) for task, variants in sorted(arms.items())}
+
+    def runs(self, scope: str = "") -> list[tuple[str, str, int]]:
+        """Return the unique (task, variant, seed) triples of a scope."""
+        return [(t, v, seed) for t, v in self.variants(scope) for seed in self.seeds]
+
+    def baselines(self, scope: str = "") -> list[tuple[str, int]]:
+        """Return the unique (task, baseline seed) pairs that those runs rest on."""
+        return sorted({(t, self.baseline_seed(seed)) for t, _, seed in self.runs(scope)})
+
+    def decayed(self, scope: str = "") -> list[tuple[str, int]]:
+        """Return those of these baselines whose decayed siblings say how far they converged."""
+        return [(task, seed) for task, seed in self.baselines(scope) if self.has_decayed(task)]
+
+    def checked(self, scope: str = "") -> list[tuple[str, int]]:
+        """Return the others, whose convergence is judged by FIDs on the way to the end."""
+        return [(task, seed) for task, seed in self.baselines(scope) if not self.has_decayed(task)]
+
+    def has_decayed(self, task: str) -> bool:
+        """Whether baselines of a task have siblings of the decayed recipe."""
+        return self.scale.tasks[task].pretraining.decay is not None
+
+    def _task(self, task: str) -> None:
+        if task in self.scale.not_run:
+            raise DMPError(f"task '{task}' is not run at scale '{self.name}': "
+                           f"{self.scale.not_run[task]}")  # fmt: skip
+        if task not in self.scale.tasks:
+            raise DMPError(f"unknown task '{task}': {nearest(task, self.scale.tasks)}")
+
+    def run(self, task: str, variant: str, seed: int) -> RunConfig:
+        """Return the resolved configuration of one run.
+
+        Raises:
+            DMPError: unknown task or variant, or a combination that cannot be built.
+
+        """
+        self._task(task)
+        parsed = resolve_variant(variant, task, self.scale, "variant")
+        config = self.scale.tasks[task]
+        sampling = config.sampling
+        if parsed.sampling.sampling_steps is not None:
+            steps = {"steps": parsed.sampling.sampling_steps}
+            sampling = sampling.model_copy(update=steps)
+        training = further_training(config, parsed, f"variant '{variant}' of task '{task}'")
+        return RunConfig(
+            scale=self.name,
+            task=task,
+            variant=parsed.name,
+            seed=seed,
+            baseline_seed=self.baseline_seed(seed),
+            recipe=parsed.origin.recipe,
+            sampling_seed=seed
+            if parsed.sampling.sampling_seed is None
+            else parsed.sampling.sampling_seed,
+            precision=self.scale.precision,
+            numerics=self.scale.numerics,
+            method=parsed.method,
+            options=parsed.options,
+            config=config.model_copy(update={"training": training, "sampling": sampling}),
         )
 
-    def reference_fingerprint(self, task: str) -> str:
-        """Return what the reference features of a task depend on."""
-        config = self.scale.tasks[task]
-        return content_hash(
-            [
-                config.data.model_dump(),
-                config.evaluation.reference,
-                config.evaluation.reference_file,
-                config.evaluation.reference_features,
-                config.evaluation.extractor.model_dump(),
-                config.evaluation.second_opinion and config.evaluation.second_opinion.model_dump(),
-                self.scale.numerics,
-            ]
+    def pretraining(self, task: str, baseline_seed: int, recipe: Recipe = "paper") -> RunConfig:
+        """Return the resolved configuration of a baseline's own training.
+
+        Raises:
+            DMPError: unknown task, or it has no such recipe.
+
+        """
+        self._task(task)
+        if recipe == "decayed" and self.scale.tasks[task].pretraining.decay is None:
+            raise DMPError(f"task '{task}' has no decayed baselines: its pretraining has no decay")
+        return RunConfig(
+            scale=self.name,
+            task=task,
+            variant=PRETRAINING if recipe == "paper" else f"{PRETRAINING},recipe={recipe}",
+            seed=baseline_seed,
+            baseline_seed=baseline_seed,
+            recipe=recipe,
+            sampling_seed=baseline_seed,
+            precision=self.scale.precision,
+            numerics=self.scale.numerics,
+            method=PRETRAINING,
+            options=NoOptions(),
+            config=self.scale.tasks[task],
         )
 
-    def captions_fingerprint(self, task: str) -> str:
-        """Return what the embeddings of a task's captions depend on."""
-        config = self.scale.tasks[task]
-        text = config.text and config.text.model_dump()
-        return content_hash([config.data.model_dump(), text, self.scale.numerics])
+    def fingerprint(self, stage: RunStage, task: str, variant: str = "", seed: int = 0) -> str:
+        """Return the fingerprint of what a stage makes; see :meth:`RunConfig.fingerprint`.
 
-    def results_fingerprint(self, scope: str = "") -> str:
-        """Return what a table of numbers depends on: its runs, and its baselines' convergence."""
-        runs = [[*run, self.fingerprint("metrics", *run)] for run in self.runs(scope)]
-        baselines = [
-            [
-                *(task, seed, self.fingerprint("convergence", task, seed=seed)),
-                self.scale.tasks[task].pretraining.convergence_tolerance,
-            ]
-            for task, seed in self.checked(scope)
-        ]
-        return content_hash([runs, baselines])
+        For ``baseline`` and ``convergence``, no variant is needed, and ``seed`` is the baseline's.
+        """
+        if stage in ("baseline", "convergence"):
+            return self.pretraining(task, seed).fingerprint(stage)
+        return self.run(task, variant, seed).fingerprint(stage)
 
-    def speed_fingerprint(self) -> str:
-        """Return what the timings depend on, besides the baselines."""
-        return content_hash(self.speed_arms())
+    def sources(self) -> dict[str, SourceConfig]:
+        """Return the datasets that lie on disk, by name; a split for evaluation is one itself."""
+        found = {}
+        for data in (task.data for task in self.scale.tasks.values()):
+            for name, source in ((data.name, data.source), (data.test_name, data.test)):
+                if source is not None:
+                    found[name] = source
+        return found
 
-    def tracking_fingerprint(self, target: str) -> str:
-        """Return what MLflow is handed, besides the numbers and the pages."""
-        return content_hash([list(run) for run in self.runs(target)])
+    def source(self, name: str) -> SourceConfig:
+        """Return a dataset that lies on disk.
 
-    def claims_fingerprint(self) -> str:
-        """Return what the verdicts depend on, besides the numbers."""
-        claims = None if self.claims is None else self.claims.model_dump(mode="json")
-        return content_hash([claims, self.scale.conclusive, self.scale.not_run])
+        Raises:
+            DMPError: no task of the scale has it.
 
-    def hypotheses_fingerprint(self) -> str:
-        """Return what the verdicts on hypotheses depend on, besides the numbers."""
-        hypotheses = None if self.hypotheses is None else self.hypotheses.model_dump(mode="json")
-        return content_hash([hypotheses, self.scale.conclusive, self.scale.not_run])
+        """
+        found = self.sources()
+        if name not in found:
+            raise DMPError(
+                f"no task of scale '{self.name}' has a dataset '{name}' on disk: "
+                f"{nearest(name, found) if found else 'all are embedded'}"
+            )
+        return found[name]
 
-    def parameters_fingerprint(self) -> str:
-        """Return what the parameter counts depend on."""
-        return content_hash({k: v.model_dump() for k, v in self.parameter_studies.items()})
+    def trained_on(self, name: str) -> str | None:
+        """Return the dataset whose split for evaluation ``name`` is; None if it is none."""
+        tests = (task.data for task in self.scale.tasks.values() if task.data.test)
+        return next((data.name for data in tests if data.test_name == name), None)
 
-    def study_fingerprint(self, name: str) -> str:
-        """Return what the rendering of a study depends on, besides the numbers."""
-        study = self.parameter_studies.get(name) or self.study(name)
-        descriptions = {
-            k: [part for part in (t.stands_for, t.description, t.caution) if part]
-            for k, t in self.scale.tasks.items()
-        }
-        heading = [self.scale.title, self.scale.conclusive, descriptions]
-        return content_hash([study.model_dump(mode="json"), heading])
+    def encoded(self, name: str) -> DataConfig:
+        """Return a dataset that has latents.
+
+        Raises:
+            DMPError: no task of the scale has it.
+
+        """
+        found = {t.data.name: t.data for t in self.scale.tasks.values() if t.data.latents}
+        if name not in found:
+            raise DMPError(
+                f"no task of scale '{self.name}' has latents of a dataset '{name}'"
+                + (f": {nearest(name, found)}" if found else "")
+            )
+        return found[name]

@@ -16,10 +16,9 @@ from dmp.studies.checks import (
     resolve_comparisons,
     resolve_variant,
 )
-from dmp.studies.expanded import ABLATIONS, SCOPES
 from dmp.studies.judged import judged_by
 from dmp.studies.loading import load_scale, load_studies, read_yaml, scale_names
-from dmp.studies.plan import Plan
+from dmp.studies.plan import ABLATIONS, SCOPES, Plan
 from dmp.studies.schema import ParameterStudy, Scale, Study
 
 # Whose question claims of timings are: they are no study's.

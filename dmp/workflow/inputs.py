@@ -150,7 +150,7 @@ class Inputs:
         plan, files = self._of(scale)
         return [
             *self.pages(scale, "tables"),
-            *([] if plan.claims is None else [files.claims]),
+            *([files.verdicts("claims")] if "claims" in plan.judged else []),
             files.results_table("tables"),
             files.baselines_table("tables"),
             files.tracking_summary("tables"),
@@ -159,5 +159,5 @@ class Inputs:
     def studies(self, scale: str) -> list[Path]:
         """All that target ``studies`` asks for."""
         plan, files = self._of(scale)
-        own = [] if plan.hypotheses is None else [files.hypotheses]
+        own = [files.verdicts("hypotheses")] if "hypotheses" in plan.judged else []
         return [*self.pages(scale, "studies"), *own, files.tracking_summary("studies")]

@@ -1,13 +1,16 @@
 """Which stage of a run each option of a variant decides first, and what pages leave alone."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from harness import ROOT
 
 from dmp.claims.schema import Claims, Metric
+from dmp.layout import Layout
 from dmp.methods import Variant, find_method, method_names
 from dmp.methods.variant import OriginOptions, SamplingOptions, TrainingOptions
+from dmp.products.results import page_product, verdicts_product
 from dmp.studies import load_plan
 from dmp.studies.schema import Comparison, FigureSpec, Study
 
@@ -122,13 +125,15 @@ def test_words_and_margins_of_a_page_decide_no_run(plan, model):
     """Titles, notes, margins: the page alone is made again. A new key without an entry fails."""
     assert {*EDITS[model], *SAYS_WHICH_RUNS[model]} == set(model.model_fields)
 
+    layout = Layout(Path("results"), "digits")
+
     def edited(**changes):
         if model is Claims:
             new = replace(plan, claims=plan.claims.model_copy(update=changes))
-            return new, new.claims_fingerprint()
+            return new, verdicts_product(new, layout, "claims").fingerprint
         study = plan.studies["table2"].model_copy(update=changes)
         new = replace(plan, studies={**plan.studies, "table2": study})
-        return new, new.study_fingerprint("table2")
+        return new, page_product(new, layout, "table2").fingerprint
 
     before, (_, page) = {run: plan.run(*run).hash for run in plan.runs()}, edited()
     for name, value in EDITS[model].items():

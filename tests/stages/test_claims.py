@@ -8,7 +8,7 @@ from harness import ROOT
 from dmp.errors import DMPError
 from dmp.layout import Layout
 from dmp.products.product import Product
-from dmp.stages.claims import judge_hypotheses
+from dmp.stages.claims import judge
 from dmp.statistics.results import RESULT_COLUMNS
 from dmp.studies import load_plan
 
@@ -67,7 +67,7 @@ def judged(tmp_path, monkeypatch):
         plan = load_plan(scale, ROOT / "ablations", seeds=SEEDS)
         layout = Layout(tmp_path, scale)
         made(plan, layout.results_table("hypotheses"))
-        judge_hypotheses(plan, layout)
+        judge(plan, layout, "hypotheses")
         return plan, layout
 
     return made_and_judged
@@ -75,15 +75,15 @@ def judged(tmp_path, monkeypatch):
 
 def test_hypotheses_that_hold_are_supported_on_a_page_with_figures(judged):
     plan, layout = judged("digits")
-    page = layout.hypotheses.read_text()
+    page = layout.verdicts("hypotheses").read_text()
     assert "7 of 7 testable claims are decided" in page
-    table = pd.read_csv(layout.hypotheses.with_suffix(".csv"))
+    table = pd.read_csv(layout.verdicts("hypotheses").with_suffix(".csv"))
     assert (table["verdict"] == "supported").all()
     assert set(table["claim"]) == {claim.id for claim in plan.hypotheses.claims}
     for claim in plan.hypotheses.claims:
         assert " ".join(claim.remark.split()) in page
     for suffix in (".html", ".tex"):
-        assert layout.hypotheses.with_suffix(suffix).is_file()
+        assert layout.verdicts("hypotheses").with_suffix(suffix).is_file()
     names = {path.name for path in layout.figures("hypotheses").iterdir()}
     kinds = ("forest", "evidence", "rates")
     assert names == {f"hypotheses-{k}{s}" for k in kinds for s in (".svg", ".png")}
@@ -91,7 +91,7 @@ def test_hypotheses_that_hold_are_supported_on_a_page_with_figures(judged):
 
 def test_a_scale_without_decayed_baselines_says_so(judged):
     plan, layout = judged("paper")
-    table = pd.read_csv(layout.hypotheses.with_suffix(".csv")).set_index("claim")
+    table = pd.read_csv(layout.verdicts("hypotheses").with_suffix(".csv")).set_index("claim")
     assert not any("recipe=decayed" in variant for _, variant in plan.variants("hypotheses"))
     assert table.loc["H5", "verdict"] == "not tested"
     assert "no decayed recipe at this scale" in table.loc["H5", "reason"]
@@ -101,4 +101,4 @@ def test_a_scale_without_decayed_baselines_says_so(judged):
 def test_without_hypotheses_there_is_nothing_to_judge(tiny, tmp_path):
     plan = load_plan("smoke", tiny)
     with pytest.raises(DMPError, match=r"hypotheses\.yaml does not exist"):
-        judge_hypotheses(plan, Layout(tmp_path, "smoke"))
+        judge(plan, Layout(tmp_path, "smoke"), "hypotheses")

@@ -13,6 +13,7 @@ from tiny_models import write_autoencoder
 from dmp.data import formats, registry
 from dmp.errors import DMPError
 from dmp.files import read_json
+from dmp.products.prepared import manifest_product
 from dmp.stages.check_data import check_data
 from dmp.stages.common import Context
 from dmp.stages.data import task_data
@@ -146,8 +147,9 @@ def test_a_format_from_outside_goes_from_its_file_to_training(tmp_path):
     pretrain(context, "class-conditional", 0)
     assert context.layout.pretrained_weights("class-conditional", 0).is_file()
     # Its options are part of what a run is, and are checked when the scale is read.
-    other = on_disk(tmp_path, options={"edge": 81}).plan
-    assert other.source_fingerprint("scans") != context.plan.source_fingerprint("scans")
+    other = on_disk(tmp_path, options={"edge": 81})
+    first, second = (manifest_product(c.plan, c.layout, "scans") for c in (context, other))
+    assert first.fingerprint != second.fingerprint
     with pytest.raises(DMPError, match=r"data\.source: options: unknown key 'egde': did you mean"):
         on_disk(tmp_path, options={"egde": 80})
 

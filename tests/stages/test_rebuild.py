@@ -65,7 +65,7 @@ def test_all_studies_and_the_claims_are_tasks_once_they_have_numbers(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (claims, hypotheses, *pages), without = module._tasks(plan, layout)
-    assert (claims.func, hypotheses.func) == (module.judge_claims, module.judge_hypotheses)
+    assert (claims.args[2], hypotheses.args[2]) == ("claims", "hypotheses")
     assert sorted(name for page in pages for name in page.args[2]) == every
     assert without == []
     layout.results_table("table2").unlink()

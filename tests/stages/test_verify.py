@@ -466,7 +466,7 @@ def test_table_of_two_lines_is_not_the_whole_table(made):
     assert not agree
     assert "table1: counts of parameters differ" in told
     assert "absent here: 13 rows of tables, first table2" in told
-    cut(layout.claims.with_suffix(".csv"))
+    cut(layout.verdicts("claims").with_suffix(".csv"))
     with pytest.raises(DMPError, match=r"claims\.csv lacks some of what is judged"):
         verify_scale(plan, layout)
 

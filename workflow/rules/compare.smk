@@ -107,12 +107,12 @@ rule claims:
         results=FILES.results_table("claims"),
     output:
         report(
-            FILES.claims.with_suffix(".html"),
+            FILES.verdicts("claims").with_suffix(".html"),
             caption="../report/claims.rst",
             category="Claims",
             labels=lambda w: verdicts_page_title(scales.plan(w.scale), "the paper's claims"),
         ),
-        multiext(str(FILES.claims.with_suffix("")), ".md", ".csv", ".tex"),
+        multiext(str(FILES.verdicts("claims").with_suffix("")), ".md", ".csv", ".tex"),
         report(
             directory(FILES.figures("claims")),
             patterns=["{figure}.png"],
@@ -136,12 +136,12 @@ rule hypotheses:
         results=FILES.results_table("hypotheses"),
     output:
         report(
-            FILES.hypotheses.with_suffix(".html"),
+            FILES.verdicts("hypotheses").with_suffix(".html"),
             caption="../report/claims.rst",
             category="Claims",
             labels=lambda w: verdicts_page_title(scales.plan(w.scale), "hypotheses of our own"),
         ),
-        multiext(str(FILES.hypotheses.with_suffix("")), ".md", ".csv", ".tex"),
+        multiext(str(FILES.verdicts("hypotheses").with_suffix("")), ".md", ".csv", ".tex"),
         report(
             directory(FILES.figures("hypotheses")),
             patterns=["{figure}.png"],

@@ -49,10 +49,12 @@ class Entropy(Judged):
 
     def measure(self, numbers: "Numbers") -> Measurement:
         """Test the slope over timesteps, in percent of N prompts per 1000 timesteps."""
+        from dmp.statistics.contrast import align
+
         arms = [numbers.arm(self.task, variant, "timestep") for _, variant in self.runs()]
         if self.against == UNTRAINED:
             arms.append(numbers.arm(self.task, self.variant, "untrained"))
-        data = numbers.align([arm.slopes(per=1000) for arm in arms])
+        data = align([arm.slopes(per=1000) for arm in arms])
         effect = Effect(data.contrast(PAIR[: len(arms)]), "N prompts per 1000 timesteps")
         return of_effect(effect, numbers.metric, **directed(effect, 1, numbers.relevant))
 

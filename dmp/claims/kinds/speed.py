@@ -1,6 +1,7 @@
 """One variant is not slower than another by more than a margin."""
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dmp.claims.effects import Effect
@@ -57,7 +58,7 @@ class Speed(Pair):
             p_for=effect.p_short(margin, 1),
             p_against=effect.p_beyond(margin, 1),
         )
-        return tested.with_unit("block")
+        return replace(tested, unit="block")
 
     def prediction(self) -> str:
         return f"{self.stage} not slower"
