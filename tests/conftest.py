@@ -10,12 +10,22 @@ settle("portable", "the tests")
 pin_products()
 
 import pytest
+import torch
 from harness import ROOT, make_tiny
 from hypothesis import HealthCheck, settings
 
 # Tests say what is right, not how fast: machines that run them may be busy.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+torch.set_num_threads(1)  # for fixtures of whole modules
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Each test begins with one thread, whatever those before it have set."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -13,11 +13,6 @@ from dmp import DMPError, PatchConfig, patch, patch_points
 EXAMPLES = ROOT / "docs/examples"
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 def test_script_trains_saves_loads_and_samples(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     main = runpy.run_path(str(EXAMPLES / "train_a_patch.py"))["main"]

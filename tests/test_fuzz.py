@@ -4,7 +4,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import torch
 from fuzz_kinds import KINDS
 from fuzzing import fuzz, memory, without_waiting
 
@@ -14,7 +13,6 @@ COUNT = 1000
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_damaged_files_are_refused_or_read_as_they_were(kind, monkeypatch):
     without_waiting(monkeypatch)
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(dir=memory()) as folder:
         tally = fuzz(kind, Path(folder) / "files", COUNT)
     assert tally.refused > COUNT / 4 or not kind.exact

@@ -17,11 +17,6 @@ PLACEMENTS = [(kind, "transformer-blocks") for kind in MODELS] + [("unet", "stag
 STAGES = PatchConfig(placement="stage-inputs")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 def count(parameters) -> int:
     return sum(p.numel() for p in parameters)
 

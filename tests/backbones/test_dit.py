@@ -11,11 +11,6 @@ from dmp.backbones import DiT, dit
 from dmp.errors import DMPError
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 def make_dit(width: int = 16, heads: int = 2, depth: int = 2, **options) -> DiT:
     """A DiT for 8x8 images with 3 channels, 5 classes and a null label."""
     options = {"num_classes": 5, "class_dropout_prob": 0.1} | options

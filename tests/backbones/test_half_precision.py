@@ -19,11 +19,6 @@ SCALE = 0.001  # of the prompts; half a unit in the last place of the tokens is 
 PLACES = [(kind, "transformer-blocks") for kind in BUILD] + [("unet", "stage-inputs")]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 def build(kind: str, edge: int = 8) -> nn.Module:
     """A model whose finest grid of tokens has that edge."""
     make, patch_size = BUILD[kind]

@@ -15,11 +15,6 @@ from dmp.errors import DMPError
 from dmp.patching import Patch, patch
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 def public(model: DiT, path, **changes):
     """Write a model as the public checkpoints are written."""
     torch.save({**model.state_dict(), **changes}, path)

@@ -15,11 +15,6 @@ from dmp.tensorfile import load_tensors, save_tensors
 KINDS = [("dit", {}), ("pixart", {}), ("unet", {}), ("unet", {"placement": "stage-inputs"})]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 @pytest.mark.parametrize(("kind", "options"), KINDS)
 def test_saved_patch_gives_the_same_images_in_a_fresh_pipeline(tmp_path, kind, options):
     _, model, sample = tiny_pipeline(kind)

@@ -3,7 +3,6 @@ import re
 import pytest
 from harness import ROOT
 
-from dmp.claims.recipe import is_decayed
 from dmp.claims.schema import Claims
 from dmp.config import from_data
 from dmp.errors import DMPError
@@ -54,7 +53,7 @@ def test_every_margin_was_written_down_with_its_reason(shipped, hypotheses):
 
 def test_all_evidence_is_repeated_on_decayed_baselines(shipped):
     runs = shipped.runs()
-    paper = {run for run in runs if not is_decayed(run[1])}
+    paper = {run for run in runs if "recipe=decayed" not in run[1]}
     # A rate of 0 has ended a baseline's own training.
     continued = {run for run in paper if run[1] == "continued"}
     assert {(t, on_recipe(v, "decayed")) for t, v in paper - continued} == set(runs) - paper
@@ -71,7 +70,7 @@ def test_hypotheses_are_h1_to_h7_and_rest_on_one_recipe_but_for_h5(hypotheses):
     assert [claim.id for claim in hypotheses.claims] == [f"H{k}" for k in range(1, 8)]
     decayed = {claim.id for claim, _, e in hypotheses.evidence() if e.recipe == "decayed"}
     assert decayed == {"H5"}
-    assert {v for _, v in hypotheses.runs() if is_decayed(v)} == {
+    assert {v for _, v in hypotheses.runs() if "recipe=decayed" in v} == {
         "dmp,recipe=decayed", "baseline,recipe=decayed",
     }  # fmt: skip
     tasks = {e.task for claim, _, e in hypotheses.evidence() if claim.id == "H1"}

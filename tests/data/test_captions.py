@@ -16,7 +16,6 @@ CONFIG = TextConfig(hidden_size=32, layers=1, heads=4)
 
 @pytest.fixture(scope="module")
 def captions():
-    torch.set_num_threads(1)
     return encode(dataset_info("digits").phrases(), CONFIG)
 
 

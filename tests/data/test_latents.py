@@ -64,11 +64,6 @@ def encode_all(folder, pixels, autoencoder, jobs: int = 3, workers: int = 0) -> 
         encode_shard(folder, pixels, autoencoder, job, jobs, workers)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     folder = write_autoencoder(tmp_path_factory.mktemp("autoencoder") / "tiny")

@@ -15,7 +15,6 @@ from dmp.errors import DMPError
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    torch.set_num_threads(1)
     return write_autoencoder(tmp_path_factory.mktemp("autoencoder") / "tiny")
 
 

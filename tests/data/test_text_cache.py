@@ -22,7 +22,6 @@ DISTINCT = ["a cat", "a dog on a boat", "x" * 100, "ein Kätzchen", "two birds",
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    torch.set_num_threads(1)
     return write_clip(tmp_path_factory.mktemp("clip") / "tiny")
 
 

@@ -19,11 +19,6 @@ SCHEDULES = ["linear", "cosine"]
 SHAPE = (2, 3, 3)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 def sources(numbers) -> list[np.random.Generator]:
     return [generator(0, "sampling", k) for k in numbers]
 

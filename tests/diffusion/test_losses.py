@@ -24,11 +24,6 @@ DIFFUSIONS = {name: Diffusion(name) for name in SCHEDULES}
 SHAPE = (2, 3, 3)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(params=SCHEDULES)
 def diffusion(request) -> Diffusion:
     return DIFFUSIONS[request.param]

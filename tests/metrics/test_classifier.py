@@ -17,7 +17,6 @@ from dmp.metrics.reference import gather_reference
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    torch.set_num_threads(1)
     train, held_out = load_split(DataConfig(name="digits"))
     model = classifier.train_classifier(train, dataset_info("digits"), epochs=3)
     path = tmp_path_factory.mktemp("classifier") / "digits.safetensors"

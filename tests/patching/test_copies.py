@@ -27,11 +27,6 @@ CONFIGS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 def make_backbone() -> DiT:
     model = DiT(8, 2, 1, hidden_size=16, depth=3, num_heads=2)
     generator = torch.Generator().manual_seed(0)

@@ -124,7 +124,6 @@ def theirs(attached: Patch) -> dict[str, nn.Parameter]:
 
 def both(name: str) -> tuple[DiT, Patch, Oracle]:
     """Return a patched backbone with random weights and ten classes, and the oracle for it."""
-    torch.set_num_threads(1)
     model = DiT(16, 2, 1, hidden_size=WIDTH, depth=BLOCKS, num_heads=2, num_classes=10)
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():

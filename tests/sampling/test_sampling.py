@@ -19,11 +19,6 @@ from dmp.sampling import sample_images, sample_labels
 COUNT, CLASSES, SHAPE = 16, 3, (2, 8, 8)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 def make_task(
     scale: float = 1.0, steps: int = 5, timesteps: int = 1000, schedule: str = "cosine"
 ) -> TaskConfig:

@@ -40,11 +40,6 @@ TOY = B.toy()
 TASK, LONGER = "unconditional", "dmp,position=prepend"
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 # -- all of it -------------------------------------------------------------------------------------
 
 

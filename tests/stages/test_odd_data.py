@@ -10,7 +10,6 @@ import numpy as np
 import odd_formats as odd
 import pytest
 import real_formats as real
-import torch
 from harness import ROOT, edit_yaml
 from tiny_models import write_autoencoder, write_clip
 
@@ -71,7 +70,6 @@ def write_all(data: Path) -> None:
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory):
     """The four datasets, checked; what the terminal said of each; and where all is."""
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("odd")
     write_all(folder / "data")
     write_autoencoder(folder / "autoencoder")

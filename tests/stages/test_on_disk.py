@@ -42,7 +42,6 @@ SCALE = "paper-smoke"
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Context:
     """Everything before the first training."""
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("disk")
     write_all(folder / "data")
     ablations = Path(shutil.copytree(ROOT / "ablations", folder / "ablations"))

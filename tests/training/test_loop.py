@@ -20,11 +20,6 @@ from dmp.patching import patch
 from dmp.training import DivergedError, Objective, fit, meter
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 class Killed(BaseException):
     """Stands for a kill: nothing in the code catches it."""
 

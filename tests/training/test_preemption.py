@@ -17,11 +17,6 @@ from dmp.training import Objective, fit, loop
 STOPS = [1, 2, 4, 8, 9, 11, 12]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 def train(directory, method: str, ema_decay: float | None = None, config=CONFIG) -> Objective:
     objective = make_objective(METHODS[method])
     fit(objective, make_stream(), config, directory, "id", ema_decay=ema_decay)

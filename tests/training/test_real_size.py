@@ -20,7 +20,6 @@ CONFIG = TrainingConfig(
 
 
 def test_dit_b_2_on_latents_trains_is_patched_and_samples(tmp_path):
-    torch.set_num_threads(1)
     diffusion = Diffusion("cosine")
     backbone = dit("B", 2, input_size=32, in_channels=4)
     backbone.initialize_weights(generator(0, "backbone initialisation"))
