@@ -9,12 +9,7 @@ from dmp.patching import Patch
 
 
 class AttachedPatch(Attached):
-    """Prompts, and perhaps a gate, attached to a frozen backbone.
-
-    Attributes:
-        module: the patch.
-
-    """
+    """Prompts, and perhaps a gate, attached to a frozen backbone."""
 
     module: Patch
 

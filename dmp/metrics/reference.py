@@ -50,13 +50,7 @@ class Reference(NamedTuple):
 
 
 class Floor(NamedTuple):
-    """The FID of held-out images against the reference.
-
-    Attributes:
-        fid: the distance.
-        images: how many held-out images there are.
-
-    """
+    """The FID of held-out images against the reference."""
 
     fid: float
     images: int

@@ -90,15 +90,8 @@ def cost_table(plan: Plan, jobs: Jobs, count: int, budget: float | None = None) 
     """Return a row for each table, figure or study, and one for each page of verdicts.
 
     What the paper shows and claims comes before our own questions, the cheapest first. A table adds
-    what those above it do not share. With a budget, one that does not fit beside those above it is
-    passed over: nothing below it rests on its runs.
-
-    Args:
-        plan: the scale and its studies.
-        jobs: from :func:`dmp.planning.cost.jobs`.
-        count: GPUs.
-        budget: GPU-hours, or None for no limit.
-
+    what those above it do not share. With a budget, in GPU-hours, one that does not fit
+    beside those above it is passed over: nothing below it rests on its runs.
     """
     shown = {*plan.targeted("tables"), CLAIMS}
     sizes = {name: len(study.cells) for name, study in plan.parameter_studies.items()}

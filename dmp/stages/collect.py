@@ -27,11 +27,6 @@ _MEASURED = [
 def collect(plan: Plan, layout: Layout, scope: str) -> None:
     """Write the numbers of a scope's runs, and the convergence of the baselines they rest on.
 
-    Args:
-        plan: says which runs there are.
-        layout: where they are.
-        scope: whose runs; see :class:`dmp.studies.Plan`.
-
     Raises:
         DMPError: a run or a baseline is missing, or a run is of another configuration.
 

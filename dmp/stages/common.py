@@ -117,12 +117,9 @@ def alone(folder: Path, what: str) -> Generator[bool]:
 
 
 def task_extractor(context: Context, task: TaskConfig, second: bool = False) -> Extractor:
-    """Return the network whose features a task's metrics compare, loaded once per process.
+    """Return the network whose features a task's metrics compare, or the second opinion.
 
-    Args:
-        context: says where its weights lie.
-        task: says which network.
-        second: the second opinion instead.
+    It is loaded once per process.
 
     Raises:
         DMPError: unknown extractor, or its weights cannot be had.

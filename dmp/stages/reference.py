@@ -34,12 +34,7 @@ def reference_folder(layout: Layout) -> Path:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a folder of committed results holds; each file is read when it is first asked for.
-
-    Attributes:
-        folder: where it is.
-
-    """
+    """What a folder of committed results holds; each file is read when it is first asked for."""
 
     folder: Path
 

@@ -11,12 +11,9 @@ from dmp.sweeps.schema import Sweep
 def verdict(sweep: Sweep, confirmed: pd.DataFrame) -> str:
     """Return whether fresh seeds found any of the best points better than the base.
 
+    The table is that of :func:`dmp.sweeps.confirmation.confirm`.
+
     Better is a lower mean, p below 0.05 after Holm's correction for the number of points.
-
-    Args:
-        sweep: the sweep.
-        confirmed: from :func:`dmp.sweeps.confirmation.confirm`, or its file.
-
     """
     points = confirmed.iloc[1:].dropna(subset=["difference"])
     if points.empty:

@@ -18,11 +18,6 @@ def check_slurm(
 ) -> None:
     """Check that Slurm is there and answers, if it is what is to run the jobs.
 
-    Args:
-        executor: the name of Snakemake's executor.
-        which: finds a program.
-        answer: asks one.
-
     Raises:
         DMPError: its programs are missing, or its controller doesn't answer.
 

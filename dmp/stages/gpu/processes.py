@@ -76,15 +76,7 @@ def _leased(share: int, folder: Path, environment: dict[str, str]) -> bool:
 
 
 class Trainings:
-    """Trainings of one model, in this process or in others.
-
-    Args:
-        model: the model.
-        precision: of training.
-        threads: of each process.
-        folder: gets a folder for each.
-
-    """
+    """Trainings of one model, each in a folder of its own, in this process or in others."""
 
     def __init__(self, model: Model, precision: str, threads: int, folder: Path) -> None:
         sizes = {name: getattr(model.sizes, name) for name in Sizes.model_fields}
