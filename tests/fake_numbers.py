@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dmp.bins import bin_label
-from dmp.files import write_csv
+from dmp.files import write_csv, write_text
 from dmp.layout import Layout
 from dmp.metrics.registry import measured
 from dmp.seals import unseal_text
@@ -144,3 +144,9 @@ def normal(*key: object) -> float:
 
 def _frame(rows: list, columns: Mapping[str, type]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(columns))
+
+
+def edit_table(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """Apply ``change`` to a table, whose values are text."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    write_text(path, change(table).to_csv(index=False))

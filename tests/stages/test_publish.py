@@ -6,7 +6,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from fake_numbers import make_runs, make_tables
+from fake_numbers import edit_table, make_runs, make_tables
 from harness import ROOT, edit_yaml, make_tiny, run_command
 
 from dmp.errors import DMPError
@@ -61,12 +61,6 @@ def published(folder, layout, seeds=3, first=0, **options):
     make_tables(plan, layout)
     publish(plan, layout, **options)
     return plan
-
-
-def edit(path, function):
-    """Apply a function to a table, whose values are text."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    write_text(path, function(table).to_csv(index=False))
 
 
 def files(layout):
@@ -208,7 +202,7 @@ def test_a_run_that_is_published_with_other_bits_is_named(folder, layout):
     plan = published(folder, layout)
     before = files(layout)
     path = layout.metrics("unconditional", "dmp", 1)
-    edit(path, lambda table: table.replace({table["value"][0]: "0.25"}))
+    edit_table(path, lambda table: table.replace({table["value"][0]: "0.25"}))
     with pytest.raises(DMPError, match=r"not those of the same runs here, first unconditional/dmp/"
                        r"seed1: fid at iteration 10 \(differs\). Start anew"):  # fmt: skip
         publish(plan, layout)
@@ -258,7 +252,7 @@ def test_what_is_missing_is_named_and_the_reference_stays(folder, layout):
 def test_a_reference_that_lacks_a_run_is_not_cut_to_fewer_seeds(folder, layout):
     plan = published(folder, layout)
     path = reference_folder(layout) / "numbers/runs.csv"
-    edit(path, lambda table: table[(table["variant"] != "dmp") | (table["seed"] != "1")])
+    edit_table(path, lambda table: table[(table["variant"] != "dmp") | (table["seed"] != "1")])
     with pytest.raises(DMPError, match=r"lacks 1 runs of its studies, first unconditional/dmp/see"):
         rebuild_reference(plan, Reference(reference_folder(layout)))
 

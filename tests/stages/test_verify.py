@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from fake_numbers import make_runs, make_tables
+from fake_numbers import edit_table, make_runs, make_tables
 from harness import ROOT, edit_yaml, make_tiny, run_command
 
 from dmp.errors import DMPError
@@ -43,12 +43,6 @@ def records(plan, layout):
     folders = [layout.run(*run) for run in plan.runs()]
     folders += [layout.pretrained(*baseline) for baseline in plan.baselines()]
     return [folder / "provenance.json" for folder in folders]
-
-
-def edit(path, function):
-    """Apply a function to a table, whose values are text."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    write_text(path, function(table).to_csv(index=False))
 
 
 def make_results(plan, layout, **options):
@@ -118,9 +112,9 @@ def raised(table, by=1.0):
 def test_the_same_numbers_are_identical_whatever_the_order_of_their_rows(made, folder):
     plan, layout = made
     for run in plan.runs():
-        edit(layout.metrics(*run), lambda table: table[::-1])
-    edit(layout.tables / "table2.csv", lambda table: table[::-1])
-    edit(reference(layout) / "numbers/runs.csv", lambda table: table[::-1])
+        edit_table(layout.metrics(*run), lambda table: table[::-1])
+    edit_table(layout.tables / "table2.csv", lambda table: table[::-1])
+    edit_table(reference(layout) / "numbers/runs.csv", lambda table: table[::-1])
     done = command(folder, layout)
     assert done.returncode == 0, done.stderr
     told = done.stdout.splitlines()
@@ -140,7 +134,7 @@ def test_the_last_digit_of_one_number_is_found_and_named(made):
     rows = table[(table["metric"] == "denoising_mse") & (table["bin"] == "0-99")]
     value = float(rows["value"].iloc[0])
     other = float(np.nextafter(value, 9))
-    edit(path, lambda table: table.replace({repr(value): repr(other)}))
+    edit_table(path, lambda table: table.replace({repr(value): repr(other)}))
     told, agree = verify_scale(plan, layout)
     assert not agree
     assert "differing: 1 of 1 run, by up to " in told
@@ -163,7 +157,7 @@ def test_the_first_that_differs_is_named_in_the_order_of_the_workflow(made):
         return line.split(": ")[1]
 
     for variant in ("dmp", "baseline"):
-        edit(layout.metrics("unconditional", variant, 0), raised)
+        edit_table(layout.metrics("unconditional", variant, 0), raised)
         assert first() == f"unconditional/{variant}/seed0"
     change(layout.convergence("unconditional", 0), fids=[3.0, 2.75])
     assert first() == "baseline unconditional/seed0"
@@ -171,7 +165,9 @@ def test_the_first_that_differs_is_named_in_the_order_of_the_workflow(made):
 
 def test_a_number_by_another_protocol_is_no_reproduction(made):
     plan, layout = made
-    edit(layout.metrics("unconditional", "dmp", 0), lambda table: table.assign(protocol="another"))
+    edit_table(
+        layout.metrics("unconditional", "dmp", 0), lambda table: table.assign(protocol="another")
+    )
     told, agree = verify_scale(plan, layout)
     assert not agree
     assert "measured by another protocol" in told
@@ -215,13 +211,13 @@ def test_an_absent_run_fails(made, native):
 def test_absent_numbers_fail_on_either_side(made):
     plan, layout = made
     path = layout.metrics("unconditional", "dmp", 0)
-    edit(path, lambda table: table[table["metric"] != "kid"])
+    edit_table(path, lambda table: table[table["metric"] != "kid"])
     told, agree = verify_scale(plan, layout)
     assert not agree
     assert "absent here: 1 numbers of 1 run, first unconditional/dmp/seed0: kid" in told
     make_runs(plan, layout, [("unconditional", "dmp", 0)])
     path = reference(layout) / "numbers/runs.csv"
-    edit(path, lambda table: table[table["metric"] != "precision"])
+    edit_table(path, lambda table: table[table["metric"] != "precision"])
     with pytest.raises(DMPError, match=r"damaged: .*no precision"):
         verify_scale(plan, layout)
 
@@ -266,7 +262,7 @@ def test_the_seeds_that_both_have_are_compared_and_their_tables_too(made, folder
     ) in told.replace("claims, table2", "table2, claims")
     line = next(line for line in told.splitlines() if line.startswith("tables: "))
     assert line.split()[1] == line.split()[3] != "0"
-    edit(layout.metrics("unconditional", "dmp", 0), raised)
+    edit_table(layout.metrics("unconditional", "dmp", 0), raised)
     assert not verify_scale(other, layout)[1]
 
 
@@ -341,7 +337,7 @@ def test_where_bits_differ_the_likely_cause_is_named(made, changes, told):
     for path in records(plan, layout):
         change(path, **changes)
     assert told not in verify_scale(plan, layout)[0]
-    edit(layout.metrics("unconditional", "dmp", 0), raised)
+    edit_table(layout.metrics("unconditional", "dmp", 0), raised)
     assert told in verify_scale(plan, layout)[0]
 
 
@@ -362,7 +358,7 @@ def test_tables_that_do_not_follow_from_the_numbers_fail(made):
     plan, layout = made
     path = layout.tables / "table2.csv"
     value = pd.read_csv(path, dtype=str)["mean"][0]
-    edit(path, lambda table: table.replace({value: f"{value}1"}))
+    edit_table(path, lambda table: table.replace({value: f"{value}1"}))
     told, agree = verify_scale(plan, layout)
     assert not agree
     assert (
