@@ -8,6 +8,7 @@ as ``CUDA_VISIBLE_DEVICES``, ``MLFLOW_TRACKING_URI`` or a number of threads, is 
 are the settings of portable numerics, which are checked: see :mod:`dmp.numerics`.
 """
 
+import difflib
 import getpass
 import os
 import sys
@@ -30,6 +31,7 @@ _RUN = "TORCHELASTIC_RUN_ID"
 _FOREIGN = ("ACCELERATE_", "FSDP_", "PARALLELISM_CONFIG_")
 # Left empty, they are not set.
 _OURS = "DMP_"
+_VARIABLES = ("DMP_DATA", "DMP_SEEDS", "DMP_SWEEP_STORAGE")
 # Where caches go if the home directory cannot hold them.
 _CACHES = "XDG_CACHE_HOME"
 
@@ -38,9 +40,11 @@ def settle_surroundings(environment: MutableMapping[str, str] = os.environ) -> N
     """Put right what this process and those that it starts inherit.
 
     Raises:
-        DMPError: there is no folder for temporary files.
+        DMPError: the folder that this was started in is gone, there is none for temporary files, or
+            one of our variables is misspelt.
 
     """
+    _check_start(environment)
     environment.update(_FIXED)
     environment.pop("MATPLOTLIBRC", None)
     for name in list(environment):
@@ -57,6 +61,18 @@ def settle_surroundings(environment: MutableMapping[str, str] = os.environ) -> N
     _settle_user(environment)
     for stream in (sys.stdout, sys.stderr):
         _never_fail(stream)
+
+
+def _check_start(environment: MutableMapping[str, str]) -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        why = "the folder that this was started in is gone, or cannot be entered"
+        raise DMPError(f"{why}: go to the checkout of the project") from error
+    for name in environment:
+        meant = difflib.get_close_matches(name, _VARIABLES, 1, 0.8)
+        if name.startswith(_OURS) and meant and name not in _VARIABLES:
+            raise DMPError(f"{name} in the environment means nothing: did you mean {meant[0]}?")
 
 
 def _settle_user(environment: MutableMapping[str, str]) -> None:

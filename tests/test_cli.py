@@ -143,3 +143,11 @@ def test_completion_is_offered_for(shell, monkeypatch):
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     process = dmp("--show-completion", shell)
     assert "_DMP_COMPLETE" in process.stdout, process.stderr
+
+
+def test_unknown_target_of_a_tracker_is_one_clear_line():
+    done = dmp("track", "table2", "--scale", "smoke")
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "error: unknown target 'table2': did you mean 'tables'? accepted: studies, tables"
+    )

@@ -179,3 +179,37 @@ def test_folder_without_the_project_is_said_to_be_one(tmp_path):
     done = run_command("dmp", "check", cwd=tmp_path)
     assert done.returncode == 2
     assert f"there is no folder ablations/scales (in {tmp_path})" in done.stderr
+
+
+def test_folder_that_is_gone_is_said_to_be(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(DMPError, match="the folder that this was started in is gone"):
+        settle_surroundings({"HOME": str(tmp_path)})
+
+
+@pytest.mark.parametrize("name", ["DMP_SEED", "DMP_DATAS", "DMP_SWEEPS_STORAGE"])
+def test_variable_that_is_misspelt_is_refused(settled, name):
+    meant = {"DMP_SEED": "SEEDS", "DMP_DATAS": "DATA"}.get(name, "SWEEP_STORAGE")
+    with pytest.raises(DMPError, match=f"{name} in the environment .* did you mean DMP_{meant}"):
+        settled(**{name: "3"})
+    assert settled(DMP_HOME="/of/another/program")["DMP_HOME"] == "/of/another/program"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("arguments", [["check", "--scale", "smoke"], ["check", "--scale", "no"]])
+def test_output_that_cannot_be_written_is_one_clear_line(arguments):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "dmp", *arguments],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    expected = "No space left on device: free some space" if "no" not in arguments else "unknown sc"
+    assert line.startswith(f"error: {expected}")

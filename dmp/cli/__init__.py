@@ -8,6 +8,9 @@ from dmp.extras import missing, needs
 
 needs("bench", "typer")
 
+import contextlib
+import errno
+import os
 import signal
 import sys
 from typing import Annotated, NoReturn
@@ -58,9 +61,18 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         settle_surroundings()
-        app()
+        try:
+            app()
+        except SystemExit:
+            if sys.stdout is not None:  # it is closed
+                sys.stdout.flush()
+            raise
     except DMPError as error:
         _stop(error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _stop(DMPError(f"{error.strerror}: free some space and run the same command again"))
     except ModuleNotFoundError as error:
         name = (error.name or "dmp").partition(".")[0]
         if name == "dmp":  # a mistake of ours
@@ -69,5 +81,11 @@ def main() -> None:
 
 
 def _stop(error: DMPError) -> NoReturn:
-    print(f"error: {error}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # of a device that is full
+        print(f"error: {error}", file=sys.stderr, flush=True)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:  # Python would say so at length when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(error.status)

@@ -2,11 +2,12 @@
 
 import functools
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from dmp.cli.workspace import UPKEEP, USE, Workspace, command
+from dmp.errors import DMPError
 
 app = typer.Typer()
 
@@ -187,6 +188,12 @@ def track(
         store = uri or f"sqlite:///{workspace.layout.tracking_store.resolve()}"
         print("\n".join(told(store, links.rstrip("/"), workspace.scale)))
         return
+    from dmp.config import nearest
+    from dmp.studies.schema import Target
+
+    targets = get_args(Target)
+    if target not in targets:
+        raise DMPError(f"unknown target '{target}': {nearest(target, targets)}")
     given = (workspace.plan, workspace.layout, target)
     if tensorboard is None:
         work = functools.partial(stage, *given, uri, optional=optional)

@@ -150,6 +150,8 @@ def _find(plan: Plan, layout: Layout, name: str) -> tuple[str, str, set[int]]:
     done: dict[str, set[int]] = {f"{task}/{variant}": set() for task, variant in plan.variants()}
     for path in (layout.root / "runs").glob("*/*/seed*/metrics.csv"):
         folder = path.parent
+        if not folder.name.removeprefix("seed").isdecimal():  # somebody's copy
+            continue
         run = f"{folder.parent.parent.name}/{folder.parent.name}"
         done.setdefault(run, set()).add(int(folder.name.removeprefix("seed")))
     try:

@@ -35,6 +35,7 @@ _UniqueKeyLoader.add_implicit_resolver(
 )
 
 
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 # A file of a person has a hundredth of it.
 _DEEPEST, _MOST = 100, 100_000
 
@@ -108,8 +109,25 @@ def named(data: Any, key: str, path: Path) -> Any:
 
 
 def file_names(ablations: Path, folder: str) -> list[str]:
-    """Return the names of all YAML files in a folder of ``ablations``."""
-    return sorted(path.stem for path in (ablations / folder).glob("*.yaml"))
+    """Return the names of all YAML files in a folder of ``ablations``; hidden ones are an editor's.
+
+    Raises:
+        DMPError: one has a name that cannot be one of a folder of results, or of a rule's file.
+
+    """
+    names: dict[str, str] = {}
+    for path in sorted((ablations / folder).glob("[!.]*.y*ml")):
+        problem = None
+        if path.suffix != ".yaml":
+            problem = "its name has to end with .yaml"
+        elif not _NAME.fullmatch(path.stem):
+            problem = "its name may have letters, digits, _ and -, and does not begin with -"
+        elif other := names.get(path.stem.lower()):
+            problem = f"{other}.yaml differs in capitals alone, and their results share a folder"
+        if problem:
+            raise DMPError(f"{path}: {problem}; rename it")
+        names[path.stem.lower()] = path.stem
+    return sorted(names.values())
 
 
 def find_file(ablations: Path, folder: str, name: str) -> Path:
@@ -125,7 +143,7 @@ def find_file(ablations: Path, folder: str, name: str) -> Path:
             f"there is no folder {ablations / folder} (in {Path.cwd()}); run this in a checkout of "
             f"the project, or say where its ablations/ are: --ablations, or --config ablations="
         )
-    if not path.is_file():
+    if not path.is_file() or not _NAME.fullmatch(name):
         known = nearest(name, file_names(ablations, folder))
         raise DMPError(f"unknown {folder.removesuffix('s')} '{name}' (no {path}): {known}")
     return path
@@ -160,11 +178,12 @@ def load_studies(ablations: Path) -> dict[str, Study | ParameterStudy]:
         DMPError: there is none, or one is not valid.
 
     """
-    paths = sorted((ablations / "studies").glob("*.yaml"))
-    if not paths:
-        raise DMPError(f"no studies: {ablations / 'studies'} has no .yaml file")
+    folder = ablations / "studies"
+    names = file_names(ablations, folder.name)
+    if not names:
+        raise DMPError(f"no studies: {folder} has no .yaml file")
     studies: dict[str, Study | ParameterStudy] = {}
-    for path in paths:
+    for path in (folder / f"{name}.yaml" for name in names):
         data = read_yaml(path)
         kind = data.get("kind", "runs") if isinstance(data, dict) else "runs"
         model = ParameterStudy if kind == "parameters" else Study

@@ -158,6 +158,16 @@ def test_seeds_named_one_by_one_are_a_set(plan, layout):
     assert select(plan, layout, asked)[1] == [1, 4]
 
 
+@pytest.mark.parametrize("name", ["seed0 (copy)", "seed0.old", "seed"])
+def test_copy_that_somebody_has_put_beside_a_run_is_none(plan, layout, name):
+    run = layout.run(TASK, "dmp", 0)
+    shutil.copytree(run, run.with_name(name), dirs_exist_ok=True)
+    try:
+        assert select(plan, layout, names("dmp", "baseline"))[1] == [0, 1, 2, 3, 4]
+    finally:
+        shutil.rmtree(run.with_name(name))
+
+
 def test_variant_in_another_spelling_is_found(plan, layout):
     study, _ = select(plan, layout, names("dmp, depth=1", "baseline"))
 

@@ -8,6 +8,7 @@ from dmp.errors import DMPError
 from dmp.metrics.features import FEATURE_EXTRACTORS_REGISTRY
 from dmp.reporting.figures import check_figures
 from dmp.studies import load_plan
+from dmp.studies.loading import file_names
 
 # Of 1,797 digits a fifth is held out, and a fifth is the extractor's.
 SCALE = [
@@ -222,3 +223,35 @@ def test_exponent_without_a_point_is_a_number(ablations):
     path.write_text(path.read_text().replace("learning_rate: 2.0e-3", "learning_rate: 2e-3"))
     training = load_plan("digits", ablations).scale.tasks["unconditional"].training
     assert training.learning_rate == 0.002
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("my study.yaml", "my study.yaml: its name may have letters, digits"),
+        ("-x.yaml", "-x.yaml: its name may have letters, digits"),
+        ("x.yml", r"x.yml: its name has to end with .yaml; rename it"),
+        ("TABLE2.yaml", r"TABLE2.yaml differs in capitals alone, and their results share a folder"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["studies", "sweeps"])
+def test_names_of_files_serve_as_those_of_results(ablations, folder, name, message):
+    names = {"studies": "table2.yaml", "sweeps": "depth.yaml"}
+    place = ablations / folder
+    name = name.replace("TABLE2", names[folder].removesuffix(".yaml").upper())
+    (place / name).write_bytes((place / names[folder]).read_bytes())
+    with pytest.raises(DMPError, match=message.replace("TABLE2", name.removesuffix(".yaml"))):
+        file_names(ablations, folder)
+
+
+def test_what_editors_leave_is_no_study(ablations):
+    known = file_names(ablations, "studies")
+    for name in (".#table2.yaml", "._table2.yaml", "table2.yaml~", "table2.yaml.orig"):
+        (ablations / "studies" / name).symlink_to("nowhere")
+    assert file_names(ablations, "studies") == known
+
+
+@pytest.mark.parametrize("name", ["", "../studies/table2", "/etc/passwd", "digits.yaml", "-h"])
+def test_scale_is_named_as_its_file(ablations, name):
+    with pytest.raises(DMPError, match="unknown scale"):
+        load_plan(name, ablations)
