@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from harness import ROOT, edit_yaml
 from pydantic import ValidationError
@@ -239,3 +240,17 @@ def test_samples_from_other_noise_rest_on_the_same_weights():
     weights, samples = ([r.fingerprint(stage) for r in runs] for stage in ("weights", "samples"))
     assert weights[0] == weights[1]
     assert samples[0] != samples[1]
+
+
+@pytest.mark.parametrize("scale", ["smoke", "digits"])
+def test_published_runs_have_the_fingerprints_that_they_were_computed_with(scale):
+    """Pins the values: with others, every user's results would be computed anew without a word.
+
+    Where that is meant (the same settings give other numbers), the reference is computed anew, too.
+    """
+    plan = load_plan(scale, ROOT / "ablations")
+    sources = pd.read_csv(
+        ROOT / f"results/reference/{scale}/numbers/sources.csv", dtype={"config": str}
+    )
+    now = [plan.run(run.task, run.variant, run.seed).hash for run in sources.itertuples()]
+    assert now == list(sources["config"])
