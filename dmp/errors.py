@@ -1,5 +1,9 @@
 """The one exception that a user is meant to read."""
 
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 class DMPError(Exception):
     """Input or environment that the benchmark cannot work with.
@@ -9,3 +13,12 @@ class DMPError(Exception):
     """
 
     status = 2
+
+
+def printable(text: str) -> str:
+    """Return text that every terminal and file takes, on one line.
+
+    Names that are not UTF-8 have bytes, and others control characters; both become escapes.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)

@@ -151,3 +151,9 @@ def test_unknown_target_of_a_tracker_is_one_clear_line():
     assert done.stderr.strip() == (
         "error: unknown target 'table2': did you mean 'tables'? accepted: studies, tables"
     )
+
+
+def test_error_sends_nothing_to_a_terminal_but_text():
+    done = dmp("run", "unconditional", "dmp\x1b[31m", "--scale", "smoke")
+    assert done.returncode == 2
+    assert "\x1b" not in done.stderr

@@ -20,7 +20,7 @@ import typer
 from dmp import __version__
 from dmp.cli import planning, prepare, results, runs, sweep
 from dmp.cli.workspace import USE
-from dmp.errors import DMPError
+from dmp.errors import DMPError, printable
 from dmp.surroundings import settle_surroundings
 
 app = typer.Typer(
@@ -82,7 +82,8 @@ def main() -> None:
 
 def _stop(error: DMPError) -> NoReturn:
     with contextlib.suppress(OSError):  # of a device that is full
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        lines = map(printable, f"error: {error}".split("\n"))
+        print("\n".join(lines), file=sys.stderr, flush=True)
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -16,8 +16,8 @@ from dmp.data.formats import open_source
 from dmp.data.inspection import Inspected, inspect
 from dmp.data.manifest import PICTURES, Manifest
 from dmp.data.sources.base import Source
-from dmp.data.sources.findings import Finding, printable
-from dmp.errors import DMPError
+from dmp.data.sources.findings import Finding
+from dmp.errors import DMPError, printable
 from dmp.files import Advice, write_json, write_text
 
 FINDINGS = "findings.csv"

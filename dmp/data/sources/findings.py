@@ -1,6 +1,5 @@
 """What is wrong with a file of a dataset: as a row of a report, and as an error."""
 
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
@@ -9,7 +8,6 @@ from typing import Literal, NamedTuple
 from dmp.errors import DMPError
 
 AGAIN = "copy or download it again"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Finding(NamedTuple):
@@ -55,15 +53,6 @@ def alike(names: Iterable[str]) -> Iterator[Finding]:
             yield Finding(name, "note", problem, "nothing; they are two classes")
         forms.setdefault(form, name)
         small.setdefault(form.casefold(), name)
-
-
-def printable(text: str) -> str:
-    """Return text that every terminal and file takes, on one line.
-
-    Names that are not UTF-8 have bytes, and others control characters; both become escapes.
-    """
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class DamagedFileError(DMPError):
