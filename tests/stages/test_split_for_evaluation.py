@@ -19,6 +19,9 @@ from dmp.files import read_json
 from dmp.stages.common import Context
 from dmp.stages.data import also_trained_on
 from dmp.studies import load_plan
+from dmp.workflow.inputs import Inputs
+from dmp.workflow.scales import Scales
+from dmp.workflow.settings import Settings
 
 SCALE = "paper-smoke"
 
@@ -131,3 +134,10 @@ def test_a_dataset_that_an_earlier_version_has_checked_is_not_compared_and_that_
     pictures.write_bytes(whole[:-200])
     with pytest.raises(DMPError, match=r"pictures.npz is truncated.*check dataset 'photos' again"):
         check(place, "photos-test")
+
+
+def test_the_workflow_checks_the_dataset_that_is_trained_on_first():
+    settings = Settings(scale="paper", results=Path("r"), ablations=ROOT / "ablations")
+    inputs = Inputs(Scales(settings))
+    assert inputs.trained_on("paper", "coco-test") == [Path("r/paper/data/coco/manifest.json")]
+    assert inputs.trained_on("paper", "coco") == inputs.trained_on("paper", "ffhq") == []
