@@ -12,6 +12,7 @@ from dmp.files import write_csv, write_text
 from dmp.layout import Layout
 from dmp.products.results import verdicts_product
 from dmp.reporting.claims import claims_page, evidence_page
+from dmp.reporting.compared import in_words
 from dmp.reporting.figures.claims import all_evidence, forest, paper_against_ours
 from dmp.reporting.figures.rates import effective_rates
 from dmp.reporting.figures.style import write_figure
@@ -49,6 +50,8 @@ def judge(plan: Plan, layout: Layout, scope: str) -> None:
     evaluated = evaluate(claims, results, not_run=not_run, no_recipe=lacking, **tables)
     summary = summarise(evaluated, claims)
     write_csv(path.with_suffix(".csv"), evaluated)
+    # What stands behind a name is in the table; pages and figures are for reading.
+    evaluated = in_words(evaluated, plan.studies.values())
     write_page(claims_page(claims, evaluated, scale, lacking, scope), path.parent, scope)
     evidence = evidence_page(claims, evaluated, scale)
     for suffix, render in ((".md", markdown), (".html", html)):
