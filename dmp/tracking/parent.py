@@ -55,7 +55,10 @@ def describe(
             where = f"runs={quote(runs, safe=',')}&experiments={quote(json.dumps([experiment_id]))}"
             told = f": {parent.differences[label]}" if label in parent.differences else ""
             entries.append(f"- [{label}](#/compare-runs?{where}){told}\n")
-    text = f"**{parent.title}**{'; compare, all seeds:' if entries else ''}\n\n"
+    text = f"**{parent.title}**"
+    # MLflow folds all but the first line away.
+    text += next((f"; {label}: {told}" for label, told in parent.differences.items()), "")
+    text += "\n\nCompare, all seeds:\n\n" if entries else "\n\n"
     for number, entry in enumerate(entries):
         left = len(entries) - number
         if len(text) + len(entry) > most:

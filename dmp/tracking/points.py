@@ -17,7 +17,7 @@ def read_metrics(path: Path, time_ms: int, step: int) -> list[Point]:
     """Read ``metrics.csv``: ``final/fid``, and ``final/denoising_mse/0-99`` for a bin.
 
     What was measured before the last iteration is the history ``curve/fid``, from there to the
-    last.
+    last; not in bins of timesteps, whose charts would hide all others.
 
     Raises:
         DMPError: a column is missing, a value is not a number, or a metric is listed twice at one
@@ -39,7 +39,7 @@ def read_metrics(path: Path, time_ms: int, step: int) -> list[Point]:
     for name, history in histories.items():
         if last in history:
             points.append(Point(f"final/{name}", history[last], time_ms, step))
-        if set(history) != {last}:
+        if set(history) != {last} and "/" not in name:
             points += [
                 Point(f"curve/{name}", value, time_ms, iteration)
                 for iteration, value in sorted(history.items())
@@ -48,7 +48,7 @@ def read_metrics(path: Path, time_ms: int, step: int) -> list[Point]:
 
 
 def read_gate(path: Path, time_ms: int) -> list[Point]:
-    """Read ``gate.npz``: ln N − H over the timesteps, ``gate/ln N - entropy over timesteps``.
+    """Read ``gate.npz``: ln N − H over the timesteps, ``curve/ln N - entropy over timesteps``.
 
     H is the entropy of the gate's weights over N prompts, in nats, averaged over blocks: 0 where
     all prompts are used alike. MLflow draws a step on the x-axis; here it is the timestep. Empty
@@ -67,7 +67,7 @@ def read_gate(path: Path, time_ms: int) -> list[Point]:
         prompts = [a.shape[-1] for name, a in arrays.items() if name.startswith("weights")]
         gaps = np.mean(np.log(prompts)) - arrays["entropy"]
         steps = zip(arrays["timesteps"].tolist(), gaps.tolist(), strict=True)
-        name = "gate/ln N - entropy over timesteps"
+        name = "curve/ln N - entropy over timesteps"
         return [Point(name, float(gap), time_ms, int(step)) for step, gap in steps]
 
 

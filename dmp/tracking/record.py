@@ -152,8 +152,9 @@ def run_record(folder: Path, tags: Mapping[str, str] | None = None) -> Record:
 
 
 def identity(task: str, variant: str, seed: int) -> dict[str, str]:
-    """Return the tags that say which run it is."""
-    return {"task": task, "variant": variant, "seed": _sortable(seed)}
+    """Return the tags that say which run it is, and of which cell it is a seed."""
+    cell = _cell(task, variant)
+    return {"task": task, "variant": variant, "seed": _sortable(seed), "cell": cell}
 
 
 def run_name(task: str, variant: str, seed: int) -> str:
@@ -163,7 +164,11 @@ def run_name(task: str, variant: str, seed: int) -> str:
 
 def run_title(task: str, variant: str, seed: int) -> str:
     """Return ``dmp · uncond · s0``: what differs first, since MLflow cuts long names."""
-    return f"{variant} · {task.replace('conditional', 'cond')} · s{seed}"
+    return f"{_cell(task, variant)} · s{seed}"
+
+
+def _cell(task: str, variant: str) -> str:
+    return f"{variant} · {task.replace('conditional', 'cond')}"
 
 
 def _sortable(seed: int) -> str:

@@ -12,6 +12,9 @@ from dmp.tracking.moved import follow_folder
 
 _METRICS = ("final/fid", "final/denoising_mse", "final/kid", "loss")
 _TAGS = ("task", "variant", "seed")
+# What MLflow calls the first columns, and pixels: names are to be read to their end.
+_FIRST = {"0": 60, "attributes.`Run Name`": 320}
+_METRIC_WIDTH = 150
 # Of the links: key of the view, and what to call it.
 VIEWS = {"runs": "every run", "seeds": "means of seeds"}
 # MLflow's SQL stores take 5,000 characters as the value of an experiment's tag.
@@ -21,14 +24,17 @@ MAX_NOTE = 4900
 def shared_views() -> dict[str, str]:
     """Return the tags of an experiment that hold its views."""
     columns = [f"metrics.`{name}`" for name in _METRICS] + [f"tags.`{name}`" for name in _TAGS]
+    widths = _FIRST | dict.fromkeys(columns[: len(_METRICS)], _METRIC_WIDTH)
     runs = {
         "selectedColumns": columns,
+        "columnOrder": [*_FIRST, *columns, "runDateAndNestInfo", "duration"],
+        "columnWidths": widths,
         "orderByKey": "tags.`dmp.record`",
         "orderByAsc": True,
         "runsHiddenMode": "SHOWALL",
     }
-    keys = [{"mode": "tag", "groupByData": name} for name in ("task", "variant")]
-    seeds = {**runs, "groupBy": {"aggregateFunction": "average", "groupByKeys": keys}}
+    key = {"mode": "tag", "groupByData": "cell"}
+    seeds = {**runs, "groupBy": {"aggregateFunction": "average", "groupByKeys": [key]}}
     views = {"runs": runs, "seeds": seeds}
     return {f"mlflow.sharedViewState.{key}": json.dumps(views[key]) for key in VIEWS}
 

@@ -36,7 +36,9 @@ def test_final_metrics_are_named_by_metric_and_bin(metrics, tmp_path):
 
 
 def test_what_was_measured_on_the_way_is_a_history(metrics):
-    path = metrics("fid,all,30,5,1", "kid,all,30,1,1", "fid,all,0,9,1", "old,all,0,3,1")
+    path = metrics(
+        "fid,all,30,5,1", "kid,all,30,1,1", "fid,all,0,9,1", "fid,0-99,0,9,1", "old,all,0,3,1"
+    )
     assert read_metrics(path, 7, 40) == [
         Point("final/fid", 5.0, 7, 40),
         Point("curve/fid", 9.0, 7, 0),
@@ -79,7 +81,7 @@ def test_corrupt_convergence_is_named(tmp_path, text):
 
 
 def test_gate_is_a_history_over_timesteps(tmp_path):
-    path, name = tmp_path / "gate.npz", "gate/ln N - entropy over timesteps"
+    path, name = tmp_path / "gate.npz", "curve/ln N - entropy over timesteps"
     record = {"timesteps": np.array([0, 999]), "entropy": np.array([0.0, math.log(4)])}
     save_arrays(path, record | {"weights": np.zeros((2, 3, 4))})
     assert read_gate(path, 7) == [Point(name, math.log(4), 7, 0), Point(name, 0.0, 7, 999)]

@@ -61,6 +61,7 @@ def test_run_is_described_by_its_configuration_and_provenance(folder):
         "task": "class",
         "variant": "dmp,depth=1",
         "seed": "002",
+        "cell": "dmp,depth=1 · class",
         "baseline_seed": "000",
         "commit": "1f7137f",
         "config_hash": "92b52ff7055d",

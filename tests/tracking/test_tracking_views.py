@@ -68,6 +68,7 @@ def test_parent_and_experiment_carry_what_the_study_came_to(uri, client, folder,
     assert study.data.metrics == values
     experiment = client.get_experiment_by_name("digits")
     for note in (study.data.tags["mlflow.note.content"], experiment.tags["mlflow.note.content"]):
+        assert note.startswith("**Table 2**; dmp − other: Δ FID −0.50 [−1.00, 0.25]\n")
         assert "[dmp − other](#/compare-runs?runs=" in note
         assert note.endswith("): Δ FID −0.50 [−1.00, 0.25]\n")
 
@@ -91,7 +92,10 @@ def test_links_open_views_with_fid_and_with_seeds_grouped(uri, client, folder):
         json.loads(experiment.tags[f"mlflow.sharedViewState.{key}"]) for key in ("runs", "seeds")
     )
     assert runs["selectedColumns"][0] == "metrics.`final/fid`"
-    assert [key["groupByData"] for key in seeds["groupBy"]["groupByKeys"]] == ["task", "variant"]
+    _, name, *others = runs["columnOrder"]
+    assert (name, others[0]) == ("attributes.`Run Name`", "metrics.`final/fid`")
+    assert set(runs["columnWidths"]) <= set(runs["columnOrder"])
+    assert [key["groupByData"] for key in seeds["groupBy"]["groupByKeys"]] == ["cell"]
 
 
 def test_metrics_of_the_end_are_written_before_curves(uri, client, folder, monkeypatch):

@@ -81,12 +81,12 @@ def forest(
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("Effect / % of what it is compared with")
     _legend(axes, [row.verdict for row in claims])
-    smaller = " Of FID smaller is better." if "↓" in metric_label(metric) else ""
+    smaller = f" Smaller {metric_name(metric)} is better." if "↓" in metric_label(metric) else ""
     notes = [
-        f"Of each claim the piece of evidence that decides on it, with its 95 % interval, in "
-        f"{metric_name(metric)} or, where the claim is about something else, in what stands at "
-        f"the right.{smaller} A claim without a mark has no effect in percent. The axis is linear "
-        f"within ±{_THRESHOLD} % and logarithmic beyond."
+        f"The piece of evidence that decides each claim, with its 95 % interval. Effects are on "
+        f"{metric_name(metric)}, or on what the right column names where a claim is about "
+        f"something else.{smaller} A claim without a mark has no effect in percent. The axis is "
+        f"linear within ±{_THRESHOLD} % and logarithmic beyond."
     ]
     return finish(figure, title, scale, notes)
 
@@ -245,7 +245,7 @@ def _name_points(axes: Axes, rows: pd.DataFrame) -> None:
     at = axes.transData.transform(rows[["paper_effect", "effect"]].to_numpy(dtype=float))
     taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in at]
     for own, (row, (x, y)) in enumerate(zip(records(rows), at, strict=True)):
-        box = x + 5, y + 4, x + 9 + 4.2 * len(row.claim), y + 13
+        box = x + 4, y + 3, x + 8 + 5.5 * len(row.claim), y + 16
         if not any(
             box[0] < right and left < box[2] and box[1] < top and bottom < box[3]
             for k, (left, bottom, right, top) in enumerate(taken)
@@ -273,10 +273,10 @@ def _quadrants(axes: Axes, rows: pd.DataFrame) -> None:
     axes.fill_between([-end, 0], 0, end, color="0.95", zorder=-1, linewidth=0)
     axes.fill_between([0, end], -end, 0, color="0.95", zorder=-1, linewidth=0)
     for x, y, text in (
-        (0.2, 0.02, "same direction"), (0.8, 0.98, "same direction"),
+        (0.2, 0.02, "same direction"), (0.51, 0.98, "same direction"),
         (0.02, 0.98, "opposite direction"), (0.98, 0.02, "opposite direction"),
     ):  # fmt: skip
         axes.text(
-            x, y, text, transform=axes.transAxes, ha="left" if x < 0.5 else "right",
+            x, y, text, transform=axes.transAxes, ha="left" if x < 0.6 else "right",
             va="bottom" if y < 0.5 else "top", color="0.35", style="italic",
         )  # fmt: skip
