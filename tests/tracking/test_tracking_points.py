@@ -36,9 +36,8 @@ def test_final_metrics_are_named_by_metric_and_bin(metrics, tmp_path):
 
 
 def test_what_was_measured_on_the_way_is_a_history(metrics):
-    path = metrics(
-        "fid,all,30,5,1", "kid,all,30,1,1", "fid,all,0,9,1", "fid,0-99,0,9,1", "old,all,0,3,1"
-    )
+    before = ("fid,all,0,9,1", "fid,0-99,0,9,1", "old,all,0,3,1")
+    path = metrics("fid,all,30,5,1", "kid,all,30,1,1", *before)
     assert read_metrics(path, 7, 40) == [
         Point("final/fid", 5.0, 7, 40),
         Point("curve/fid", 9.0, 7, 0),
