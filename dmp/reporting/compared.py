@@ -1,7 +1,7 @@
 """What a page of evidence calls the variants that it compares: as the study that compares them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -38,7 +38,7 @@ def _told(
     task: str,
     variant: str,
     against: str,
-    tables: list[tuple[bool, Mapping[tuple[str, str], str]]],
+    tables: Sequence[tuple[bool, Mapping[tuple[str, str], str]]],
 ) -> tuple[str, str]:
     parts = [_BETWEEN.split(text) for text in (variant, against)]
     names = [name for part in parts for name in part[::2] if name]
