@@ -39,7 +39,7 @@ def shoot(address: str, target: Path, window: tuple[int, int], kept: int) -> Non
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
         options += [f"--user-data-dir={place}/fresh", f"--window-size={size}"]
         options += ["--virtual-time-budget=40000", f"--screenshot={raw}", address]
-        subprocess.run(["chromium", *options], check=True, capture_output=True, timeout=300)
+        subprocess.run(["chromium", *options], check=True, capture_output=True, timeout=600)
         with Image.open(raw) as image:
             part = image.convert("RGB").crop((0, 0, kept, window[1]))
     target.parent.mkdir(parents=True, exist_ok=True)

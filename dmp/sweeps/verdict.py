@@ -26,6 +26,6 @@ def verdict(sweep: Sweep, confirmed: pd.DataFrame) -> str:
     told = f"Δ {metric_name(sweep.quality)} {difference} over {best['seeds']} fresh seeds"
     base = confirmed["variant"].iloc[0]
     if better.empty:
-        told = f"best is {best['variant']}: {told}"
+        told = f"the best, {best['variant']}, has {told}"
         return f"No point was shown to be better than {base}; {told}."
     return f"{best['variant']} is better than {base}: {told}."

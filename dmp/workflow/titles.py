@@ -40,13 +40,14 @@ def figure_title(plan: Plan, study: str, figure: str) -> dict[str, str]:
     }
 
 
-def sweep_title(sweep: Sweep, files: SweepFiles) -> dict[str, str]:
+def sweep_title(plan: Plan, sweep: Sweep, files: SweepFiles) -> dict[str, str]:
     """Return the labels of a sweep's page: its title, and what it came to."""
     import pandas as pd  # with the statistics a second, which a call without a report saves
 
     from dmp.sweeps.verdict import verdict
 
-    return {"Title": sweep.title, "Outcome": verdict(sweep, pd.read_csv(files.confirmed))}
+    told = verdict(sweep, pd.read_csv(files.confirmed))
+    return {"Title": f"{sweep.title}{_too_small(plan)}", "Outcome": told}
 
 
 def verdicts_title(title: str, figure: str) -> dict[str, str]:
@@ -57,5 +58,9 @@ def verdicts_title(title: str, figure: str) -> dict[str, str]:
 
 def verdicts_page_title(plan: Plan, whose: str) -> dict[str, str]:
     """Return the labels of the page of verdicts, with a warning where none may be believed."""
+    return {"Title": f"Verdicts on {whose}{_too_small(plan)}"}
+
+
+def _too_small(plan: Plan) -> str:
     small = f" – scale '{plan.name}' is too small for any conclusion"
-    return {"Title": f"Verdicts on {whose}{'' if plan.scale.conclusive else small}"}
+    return "" if plan.scale.conclusive else small

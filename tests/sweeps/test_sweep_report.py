@@ -137,7 +137,7 @@ def test_verdict_is_better_only_where_fresh_seeds_show_it():
     near = ("dmp,depth=1", -0.5, -1.0, 0.0, 0.06)
     better, worse = ("dmp,depth=2", -0.25, -0.3, -0.2, 0.01), ("dmp,depth=3", 9.0, 8.0, 10.0, 0.01)
     assert verdict(sweep, confirmed_table(near, worse)) == (
-        "No point was shown to be better than dmp; best is dmp,depth=1: Δ FID −0.50 "
+        "No point was shown to be better than dmp; the best, dmp,depth=1, has Δ FID −0.50 "
         "[−1.00, 0.00] over 5 fresh seeds."
     )
     assert verdict(sweep, confirmed_table(near, better, worse)) == (
@@ -148,9 +148,10 @@ def test_verdict_is_better_only_where_fresh_seeds_show_it():
 
 
 def test_verdict_stands_on_the_page_in_the_report_and_in_optunas_dashboard(finished):
-    told = sweep_title(finished.sweep, finished.files)
+    told = sweep_title(load_plan("smoke", ROOT / "ablations"), finished.sweep, finished.files)
     page = (finished.files.root / "fake.md").read_text()
-    assert told["Title"] == "A search of arithmetic"
+    small = "scale 'smoke' is too small for any conclusion"
+    assert told["Title"] == f"A search of arithmetic – {small}"
     assert "better than dmp" in told["Outcome"]
     assert told["Outcome"] in page
     assert get_note(load_study(finished.storage, STUDY)) == page

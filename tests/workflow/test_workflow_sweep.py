@@ -34,6 +34,16 @@ def test_sweep_ends_with_all_trials_and_its_page(finished):
     assert "no conclusion may be drawn" in (root / "tiny.md").read_text()
 
 
+def test_report_begins_with_what_a_finished_sweep_came_to(finished, tmp_path):
+    path = tmp_path / "report.html"
+    told = finished / "results/smoke/sweeps/tiny/confirmed.csv"
+    snakemake(str(told), "--report", str(path), place=finished)
+    page = (finished / "results/smoke/sweeps/tiny/tiny.md").read_text()
+    (outcome,) = (line for line in page.splitlines() if "fresh seeds." in line and "Δ" in line)
+    # As text of the first page, and as a label of the page of the sweep.
+    assert path.read_text(encoding="utf-8").count(outcome.split("Δ")[0]) >= 2
+
+
 def test_second_start_does_nothing(finished):
     assert "Nothing to be done" in snakemake("sweep", "-n", place=finished)
 

@@ -63,7 +63,9 @@ rule sweep_report:
             caption="../report/sweep.rst",
             category="Sweeps",
             labels=lambda w: sweep_title(
-                sweeps.sweep(w.sweep), SweepFiles(scales.layout(w.scale), w.sweep)
+                scales.plan(w.scale),
+                sweeps.sweep(w.sweep),
+                SweepFiles(scales.layout(w.scale), w.sweep),
             ),
         ),
         *SWEEP.pages()[1:],

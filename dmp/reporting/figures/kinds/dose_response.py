@@ -59,8 +59,8 @@ def dose_response(
                 text.set(ha="right", rotation_mode="anchor")
     notes.append(
         f"{max(len(arm.values) for arm in found)} seeds; thin lines join the values of one seed. "
-        f"Intervals are 95 % t intervals of each mean by itself; differences within a seed are "
-        f"surer than they show."
+        f"Intervals are 95 % t intervals of each mean by itself; differences within a seed vary "
+        f"less than these suggest."
     )
     return finish(result, title, data.scale, notes)
 
