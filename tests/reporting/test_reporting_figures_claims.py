@@ -108,7 +108,7 @@ def test_forest_has_one_line_per_claim_with_the_evidence_that_decides():
     told = [text.get_text() for text in axes.texts]
     assert told[0] == "supported\nFID −6.00 [−8.00, −4.00] %"
     assert told[2] == NOT_TESTED
-    assert words(figure).count("Of FID smaller is better") == 1
+    assert words(figure).count("Smaller FID is better") == 1
 
 
 def test_paper_against_ours_draws_each_test_once():
