@@ -4,6 +4,7 @@ Names and shapes of all parameters are those of the publicly released checkpoint
 load strictly.
 """
 
+import copy
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -239,6 +240,28 @@ class DiT(Backbone):
         """Return the sines and cosines of row and column: ``(N, D)``."""
         # base_size = grid makes positions whole numbers, as in the released checkpoints.
         return get_2d_sincos_pos_embed(self.hidden_size, self.grid, base_size=self.grid)
+
+    def resized(self, size: int) -> "DiT":
+        """Return a DiT of the same weights for images of another height and width.
+
+        Its tokens stand where these do in the image: positions are stretched, as those of larger
+        images are in models that are trained for them, and not counted on.
+
+        Raises:
+            DMPError: ``patch_size`` does not divide ``size``.
+
+        """
+        if size % self.patch_size:
+            raise DMPError(f"patch_size = {self.patch_size} does not divide {size}")
+        found = copy.deepcopy(self)
+        found.x_embedder.set_input_size(size)
+        found.input_size, found.grid = size, size // self.patch_size
+        found.num_tokens = found.grid**2
+        stretched = get_2d_sincos_pos_embed(self.hidden_size, found.grid, base_size=self.grid)
+        found.pos_embed = nn.Parameter(
+            torch.as_tensor(stretched).to(self.pos_embed)[None], requires_grad=False
+        )
+        return found
 
     def unpatchify(self, patches: Tensor) -> Tensor:
         """Rearrange ``(B, N, P·P·C)`` to ``(B, C, H, W)``."""

@@ -38,6 +38,7 @@ def evaluate(
     speed: pd.DataFrame | None = None,
     not_run: Mapping[str, str] | None = None,
     no_recipe: Mapping[str, str] | None = None,
+    left_out: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Judge every piece of evidence in every endpoint, on every recipe.
 
@@ -48,6 +49,7 @@ def evaluate(
         speed: timings; or None.
         not_run: task to the reason why this scale leaves it out.
         no_recipe: task to the reason why it has baselines of the paper's recipe alone.
+        left_out: id of a claim to the reason why nothing is run for it at this scale.
 
     Returns:
         One row per claim, piece of evidence, endpoint and recipe, with ``COLUMNS``. ``endpoint`` is
@@ -67,7 +69,7 @@ def evaluate(
 
     """
     numbers = Numbers(Arms(results), not_run or {}, parameters, speed)
-    tested = measure(claims, numbers, no_recipe or {})
+    tested = measure(claims, numbers, no_recipe, left_out)
     table = []
     for each, verdict in zip(tested, judge(tested, claims.each_way), strict=True):
         row: dict[str, Any] = {"claim": each.claim, "evidence": each.number}
@@ -83,7 +85,10 @@ def evaluate(
 
 
 def measure(
-    claims: Claims, numbers: Numbers, no_recipe: Mapping[str, str] | None = None
+    claims: Claims,
+    numbers: Numbers,
+    no_recipe: Mapping[str, str] | None = None,
+    left_out: Mapping[str, str] | None = None,
 ) -> list[Tested]:
     """Measure all evidence in all endpoints, on all recipes; errors as :func:`evaluate`."""
     tested = []
@@ -101,6 +106,8 @@ def measure(
                 not_run={**lacking, **numbers.not_run},
             )
             try:
+                if claim.id in (left_out or ()) and (evidence.runs() or evidence.timed()):
+                    raise Unmeasured(f"not run at this scale: {(left_out or {})[claim.id]}")
                 found = evidence.measure(asked)
             except Unmeasured as missing:
                 found = not_tested(metric, str(missing))

@@ -1,6 +1,6 @@
 """What ``ablations/claims.yaml`` and ``hypotheses.yaml`` may say: claims, and what settles each."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -177,10 +177,17 @@ class Claims(Strict):
             for number, evidence in enumerate(claim.evidence, start=1):
                 yield claim, number, evidence
 
-    def runs(self) -> list[Run]:
-        """Return every (task, variant) that any evidence needs, each once, in the file's order."""
+    def runs(self, without: Collection[str] = ()) -> list[Run]:
+        """Return every (task, variant) that any evidence needs, each once, in the file's order.
+
+        Args:
+            without: ids of claims that are not tested.
+
+        """
         runs: dict[Run, None] = {}
-        for _, own, *_, each in self.on_recipes():
+        for _, own, claim, _, each in self.on_recipes():
+            if claim.id in without:
+                continue
             runs |= dict.fromkeys((task, on_recipe(v, own)) for task, v in each.runs())
         drawn = ((curve.task, variant) for curve in self.curves for variant in curve.variants)
         return list(runs | dict.fromkeys(drawn))

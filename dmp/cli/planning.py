@@ -21,6 +21,9 @@ def check(workspace: Workspace) -> None:
         check_figures(study)
     for name, study in plan.studies.items():
         print(f"{name}: {len(study.cells)} cells, {len(plan.runs(name))} runs")
+    for reason in dict.fromkeys(plan.left_out.values()):
+        names = [name for name, why in plan.left_out.items() if why == reason]
+        print(f"not run at this scale: {', '.join(names)} ({reason})")
     runs, baselines = len(plan.runs()), len(plan.baselines())
     print(f"{runs} unique runs on {baselines} baselines at scale {workspace.scale}")
 

@@ -21,7 +21,6 @@ _NEEDS = {
     "importance_on": ("type", ("hard",)),
     "hard_weights": ("type", ("hard",)),
     "hard_gradient": ("type", ("hard",)),
-    "prompts": ("position", ("prepend",)),
     "prepended": ("position", ("prepend",)),
     "masked_start": ("position", ("prepend",)),
     "grid": ("resize", ("nearest", "bilinear", "bicubic")),
@@ -85,9 +84,11 @@ class PatchConfig(Strict):
         hard_gradient: ``straight-through`` lets the gate learn from a fixed weight as though it
             were the soft one; ``none`` does not.
         mixture: ``own`` scales each token's own prompt, as the paper's formula does; ``pool`` lets
-            each token mix all prompts, by the gate and by how well they match the token.
+            each token mix all prompts, however many, by the gate and by how well they match the
+            token.
         position: prompts are added to the tokens, or prepended to them.
-        prompts: how many are prepended: a number, a share of N, or ``tokens`` for N.
+        prompts: how many are prepended, or are in the pool: a number, a share of N, or ``tokens``
+            for N.
         prepended: ``overwritten`` at each block by its own prompts, or ``carried`` through the
             blocks, each adding its own; both leave the sequence after the last patched block.
             ``stays``, as in the released code, is ``overwritten``, but the last patched block's
@@ -172,6 +173,11 @@ class PatchConfig(Strict):
                     f"{name} = {getattr(self, name)} has no effect with {other} = "
                     f"{getattr(self, other)}; it needs {other} = {' or '.join(accepted)}"
                 )
+        if "prompts" in changed and self.position != "prepend" and self.mixture != "pool":
+            raise ValueError(
+                f"prompts = {self.prompts} has no effect with position = {self.position} and "
+                f"mixture = {self.mixture}; it needs position = prepend or mixture = pool"
+            )
         if self.gate == "none":
             for name in _OF_GATE:
                 if name in changed:

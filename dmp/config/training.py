@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from dmp.config.base import Strict
-from dmp.config.numbers import Count, LearningRate, Probability, Several, Share, Weight
+from dmp.config.numbers import Count, LearningRate, Probability, Several, Share, Size, Weight
 from dmp.config.texts import Place
 
 
@@ -39,12 +39,15 @@ class TrainingConfig(OptimizerConfig):
         loss: ``hybrid`` trains noise and variance, as the backbone was trained; ``simple`` is the
             squared error of the noise alone, the paper's Eq. 8.
         curve: at how many iterations, equally spaced and the last among them, FID is measured.
+        resolution: edge of the images that are trained on, in place of the dataset's; positions of
+            the backbone are stretched. Part of the configuration's hash only where it is given.
 
     """
 
     ema_decay: Probability | None = None
     loss: Literal["hybrid", "simple"] = "hybrid"
     curve: Count = 1
+    resolution: Annotated[Size | None, Field(exclude_if=lambda value: value is None)] = None
 
     @model_validator(mode="after")
     def _curve_fits(self) -> Self:

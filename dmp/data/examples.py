@@ -1,12 +1,13 @@
 """Images as a backbone sees them, by number: pixels in memory, or latents on disk."""
 
+import copy
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dmp.data.images import to_model
+from dmp.data.images import resized, to_model
 from dmp.data.registry import Images
 
 
@@ -52,6 +53,13 @@ class Pixels:
 
     def __len__(self) -> int:
         return len(self._images)
+
+    def resized(self, edge: int) -> "Pixels":
+        """Return the same images at another resolution."""
+        found = copy.copy(self)
+        found._images = resized(self._images, edge)
+        found.shape = (self.shape[0], edge, edge)
+        return found
 
     def take(self, rows: np.ndarray, mirrored: np.ndarray, noise: Tensor | None) -> Tensor:
         """Return images; there is nothing to draw."""

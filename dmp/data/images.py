@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dmp.config import DataConfig
 from dmp.data.registry import Images, dataset_info
@@ -96,6 +96,11 @@ def _cut(
 def to_model(pixels: Tensor) -> Tensor:
     """Map uint8 pixels to float32 in [-1, 1]: ``u / 127.5 - 1``; latents are left as they are."""
     return pixels.to(torch.float32) / 127.5 - 1 if pixels.dtype == torch.uint8 else pixels
+
+
+def resized(values: Tensor, edge: int) -> Tensor:
+    """Resize values ``(B, C, H, W)`` bilinearly, smoothed where they get fewer."""
+    return nn.functional.interpolate(values, size=(edge, edge), mode="bilinear", antialias=True)
 
 
 def to_pixels(values: Tensor) -> Tensor:

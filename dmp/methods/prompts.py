@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from dmp.methods.patched import AttachedPatch
 
+# The metric that asks what a patch is worth at other resolutions.
+RESIZED = "resized_denoising_mse"
 # Balancing losses that mix the images of a batch: their mean over parts of it is another number.
 _MIXING_IMPORTANCE = ("batch", "summed")
 _PER_IMAGE_LOAD = "indicator"
@@ -46,9 +48,11 @@ class DMP(Method[PatchConfig]):
                 f"timestep_ranges = {options.timestep_ranges} is more than the "
                 f"{task.diffusion.timesteps} timesteps of the diffusion"
             )
-        if options.resize != "none" and options.grid == "tokens":
+        everywhere = options.resize != "none" and options.grid == "tokens"
+        if everywhere and RESIZED not in task.evaluation.metrics:
             raise ValueError(
-                f"resize = {options.resize} changes nothing at one resolution; give grid as well"
+                f"resize = {options.resize} changes nothing at one resolution; give grid as well, "
+                f"or {RESIZED} among evaluation.metrics"
             )
 
     def batch_losses(self, options: PatchConfig) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from dmp.config.base import Strict, from_data, nearest
-from dmp.config.numbers import Count, Factor, LearningRate, Probability, Seed
+from dmp.config.numbers import Count, Factor, LearningRate, Probability, Seed, Size
 from dmp.config.patch import PatchConfig
 from dmp.errors import DMPError
 from dmp.methods.base import Method, find_method
@@ -26,6 +26,8 @@ class TrainingOptions(Strict):
         ema_decay: average what trains, and evaluate the average; ``baseline`` averages over as
             long a time as the baseline's own training did.
         loss: ``hybrid`` or ``simple``; see :class:`dmp.config.TrainingConfig`.
+        resolution: edge of the images that a patch is trained on, which is then resized to the
+            dataset's own.
 
     """
 
@@ -36,6 +38,7 @@ class TrainingOptions(Strict):
     learning_rate_factor: Factor | Literal["one-over-n"] | None = None
     ema_decay: Probability | Literal["baseline"] | None = None
     loss: Literal["hybrid", "simple"] | None = None
+    resolution: Size | None = None
 
 
 Recipe = Literal["paper", "decayed"]

@@ -85,6 +85,8 @@ class State(Protocol):
         seen: as ``held_out``, of training images.
         gate: the gate's weights; None without a gate that has any.
         baseline_loss: the mean squared error of the baseline on held-out images.
+        at: returns ``held_out`` of images at another resolution; None of what trains something
+            that cannot be brought there.
 
     """
 
@@ -98,6 +100,10 @@ class State(Protocol):
     seen: "DenoisingLosses"
     gate: "GateRecord | None"
     baseline_loss: float
+
+    def at(self, edge: int) -> "DenoisingLosses | None":
+        """Return the losses at another resolution."""
+        ...
 
 
 class Quantity:

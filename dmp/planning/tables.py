@@ -7,6 +7,7 @@ import pandas as pd
 from dmp.planning.cost import Job, Key, run_keys
 from dmp.planning.rates import Time
 from dmp.studies import Plan
+from dmp.studies.judged import left_out
 from dmp.studies.plan import CLAIMS
 
 Jobs = dict[Key, Job]
@@ -137,8 +138,10 @@ def judged(plan: Plan, done: Collection[Key]) -> int:
 
     A claim of which nothing is tested, or only at tasks that the scale leaves out, never counts.
     """
-    count = 0
+    count, absent = 0, left_out(plan.claims, plan.scale) if plan.claims else {}
     for claim in plan.claims.claims if plan.claims else ():
+        if claim.id in absent:
+            continue
         tested = [piece for piece in claim.evidence if piece.test != "untested"]
         tasks = {getattr(piece, "task", None) for piece in tested}
         if not tasks & {None, *plan.scale.tasks}:

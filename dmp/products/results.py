@@ -66,6 +66,8 @@ def page_product(plan: Plan, layout: Layout, study: str) -> Product:
 def verdicts_product(plan: Plan, layout: Layout, scope: str) -> Product:
     """Return the verdicts on the paper's claims, or on hypotheses of our own."""
     depends = [plan.judged.get(scope), plan.scale.conclusive, plan.scale.not_run]
+    if plan.scale.affords is not None:
+        depends.append(plan.scale.affords)
     pages = (layout.verdicts(scope).with_suffix(suffix) for suffix in PAGE_SUFFIXES)
     tables = ("parameters", "speed") if scope == CLAIMS else ()
     made_from = tuple(layout.record(name) for name in (f"numbers/{scope}", *tables))

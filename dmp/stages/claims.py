@@ -20,7 +20,7 @@ from dmp.reporting.page import html, markdown, write_page
 from dmp.statistics.arms import Arms
 from dmp.statistics.results import read_parameters, read_results, read_speed
 from dmp.studies import Plan
-from dmp.studies.judged import undecayed
+from dmp.studies.judged import left_out, undecayed
 from dmp.studies.plan import CLAIMS
 
 
@@ -47,7 +47,14 @@ def judge(plan: Plan, layout: Layout, scope: str) -> None:
     known, lacking = {*scale.tasks, *scale.not_run}, undecayed(scale)
     absent = {task: "this scale has no such task" for task, _ in claims.runs()}
     not_run = {task: reason for task, reason in absent.items() if task not in known} | scale.not_run
-    evaluated = evaluate(claims, results, not_run=not_run, no_recipe=lacking, **tables)
+    evaluated = evaluate(
+        claims,
+        results,
+        not_run=not_run,
+        no_recipe=lacking,
+        left_out=left_out(claims, scale),
+        **tables,
+    )
     summary = summarise(evaluated, claims)
     write_csv(path.with_suffix(".csv"), evaluated)
     # What stands behind a name is in the table; pages and figures are for reading.

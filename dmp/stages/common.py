@@ -12,7 +12,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from dmp.backbones import Backbone, build_backbone
+from dmp.backbones import Backbone, DiT, build_backbone
 from dmp.config import LatentsConfig, TaskConfig, UNetConfig
 from dmp.data.autoencoder import Autoencoder, load_autoencoder
 from dmp.data.captions import load_captions
@@ -194,8 +194,8 @@ def measure_denoising(
     )
 
 
-def pretrained_backbone(context: Context, run: RunConfig) -> Backbone:
-    """Return the converged baseline that a run rests on.
+def pretrained_backbone(context: Context, run: RunConfig, edge: int | None = None) -> Backbone:
+    """Return the converged baseline that a run rests on; for images of an edge, where one is given.
 
     Raises:
         DMPError: its file is missing, corrupt, or of another configuration.
@@ -212,6 +212,9 @@ def pretrained_backbone(context: Context, run: RunConfig) -> Backbone:
     backbone = new_backbone(context, run.task, run.config)
     with understood(path):
         backbone.load_state_dict(tensors, strict=True)
+    if edge is not None:
+        assert isinstance(backbone, DiT)  # the plan has seen to it
+        backbone = backbone.resized(edge)
     return backbone.to(context.device)
 
 
@@ -237,15 +240,17 @@ def has_diverged(path: Path) -> bool:
 
 
 def load_weights(
-    context: Context, run: RunConfig, iteration: int | None = None
+    context: Context, run: RunConfig, iteration: int | None = None, edge: int | None = None
 ) -> tuple[Backbone, Attached]:
     """Return the backbone as the run trained it, or had by an iteration, and what is attached.
+
+    With ``edge``, it is for images of that height and width.
 
     Raises:
         DMPError: a file is missing, corrupt, or of another configuration.
 
     """
-    backbone = pretrained_backbone(context, run)
+    backbone = pretrained_backbone(context, run, edge)
     names = (run.task, run.variant, run.seed)
     path = context.layout.weights(*names)
     if iteration is not None:

@@ -17,6 +17,7 @@ from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.files import write_json, write_text
 from dmp.layout import Layout
+from dmp.methods import find_method
 from dmp.methods.attached import Attached
 from dmp.metrics.base import Metric, Samples, State, When
 from dmp.metrics.denoising import DenoisingLosses
@@ -148,6 +149,15 @@ class RunState(State):
 
     def _losses(self, images: Images) -> DenoisingLosses:
         return measure_denoising(self._context, self._run, self.model[0], images)
+
+    def at(self, edge: int) -> DenoisingLosses | None:
+        """The losses of held-out images at another resolution, of what can be brought there."""
+        patch = self._run.patch
+        if find_method(self._run.method).trains and (patch is None or patch.resize == "none"):
+            return None
+        backbone, _ = load_weights(self._context, self._run, edge=edge)
+        images = self._data.resized(edge).held_out
+        return measure_denoising(self._context, self._run, backbone, images)
 
     @cached_property
     def gate(self) -> GateRecord | None:

@@ -39,7 +39,10 @@ def _train(context: Context, run: RunConfig, data: TaskData, watch: Watch | None
     path = context.layout.weights(*names)
     made = run_products(context.layout, run)["weights"]
     fingerprint = made.fingerprint
-    backbone = pretrained_backbone(context, run)
+    resolution = run.config.training.resolution
+    if resolution is not None:
+        data, watch = data.resized(resolution), None  # curves are of the dataset's own images
+    backbone = pretrained_backbone(context, run, resolution)
     attached = attach(run, backbone)
     try:
         method = find_method(run.method)

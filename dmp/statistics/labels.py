@@ -5,11 +5,18 @@ from dmp.metrics.registry import quantities
 
 def metric_label(metric: str) -> str:
     """Return ``FID ↓`` for ``fid``; the name itself for a metric that is not known here."""
-    known = quantities().get(metric)
-    return metric if known is None else known.heading
+    return _labelled(metric, arrow=True)
 
 
 def metric_name(metric: str) -> str:
     """Return ``FID`` for ``fid``, without the arrow that says which direction is better."""
-    known = quantities().get(metric)
-    return metric if known is None else known.label
+    return _labelled(metric, arrow=False)
+
+
+def _labelled(metric: str, arrow: bool) -> str:
+    name, _, of = metric.partition("/")
+    known = quantities().get(name)
+    if known is None:
+        return metric
+    label = known.heading if arrow else known.label
+    return label.replace(known.label, f"{known.label} {of}", 1) if of else label

@@ -202,9 +202,27 @@ def _trains(variant: Variant, config: TaskConfig, where: str) -> None:
     """Refuse further training that the task's iterations, curve or images do not allow."""
     if not find_method(variant.method).trains:
         return
-    batch, images = further_training(config, variant, where).batch_size, training_images(config)
+    training, images = further_training(config, variant, where), training_images(config)
+    batch = training.batch_size
+    if training.resolution is not None:
+        _check_resolution(variant, config, training.resolution, where)
     if images is not None and batch > images:
         raise DMPError(f"{where}: batch_size = {batch} is more than the {images} training images")
+
+
+def _check_resolution(variant: Variant, config: TaskConfig, edge: int, where: str) -> None:
+    """Refuse another resolution for what cannot be brought back from it."""
+    place, own = f"{where}: resolution = {edge}", input_shape(config.data).size
+    if config.data.source is not None or not isinstance(config.backbone, BackboneConfig):
+        raise UnfitVariantError(place, "images are resized for a DiT on an embedded dataset alone")
+    if variant.patch is None or variant.patch.resize == "none":
+        raise DMPError(f"{place} is for prompts with resize = bilinear or bicubic")
+    if edge == own:
+        raise DMPError(f"{place} is the dataset's own; leave it out")
+    if edge % config.backbone.patch_size:
+        raise UnfitVariantError(
+            place, f"it is not a multiple of patch_size = {config.backbone.patch_size}"
+        )
 
 
 def _fits_a_unet(variant: Variant, where: str) -> None:

@@ -1,6 +1,7 @@
 """The plan: a scale and its studies, which unique runs they need, and which baselines."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dmp.claims.schema import Claims
@@ -13,7 +14,7 @@ from dmp.errors import DMPError
 from dmp.methods import NoOptions, Recipe
 from dmp.studies.checks import resolve_variant
 from dmp.studies.further import further_training
-from dmp.studies.judged import judged_by
+from dmp.studies.judged import judged_by, left_out
 from dmp.studies.run import PRETRAINING, RunConfig, RunStage
 from dmp.studies.schema import ParameterStudy, Scale, Study
 
@@ -38,6 +39,7 @@ class Plan:
         parameter_studies: by id; they need no runs.
         claims: what the paper claims, and by which runs that is judged; None where there are none.
         hypotheses: the same of hypotheses of our own.
+        left_out: studies that are not run at this scale, each with the reason.
 
     A scope is a study's id, ``tables`` for all that the paper shows and claims, ``studies`` for our
     own questions and hypotheses, ``claims`` and ``hypotheses`` for what those are judged by, or
@@ -50,6 +52,7 @@ class Plan:
     parameter_studies: dict[str, ParameterStudy]
     claims: Claims | None = None
     hypotheses: Claims | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def judged(self) -> dict[str, Claims]:
@@ -71,9 +74,13 @@ class Plan:
         """Return a study.
 
         Raises:
-            DMPError: there is no such study.
+            DMPError: there is no such study, or the scale leaves it out.
 
         """
+        if name in self.left_out:
+            raise DMPError(
+                f"study '{name}' is not run at scale '{self.name}': {self.left_out[name]}"
+            )
         if name not in self.studies:
             raise DMPError(f"unknown study '{name}': {nearest(name, self.studies)}")
         return self.studies[name]
@@ -104,9 +111,10 @@ class Plan:
     def speed_arms(self) -> dict[str, list[str]]:
         """Return, for each task, the variants whose speed the claims compare."""
         arms: dict[str, set[str]] = {}
-        for *_, evidence in [] if self.claims is None else self.claims.evidence():
+        absent = {} if self.claims is None else left_out(self.claims, self.scale)
+        for claim, _, evidence in [] if self.claims is None else self.claims.evidence():
             for task, variant in evidence.timed():
-                if task in self.scale.tasks:
+                if task in self.scale.tasks and claim.id not in absent:
                     arms.setdefault(task, set()).add(variant)
         return {task: sorted(variants) for task, variants in sorted(arms.items())}
 

@@ -43,8 +43,15 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
     for name, task in loaded.tasks.items():
         check_task(name, task, str(ablations / "scales" / f"{scale}.yaml"))
     check_datasets(loaded, str(ablations / "scales" / f"{scale}.yaml"))
-    studies, parameter_studies = {}, {}
+    studies, parameter_studies, left_out = {}, {}, {}
     every = load_studies(ablations)
+    affords = loaded.affords
+    for number, name in enumerate(affords.studies if affords else ()):
+        if name not in (*every, SPEED):
+            raise DMPError(
+                f"{ablations / 'scales' / scale}.yaml: affords.studies.{number} = '{name}': "
+                f"{nearest(name, [*every, SPEED])}"
+            )
     for name, study in every.items():
         if name in SCOPES:
             raise DMPError(
@@ -60,11 +67,15 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
                     f"{ablations / 'studies' / name}.yaml: scales.{number} = '{other}': "
                     f"{nearest(other, scale_names(ablations))}"
                 )
-        if not study.scales or scale in study.scales:
+        if study.scales and scale not in study.scales:
+            left_out[name] = f"for {', '.join(study.scales)} alone"
+        elif affords and name not in affords.studies:
+            left_out[name] = affords.reason
+        else:
             studies[name] = _resolve(study, loaded, str(ablations / "studies" / f"{name}.yaml"))
     claims = _claims(ablations / "claims.yaml", loaded, every)
     hypotheses = _claims(ablations / "hypotheses.yaml", loaded, every)
-    return Plan(scale, loaded, studies, parameter_studies, claims, hypotheses)
+    return Plan(scale, loaded, studies, parameter_studies, claims, hypotheses, left_out)
 
 
 def _claims(
@@ -98,6 +109,8 @@ def _resolve(study: Study, scale: Scale, where: str) -> Study:
             variant = resolve_variant(cell.variant, cell.task, scale, place)
         except NoBaselineError as error:
             variant, reason = Variant.parse(cell.variant, place), error.reason
+        if scale.affords and variant.method not in scale.affords.methods:
+            reason = reason or scale.affords.reason
         label = cell.label or variant.name
         changes = {"variant": variant.name, "label": label, "not_run": reason}
         if cell.task in scale.tasks:

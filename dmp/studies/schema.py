@@ -12,6 +12,7 @@ from dmp.config import Strict, TaskConfig, nearest
 from dmp.config.numbers import Count, Factor, Few, Printed, Probability, Size, Value
 from dmp.config.texts import Line
 from dmp.errors import DMPError
+from dmp.methods import find_method
 from dmp.metrics.registry import find_metric
 from dmp.numerics import Numerics
 from dmp.studies.execution import Execution
@@ -192,6 +193,30 @@ class ParameterStudy(Strict):
         return self
 
 
+class Affords(Strict):
+    """What a scale has time for, where that is not everything.
+
+    Attributes:
+        reason: why it is not; tables and verdicts give it in place of what is left out.
+        studies: those that are run. A claim is tested if its study is one of them.
+        methods: those whose cells are run.
+
+    """
+
+    reason: str
+    studies: Annotated[list[str], Field(min_length=1)]
+    methods: Annotated[list[str], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _methods_exist(self) -> Self:
+        for name in self.methods:
+            try:
+                find_method(name)
+            except DMPError as error:
+                raise ValueError(str(error)) from error
+        return self
+
+
 class Scale(Strict):
     """How big: binds each task of the paper to data, backbone and sizes.
 
@@ -211,6 +236,7 @@ class Scale(Strict):
         execution: how it runs.
         tasks: the tasks.
         not_run: tasks that this scale leaves out, and why.
+        affords: the studies and methods that it does not leave out; None for all.
 
     """
 
@@ -225,6 +251,7 @@ class Scale(Strict):
     execution: Execution = Execution()
     tasks: Annotated[dict[TaskName, TaskConfig], Field(min_length=1)]
     not_run: dict[TaskName, str] = {}
+    affords: Affords | None = None
 
     @model_validator(mode="after")
     def _portable_has_one_thread(self) -> Self:

@@ -35,6 +35,7 @@ OPTIONS = {
     "rounded down": PatchConfig(type="hard", top_share=0.72, top_rounding="down"),
     "on applied": PatchConfig(type="hard", importance_on="applied"),
     "pool": PatchConfig(mixture="pool"),
+    "small pool": PatchConfig(mixture="pool", prompts=3),
     "t+c": PatchConfig(condition="t+c"),
     "permuted": PatchConfig(gate_timestep="permuted"),
     "later": PatchConfig(gate_timestep="permuted-in-sampling"),
@@ -259,8 +260,10 @@ def test_permutation_after_training_leaves_training_alone():
     assert not torch.allclose(*outputs["permuted-in-sampling"])
 
 
-def test_pool_lets_each_token_mix_all_prompts():
-    model, attached, _ = run(OPTIONS["pool"])
+@pytest.mark.parametrize("name", ["pool", "small pool"])
+def test_pool_lets_each_token_mix_all_prompts(name):
+    model, attached, _ = run(OPTIONS[name])
+    assert attached.prompts.shape[1] == (TOKENS if name == "pool" else 3)
     x, t, _ = make_inputs()
     seen = []
     model.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

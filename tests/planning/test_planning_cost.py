@@ -304,7 +304,7 @@ def test_dataset_of_unknown_size_says_which_key_is_missing(few):
         plan_scale(load_plan("paper", few), "H200", throughput=FOLDER)
 
 
-@pytest.mark.parametrize("scale", ["smoke", "digits", "mnist"])
+@pytest.mark.parametrize("scale", ["smoke", "digits", "mnist-s2"])
 def test_every_scale_has_a_cost_and_csv_has_what_the_text_rounds(scale, few, tmp_path):
     csv = tmp_path / "plan.csv"
     text = plan_scale(load_plan(scale, few), "H200", 2, 1e6, FOLDER, csv=csv)

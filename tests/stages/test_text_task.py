@@ -103,3 +103,32 @@ def test_papers_token_geometry_runs_on_mnist(tmp_path):
         assert file["weights"].shape == (10, 2, 50)
     with np.load(context.layout.samples("unconditional", run.variant, 0)) as file:
         assert file["images"].shape == (64, 1, 32, 32)
+
+
+def test_patch_is_measured_at_other_resolutions_and_may_be_trained_there(tmp_path):
+    plan = load_plan("mnist-smoke", ROOT / "ablations")
+    context = Context.open(plan, tmp_path)
+    train_extractor(context, "mnist5k")
+    make_reference(context, "unconditional")
+    pretrain(context, "unconditional", 0)
+    names = ["baseline", "dmp,resize=bicubic", "dmp,resize=bicubic,resolution=24", "dmp"]
+    found = {}
+    for name in names:
+        run = plan.run("unconditional", name, 0)
+        complete_run(context, run)
+        table = pd.read_csv(context.layout.metrics("unconditional", run.variant, 0))
+        whole = table[table["bin"] == "all"].set_index("metric")["value"]
+        found[name] = whole[whole.index.str.contains("denoising_mse")]
+    resized = [f"resized_denoising_mse/{edge}" for edge in (24, 40)]
+    for name in names[:3]:
+        assert np.isfinite(found[name][resized]).all()
+    # Prompts of one for each token belong to one resolution.
+    assert not set(resized) & set(found["dmp"].index)
+    # At its own resolution an interpolated patch is the same as any.
+    assert found["dmp"]["denoising_mse"] == found["dmp,resize=bicubic"]["denoising_mse"]
+    # Six iterations change something at each resolution, whichever the patch was trained at.
+    everywhere = found["baseline"].index
+    for name in names[1:3]:
+        assert (found[name][everywhere] != found["baseline"]).all()
+    with np.load(context.layout.gate("unconditional", names[2], 0)) as file:
+        assert file["weights"].shape == (10, 2, 144)

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from dmp.config import TaskConfig
+from dmp.config import BackboneConfig, TaskConfig
+from dmp.data.shape import input_shape
 from dmp.metrics.base import (
     HELD_OUT,
     TRAINING,
@@ -87,6 +88,39 @@ class TrainingVb(DenoisingVb):
 
     name, label = "train_denoising_vb", "Training VB"
     images, measured_at = TRAINING, ("end",)
+
+
+@register
+class ResizedMse(DenoisingMse):
+    """The denoising MSE at three and five quarters of the resolution that a backbone was made for.
+
+    Of baselines, and of patches that may be resized (``resize``): is an interpolated patch worth
+    anything? What it would be worth is told by one that was trained there (``resolution``).
+    """
+
+    name, label = "resized_denoising_mse", "Denoising MSE, edge"
+    measured_at = ("end",)
+
+    def unmeasured(self, task: TaskConfig) -> str:
+        if task.data.source is not None or not isinstance(task.backbone, BackboneConfig):
+            return "for a DiT on an embedded dataset"
+        edges, patch = self.edges(task), task.backbone.patch_size
+        return f"{edges} is no multiple of the patch" if any(e % patch for e in edges) else ""
+
+    @staticmethod
+    def edges(task: TaskConfig) -> list[int]:
+        """Return the other resolutions."""
+        size = input_shape(task.data).size
+        return [size * 3 // 4, size * 5 // 4]
+
+    def measure(self, state: State) -> Iterator[Number]:
+        for edge in () if self.unmeasured(state.task) else self.edges(state.task):
+            losses = state.at(edge)
+            if losses is not None:
+                yield Number(float(losses.mse.mean()), len(losses.mse), of=str(edge))
+
+    def protocol(self, state: State) -> dict[str, Any]:
+        return super().protocol(state) | {"edges": self.edges(state.task)}
 
 
 @register
