@@ -91,32 +91,33 @@ def test_speed_is_measured_for_the_arms_that_the_claims_name(context, monkeypatc
     assert len(counts) == 2 * len(arms["unconditional"]) - 1
 
 
-def test_papers_token_geometry_runs_on_mnist(tmp_path):
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory) -> Context:
+    """The paper's token geometry, with a baseline that has hardly trained."""
     plan = load_plan("mnist-smoke", ROOT / "ablations")
-    context = Context.open(plan, tmp_path)
+    context = Context.open(plan, tmp_path_factory.mktemp("mnist"))
     train_extractor(context, "mnist5k")
     make_reference(context, "unconditional")
     pretrain(context, "unconditional", 0)
-    run = plan.run("unconditional", "dmp,position=prepend,prompts=0.195", 0)
-    complete_run(context, run)
-    with np.load(context.layout.gate("unconditional", run.variant, 0)) as file:
+    return context
+
+
+def test_papers_token_geometry_runs_on_mnist(mnist):
+    run = mnist.plan.run("unconditional", "dmp,position=prepend,prompts=0.195", 0)
+    complete_run(mnist, run)
+    with np.load(mnist.layout.gate("unconditional", run.variant, 0)) as file:
         assert file["weights"].shape == (10, 2, 50)
-    with np.load(context.layout.samples("unconditional", run.variant, 0)) as file:
+    with np.load(mnist.layout.samples("unconditional", run.variant, 0)) as file:
         assert file["images"].shape == (64, 1, 32, 32)
 
 
-def test_patch_is_measured_at_other_resolutions_and_may_be_trained_there(tmp_path):
-    plan = load_plan("mnist-smoke", ROOT / "ablations")
-    context = Context.open(plan, tmp_path)
-    train_extractor(context, "mnist5k")
-    make_reference(context, "unconditional")
-    pretrain(context, "unconditional", 0)
+def test_patch_is_measured_at_other_resolutions_and_may_be_trained_there(mnist):
     names = ["baseline", "dmp,resize=bicubic", "dmp,resize=bicubic,resolution=24", "dmp"]
     found = {}
     for name in names:
-        run = plan.run("unconditional", name, 0)
-        complete_run(context, run)
-        table = pd.read_csv(context.layout.metrics("unconditional", run.variant, 0))
+        run = mnist.plan.run("unconditional", name, 0)
+        complete_run(mnist, run)
+        table = pd.read_csv(mnist.layout.metrics("unconditional", run.variant, 0))
         whole = table[table["bin"] == "all"].set_index("metric")["value"]
         found[name] = whole[whole.index.str.contains("denoising_mse")]
     resized = [f"resized_denoising_mse/{edge}" for edge in (24, 40)]
@@ -130,5 +131,5 @@ def test_patch_is_measured_at_other_resolutions_and_may_be_trained_there(tmp_pat
     everywhere = found["baseline"].index
     for name in names[1:3]:
         assert (found[name][everywhere] != found["baseline"]).all()
-    with np.load(context.layout.gate("unconditional", names[2], 0)) as file:
+    with np.load(mnist.layout.gate("unconditional", names[2], 0)) as file:
         assert file["weights"].shape == (10, 2, 144)
