@@ -134,6 +134,9 @@ TABLE = {
 
 # Another value of these needs one of another setting.
 NEVER_ALONE = {"tasks.*.backbone.cross_attention_dim", "tasks.*.text.encoder"}
+# Neither scale of this test has these; tests/studies/test_affords.py and test_resolution.py do.
+NEVER_ALONE |= {f"affords.{key}" for key in ("methods", "reason", "studies")}
+NEVER_ALONE |= {"tasks.*.training.resolution"}
 
 # Where not any other value will do.
 VALUES = {
