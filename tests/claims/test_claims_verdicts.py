@@ -87,8 +87,8 @@ def test_sentence_of_an_inconclusive_verdict_says_what_could_have_been_found(mak
     assert row.power == pytest.approx(power, abs=1e-4)
     assert row.units_relevant == needed(np.log1p(0.01) / sd)[0]
     assert row.reason == (
-        f"FID is higher by {row.effect:.3f} %; 4 seeds can find an effect of "
-        f"{row.detectable:.2f} %; to find or exclude 1 % would need {row.units_relevant}"
+        f"FID is higher by {row.effect:.3f} %; smallest detectable effect with 4 "
+        f"seeds: {row.detectable:.2f} %; detecting or excluding 1 % would take {row.units_relevant}"
     )
 
 
