@@ -152,12 +152,8 @@ def experiments(plan: Plan, layout: Layout, target: str) -> Iterator[Experiment]
         labels = {(c.task, c.variant): c.label for c in getattr(study, "cells", ()) if runs}
         told = differences(layout.tables / f"{name}-comparisons.csv")
         comparisons, came_to = [], {}
-        # MLflow shows the first lines alone: methods against each other come before those
-        # against the baseline, which every study has.
-        for c in sorted(
-            getattr(study, "comparisons", ()),
-            key=lambda c: ("baseline" in (c.variant, c.against), c.task != "unconditional"),
-        ):
+        # MLflow shows the first line alone: what the study asks first, of the first of its tasks.
+        for c in sorted(getattr(study, "comparisons", ()), key=lambda c: c.task != "unconditional"):
             if c.task not in plan.scale.tasks:
                 continue
             label = f"{labels[c.task, c.variant]} − {labels[c.task, c.against]}, {c.task}"
