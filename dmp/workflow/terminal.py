@@ -25,6 +25,8 @@ from dmp.workflow.forecast import Forecast
 EVERY_S, SILENT_S = 60.0, 180.0
 # Seconds after which a terminal's line is drawn again.
 BEAT_S = 10.0
+# A bound that is nearer says nothing.
+_NEWS_S = 60.0
 LAST_LINES = 20
 _LONGEST_READ = 2**16
 # Rules whose jobs log one bar from their beginning to their end, and what such a bar ends with.
@@ -131,8 +133,10 @@ class Terminal(LogHandlerBase):
             ready, known = self._forecast.ready(now)
             when = time.localtime(ready)
             day = "%a " if when.tm_yday != time.localtime(now).tm_yday else ""
-            line += f"; running: {', '.join(running) or 'none'}; ready "
-            line += f"{'about' if known else 'not before'} {time.strftime(f'{day}%H:%M', when)}"
+            line += f"; running: {', '.join(running) or 'none'}"
+            if known or ready - now >= _NEWS_S:
+                line += f"; ready {'about' if known else 'not before'} "
+                line += time.strftime(f"{day}%H:%M", when)
         if self.stream.isatty():
             self._line = line[: shutil.get_terminal_size().columns - 1]
             self._say()
