@@ -22,6 +22,11 @@ settings.load_profile("busy")
 torch.set_num_threads(1)  # for fixtures of whole modules
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the workflow: what takes minutes should not keep one core alone at the end."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     """Each test begins with one thread, whatever those before it have set."""
