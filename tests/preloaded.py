@@ -20,23 +20,15 @@ def fork(arguments: list[str], env: dict[str, str], cwd: str, said: list[str]) -
     """Run ``snakemake`` with these arguments in a process of its own; return its status."""
     if child := os.fork():
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    status = 1
-    try:
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        for number, path in enumerate(said, start=1):
-            os.dup2(os.open(path, os.O_WRONLY), number)
-        os.environ.clear()
-        os.environ.update(env)
-        os.chdir(cwd)
-        sys.argv = [str(Path(sys.executable).with_name("snakemake")), *arguments]
-        snakemake.cli.main()
-        status = 0
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, path in enumerate(said, start=1):
+        os.dup2(os.open(path, os.O_WRONLY), number)
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    sys.argv = [str(Path(sys.executable).with_name("snakemake")), *arguments]
+    snakemake.cli.main()
+    sys.exit()  # as a command line does, with all that is to be called at its end
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ PATCH = {
     "importance": "dmp|summed", "importance_on": "dmp,type=hard|applied",
     "importance_weight": "dmp|0.5", "load": "dmp,gate_noise=true|smooth", "load_weight": "dmp|0.5",
 }  # fmt: skip
+# Another resolution needs prompts that can be brought there.
+RESIZED = {"resolution": "dmp,grid=2,resize=bilinear|16"}
 # A placement is a U-Net's, and none of the embedded tasks has one.
 PLACED = {"placement"}
 OTHERS = {
@@ -60,7 +62,7 @@ def first_decided(plan, base: str, option: str) -> str:
 
 def test_every_option_of_every_method_is_in_a_table():
     """A new option without an entry fails here: say what it decides."""
-    assert set(TRAINING) == set(TrainingOptions.model_fields)
+    assert {*TRAINING, *RESIZED} == set(TrainingOptions.model_fields)
     assert set(SAMPLES) == set(SamplingOptions.model_fields)
     assert set(BASELINE) == set(OriginOptions.model_fields)
     for name in method_names():
@@ -82,7 +84,7 @@ def test_option_of_a_run_decides_its_stage_and_none_before(plan, stage, key, val
     assert first_decided(plan, "dmp", f"{key}={value}") == stage
 
 
-@pytest.mark.parametrize(("key", "spelt"), PATCH.items())
+@pytest.mark.parametrize(("key", "spelt"), [*PATCH.items(), *RESIZED.items()])
 def test_option_of_the_prompts_decides_what_is_trained(plan, key, spelt):
     base, value = spelt.split("|")
     others = [part for part in base.split(",") if not part.startswith(f"{key}=")]
