@@ -91,7 +91,7 @@ def measure(
     left_out: Mapping[str, str] | None = None,
 ) -> list[Tested]:
     """Measure all evidence in all endpoints, on all recipes; errors as :func:`evaluate`."""
-    tested = []
+    tested, absent = [], left_out or {}
     endpoints = [entry.metric for entry in claims.endpoints]
     for column, own, claim, number, evidence in claims.on_recipes():
         lacking = {} if own == PAPER else no_recipe or {}
@@ -106,8 +106,8 @@ def measure(
                 not_run={**lacking, **numbers.not_run},
             )
             try:
-                if claim.id in (left_out or ()) and (evidence.runs() or evidence.timed()):
-                    raise Unmeasured(f"not run at this scale: {(left_out or {})[claim.id]}")
+                if claim.id in absent and (evidence.runs() or evidence.timed()):
+                    raise Unmeasured(f"not run at this scale: {absent[claim.id]}")
                 found = evidence.measure(asked)
             except Unmeasured as missing:
                 found = not_tested(metric, str(missing))

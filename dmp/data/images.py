@@ -103,6 +103,12 @@ def resized(values: Tensor, edge: int) -> Tensor:
     return nn.functional.interpolate(values, size=(edge, edge), mode="bilinear", antialias=True)
 
 
+def resized_images(data: Images, edge: int) -> Images:
+    """Return images at another resolution, as values."""
+    values = resized(to_model(torch.from_numpy(data.images)), edge)
+    return Images(values.numpy(), data.labels)
+
+
 def to_pixels(values: Tensor) -> Tensor:
     """Map model values to uint8 pixels: clamp to [-1, 1], then round ``(v + 1) · 127.5``.
 

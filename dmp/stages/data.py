@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from dmp.config import DataConfig, TaskConfig
 from dmp.data.captions import Captions, load_captions
 from dmp.data.crop import center_crop
 from dmp.data.examples import Examples, Pixels
 from dmp.data.formats import open_source
-from dmp.data.images import held_out_split, load_split, resized, to_model
+from dmp.data.images import held_out_split, load_split
 from dmp.data.latents.store import LatentImages, LatentStore
 from dmp.data.manifest import Manifest, load_manifest
 from dmp.data.registry import Images
@@ -39,17 +38,10 @@ class TaskData(NamedTuple):
     seen: Images
     captions: Captions | None
 
-    def resized(self, edge: int) -> "TaskData":
-        """Return embedded data at another resolution."""
+    def trained_at(self, edge: int) -> "TaskData":
+        """Return embedded data whose images to train on have another resolution."""
         assert isinstance(self.train, Pixels)  # the plan has seen to it
-
-        def other(part: Images) -> Images:
-            values = resized(to_model(torch.from_numpy(part.images)), edge)
-            return Images(values.numpy(), part.labels)
-
-        return self._replace(
-            train=self.train.resized(edge), held_out=other(self.held_out), seen=other(self.seen)
-        )
+        return self._replace(train=self.train.resized(edge))
 
     def sample_order(self, classes: int) -> np.ndarray:
         """Return the labels that samples go through in turn: classes, or captions."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dmp.arrayfile import load_arrays, save_arrays
 from dmp.backbones import Backbone
 from dmp.config import TaskConfig, content_hash, from_file
+from dmp.data.images import resized_images
 from dmp.data.registry import Images
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
@@ -147,8 +148,9 @@ class RunState(State):
         """The losses of training images."""
         return self._losses(self._data.seen)
 
-    def _losses(self, images: Images) -> DenoisingLosses:
-        return measure_denoising(self._context, self._run, self.model[0], images)
+    def _losses(self, images: Images, backbone: Backbone | None = None) -> DenoisingLosses:
+        backbone = self.model[0] if backbone is None else backbone
+        return measure_denoising(self._context, self._run, backbone, images)
 
     def at(self, edge: int) -> DenoisingLosses | None:
         """The losses of held-out images at another resolution, of what can be brought there."""
@@ -156,8 +158,7 @@ class RunState(State):
         if find_method(self._run.method).trains and (patch is None or patch.resize == "none"):
             return None
         backbone, _ = load_weights(self._context, self._run, edge=edge)
-        images = self._data.resized(edge).held_out
-        return measure_denoising(self._context, self._run, backbone, images)
+        return self._losses(resized_images(self._data.held_out, edge), backbone)
 
     @cached_property
     def gate(self) -> GateRecord | None:

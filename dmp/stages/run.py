@@ -41,7 +41,7 @@ def _train(context: Context, run: RunConfig, data: TaskData, watch: Watch | None
     fingerprint = made.fingerprint
     resolution = run.config.training.resolution
     if resolution is not None:
-        data, watch = data.resized(resolution), None  # curves are of the dataset's own images
+        data, watch = data.trained_at(resolution), None  # curves are of the dataset's own images
     backbone = pretrained_backbone(context, run, resolution)
     attached = attach(run, backbone)
     try:

@@ -1,6 +1,7 @@
 """What the best points of a search are worth, measured with seeds that it has not seen."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,12 @@ from dmp.errors import DMPError
 from dmp.statistics.estimates import mean_interval
 from dmp.statistics.holm import holm
 from dmp.statistics.paired import paired_difference
-from dmp.statistics.results import read_csv
+from dmp.statistics.results import numbers, read_csv
 from dmp.sweeps.files import CONFIRMED_COLUMNS, SweepFiles
 from dmp.sweeps.schema import Sweep
+
+# Columns of what :func:`confirm` returns that a variant may have no value of, as the base has none.
+_DIFFERENCE = ("difference", "difference_low", "difference_high", "p_t_holm")
 
 
 def confirm(
@@ -66,6 +70,20 @@ def confirm(
 
 
 _ESTIMATES = ("mean", "low", "high", "difference", "difference_low", "difference_high", "p_t")
+
+
+def read_confirmed(path: Path) -> pd.DataFrame:
+    """Read what :func:`confirm` returned, as far as its verdict rests on it.
+
+    Raises:
+        DMPError: the file is missing or damaged, or lacks a column.
+
+    """
+    table = read_csv(path, {"variant": str, "seeds": int, **dict.fromkeys(_DIFFERENCE, str)})
+    for name in _DIFFERENCE:
+        texts = [text or "nan" for text in table[name]]
+        table[name] = numbers(texts, float, lambda k, name=name: f"{path}: line {k + 2}: {name}")
+    return table
 
 
 def _read(

@@ -14,10 +14,11 @@ from scipy import stats
 from dmp.config import from_data
 from dmp.errors import DMPError
 from dmp.files import write_text
+from dmp.layout import Layout
 from dmp.methods import Variant
 from dmp.studies import Cell, load_plan
 from dmp.sweeps.checking import make_space
-from dmp.sweeps.files import CONFIRMED_COLUMNS
+from dmp.sweeps.files import CONFIRMED_COLUMNS, SweepFiles
 from dmp.sweeps.loading import load_space, load_sweep, sweep_names
 from dmp.sweeps.outcome import Outcome
 from dmp.sweeps.report import write_report
@@ -155,6 +156,16 @@ def test_verdict_stands_on_the_page_in_the_report_and_in_optunas_dashboard(finis
     assert "better than dmp" in told["Outcome"]
     assert told["Outcome"] in page
     assert get_note(load_study(finished.storage, STUDY)) == page
+
+
+def test_damaged_outcome_is_one_clear_error_in_the_report_too(finished, tmp_path):
+    files = SweepFiles(Layout(tmp_path, "smoke"), finished.sweep.id)
+    files.root.mkdir(parents=True)
+    whole = finished.files.confirmed.read_text()
+    for damage, told in ((whole.replace("difference_low", "x"), "difference_low"), ("", "empty")):
+        files.confirmed.write_text(damage)
+        with pytest.raises(DMPError, match=told):
+            sweep_title(load_plan("smoke", ROOT / "ablations"), finished.sweep, files)
 
 
 def test_note_of_a_search_that_is_not_confirmed_says_so(tmp_path):
