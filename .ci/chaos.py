@@ -222,7 +222,6 @@ def chaos(
 
     Raises:
         ChaosError: a byte differs, something was left over, or a start failed.
-
     """
     begun, commit = time.monotonic(), code()
     quiet, loud = (Place(folder / name, cores, target) for name in ("quiet", "loud"))

@@ -60,7 +60,6 @@ def noticed(path: Path, whole: str, fault: str, tests: str) -> bool:
 
     Raises:
         ValueError: the file does not hold what the fault replaces.
-
     """
     text = path.read_text()
     if text.count(whole) != 1:

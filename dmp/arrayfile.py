@@ -39,7 +39,6 @@ def load_arrays(
     Raises:
         DMPError: the file is missing, truncated or corrupt, is no archive of arrays, or lacks an
             array.
-
     """
     with _opened(path, advice) as file:
         lacking = [name for name in names if name not in file.files]

@@ -18,7 +18,6 @@ def needs(extra: str, *modules: str) -> None:
 
     Raises:
         MissingExtraError: naming the first that is absent, and the extra.
-
     """
     for module in modules:
         if importlib.util.find_spec(module) is None:

@@ -41,7 +41,6 @@ class Advice(NamedTuple):
     Attributes:
         absent: about a file that is not there.
         damaged: about one that is truncated or corrupt.
-
     """
 
     absent: str = ""
@@ -84,7 +83,6 @@ def atomic_path(path: str | Path, sealed: bool | None = None) -> Generator[Path]
     Raises:
         DMPError: the folder or the file cannot be written (full disk, no permission, ...). The
             temporary file is gone and what stood at ``path`` before still stands.
-
     """
     path = Path(path)
     temporary = temporary_path(path)
@@ -123,7 +121,6 @@ def write_json(path: str | Path, value: Any) -> None:
     Raises:
         DMPError: the file cannot be written, or a number is NaN or infinite: JSON has no such
             numbers, and other programs do not read a file that has.
-
     """
     try:
         text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
@@ -143,7 +140,6 @@ def read_bytes(path: str | Path, advice: Advice = STAGE_OUTPUT) -> bytes:
     Raises:
         MissingError: there is no file.
         DMPError: the file cannot be read, or is not what was written.
-
     """
     path = Path(path)
     try:
@@ -174,7 +170,6 @@ def read_json(path: str | Path, advice: Advice = STAGE_OUTPUT) -> Any:
     Raises:
         DMPError: the file cannot be read or is not JSON, which has no NaN and no infinity, in
             which no key stands twice in one place, and all text can be written again.
-
     """
     text = read_text(path, advice)
     try:
@@ -189,7 +184,6 @@ def understood(path: str | Path, advice: Advice = STAGE_OUTPUT) -> Generator[Non
 
     Raises:
         DMPError: the content is not what the file's writer puts there.
-
     """
     try:
         yield
@@ -207,7 +201,6 @@ def check_seal(path: Path) -> None:
 
     Raises:
         DMPError: the file is not what was written, or cannot be read.
-
     """
     if path.suffix not in (".npz", ".safetensors"):
         if not path.is_dir():

@@ -23,7 +23,6 @@ def check_tensors(tensors: Mapping[str, Tensor], where: object, mend: str) -> No
 
     Raises:
         DMPError: naming the first of the tensors.
-
     """
     names = [name for name, tensor in tensors.items() if not _finite(tensor)]
     if names:
@@ -52,7 +51,6 @@ def check_rows(rows: np.ndarray, what: str, mend: str, first: int = 0) -> None:
 
     Raises:
         DMPError: naming the first of the rows.
-
     """
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=tuple(range(1, rows.ndim))))
     if len(bad):

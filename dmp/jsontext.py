@@ -14,7 +14,6 @@ def parse_json(text: str | bytes) -> Any:
     Raises:
         ValueError: it is not such JSON.
         RecursionError: it is too deep.
-
     """
     value = json.loads(
         text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=distinct
@@ -51,7 +50,6 @@ def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
     Raises:
         ValueError: it gives a key twice, of which programs take the one or the other.
-
     """
     found = dict(pairs)
     if len(found) < len(pairs):

@@ -15,7 +15,6 @@ def usable_folder(given: object, option: str) -> Path:
 
     Raises:
         DMPError: it is no name of a folder, or one that Snakemake would take for another.
-
     """
     if not isinstance(given, str | Path) or not str(given).strip():
         raise DMPError(f"{option} '{given}': accepted is the path of a folder")

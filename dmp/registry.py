@@ -35,7 +35,6 @@ class Registry(Generic[T]):
     Args:
         package: where our modules are.
         group: the group of entry points.
-
     """
 
     def __init__(self, package: str, group: str) -> None:
@@ -62,7 +61,6 @@ class Registry(Generic[T]):
 
         Raises:
             DMPError: it is not; ``where`` is the key in the file.
-
         """
         # Other packages are searched last, since that takes a while.
         if not (name in self._found or self._module(name) or name in self.names()):

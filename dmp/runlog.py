@@ -51,7 +51,6 @@ class RunLog:
 
         Raises:
             DMPError: the log cannot be written.
-
         """
         finite = {name: v if math.isfinite(v) else None for name, v in values.items()}
         record = {"step": step, "time": round(time.time(), 3), **finite}
@@ -108,7 +107,6 @@ def read_log(path: Path, most: int | None = None) -> list[Point]:
 
     Raises:
         DMPError: the log is not what was written, or a line is not a record.
-
     """
     lines = _lines(path)
     numbers = range(len(lines))
@@ -128,7 +126,6 @@ def _lines(path: Path) -> list[bytes]:
 
     Raises:
         DMPError: it cannot be read, or is not what was written.
-
     """
     try:
         *lines, last = read_bytes(path, _ADVICE).split(b"\n")
@@ -145,7 +142,6 @@ def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
     Raises:
         DMPError: it is none.
-
     """
     try:
         record = json.loads(line)  # an earlier version wrote NaN and infinity as they are

@@ -49,7 +49,6 @@ def check(path: Path) -> bool:
     Raises:
         BrokenSealError: its content is not what was sealed.
         OSError: it cannot be read.
-
     """
     with path.open("rb") as file:
         place = _place(file, path.suffix)
@@ -115,7 +114,6 @@ def check_text(path: Path, content: bytes) -> bool:
     Raises:
         BrokenSealError: the content is not what was sealed, or the seal itself is damaged.
         OSError: the seal cannot be read.
-
     """
     known = _known(path)
     if known and hashlib.sha256(content).hexdigest() not in known:
@@ -152,7 +150,6 @@ def renewed(path: Path, new: Path, sealed: bool | None = None) -> Generator[None
         path: the text.
         new: its new content.
         sealed: whether to seal it; None for what the program reads again, and what has a seal.
-
     """
     if sealed is None:
         sealed = path.suffix in _TEXTS or beside(path).exists()

@@ -42,7 +42,6 @@ def settle_surroundings(environment: MutableMapping[str, str] = os.environ) -> N
     Raises:
         DMPError: the folder that this was started in is gone, there is none for temporary files, or
             one of our variables is misspelt.
-
     """
     _check_start(environment)
     environment.update(_FIXED)

@@ -13,7 +13,6 @@ def read_rows(path: str | Path, advice: Advice = STAGE_OUTPUT) -> tuple[list[str
 
     Raises:
         DMPError: the file cannot be read, or is no such table.
-
     """
     text = read_text(path, advice)
     try:

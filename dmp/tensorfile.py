@@ -22,7 +22,6 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], description: A
 
     Raises:
         DMPError: the file cannot be written; what stood there before still stands.
-
     """
     on_cpu = {name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}
     # One key: the library writes several in an order that changes from call to call.
@@ -46,7 +45,6 @@ def read_description(path: str | Path, advice: Advice = NO_ADVICE) -> dict[str, 
 
     Raises:
         DMPError: as :func:`load_tensors`, but for values that are not finite.
-
     """
     return _read(path, advice, with_tensors=False)[1]
 
@@ -66,7 +64,6 @@ def load_tensors(
     Raises:
         DMPError: the file is missing, truncated or corrupt, was not written by dmp, or holds
             values that are not finite.
-
     """
     tensors, description = _read(path, advice, with_tensors=True)
     if finite:

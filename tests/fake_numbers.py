@@ -60,7 +60,6 @@ def make_runs(
         runs: those to make.
         draw: another number draws other baselines.
         effect: see ``Effect``.
-
     """
     made = plan.runs() if runs is None else list(runs)
     for task, variant, seed in made:

@@ -36,7 +36,6 @@ class Kind(NamedTuple):
         read: returns what the program reads of it; called with the damaged file.
         exact: whether another value is a failure too: of a file without a seal nobody can say.
         changes: whether the reader changes files itself.
-
     """
 
     name: str
@@ -58,7 +57,6 @@ def fuzz(kind: Kind, folder: Path, count: int, seed: int = 0) -> Tally:
 
     Raises:
         AssertionError: what a reader said to one of them is neither.
-
     """
     folder.mkdir(parents=True)
     made = kind.make(folder)

@@ -109,7 +109,6 @@ def write_tars(
 
     Returns:
         the folder of the tars, or the one tar.
-
     """
     path.mkdir(parents=True, exist_ok=True)
     tars = {}

@@ -13,7 +13,6 @@ class Texts(Protocol):
     Attributes:
         width: E.
         null: the number of the empty caption.
-
     """
 
     width: int
@@ -31,7 +30,6 @@ class Backbone(nn.Module, abc.ABC):
         input_size: height and width of the images.
         in_channels: C.
         num_classes: labels, or captions; 1 for an unconditional model.
-
     """
 
     input_size: int
@@ -45,7 +43,6 @@ class Backbone(nn.Module, abc.ABC):
 
         Raises:
             DMPError: the model has none.
-
         """
 
     @abc.abstractmethod
@@ -55,5 +52,4 @@ class Backbone(nn.Module, abc.ABC):
         Returns:
             ``(B, 2C, H, W)``, noise and position of the variance in its range; ``(B, C, H, W)``,
             the noise, where no variance is predicted.
-
         """

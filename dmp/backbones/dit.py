@@ -80,7 +80,6 @@ class CaptionEmbedder(nn.Module):
     Args:
         embeddings: ``(n + 1, E)``, of n captions and of the null caption; they do not train.
         hidden_size: D.
-
     """
 
     embeddings: Tensor
@@ -155,7 +154,6 @@ class DiT(Backbone):
     Raises:
         DMPError: ``patch_size`` does not divide ``input_size``, or ``num_heads`` ``hidden_size``,
             or ``hidden_size`` is not a multiple of 4.
-
     """
 
     def __init__(
@@ -213,7 +211,6 @@ class DiT(Backbone):
 
         Raises:
             DMPError: the model was built without label dropout and has none.
-
         """
         if not self._has_null:
             raise DMPError("this DiT has no null label: it was built with class_dropout_prob = 0")
@@ -249,7 +246,6 @@ class DiT(Backbone):
 
         Raises:
             DMPError: ``patch_size`` does not divide ``size``.
-
         """
         if size % self.patch_size:
             raise DMPError(f"patch_size = {self.patch_size} does not divide {size}")
@@ -279,7 +275,6 @@ class DiT(Backbone):
 
         Returns:
             ``(B, 2C, H, W)``: C channels of noise, C of the variance's position in its range.
-
         """
         tokens = self.x_embedder(x) + self.pos_embed
         condition = self.t_embedder(t) + self.y_embedder(y)
@@ -300,7 +295,6 @@ def dit(
 
     Raises:
         DMPError: unknown size, or a patch size that does not divide the input size.
-
     """
     if size not in SIZES:
         raise DMPError(f"unknown DiT size '{size}': {nearest(size, SIZES)}")

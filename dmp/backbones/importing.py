@@ -61,7 +61,6 @@ def load_public_dit(path: str | Path, model: DiT) -> None:
     Raises:
         DMPError: the file is missing or corrupt, holds other objects or weights that are not
             finite, or is of another size.
-
     """
     path = Path(path)
     _load(model, unwrapped(_unpickle(path), path), path)
@@ -82,7 +81,6 @@ def load_diffusers_dit(folder: str | Path, model: DiT) -> None:
         DMPError: a file is missing or corrupt, or of another size or kind, or holds weights that
             are not finite, or its blocks embed the timestep or the label in different ways, which
             a DiT cannot.
-
     """
     folder = Path(folder)
     if (folder / "transformer").is_dir():
@@ -183,7 +181,6 @@ def _load(model: DiT, tensors: dict[str, Tensor], path: Path) -> None:
 
     Raises:
         DMPError: naming the file, the key, both shapes, and what the file seems to hold.
-
     """
     for name, value in tensors.items():
         if not isinstance(value, Tensor):

@@ -41,7 +41,6 @@ class UNet(Backbone):
 
     Raises:
         DMPError: the text's states have another width than the U-Net reads.
-
     """
 
     def __init__(self, config: UNetConfig, input_size: int, in_channels: int, texts: Texts) -> None:
@@ -73,7 +72,6 @@ class UNet(Backbone):
 
         Returns:
             ``(B, C, H, W)``.
-
         """
         states = self._texts.sequence(y.cpu().numpy()).to(x.device, x.dtype)
         return self.unet(x, t, states, return_dict=False)[0]
@@ -116,7 +114,6 @@ def unet_folder(name: str, data: Path) -> Path:
 
     Raises:
         DMPError: a file is neither here nor to be had.
-
     """
     local = data / name
     if (local / FOLDER).is_dir():
@@ -136,7 +133,6 @@ def load_unet(folder: Path, model: UNet) -> None:
     Raises:
         DMPError: a file is missing or corrupt, describes another network, or holds weights that
             are not finite.
-
     """
     described = read_model_config(folder, ["UNet2DConditionModel"], _KEY)
     # What an older file does not say has the default of the class.

@@ -30,7 +30,6 @@ def unwrapped(content: Mapping[Any, Any], path: Path) -> dict[str, Any]:
 
     Raises:
         DMPError: two names stand for one weight.
-
     """
     peeled = [(name, *_peel(name), value) for name, value in _flat(content)]
     peeled = [entry for entry in peeled if entry[2] not in COUNTERS]

@@ -22,7 +22,6 @@ class Effect:
         found: the contrast, on logarithms or as a share.
         of: what it is in percent of, in words.
         log: whether ``found`` is on logarithms.
-
     """
 
     found: "Contrast | Share"

@@ -66,7 +66,6 @@ def evaluate(
 
     Raises:
         DMPError: the results are malformed, or what is to be compared was measured differently.
-
     """
     numbers = Numbers(Arms(results), not_run or {}, parameters, speed)
     tested = measure(claims, numbers, no_recipe, left_out)

@@ -35,7 +35,6 @@ def canonical(text: str) -> str:
 
     Raises:
         ValueError: it is not one.
-
     """
     try:
         return Variant.parse(text).name
@@ -57,7 +56,6 @@ class Evidence(Strict):
             judged on if left out.
         in_endpoints: whether it is tested in every endpoint, or in its ``metric`` if it names one.
         own_metric: otherwise, what it is about; the name of the kind if left out.
-
     """
 
     test: str
@@ -87,7 +85,6 @@ class Evidence(Strict):
         Raises:
             Unmeasured: numbers do not exist; see :mod:`dmp.statistics.arms`.
             DMPError: numbers cannot be compared.
-
         """
         raise NotImplementedError
 
@@ -121,7 +118,6 @@ class Judged(Evidence):
 
     Attributes:
         relevant_percent: that of this evidence, in place of that of its metric.
-
     """
 
     relevant_percent: Percent | None = None

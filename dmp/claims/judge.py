@@ -40,7 +40,6 @@ class Tested:
         recipe: of the baselines.
         evidence: what the file says.
         found: what the results say.
-
     """
 
     claim: str
@@ -61,7 +60,6 @@ class Verdict:
         same: whether the claimed direction is shown, at the level left to the claim.
         p_for: the p value for the claim, corrected; compared with half the level.
         p_against: the same against it.
-
     """
 
     verdict: str
@@ -77,7 +75,6 @@ def judge(tested: Sequence[Tested], level: float) -> list[Verdict]:
     Args:
         tested: all pieces of a page.
         level: of either half of a family.
-
     """
     verdicts: dict[int, Verdict] = {}
     families: dict[tuple[str, str], dict[str, list[int]]] = {}

@@ -44,7 +44,6 @@ class Measurement:
         paper_effect: the paper's own effect in percent.
         verdict: fixed, where no test is needed; otherwise empty.
         reason: for a fixed verdict; otherwise added to the sentence.
-
     """
 
     metric: str

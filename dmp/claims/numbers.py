@@ -29,7 +29,6 @@ class Numbers:
         primary: whether that is the primary endpoint, which the paper's numbers are of.
         relevant: the smallest relevant effect in percent.
         recipe: of the baselines that every variant is looked up on.
-
     """
 
     results: Arms
@@ -54,7 +53,6 @@ class Numbers:
             Unmeasured: the task is not run, a variant has no numbers, a run of it was not finite,
                 or the variants do not have the same seeds.
             DMPError: see :func:`dmp.statistics.contrast.align`.
-
         """
         named = self._named(task, variants)
         return align([self.results.arm(task, name, metric or self.metric) for name in named])
@@ -71,7 +69,6 @@ class Numbers:
         Raises:
             Unmeasured: as :meth:`aligned`; or the arm ``base`` is not positive on average.
             DMPError: as :meth:`aligned`.
-
         """
         data, name = self.aligned(task, variants), metric_name(self.metric)
         if self.metric in DERIVED:
@@ -112,7 +109,6 @@ class Numbers:
 
         Raises:
             Unmeasured: one lacks what another has.
-
         """
         table = pd.DataFrame(columns)
         for name in table.columns[table.isna().any()]:
@@ -125,7 +121,6 @@ class Numbers:
 
         Raises:
             Unmeasured: it is not.
-
         """
         if task in self.not_run:
             raise Unmeasured(f"not run at this scale: {self.not_run[task]}")

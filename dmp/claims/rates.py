@@ -26,7 +26,6 @@ class Point:
         tokens: N.
         rate: the learning rate times E[w], as a multiple of the task's learning rate.
         effect: on the held-out loss against the baseline.
-
     """
 
     task: str
@@ -64,7 +63,6 @@ def points(
         results: of all runs.
         tokens: N of each task that this scale runs.
         factor: the learning rate of a (task, variant), as a multiple of the task's.
-
     """
     found, left = [], []
     for curve in curves:

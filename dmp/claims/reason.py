@@ -23,7 +23,6 @@ def reason(
         verdict: its verdict.
         row: its row of the table, as far as it is numbers.
         level: of either half of a family.
-
     """
     if found.verdict:
         return found.reason

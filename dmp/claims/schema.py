@@ -23,7 +23,6 @@ class Claim(Strict):
         remark: what the sources themselves leave open; of a hypothesis, how it is judged.
         contradicted_in_paper: by which numbers the paper contradicts itself; empty if it does not.
         evidence: all of it must hold for the claim to hold.
-
     """
 
     id: Annotated[str, Field(pattern=r"^(C\d\d|H\d+)$")]
@@ -40,7 +39,6 @@ def check_metric(name: str, better: str) -> None:
 
     Raises:
         ValueError: there is none of that name, or its other direction is better.
-
     """
     known = quantities()
     if name not in known:
@@ -58,7 +56,6 @@ class Metric(Strict):
         relevant_percent: the smallest relevant effect; left out of a metric whose evidence has one
             of its own each.
         reason: why that one.
-
     """
 
     metric: str
@@ -79,7 +76,6 @@ class Curve(Strict):
     Attributes:
         task: the task.
         variants: arms whose average weight of a prompt is known.
-
     """
 
     task: str
@@ -99,7 +95,6 @@ class Claims(Strict):
         recipes: of the baselines that all evidence is judged on; the first is the one that counts.
         claims: the claims.
         curves: what the figure of lr·E[w] shows, a panel each.
-
     """
 
     title: str = "What the paper claims, and what the results say about it"
@@ -182,7 +177,6 @@ class Claims(Strict):
 
         Args:
             without: ids of claims that are not tested.
-
         """
         runs: dict[Run, None] = {}
         for _, own, claim, _, each in self.on_recipes():

@@ -26,7 +26,6 @@ def summarise(evaluated: pd.DataFrame, claims: Claims) -> pd.DataFrame:
         gist ``why`` in the primary endpoint and on the first recipe; ``verdict_<recipe>`` and
         ``reason_<recipe>`` on each further one; ``verdict_<metric>`` for each secondary endpoint.
         A verdict is empty where none of the evidence is about it.
-
     """
     grouped = evaluated.groupby(["claim", "recipe", "endpoint"], sort=False)
     pieces = {key: list(records(rows)) for key, rows in grouped}

@@ -68,7 +68,6 @@ class Workspace:
         Raises:
             DMPError: as :func:`dmp.studies.load_plan`, :func:`dmp.reporting.figures.check_figures`
                 and :func:`dmp.numerics.settle`.
-
         """
         from dmp.layout import Layout, usable_folder
         from dmp.numerics import settle
@@ -88,7 +87,6 @@ class Workspace:
 
         Raises:
             DMPError: the stage needs a GPU, and there is none.
-
         """
         from dmp.running.lease import check_device, hold_gpus
         from dmp.studies.execution import TRAINING
@@ -113,7 +111,6 @@ def command(
         app: gets the command.
         panel: of the help, which the command stands in.
         scale: the default of ``--scale``.
-
     """
     shared = [
         parameter.replace(default=scale if name == "scale" else parameter.default)

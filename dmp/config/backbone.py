@@ -17,7 +17,6 @@ class BackboneConfig(Strict):
         depth: number of blocks.
         hidden_size: D.
         num_heads: of attention.
-
     """
 
     kind: Annotated[Literal["dit"], Field(exclude=True)] = "dit"
@@ -33,7 +32,6 @@ class BackboneConfig(Strict):
             size: height and width of what the backbone is fed.
             placement: see :class:`~dmp.config.PatchConfig`; empty for one that this kind of
                 backbone does not have.
-
         """
         if placement != "transformer-blocks":
             return []
@@ -70,7 +68,6 @@ class UNetConfig(Strict):
         attention_head_dim: the number of heads, which diffusers calls so.
         cross_attention_dim: width of the text encoder's states.
         norm_num_groups: of group normalisation.
-
     """
 
     kind: Literal["unet"]
@@ -112,7 +109,6 @@ class UNetConfig(Strict):
         Args:
             size: height and width of what the backbone is fed.
             placement: see :class:`~dmp.config.PatchConfig`.
-
         """
         edges = [size >> stage for stage in range(len(self.block_out_channels))]
         middle = edges[-1]

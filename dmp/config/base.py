@@ -106,7 +106,6 @@ def from_data(model: type[Model], data: Any, where: str, text: bool = False) -> 
 
     Raises:
         DMPError: naming the file, the key, the value and what is accepted.
-
     """
     try:
         return model.model_validate(data, strict=False if text else None)
@@ -137,7 +136,6 @@ def from_file(model: type[Model], path: Path, advice: Advice = STAGE_OUTPUT) -> 
 
     Raises:
         DMPError: the file cannot be read, or does not hold what it should.
-
     """
     data = read_json(path, advice)
     try:

@@ -27,7 +27,6 @@ class ArchiveConfig(Strict):
             folder or file at the top of the archive.
         size: bytes of the archive.
         sha256: of the archive.
-
     """
 
     url: Annotated[str, Field(pattern=r"^https?://[^/]+/(.+/)?[^/]+\.zip$")]
@@ -54,7 +53,6 @@ class DownloadConfig(Strict):
         licence: a short name of the terms that have to be accepted; None where none have to be.
         terms: where they are read, and accepted if they have to be; on the hub, if it is left out,
             the dataset's page.
-
     """
 
     hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
@@ -99,7 +97,6 @@ class SourceConfig(Strict):
         smallest: images with a shorter edge are refused.
         download: how ``dmp download`` fetches it; None if a person has to. Where images come from
             is not part of what they are: it is left out of manifests and hashes.
-
     """
 
     format: str
@@ -141,7 +138,6 @@ class LatentsConfig(Strict):
         shard_size: jobs share the images in multiples of so many, and no batch crosses one of them:
             what is encoded together, which moves last bits, does not depend on the jobs.
         batch_size: images encoded or decoded at once.
-
     """
 
     autoencoder: Place = "stabilityai/sd-vae-ft-ema"

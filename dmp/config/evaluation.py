@@ -68,7 +68,6 @@ class EvaluationConfig(Strict):
             below the folder of all data.
         reference_features: KID, precision and recall compare with so many real images at most.
         held_out_images: the denoising loss is taken on so many held-out images at most.
-
     """
 
     metrics: Annotated[list[str], AfterValidator(each_once)] = []

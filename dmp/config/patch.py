@@ -38,7 +38,6 @@ def check_resizing(edge: int, grid: tuple[int, int], mode: str) -> None:
 
     Raises:
         ValueError: ``nearest``, and the edge does not divide rows and columns.
-
     """
     if mode == "nearest" and any(size % edge for size in grid):
         raise ValueError(
@@ -125,7 +124,6 @@ class PatchConfig(Strict):
         load: ``indicator`` as in Eq. 10, which has no gradient; ``smooth`` is the estimator of
             Shazeer et al.; ``probability`` is what the released code does with hard selection.
         load_weight: factor of the load loss.
-
     """
 
     gate: Annotated[str, AfterValidator(_known)] = "linear"
@@ -244,7 +242,6 @@ class PatchConfig(Strict):
 
         Raises:
             ValueError: more blocks are asked for than there are.
-
         """
         if self.depth == "all":
             return available
@@ -272,7 +269,6 @@ class PatchConfig(Strict):
 
         Raises:
             ValueError: see :func:`check_resizing`.
-
         """
         if self.position == "add":
             check_resizing(self.edge(grid), (grid, grid), self.resize)

@@ -30,7 +30,6 @@ class DataConfig(Strict):
         test: a split that the dataset has for evaluation, such as val2014 of MS-COCO: samples are
             drawn for its captions, and may be compared with its images.
         latents: if given, the backbone works on these in place of pixels.
-
     """
 
     name: Name

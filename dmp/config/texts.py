@@ -28,7 +28,6 @@ def each_once(items: list[Item]) -> list[Item]:
 
     Raises:
         ValueError: something is.
-
     """
     twice = next((item for number, item in enumerate(items) if item in items[:number]), None)
     if twice is not None:

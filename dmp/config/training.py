@@ -41,7 +41,6 @@ class TrainingConfig(OptimizerConfig):
         curve: at how many iterations, equally spaced and the last among them, FID is measured.
         resolution: edge of the images that are trained on, in place of the dataset's; positions of
             the backbone are stretched. Part of the configuration's hash only where it is given.
-
     """
 
     ema_decay: Probability | None = None
@@ -70,7 +69,6 @@ class PublishedConfig(Strict):
             folder as diffusers saves a DiT or its pipeline; ``diffusers-unet``: likewise of a
             U-Net, or a name on the Hugging Face hub.
         path: below the folder of all data, or the name.
-
     """
 
     format: Literal["public", "diffusers", "diffusers-unet"]
@@ -92,7 +90,6 @@ class PretrainingConfig(OptimizerConfig):
         ema_decay: of the average that is the baseline.
         convergence_every, convergence_checkpoints, convergence_samples: see above.
         convergence_tolerance: the relative decrease of FID that is still called converged.
-
     """
 
     published: PublishedConfig | None = None

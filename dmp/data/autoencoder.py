@@ -22,7 +22,6 @@ class Autoencoder:
     Attributes:
         config: what it was checked against.
         identity: SHA-256 over configuration and weights.
-
     """
 
     def __init__(self, model: Any, config: LatentsConfig, identity: str) -> None:
@@ -39,7 +38,6 @@ class Autoencoder:
         Returns:
             mean and log-variance, each ``(B, C, H/f, W/f)`` float32 on the CPU, unscaled; the
             log-variance is clamped to [-30, 20], as diffusers does before it samples.
-
         """
         with _exact():
             posterior = self._model.encode(to_model(pixels.to(self._model.device))).latent_dist
@@ -55,7 +53,6 @@ class Autoencoder:
 
         Raises:
             DMPError: images that are not finite, of latents that are.
-
         """
         decoded = []
         for batch in latents.split(self.config.batch_size):
@@ -87,7 +84,6 @@ def load_autoencoder(config: LatentsConfig, device: str = "cpu") -> Autoencoder:
     Raises:
         DMPError: its files are unavailable, damaged or incomplete, or it has other channels,
             another factor or another scaling than the configuration says.
-
     """
     folder = pretrained_folder(config.autoencoder, FILES, KEY)
     described = read_model_config(folder, ["AutoencoderKL"], KEY)

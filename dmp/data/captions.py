@@ -35,7 +35,6 @@ class Captions(NamedTuple):
         test: ``(classes, m)`` int64, those of the test split, which training never sees.
         order: ``(k,)`` int64, the numbers of the captions that samples go through in turn.
         texts: the n captions.
-
     """
 
     embeddings: Tensor
@@ -153,7 +152,6 @@ def load_captions(path: Path) -> Captions:
 
     Raises:
         DMPError: the file is missing, corrupt, or something else.
-
     """
     tensors, description = load_tensors(path, STAGE_OUTPUT)
     if description.get("format") != _FORMAT:

@@ -17,7 +17,6 @@ def center_crop(image: Image.Image, resolution: int) -> np.ndarray:
 
     Returns:
         ``(3, resolution, resolution)`` uint8.
-
     """
     while min(image.size) >= 2 * resolution:
         width, height = image.size

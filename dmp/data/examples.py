@@ -18,7 +18,6 @@ class Examples(Protocol):
         labels: ``(n,)`` int64.
         shape: ``(C, H, W)`` of one example.
         noisy: whether ``take`` draws from a distribution for each image, and needs noise for it.
-
     """
 
     labels: np.ndarray
@@ -36,7 +35,6 @@ class Examples(Protocol):
             rows: ``(B,)`` int64, which images.
             mirrored: ``(B,)`` bool, which of them to mirror.
             noise: ``(B, C, H, W)`` float32, standard normal; None takes the mean.
-
         """
         ...
 

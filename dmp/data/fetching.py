@@ -52,7 +52,6 @@ def fetch(name: str, source: SourceConfig, download: DownloadConfig, root: Path)
     Raises:
         DMPError: it is unavailable, is not what it should be, or does not fit; the message names
             dataset and file and says what to do.
-
     """
     try:
         root.mkdir(parents=True, exist_ok=True)

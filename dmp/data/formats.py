@@ -49,7 +49,6 @@ def find_format(name: str, where: str = "format") -> "type[Source]":
 
     Raises:
         DMPError: there is no such format; the message says which there are.
-
     """
     if name not in format_names():
         raise DMPError(f"{where}: unknown format '{name}': {nearest(name, _FORMATS)}")
@@ -61,7 +60,6 @@ def check_sources(config: DataConfig, where: str) -> None:
 
     Raises:
         DMPError: a format is unknown, or cannot do with the options it is given.
-
     """
     for key, source in (("source", config.source), ("test", config.test)):
         if source is not None:
@@ -88,7 +86,6 @@ def open_source(config: SourceConfig, root: Path, name: str) -> "Source":
     Raises:
         DMPError: nothing is there, or not in this format; the message says what is expected, and
             where to get it.
-
     """
     reader, path = find_format(config.format), root / config.path
     reader.check(config, f"dataset '{name}'")

@@ -19,7 +19,6 @@ def load_split(config: DataConfig) -> tuple[Images, Images]:
 
     Raises:
         DMPError: unknown dataset.
-
     """
     images, labels = dataset_info(config.name).load()
     kept, _, out = _parts(images, config)
@@ -31,7 +30,6 @@ def load_extractor_split(config: DataConfig) -> Images:
 
     Raises:
         DMPError: unknown dataset.
-
     """
     images, labels = dataset_info(config.name).load()
     _, rows, _ = _parts(images, config)
@@ -58,7 +56,6 @@ def held_out_split(
         count: images in all.
         share: of them that is held out.
         copies: numbers of images that show the same, which stay on one side; unless all do.
-
     """
     order = generator(0, "held-out split").permutation(count)
     return _cut(order, round(count * share), copies)

@@ -33,7 +33,6 @@ class Inspected(NamedTuple):
         captions: how many there are.
         captions_sha256: of its captions as a JSON list.
         findings: what is wrong, and what will be done about a mode that is known to occur.
-
     """
 
     name: str

@@ -41,7 +41,6 @@ class Manifest(Strict):
         damaged: findings that have to be mended.
         notes: findings that do not.
         findings: the file with all findings, beside the manifest.
-
     """
 
     dataset: str
@@ -70,7 +69,6 @@ def load_manifest(path: Path, config: SourceConfig, name: str) -> Manifest:
 
     Raises:
         DMPError: the dataset was not checked, not under this configuration, or is damaged.
-
     """
     if not path.exists():
         raise DMPError(f"{path} does not exist: check dataset '{name}' first")

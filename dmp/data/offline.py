@@ -28,7 +28,6 @@ def pretrained_folder(name: str, files: Sequence[str], key: str) -> Path:
     Raises:
         DMPError: a file is unavailable; the message says which files are needed, where they would
             come from, and how to do without a network.
-
     """
     local = Path(name).expanduser()
     needed = ", ".join(files)
@@ -73,7 +72,6 @@ def read_model_config(folder: Path, kinds: Sequence[str], key: str) -> dict[str,
 
     Raises:
         DMPError: the file is not JSON, or describes another kind of model.
-
     """
     path = folder / "config.json"
     try:
@@ -97,7 +95,6 @@ def load_frozen(load: Callable[..., Any], folder: Path, key: str, device: str) -
 
     Raises:
         DMPError: the weights are damaged, incomplete or not finite.
-
     """
     try:
         model, info = load(

@@ -24,7 +24,6 @@ class Images(NamedTuple):
     Attributes:
         images: ``(n, C, H, W)`` uint8.
         labels: ``(n,)`` int64.
-
     """
 
     images: "np.ndarray"
@@ -37,7 +36,6 @@ class Phrases(NamedTuple):
     Attributes:
         train: ``train[label]`` are its captions in training.
         test: those of the test split; none of them is seen in training.
-
     """
 
     train: list[list[str]]
@@ -57,7 +55,6 @@ class DatasetInfo:
         images: how many; None if that is not known without loading them.
         phrases: captions of each label, for training and, in other words, for the test split;
             None where the dataset has none.
-
     """
 
     load: Callable[[], Images]
@@ -99,7 +96,6 @@ def dataset_info(name: str, where: str = "dataset") -> DatasetInfo:
 
     Raises:
         DMPError: there is no such dataset.
-
     """
     if name not in DATASETS:
         for entry in entry_points(group="dmp.datasets"):

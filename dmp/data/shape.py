@@ -17,7 +17,6 @@ class InputShape(NamedTuple):
         channels: C.
         classes: number of labels; 1 where there are none.
         flip: whether a mirrored image is still a member of the dataset.
-
     """
 
     size: int
@@ -35,7 +34,6 @@ def input_shape(config: DataConfig, where: str = "dataset") -> InputShape:
 
     Raises:
         DMPError: the data has no source, and no embedded dataset has its name.
-
     """
     source, latents = config.source, config.latents
     if source is None:
@@ -52,7 +50,6 @@ def has_captions(config: DataConfig) -> bool:
 
     Raises:
         DMPError: as :func:`input_shape`, or the format is unknown.
-
     """
     if config.source is None:
         return dataset_info(config.name).phrases is not None

@@ -39,7 +39,6 @@ def share(count: int, block: int, job: int, jobs: int) -> range:
         block: rows that stay together; the last block may have fewer.
         job: which of the jobs, from 0.
         jobs: how many there are.
-
     """
     most = math.ceil(math.ceil(count / block) / jobs) * block
     return range(min(count, job * most), min(count, (job + 1) * most))
@@ -54,7 +53,6 @@ class Shards:
         identity: what decides the rows: plain data, compared as a whole.
         arrays: the arrays, by name.
         count: rows in all.
-
     """
 
     folder: Path
@@ -77,7 +75,6 @@ class Shards:
         Raises:
             DMPError: a file cannot be written, or a row is not finite; nothing half-written is
                 left.
-
         """
         # What stands there is about to be replaced: neither would be true any longer.
         for path in (self.record_path(number), self.folder / "index.json"):
@@ -118,7 +115,6 @@ class Shards:
 
         Raises:
             DMPError: a shard is missing, damaged, or made from something else.
-
         """
         (self.folder / "index.json").unlink(missing_ok=True)
         counts: list[int] = []
@@ -191,7 +187,6 @@ def _verify(folder: Path, name: str, number: int, record: _Record) -> None:
 
     Raises:
         DMPError: it is not what was written.
-
     """
     path = _path(folder, name, number)
     digest = hashlib.sha256(_mapped(path).reshape(-1).data).hexdigest()
@@ -205,7 +200,6 @@ class ShardedArray:
 
     Attributes:
         shape: of one row.
-
     """
 
     def __init__(self, maps: list[np.ndarray]) -> None:
@@ -225,7 +219,6 @@ class ShardedArray:
 
         Raises:
             IndexError: there is no such row.
-
         """
         rows = np.asarray(rows, np.int64)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
@@ -253,7 +246,6 @@ def open_shards(
 
     Raises:
         DMPError: the cache is not finished or of another kind, or a shard is missing or damaged.
-
     """
     path = folder / "index.json"
     index = from_file(_Index, path)

@@ -37,7 +37,6 @@ class Batch(NamedTuple):
         timesteps: ``(B,)`` int64 in [0, T).
         noise: ``(B, C, H, W)`` float32, standard normal.
         gate_noise: ``(B, L, K)`` float32, standard normal, for a gate with noise; else empty.
-
     """
 
     images: Tensor
@@ -62,7 +61,6 @@ class TrainingStream(Dataset):
         gate_noise: (L, K), the shape of each example's noise for a gate; None for none.
         phase: whether it is the baseline that trains, or what begins with it.
         skip: examples of the phase that were trained on before; number 0 is the one after them.
-
     """
 
     def __init__(

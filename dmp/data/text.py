@@ -39,7 +39,6 @@ def encode_captions(
 
     Raises:
         DMPError: the folder cannot be written, or a state is not finite.
-
     """
     unique = dict.fromkeys(texts)
     unique.pop("", None)
@@ -83,7 +82,6 @@ class TextStore:
 
     Raises:
         DMPError: the cache is not finished, damaged, or was made by another encoder.
-
     """
 
     def __init__(self, folder: Path, encoder: str | None = None, verify: bool = True) -> None:

@@ -25,7 +25,6 @@ class TextEncoder:
         identity: SHA-256 over tokenizer, configuration and weights.
         length: tokens of a sequence; 77 in CLIP.
         width: E.
-
     """
 
     def __init__(
@@ -58,7 +57,6 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
 
     Raises:
         DMPError: its files are unavailable, damaged or incomplete, or it is not a CLIP.
-
     """
     folder = pretrained_folder(name, FILES, KEY)
     described = read_model_config(folder, ["clip_text_model", "clip"], KEY)

@@ -23,7 +23,6 @@ def guided(
         scale: s; at 1 the model is called once and not twice.
         channels: guide ``all`` channels of the noise, or the ``first-three``, as the released
             DiT code does with latents of four channels; the rest is the conditional prediction.
-
     """
     if scale == 1:
         return lambda x, t: model(x, t, labels)

@@ -20,7 +20,6 @@ class Losses(NamedTuple):
         mse: ``(B,)``, squared error of the predicted noise, averaged over C, H and W.
         vb: ``(B,)``, the timestep's term of the variational bound, in bits per dimension; None
             where no variance is learned.
-
     """
 
     mse: Tensor
@@ -38,7 +37,6 @@ class Diffusion(nn.Module):
 
     Raises:
         DMPError: unknown schedule, or too few timesteps.
-
     """
 
     def __init__(self, schedule: str, timesteps: int = 1000, learned_variance: bool = True) -> None:
@@ -92,7 +90,6 @@ class Diffusion(nn.Module):
 
         Raises:
             DMPError: ``output`` has another number of channels.
-
         """
         channels = x0.shape[1] * (2 if self.learned_variance else 1)
         if output.shape[1] != channels:

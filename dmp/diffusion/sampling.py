@@ -40,7 +40,6 @@ def sample(
 
     Raises:
         DMPError: fewer than 2 steps, or more than T.
-
     """
     if not 2 <= steps <= diffusion.timesteps:
         raise DMPError(f"sampling.steps = {steps}: accepted are 2 to {diffusion.timesteps}")

@@ -30,7 +30,6 @@ def alphas_cumprod(schedule: str, timesteps: int) -> np.ndarray:
 
     Raises:
         DMPError: unknown schedule.
-
     """
     if schedule == "linear":
         betas = np.linspace(*LINEAR, timesteps, dtype=np.float64)
@@ -64,7 +63,6 @@ class Tables(NamedTuple):
         posterior_log: logarithm of its variance; the first one is 0, of which there is none, and
             as in the reference practice the second stands in.
         beta_log: logarithm of the variance that the step of the forward process has.
-
     """
 
     signal: np.ndarray
@@ -84,7 +82,6 @@ def tables(bar: np.ndarray) -> Tables:
 
     Args:
         bar: :math:`\bar\alpha_t` of all timesteps, or of those that a sampler takes; n >= 2.
-
     """
     before = np.concatenate([[1.0], bar[:-1]])
     beta = 1 - bar / before
@@ -116,7 +113,6 @@ def make_scheduler(
 
     Raises:
         DMPError: unknown schedule.
-
     """
     if schedule not in SCHEDULES:
         raise _unknown(schedule)

@@ -24,7 +24,6 @@ class LoraOptions(Strict):
             parameters as DMP has on the same backbone.
         alpha: the update is scaled by alpha / r; ``rank`` scales it by 1.
         targets: the linear layers of each block's attention, or all linear layers of each block.
-
     """
 
     rank: Size | Literal["matched"] = "matched"
@@ -37,7 +36,6 @@ class IA3Options(Strict):
 
     Attributes:
         targets: as for :class:`LoraOptions`; each layer's output is scaled.
-
     """
 
     targets: Literal["attention", "all-linear"] = "all-linear"

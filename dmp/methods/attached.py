@@ -20,7 +20,6 @@ class Attached:
         noise_shape: shape of the standard normal numbers that each example brings for the method;
             None if it needs none.
         batch_losses: as for :meth:`dmp.methods.Method.batch_losses`.
-
     """
 
     noise_shape: tuple[int, int] | None = None
@@ -68,7 +67,6 @@ class Attached:
 
         Raises:
             DMPError: it cannot be written.
-
         """
         save_tensors(path, self.tensors(), {"format": "weights", "identity": identity})
 
@@ -77,7 +75,6 @@ class Attached:
 
         Raises:
             DMPError: the file is of another backbone, missing or corrupt.
-
         """
         tensors = load_tensors(path, STAGE_OUTPUT)[0]
         with understood(path):
@@ -89,7 +86,6 @@ class Attached:
 
         Raises:
             DMPError: the file is of another method or backbone, missing or corrupt.
-
         """
         saved, own = load_tensors(path, STAGE_OUTPUT)[0], self.tensors()
         shapes = {name: tensor.shape for name, tensor in saved.items()}
@@ -105,7 +101,6 @@ class Partial(Attached):
         backbone: frozen, except for these.
         chosen: names of its parameters that train.
         module: what was added beside it; its parameters are saved under ``added.``.
-
     """
 
     def __init__(
@@ -130,7 +125,6 @@ class Partial(Attached):
 
         Raises:
             DMPError: as :meth:`read`.
-
         """
         saved = self.read(path)
         for name, tensor in self.tensors().items():

@@ -40,7 +40,6 @@ class Method(abc.ABC, Generic[Options]):
         continues: whether training goes on from the baseline's own state: its optimiser, its
             average, its stream of examples.
         fixed: options of further training that would contradict what the method is.
-
     """
 
     name: ClassVar[str]
@@ -54,7 +53,6 @@ class Method(abc.ABC, Generic[Options]):
 
         Args:
             given: the options that a variant gives, or all of them; defaults may depend on them.
-
         """
         return {}
 
@@ -64,7 +62,6 @@ class Method(abc.ABC, Generic[Options]):
         Raises:
             ValueError: what does not fit, and what is accepted.
             UnfitError: likewise, if only this task's backbone has no place for the method.
-
         """
 
     def batch_losses(self, options: Options) -> list[str]:
@@ -87,7 +84,6 @@ class Method(abc.ABC, Generic[Options]):
                 is changed in place.
             options: an instance of :attr:`options`.
             seed: decides all that is drawn at random, through :func:`dmp.rng.generator`.
-
         """
 
     def load(self, path: "Path", backbone: "nn.Module", options: Options) -> "Attached":
@@ -95,7 +91,6 @@ class Method(abc.ABC, Generic[Options]):
 
         Raises:
             DMPError: the file does not fit the backbone.
-
         """
         return self.attach(backbone, options, seed=0).restore(path)
 
@@ -113,7 +108,6 @@ def register(method: type[AnyMethod]) -> type[AnyMethod]:
 
     Raises:
         ValueError: another class has that name already.
-
     """
     known = _METHODS.get(method.name)
     if known is not None and type(known).__qualname__ != method.__qualname__:
@@ -135,7 +129,6 @@ def find_method(name: str, where: str = "method") -> Method[Any]:
 
     Raises:
         DMPError: there is none; the message says which there are.
-
     """
     if name not in _METHODS and name not in method_names():
         raise DMPError(f"{where}: unknown method '{name}': {nearest(name, _METHODS)}")

@@ -13,7 +13,6 @@ class Factors(nn.Module):
 
     Attributes:
         factors: ``(L, 2, D)``, ones at first.
-
     """
 
     def __init__(self, backbone: nn.Module) -> None:

@@ -24,7 +24,6 @@ def linear_layers(backbone: nn.Module, targets: str) -> dict[str, nn.Linear]:
     Args:
         backbone: any that :func:`dmp.patching.patch_points` knows.
         targets: ``attention``, those of each block's attention; ``all-linear``, all of them.
-
     """
     blocks = patch_points(backbone).blocks("transformer-blocks")
     inside: set[nn.Module] = set()
@@ -84,7 +83,6 @@ class AttachedAdapter(Attached):
 
         Raises:
             DMPError: as :meth:`read`.
-
         """
         peft.set_peft_model_state_dict(self._peft, self.read(path))
         return self

@@ -28,7 +28,6 @@ class TrainingOptions(Strict):
         loss: ``hybrid`` or ``simple``; see :class:`dmp.config.TrainingConfig`.
         resolution: edge of the images that a patch is trained on, which is then resized to the
             dataset's own.
-
     """
 
     iterations: Count | None = None
@@ -52,7 +51,6 @@ class OriginOptions(Strict):
     Attributes:
         recipe: ``paper`` trains at a constant rate and averages; ``decayed`` branches off it and
             lets the rate fall to 0, see :class:`dmp.config.PretrainingConfig`.
-
     """
 
     recipe: Recipe = "paper"
@@ -65,7 +63,6 @@ class SamplingOptions(Strict):
         sampling_seed: takes the noise of that seed's samples, whatever the run's own seed: how
             much do results vary because of sampling alone?
         sampling_steps: in place of the scale's: how much of a distance is the sampler's error?
-
     """
 
     sampling_seed: Seed | None = None
@@ -82,7 +79,6 @@ class Variant:
         training: the differences from the scale's further training.
         sampling: the differences from the scale's sampling.
         origin: the baseline that it begins with.
-
     """
 
     method: str
@@ -98,7 +94,6 @@ class Variant:
         Raises:
             DMPError: unknown method or key, a value that is not accepted, a key given twice, or
                 an option that the method does not have.
-
         """
         return _parse(text, where)
 

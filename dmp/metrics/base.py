@@ -36,7 +36,6 @@ class Number(NamedTuple):
         count: of how many samples, losses or timesteps it is made.
         where: ``all``, or a range of timesteps such as ``0-99``.
         of: what it is of, where a metric has several: ``16`` in ``gate_weight/16``.
-
     """
 
     value: float
@@ -55,7 +54,6 @@ class Samples:
         config: sizes and numbers of subsets.
         protocol: all that makes two numbers of samples comparable.
         images: returns the images that were kept, uint8 ``(n, C, H, W)``; those of a curve are not.
-
     """
 
     generated: "Features"
@@ -87,7 +85,6 @@ class State(Protocol):
         baseline_loss: the mean squared error of the baseline on held-out images.
         at: returns ``held_out`` of images at another resolution; None of what trains something
             that cannot be brought there.
-
     """
 
     task: TaskConfig
@@ -114,7 +111,6 @@ class Quantity:
         label: in tables.
         better: which direction is; empty if neither.
         unit: empty for a pure number.
-
     """
 
     name: ClassVar[str]

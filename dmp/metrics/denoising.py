@@ -26,7 +26,6 @@ class DenoisingLosses(NamedTuple):
         mse: ``(n,)`` float64, squared error of the predicted noise, averaged over pixels.
         vb: ``(n,)`` float64, the timestep's term of the variational bound in bits per dimension;
             None where no variance is learned.
-
     """
 
     timesteps: np.ndarray
@@ -60,7 +59,6 @@ def denoising_losses(
         timesteps_per_image: how many triples an image gives.
         device: where to compute.
         batch_size: triples at once; it does not change which triples there are.
-
     """
     backbone.eval()
     count, draws = len(data.images), timesteps_per_image

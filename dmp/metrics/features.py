@@ -22,7 +22,6 @@ class Features(NamedTuple):
     Attributes:
         features: ``(n, d)`` float32, for FID, KID, precision and recall.
         logits: ``(n, c)`` float32, for the inception score; ``(n, 0)`` of a network without them.
-
     """
 
     features: np.ndarray
@@ -39,7 +38,6 @@ class Extractor:
 
     Raises:
         DMPError: unknown extractor, or its weights cannot be had.
-
     """
 
     def __init__(self, name: str, weights: Path | None, device: str) -> None:
@@ -99,7 +97,6 @@ def check_features(features: Features, where: str, first: int = 0) -> None:
 
     Raises:
         DMPError: naming the first of these images.
-
     """
     mend = "the extractor's weights are damaged, or do not fit these images"
     for name, rows in features._asdict().items():
@@ -116,7 +113,6 @@ def load_features(path: Path) -> Features:
 
     Raises:
         DMPError: the file is missing or corrupt, or holds features that are not finite, or none.
-
     """
     found = load_arrays(path, *Features._fields)
     features = Features(found["features"], found["logits"])

@@ -41,7 +41,6 @@ def frechet_distance(generated: Features, reference: Reference) -> float:
 
     Raises:
         DMPError: fewer than two images, or features that are not finite.
-
     """
     if len(generated.features) < 2:
         raise DMPError(
@@ -58,7 +57,6 @@ def distance(mean: np.ndarray, covariance: np.ndarray, reference: Reference) -> 
 
     Raises:
         DMPError: the reference is not finite.
-
     """
     check_statistics(reference.mean, reference.covariance, "the reference")
     ours = {"mu": mean, "sigma": covariance}
@@ -71,7 +69,6 @@ def kid(samples: Samples) -> float:
 
     Raises:
         DMPError: fewer images than a subset needs.
-
     """
     ours, theirs = _sets(samples)
     config = samples.config
@@ -91,7 +88,6 @@ def precision_recall(samples: Samples) -> dict[str, float]:
 
     Raises:
         DMPError: fewer images than neighbours.
-
     """
     ours, theirs = _sets(samples)
     neighbours = samples.config.neighbours
@@ -112,7 +108,6 @@ def inception_score(samples: Samples) -> float | None:
 
     Raises:
         DMPError: fewer samples than splits.
-
     """
     logits, splits = samples.generated.logits, samples.config.splits
     if not logits.shape[1]:

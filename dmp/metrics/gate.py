@@ -25,7 +25,6 @@ class GateRecord(NamedTuple):
         entropy: ``(S,)`` float64, of the weights over the prompts in nats, averaged over blocks.
         evenness: ``(S, L)`` float64, each block's entropy over ln K_i: 1 where it uses all its
             prompts alike, however many they are.
-
     """
 
     timesteps: np.ndarray
@@ -84,7 +83,6 @@ def record_gate(
         data: images and labels, of which the first 32 are used.
         timesteps: S, from 0 to T - 1.
         device: where to compute.
-
     """
     backbone.eval()
     patch.eval()

@@ -31,7 +31,6 @@ class Reference(NamedTuple):
         features: of the first images: KID, precision and recall compare with these.
         floor: FID of real images that no model has trained on, and how many they are: what a
             perfect model of so many samples would have. None where it is not known.
-
     """
 
     mean: np.ndarray
@@ -88,7 +87,6 @@ class Moments:
 
         Raises:
             DMPError: fewer than two rows.
-
         """
         if self.count < 2:
             raise DMPError(f"{self.count} images have no covariance; at least 2 are needed")
@@ -100,7 +98,6 @@ def check_statistics(mean: np.ndarray, covariance: np.ndarray, where: str) -> No
 
     Raises:
         DMPError: naming ``where``, and which of the two.
-
     """
     for name, values in (("mean", mean), ("covariance", covariance)):
         if not np.isfinite(values).all():
@@ -119,7 +116,6 @@ def gather_reference(
 
     Raises:
         DMPError: fewer than two images, or features that are not finite.
-
     """
     moments, kept, logits, count = Moments(), [], [], 0
     for images in batches:
@@ -145,7 +141,6 @@ def read_published(path: Path, extract: Callable[[np.ndarray], Features]) -> Ref
     Raises:
         DMPError: the file is missing, corrupt, lacks one of these, or has values that are not
             finite.
-
     """
     found = load_arrays(path, "mu", "sigma", "arr_0", advice=_PUBLISHED)
     images = found["arr_0"]
@@ -181,7 +176,6 @@ def load_reference(path: Path) -> Reference:
 
     Raises:
         DMPError: the file is missing or corrupt, or has values that are not finite.
-
     """
     features = load_features(path)
     found = load_arrays(path, "mean", "covariance", "count", optional=("floor",))

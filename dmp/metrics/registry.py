@@ -38,7 +38,6 @@ def find_metric(name: str) -> Metric:
 
     Raises:
         DMPError: there is none of that name.
-
     """
     found = quantities().get(name.split("/")[0])
     if not isinstance(found, Metric):

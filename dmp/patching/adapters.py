@@ -31,7 +31,6 @@ def patch_points(model: nn.Module) -> PatchPoints:
 
     Raises:
         DMPError: nothing is registered for this type.
-
     """
     if _found_in_diffusers(model):
         return patch_points(model)

@@ -43,7 +43,6 @@ class Call:
         weightings: the gate's weights of each block's prompts, by its index.
         widened: what became of a half-precision stream.
         repeats: whether this is one block run again, for the backward pass.
-
     """
 
     patch: "Patch"
@@ -70,7 +69,6 @@ class Kept(NamedTuple):
         weightings: the gate's weights of each block's prompts, by its index.
         gradients: whether the model was called with gradients enabled.
         share: of the prompts' contribution that arrived; None if all blocks got float32.
-
     """
 
     weightings: dict[int, Weighting]
@@ -85,7 +83,6 @@ class Calls:
         patch: the patch.
         points: where its backbone says timestep and condition.
         keep: whether weights are kept outside training as well.
-
     """
 
     def __init__(self, patch: "Patch", points: PatchPoints, keep: bool = False) -> None:
@@ -127,7 +124,6 @@ class Calls:
 
         Raises:
             DMPError: it is in none.
-
         """
         call = self.current
         if call is None:
@@ -222,7 +218,6 @@ class Calls:
 
         Raises:
             DMPError: it is run by reentrant checkpointing.
-
         """
         call = self.current
         if call is None:

@@ -139,7 +139,6 @@ def _sample_size(model: ModelMixin) -> int:
 
     Raises:
         DMPError: its configuration does not say, or they are not square.
-
     """
     size = model.config["sample_size"]
     if isinstance(size, list | tuple) and len(set(size)) == 1:

@@ -59,7 +59,6 @@ class Widened:
         block: what the block that is running was put into, and the precision of its output.
         output: the last block's output, in half precision and in float32.
         tokens: in a block that is run again, its input in float32, if that was known.
-
     """
 
     arrival: Arrival | None = None
@@ -92,7 +91,6 @@ def add_in_float32(widened: Widened, x: Tensor, contribution: Tensor, module: nn
 
     Returns:
         The sum; in half precision if all contributions were zero so far.
-
     """
     # One look at the device's numbers for each block until there is something, then none.
     if not widened.started and not contribution.any():
@@ -123,7 +121,6 @@ def narrow(widened: Widened, output: Any) -> Any:
     Args:
         widened: the call's.
         output: tokens or a feature map, or a tuple that begins with them; None if the block failed.
-
     """
     assert widened.block is not None
     (block, dtype), widened.block = widened.block, None

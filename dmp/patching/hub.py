@@ -49,7 +49,6 @@ class Shared:
         Raises:
             DMPError: there is no such repository, or no patch in it; it is not on this machine and
                 cannot be fetched; or as :func:`dmp.load_patch`.
-
         """
         return attach_saved(cls, _find(name_or_path, revision, token), model, resize, replace)
 
@@ -73,7 +72,6 @@ class Shared:
 
         Raises:
             DMPError: the patch is not finite, or the files cannot be written.
-
         """
         check_tensors(self.state_dict(), "this patch", "its training has diverged")
         card = Path(folder) / CARD
@@ -111,7 +109,6 @@ class Shared:
         Raises:
             DMPError: the patch is not finite, the name is none, this account may not write there,
                 or the hub cannot be reached.
-
         """
         from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -163,7 +160,6 @@ def _find(name: str | Path, revision: str | None, token: str | bool | None) -> P
 
     Raises:
         DMPError: see :meth:`Shared.from_pretrained`.
-
     """
     local = Path(name).expanduser()
     if local.is_dir():

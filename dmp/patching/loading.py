@@ -33,7 +33,6 @@ class SavedPatch(NamedTuple):
         config: its options.
         backbone: the geometry of the backbone that it was made for.
         tensors: its state.
-
     """
 
     path: str
@@ -60,7 +59,6 @@ class SavedPatch(NamedTuple):
 
         Raises:
             DMPError: the geometry is another one, or the tensors do not fit.
-
         """
         if self.backbone != backbone:
             raise DMPError(
@@ -84,7 +82,6 @@ def read_patch(path: str | Path, resize: str | None = None) -> SavedPatch:
 
     Raises:
         DMPError: the file is missing, corrupt, or not a patch.
-
     """
     tensors, description = load_tensors(path, _ADVICE)
     if description.get("format") != FORMAT:

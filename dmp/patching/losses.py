@@ -39,7 +39,6 @@ def importance_loss(weights: Tensor, form: str = "per-block", epsilon: float = E
 
     Returns:
         A scalar.
-
     """
     if form == "summed":
         if weights.shape[1] == 1:
@@ -61,7 +60,6 @@ def load_loss(weights: Tensor) -> Tensor:
 
     Returns:
         A scalar without a graph, averaged over the batch.
-
     """
     return (weights.detach() < 0).sum(dim=-1).to(weights.dtype).mean()
 
@@ -83,7 +81,6 @@ def smooth_load_loss(probability: Tensor) -> Tensor:
 
     Args:
         probability: ``(L, B, K)``, from :func:`top_probability`.
-
     """
     return squared_variation(probability.mean(dim=1), RELEASED_EPSILON).sum()
 
@@ -98,7 +95,6 @@ def balancing(blocks: list[Weighting], config: PatchConfig) -> tuple[Tensor, dic
     Args:
         blocks: the weights of each patched block.
         config: says which forms and factors.
-
     """
     groups: dict[int, list[Weighting]] = {}
     for block in blocks:

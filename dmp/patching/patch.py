@@ -51,7 +51,6 @@ class Patch(Shared, Remembering):
             each forward pass, in the same thread, so that it can be a function of the example
             alone. Blocks with fewer prompts than others use the first of it.
         noise_shape: ``(L, K)``, K being the largest of all blocks.
-
     """
 
     # With another timestep for the gate only; a buffer.
@@ -209,7 +208,6 @@ class Patch(Shared, Remembering):
 
         Raises:
             DMPError: the file cannot be written.
-
         """
         save_tensors(path, self.state_dict(), {**notes, **self.describe()})
 
@@ -226,7 +224,6 @@ class Patch(Shared, Remembering):
 
         Raises:
             DMPError: the file is missing, corrupt, not a patch, or made for another backbone.
-
         """
         saved = read_patch(path, resize)
         points = saved.trained_on(patch_points(model))
@@ -257,7 +254,6 @@ def patch(model: nn.Module, config: PatchConfig, seed: int = 0) -> Patch:
 
     Raises:
         DMPError: no adapter for this backbone, or a depth or a placement that it does not have.
-
     """
     return Patch(model, config, seed)
 
@@ -293,6 +289,5 @@ def load_patch(
     Raises:
         DMPError: the file is missing, damaged, not a patch, or made for another model; the model
             has a patch already; or it has no weights yet.
-
     """
     return attach_saved(Patch, path, model, resize, replace)

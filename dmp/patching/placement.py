@@ -25,7 +25,6 @@ def check_placement(config: PatchConfig, points: PatchPoints) -> None:
 
     Raises:
         DMPError: it does not.
-
     """
     if config.timestep_ranges > points.num_timesteps:
         raise DMPError(
@@ -59,7 +58,6 @@ def attach_added(
 
     Raises:
         DMPError: prompts on the asked-for grid cannot be brought to a block's tokens.
-
     """
     for block in blocks:
         check_mode(config.edge(block.grid), (block.grid, block.grid), config.resize)
@@ -148,7 +146,6 @@ def attach_fading(
         attentions: modules from ``(B, K + N, D)`` to the same shape, one per patched block.
         fade: from i to s_i, a scalar.
         prompts: K.
-
     """
     return [
         attention.register_forward_hook(
@@ -220,7 +217,6 @@ def token_grid(
 
     Raises:
         DMPError: another width, or another grid and ``resize`` is ``none``.
-
     """
     if block.feature_map:
         grid = (x.shape[2], x.shape[3])

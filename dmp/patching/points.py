@@ -21,7 +21,6 @@ class Block:
             ``(B, N, D)``, row by row.
         attention: the block's attention, from tokens ``(B, N, D)`` to the same shape; None if it
             cannot be reached.
-
     """
 
     module: nn.Module
@@ -59,7 +58,6 @@ class PatchPoints:
             is none.
         num_timesteps: T; timesteps are 0 to T - 1.
         inferred: what of this the paper does not say; empty if it says all.
-
     """
 
     placements: Mapping[str, Sequence[Block]]
@@ -76,7 +74,6 @@ class PatchPoints:
 
         Raises:
             DMPError: this backbone does not have it.
-
         """
         if not self.placements.get(placement):
             raise DMPError(

@@ -52,7 +52,6 @@ class Remembering(nn.Module):
 
         Raises:
             DMPError: they were not kept.
-
         """
         return [weighting.applied for weighting in self._kept().weightings.values()]
 
@@ -64,7 +63,6 @@ class Remembering(nn.Module):
         Raises:
             DMPError: the weights were not kept, as for :meth:`weights`; or they have no gradients,
                 though gradients are enabled.
-
         """
         kept = self._kept()
         if not kept.weightings:
@@ -88,6 +86,5 @@ class Remembering(nn.Module):
 
         Raises:
             DMPError: it was not kept, as for :meth:`weights`.
-
         """
         return self._kept().share

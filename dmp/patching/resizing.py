@@ -28,7 +28,6 @@ def resize(prompts: Tensor, edge: int, grid: tuple[int, int], mode: str) -> Tens
 
     Raises:
         DMPError: ``nearest``, and the prompts would not serve blocks of tokens of one size.
-
     """
     if grid == (edge, edge):
         return prompts
@@ -49,7 +48,6 @@ def check_mode(edge: int, grid: tuple[int, int], mode: str) -> None:
 
     Raises:
         DMPError: see :func:`dmp.config.patch.check_resizing`.
-
     """
     try:
         check_resizing(edge, grid, mode)

@@ -19,7 +19,6 @@ class Weighting(NamedTuple):
         logits: ``(B, K)``, the gate's outputs without noise; None in a gate that has none.
         noisy: ``(B, K)``, with noise; likewise.
         deviation: ``(B, K)``, standard deviation of the noise; None where there is no noise.
-
     """
 
     soft: Tensor
@@ -35,7 +34,6 @@ class GateOutput(NamedTuple):
     Attributes:
         prompts: ``(B, K, D)``, weighted; what enters the tokens.
         weighting: the weights; None if the gate has none.
-
     """
 
     prompts: Tensor
@@ -52,7 +50,6 @@ def apply_noise(
         condition: ``(B, C)``.
         matrix: ``(C, K)``, W, or None for no noise.
         noise: ``(B, K)``, standard normal, or None outside training.
-
     """
     if matrix is None or noise is None:
         return logits, None
@@ -106,6 +103,5 @@ def of_range(prompts: Tensor, ranges: int, timesteps: Tensor, total: int) -> Ten
         ranges: R, equal ranges from 0 to ``total`` - 1.
         timesteps: ``(B,)``.
         total: T.
-
     """
     return prompts.unflatten(0, (ranges, -1))[timesteps.long() * ranges // total]

@@ -36,7 +36,6 @@ class Job:
         disk: bytes that stay.
         needs: keys of the jobs that have to be done before.
         weights: of a baseline, where its weights come from.
-
     """
 
     key: Key
@@ -61,7 +60,6 @@ def jobs(plan: Plan, rates: Rates) -> dict[Key, Job]:
 
     Raises:
         DMPError: a dataset on disk whose number of images the scale does not say.
-
     """
     found: list[Job] = []
     used = {name for name, _ in plan.variants()}
@@ -97,7 +95,6 @@ def _images(task: TaskConfig) -> dict[str, int]:
 
     Raises:
         DMPError: it lies on disk, and the scale does not say how many there are.
-
     """
     if task.data.source is None:
         info = dataset_info(task.data.name)

@@ -39,7 +39,6 @@ class Counts:
         trained: how many numbers train.
         frozen: whether weights of the backbone do not train that could.
         sizes: of the backbone, by which measurements of it are found; None if it is not a DiT.
-
     """
 
     forward: float
@@ -121,7 +120,6 @@ class _Macs(TorchDispatchMode):
     Attributes:
         forward: of what was computed.
         backward: of its gradients.
-
     """
 
     # By operation, and by the shapes of what it is given. To find the shapes of results takes most

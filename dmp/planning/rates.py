@@ -63,7 +63,6 @@ class Rates:
         utilisation: the share of a peak that is assumed where nothing was measured.
         precision: of the backbone.
         measured: throughput files of this kind of GPU and this precision.
-
     """
 
     gpu: Gpu

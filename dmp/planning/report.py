@@ -56,7 +56,6 @@ def plan_scale(
     Raises:
         DMPError: an unknown kind of GPU, a budget or count that is not positive, a file that is
             not valid, or a dataset of unknown size.
-
     """
     if count < 1:
         raise DMPError(f"{count} GPUs: at least 1 is needed")

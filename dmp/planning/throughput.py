@@ -29,7 +29,6 @@ class Gpu(Strict):
         fp32: TFLOP/s without tensor cores.
         memory: GB.
         devices: what the driver calls it.
-
     """
 
     bf16: Rate | None = None
@@ -92,7 +91,6 @@ class Measurement(Sizes):
         sampling: network evaluations of one image per second, without a patch.
         patched_sampling: likewise with the default patch.
         full_training_memory: peak, in GiB; likewise the other three.
-
     """
 
     name: str
@@ -121,7 +119,6 @@ class Throughput(Strict):
         compiled: whether the backbone went through ``torch.compile``.
         note: what a reader of the numbers should know.
         models: the backbones.
-
     """
 
     gpu: str
@@ -145,7 +142,6 @@ def load_gpus(folder: Path) -> Gpus:
 
     Raises:
         DMPError: it is unreadable or not valid.
-
     """
     return from_data(Gpus, read_yaml(folder / GPUS), str(folder / GPUS))
 
@@ -155,7 +151,6 @@ def find_gpu(gpus: Gpus, name: str, precision: str) -> Gpu:
 
     Raises:
         DMPError: no such kind, or it lacks the precision.
-
     """
     if name not in gpus.gpus:
         raise DMPError(f"unknown kind of GPU '{name}': {nearest(name, gpus.gpus)}")
@@ -176,7 +171,6 @@ def load_throughput(folder: Path) -> dict[str, Throughput]:
 
     Raises:
         DMPError: one is unreadable or not valid; naming the file, the key and the nearest key.
-
     """
     paths = (p for p in sorted(folder.glob("*.yaml")) if p.name != GPUS)
     return {path.name: from_data(Throughput, read_yaml(path), str(path)) for path in paths}

@@ -48,7 +48,6 @@ class Product:
         files: the files, or folders, that make it up.
         made_from: records of the products that it is computed from.
         receipt: an empty file whose time the workflow looks at in place of the others', if any.
-
     """
 
     stage: str
@@ -85,7 +84,6 @@ class Product:
         Raises:
             DMPError: a record is damaged, so that nothing says what the files are; or one of the
                 files of a training is, which would be deleted if they were taken for outdated.
-
         """
         found = read(self.record)
         if found is None or found.fingerprint != self.fingerprint:
@@ -131,7 +129,6 @@ def read_record(path: Path) -> Record | None:
     Raises:
         DMPError: it is damaged. What it stands for may be the work of days, which would be deleted
             if it were taken for outdated.
-
     """
     try:
         return Record.model_validate_json(read_bytes(path, Advice(damaged=_MEND)))

@@ -42,7 +42,6 @@ class Found:
         outdated: stage and names of what is there but not what the plan asks for.
         newest: the time of the newest of all these files, since 1970 in seconds.
         files: all that is current.
-
     """
 
     current: int = 0
@@ -61,7 +60,6 @@ def recognise(plan: Plan, layout: Layout) -> Found:
 
     Raises:
         DMPError: records are damaged.
-
     """
     return _recognise(all_products(plan, layout), layout.root, layout.benchmarks)
 

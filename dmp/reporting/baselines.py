@@ -38,7 +38,6 @@ def baseline_lines(results: pd.DataFrame, tasks: Iterable[str]) -> list[str]:
 
     Raises:
         DMPError: the results are malformed.
-
     """
     arms, lines = Arms(results), []
     for task in tasks:

@@ -36,7 +36,6 @@ def claims_page(
         scale: the scale.
         no_recipe: as given there.
         name: of the page's files.
-
     """
     summary = summarise(evaluated, claims)
     verdicts = _verdicts(claims, summary)

@@ -25,7 +25,6 @@ class Table:
             first column is a heading over the rows that share it.
         legend: a line of text below ``narrow``.
         linked: whether the first column names sections of the page.
-
     """
 
     caption: str
@@ -44,7 +43,6 @@ class Section:
         name: the heading, and in lower case the anchor.
         lines: lines of text.
         tables: the tables.
-
     """
 
     name: str
@@ -64,7 +62,6 @@ class Page:
         notes: lines of text, which follow the sections.
         sections: details.
         picture: an image's path from the page, and what it shows; it follows the tables.
-
     """
 
     title: str
@@ -89,7 +86,6 @@ def aligned(frame: pd.DataFrame, words: int, sign: str, digit: str) -> pd.DataFr
         words: so many columns from the left are left as they are.
         sign: what is as wide as a sign and cannot be seen.
         digit: the same of a digit.
-
     """
     columns = [frame.iloc[:, k] for k in range(frame.shape[1])]
     padded = [

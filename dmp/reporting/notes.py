@@ -21,7 +21,6 @@ def study_notes(
         cells: from :func:`dmp.statistics.study.cells`.
         comparisons: from :func:`dmp.statistics.study.comparisons`.
         unconverged: the rows of the table of baselines that the † in the table stands for.
-
     """
     measured = cells[cells["status"] == OK]
     tested = comparisons[comparisons["status"] == OK]
@@ -37,7 +36,6 @@ def unknown_code(results: pd.DataFrame) -> list[str]:
 
     Args:
         results: numbers with the columns of :data:`dmp.statistics.results.RESULT_COLUMNS`.
-
     """
     runs = results[["task", "variant", "seed", "commit"]].drop_duplicates()
     unknown = runs[runs["commit"] == UNKNOWN]

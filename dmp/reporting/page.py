@@ -25,7 +25,6 @@ def write_page(page: Page, directory: str | Path, name: str) -> None:
 
     Raises:
         DMPError: a file cannot be written.
-
     """
     texts = {".md": markdown(page), ".tex": latex(page), ".html": html(page)}
     if any(table.narrow is not None for table in page.tables):

@@ -26,7 +26,6 @@ def write_parameters(
     Raises:
         DMPError: a column is missing, prompts and gate do not add up to what was added, or a file
             cannot be written.
-
     """
     require_columns(parameters, PARAMETER_COLUMNS, "parameters")
     lines = []

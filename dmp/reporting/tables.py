@@ -46,7 +46,6 @@ def write_table(
 
     Raises:
         DMPError: a file cannot be written.
-
     """
     page = study_page(study, scale, cells, comparisons, baselines, variances, results)
     for name, table in ((study.id, cells), (f"{study.id}-comparisons", comparisons)):
@@ -77,7 +76,6 @@ def study_page(
 
     Raises:
         DMPError: a cell rests on a baseline that ``baselines`` does not list.
-
     """
     unconverged = _unconverged(cells, baselines, scale)
     marked, why = set(unconverged["task"]), footnotes(cells)

@@ -65,7 +65,6 @@ def try_hold(path: Path) -> IO[str] | None:
 
     Raises:
         OSError: it cannot be opened, or its file system has no locks.
-
     """
     while True:
         file = path.open("a+", encoding="utf-8")
@@ -100,7 +99,6 @@ def hold(path: Path, waiting: Callable[[str], None], poll_seconds: float = 1.0) 
 
     Raises:
         DMPError: the file cannot be written.
-
     """
     waited, file = False, None
     try:

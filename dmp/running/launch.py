@@ -40,7 +40,6 @@ def share_training(
 
     Raises:
         DMPError: the training cannot be shared, the machine has fewer GPUs, or a process failed.
-
     """
     if process_count() > 1:
         return False
@@ -69,7 +68,6 @@ def launch(processes: int, arguments: list[str]) -> None:
 
     Raises:
         ProcessFailedError: one of them failed; with its exit status.
-
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

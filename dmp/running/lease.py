@@ -89,7 +89,6 @@ def leased_gpus(
 
     Raises:
         DMPError: the machine has fewer GPUs.
-
     """
     if gpus == 0 or environment.get(VISIBLE) == "":
         yield
@@ -127,7 +126,6 @@ def hold_gpus(gpus: int, share: int) -> None:
 
     Raises:
         DMPError: the machine has fewer GPUs.
-
     """
     if process_count() == 1:
         _held.enter_context(leased_gpus(gpus, share))
@@ -138,7 +136,6 @@ def check_device(gpus: int, device: str) -> None:
 
     Raises:
         DMPError: torch cannot use the GPU.
-
     """
     if gpus and device == "cpu" and os.environ.get(VISIBLE) != "":
         raise DMPError(

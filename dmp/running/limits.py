@@ -67,7 +67,6 @@ def check_checkpoint_interval(
 
     Raises:
         DMPError: saying what to change.
-
     """
     interval = min(checkpoint_every, remaining)
     needed = interval * seconds / iterations

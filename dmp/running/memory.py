@@ -17,7 +17,6 @@ def keep_freed_memory() -> bool:
 
     Returns:
         Whether the C library knows these settings; elsewhere nothing happens.
-
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

@@ -36,7 +36,6 @@ def check_shared(batch_size: int, batch_losses: list[str], processes: int) -> No
 
     Raises:
         DMPError: naming the key, its value and what to do.
-
     """
     if processes == 1:
         return

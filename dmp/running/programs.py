@@ -15,7 +15,6 @@ class NoAnswerError(DMPError):
 
     Attributes:
         said: what it said itself, if it failed; on one line.
-
     """
 
     def __init__(self, program: str, problem: str, said: str = "") -> None:
@@ -45,7 +44,6 @@ def ask(
 
     Raises:
         NoAnswerError: it is not there, cannot be run, fails, or takes longer.
-
     """
     try:
         done = subprocess.run(

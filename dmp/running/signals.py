@@ -26,7 +26,6 @@ class StopRequest:
 
     Attributes:
         signal: its name; None as long as there was none.
-
     """
 
     def __init__(self) -> None:

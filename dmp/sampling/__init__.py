@@ -19,7 +19,6 @@ def sample_labels(count: int, order: np.ndarray) -> np.ndarray:
     Args:
         count: number of samples.
         order: ``(m,)`` the labels of a task, or the captions of its test split.
-
     """
     return np.resize(order, count)
 
@@ -51,7 +50,6 @@ def sample_images(
         device: where to compute.
         precision: ``fp32`` or ``bf16`` (autocast).
         decode: maps what the backbone makes to images in [-1, 1], in float32.
-
     """
     diffusion = Diffusion.of(task)
     config = task.sampling

@@ -19,7 +19,6 @@ class Shard(NamedTuple):
 
         Raises:
             DMPError: no such part.
-
         """
         if not 1 <= self.number <= self.of:
             raise DMPError(f"shard {self.number} of {self.of}: accepted are 1 to {self.of}")

@@ -16,7 +16,6 @@ def write_baseline(context: Context, run: RunConfig, backbone: Backbone, started
         run: the configuration of the baseline.
         backbone: with the weights.
         started: when the work began, in seconds since the epoch.
-
     """
     write_record(context.layout.pretrained(*run.baseline), run, context.device, started)
     save_tensors(

@@ -33,7 +33,6 @@ class Trained(NamedTuple):
         name: what it is called.
         content_sha256: of its manifest.
         pictures: what its images show; None if it was checked before that was kept.
-
     """
 
     name: str
@@ -46,7 +45,6 @@ class Trained(NamedTuple):
 
         Raises:
             DMPError: the file with the pictures is damaged.
-
         """
         pictures, beside = None, path.with_name(PICTURES)
         if beside.exists():
@@ -79,7 +77,6 @@ def check_data(
 
     Raises:
         DMPError: the dataset is missing, or something in it has to be mended.
-
     """
     source = open_source(config, root, name)
     tally = _Tally(config.resolution, trained)

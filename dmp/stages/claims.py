@@ -34,7 +34,6 @@ def judge(plan: Plan, layout: Layout, scope: str) -> None:
 
     Raises:
         DMPError: there is nothing to judge, or numbers are missing or inconsistent.
-
     """
     if scope not in plan.judged:
         raise DMPError(f"there are no {scope} to judge: ablations/{scope}.yaml does not exist")

@@ -29,7 +29,6 @@ def collect(plan: Plan, layout: Layout, scope: str) -> None:
 
     Raises:
         DMPError: a run or a baseline is missing, or a run is of another configuration.
-
     """
     results = gather_results(plan, layout, plan.runs(scope))
     baselines = gather_baselines(plan, layout, plan.baselines(scope))
@@ -47,7 +46,6 @@ def gather_results(
 
     Raises:
         DMPError: a run is missing, damaged or of another configuration.
-
     """
     rows: list[list] = []
     for task, variant, seed in runs:
@@ -71,7 +69,6 @@ def _check_whole(path: Path, record: Path) -> None:
 
     Raises:
         DMPError: it is, or the record is damaged.
-
     """
     made = read_record(record)
     expected = None if made is None else made.sizes.get(path.name)
@@ -87,7 +84,6 @@ def run_rows(layout: Layout, task: str, variant: str, seed: int) -> list[list]:
 
     Raises:
         DMPError: a file of the run is missing or damaged.
-
     """
     path = layout.metrics(task, variant, seed)
     config = from_file(_Config, path.parent / "config.json")

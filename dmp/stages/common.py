@@ -41,7 +41,6 @@ def settle_torch(threads: int) -> str:
 
     Returns:
         The device, ``cpu`` or ``cuda``.
-
     """
     torch.set_num_threads(max(1, threads // process_count()))
     # Read when CUDA starts; without it cuBLAS may add up in another order each time.
@@ -65,7 +64,6 @@ class Context:
         layout: where the files are.
         device: ``cpu`` or ``cuda``.
         data: the folder of all datasets, for those that are not embedded.
-
     """
 
     plan: Plan
@@ -103,7 +101,6 @@ def alone(folder: Path, what: str) -> Generator[bool]:
 
     Yields:
         Whether it had to wait: the thing may be there now.
-
     """
     if not is_main_process():
         yield False
@@ -123,7 +120,6 @@ def task_extractor(context: Context, task: TaskConfig, second: bool = False) -> 
 
     Raises:
         DMPError: unknown extractor, or its weights cannot be had.
-
     """
     config = task.evaluation.second_opinion if second else task.evaluation.extractor
     assert config is not None  # callers ask for a second opinion only where there is one
@@ -145,7 +141,6 @@ def decoder(context: Context, task: TaskConfig) -> Callable[[Tensor], Tensor]:
 
     Raises:
         DMPError: the autoencoder cannot be had, or does not fit the configuration.
-
     """
     latents = task.data.latents
     return _unchanged if latents is None else open_autoencoder(latents, context.device).decode
@@ -161,7 +156,6 @@ def open_autoencoder(config: LatentsConfig, device: str) -> Autoencoder:
 
     Raises:
         DMPError: it cannot be had, or does not fit the configuration.
-
     """
     return load_autoencoder(config, device)
 
@@ -171,7 +165,6 @@ def new_backbone(context: Context, task: str, config: TaskConfig) -> Backbone:
 
     Raises:
         DMPError: its captions have not been encoded, or by another encoder.
-
     """
     if config.text is None:
         return build_backbone(config)
@@ -199,7 +192,6 @@ def pretrained_backbone(context: Context, run: RunConfig, edge: int | None = Non
 
     Raises:
         DMPError: its file is missing, corrupt, or of another configuration.
-
     """
     path = context.layout.pretrained_weights(*run.baseline)
     tensors, description = load_tensors(path, STAGE_OUTPUT)
@@ -234,7 +226,6 @@ def has_diverged(path: Path) -> bool:
 
     Raises:
         DMPError: the file is missing or corrupt.
-
     """
     return read_description(path, STAGE_OUTPUT).get("format") == "diverged"
 
@@ -248,7 +239,6 @@ def load_weights(
 
     Raises:
         DMPError: a file is missing, corrupt, or of another configuration.
-
     """
     backbone = pretrained_backbone(context, run, edge)
     names = (run.task, run.variant, run.seed)

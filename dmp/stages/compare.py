@@ -41,7 +41,6 @@ def compare(plan: Plan, layout: Layout, names: Sequence[str]) -> str:
     Raises:
         DMPError: a name is malformed or no run has it, naming the nearest; fewer than two variants,
             of two tasks or with unlike seeds; a run is missing, or was measured differently.
-
     """
     page = comparison_page(plan, layout, *select(plan, layout, names))
     parts = [_filled(text) for text in (page.title, page.warning) if text]
@@ -94,7 +93,6 @@ def comparison_page(plan: Plan, layout: Layout, study: Study, seeds: Sequence[in
 
     Raises:
         DMPError: a run is missing, or was measured differently.
-
     """
     runs = [(cell.task, cell.variant, seed) for cell in study.cells for seed in seeds]
     types = {name: kind for name, kind in RESULT_COLUMNS.items() if kind is not str}

@@ -35,7 +35,6 @@ def converge(context: Context, task: str, seed: int) -> None:
 
     Raises:
         DMPError: there is no baseline, or a file cannot be read; or the task has decayed baselines.
-
     """
     # Here, since it brings in scipy.stats, which every run would wait a second for.
     from dmp.statistics.convergence import convergence
@@ -91,7 +90,6 @@ def missing_averages(layout: Layout, run: RunConfig) -> list[int]:
 
     Raises:
         DMPError: a file is corrupt.
-
     """
     config = run.config.pretraining
     if config.published is not None:

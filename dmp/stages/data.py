@@ -30,7 +30,6 @@ class TaskData(NamedTuple):
         held_out: held-out images; where the task has captions, those of the test split.
         seen: as many training images as there are held-out ones, labelled as in training.
         captions: None where the task has none.
-
     """
 
     train: Examples
@@ -53,7 +52,6 @@ def task_data(context: Context, task: str, config: TaskConfig) -> TaskData:
 
     Raises:
         DMPError: unknown dataset, or its captions or latents have not been computed.
-
     """
     captions = None
     if config.conditioning == "text":
@@ -116,7 +114,6 @@ def split_on_disk(context: Context, name: str, held_out: float) -> tuple[np.ndar
 
     Raises:
         DMPError: it has not been checked, or is damaged.
-
     """
     manifest = _manifest(context, name)
     return held_out_split(manifest.images, held_out, manifest.copies)
@@ -128,7 +125,6 @@ def also_trained_on(context: Context, data: DataConfig) -> list[int]:
     Raises:
         DMPError: it, or the dataset that is trained on, has not been checked or is damaged, or they
             have not been compared as they are now.
-
     """
     manifest, trained = (_manifest(context, name) for name in (data.test_name, data.name))
     if manifest.compared not in (None, trained.content_sha256):
@@ -148,7 +144,6 @@ def open_checked(context: Context, name: str) -> Source:
 
     Raises:
         DMPError: it has not been checked, is damaged, or has changed since.
-
     """
     manifest = _manifest(context, name)
     source = open_source(context.plan.source(name), context.data, name)

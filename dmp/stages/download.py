@@ -25,7 +25,6 @@ class Requirement:
         name: what it is.
         place: where it lies, or should.
         missing: why it is not there, and where to get it; empty if it is there.
-
     """
 
     name: str
@@ -50,7 +49,6 @@ def download(
 
     Raises:
         DMPError: a name in ``datasets`` or ``accepted`` is none of the scale's.
-
     """
     sources = plan.sources()
     for name in datasets:

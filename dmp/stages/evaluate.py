@@ -63,7 +63,6 @@ class RunState(State):
         data: of its task.
         when: after its last iteration, on its curve, or with a patch that has not been trained.
         iteration: after which one.
-
     """
 
     def __init__(

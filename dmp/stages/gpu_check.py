@@ -52,7 +52,6 @@ def gpu_check(
     Raises:
         CheckFailedError: one of them or several failed.
         DMPError: nothing can be checked: an unknown task, no GPU, a file cannot be written.
-
     """
     if not budget > 0:
         raise DMPError(f"a budget of {budget:g} minutes: accepted are positive numbers")

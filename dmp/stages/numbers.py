@@ -50,7 +50,6 @@ class Numbers(NamedTuple):
         results: ``RESULT_COLUMNS``, a number per row; what the file of a run says is text, as it
             stands there.
         baselines: ``BASELINE_COLUMNS`` and ``config``, what their convergence was measured by.
-
     """
 
     results: pd.DataFrame
@@ -77,7 +76,6 @@ class Numbers(NamedTuple):
 
         Raises:
             DMPError: a text is no number.
-
         """
         kinds = {name: RESULT_COLUMNS[name] for name in ("value", "iteration", "samples")}
 
@@ -106,7 +104,6 @@ def gather_numbers(
 
     Raises:
         DMPError: one is missing, damaged, or of another configuration.
-
     """
     results = gather_results(plan, layout, runs)
     return Numbers(results, _with_config(plan, gather_baselines(plan, layout, baselines)))
@@ -131,7 +128,6 @@ def write_numbers(found: Numbers, folder: Path) -> None:
 
     Raises:
         DMPError: a number is there twice, or a file cannot be written.
-
     """
     results = found.results
     twice = results[results.duplicated(KEYS)]
@@ -166,7 +162,6 @@ def read_numbers(folder: Path) -> Numbers:
 
     Raises:
         DMPError: a file is missing or damaged.
-
     """
     path = folder / RUNS
     wide = read_csv(path, _ROW)

@@ -43,7 +43,6 @@ class Origin(BaseModel):
         processor: of the machines that gathered them.
         runs: how many there are.
         (others): see :mod:`dmp.stages.provenance`.
-
     """
 
     model_config = ConfigDict(strict=True, frozen=True)
@@ -101,7 +100,6 @@ class Published(BaseModel):
     Attributes:
         origin: of all its runs.
         seeds: of each study, and of ``claims``: every cell of it has all of them.
-
     """
 
     model_config = ConfigDict(strict=True, frozen=True)
@@ -130,7 +128,6 @@ def origin_of(runs: Sequence[Path], baselines: Sequence[Path]) -> Origin:
 
     Raises:
         DMPError: a record is missing or damaged.
-
     """
     paths = [folder / "provenance.json" for folder in (*runs, *baselines)]
     records = [from_file(Record, path) for path in paths]

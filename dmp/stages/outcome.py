@@ -21,7 +21,6 @@ def outcome(layout: Layout, run: RunConfig) -> str:
 
     Raises:
         DMPError: the run's metrics cannot be read.
-
     """
     folder = layout.run(run.task, run.variant, run.seed)
     own = _metrics(folder / "metrics.csv")

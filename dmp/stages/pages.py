@@ -29,7 +29,6 @@ def write_pages(
 
     Raises:
         DMPError: unknown study, missing or inconsistent results.
-
     """
     for name in names or sorted({**plan.studies, **plan.parameter_studies}):
         if name in plan.parameter_studies:

@@ -42,7 +42,6 @@ def encode_captions(context: Context, task: str) -> None:
 
     Raises:
         DMPError: the task is not conditioned on text, or an image has no caption.
-
     """
     config = context.plan.scale.tasks[task]
     if config.text is None:
@@ -101,7 +100,6 @@ def one_caption_each(source: Source, images: np.ndarray) -> list[str]:
 
     Raises:
         DMPError: an image has none.
-
     """
     chosen = []
     for image in images.tolist():
@@ -159,7 +157,6 @@ def make_reference(context: Context, task: str) -> None:
     Raises:
         DMPError: the images have not been checked, or the file of a published reference is not
             what it has to be.
-
     """
     config = context.plan.scale.tasks[task]
     keep = config.evaluation.reference_features

@@ -208,7 +208,6 @@ def set_foreign_state_aside(directory: Path, fingerprint: str) -> None:
 
     Raises:
         DMPError: the state is corrupt, so that it cannot be told which configuration it is of.
-
     """
     checkpoint = directory / "checkpoint.safetensors"
     if not checkpoint.is_file():

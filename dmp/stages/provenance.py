@@ -64,7 +64,6 @@ class Code(NamedTuple):
         commit: its first twelve digits; ``UNKNOWN`` where it cannot be had.
         dirty: whether files differ from it; None where that cannot be had either.
         why: what keeps it from being known.
-
     """
 
     commit: str

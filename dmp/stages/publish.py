@@ -52,7 +52,6 @@ def publish(
         DMPError: a run is missing; published numbers are other ones, or of another configuration;
             the seeds of a study would have a gap; or an interval has no width. The earlier
             reference is as it was.
-
     """
     folder = reference_folder(layout)
     old = None if replace or not folder.is_dir() else Reference(folder)
@@ -133,7 +132,6 @@ def _merge(plan: Plan, old: Reference, new: Numbers) -> Numbers:
 
     Raises:
         DMPError: they are of different configurations, or differ where they are of one run.
-
     """
     try:
         why = outdated(plan, old.numbers)
@@ -217,7 +215,6 @@ def check_width(path: Path) -> None:
 
     Raises:
         DMPError: naming the first such row.
-
     """
     kinds = {"task": str, "variant": str, "metric": str, "unit": str, "sd": str}
     table = read_csv(path, {})

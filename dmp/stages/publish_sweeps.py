@@ -25,7 +25,6 @@ def chosen_sweeps(
 
     Raises:
         DMPError: no such sweep, or none that is finished.
-
     """
     names = {scope.removeprefix(f"{SWEEPS}/") for scope in scopes if scope.startswith(f"{SWEEPS}/")}
     if not scopes or SWEEPS in scopes:
@@ -50,7 +49,6 @@ def keep_sweeps(
 
     Raises:
         DMPError: a sweep is not at its end as it is configured now, or a file is damaged.
-
     """
     for sweep in sweeps:
         if not SweepProducts(plan, layout, sweep).page().is_current():

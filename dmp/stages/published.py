@@ -22,7 +22,6 @@ def import_baseline(context: Context, run: RunConfig) -> None:
 
     Raises:
         DMPError: the file is missing or corrupt, or holds a model of another size.
-
     """
     started = time.time()
     published = run.config.pretraining.published

@@ -39,7 +39,6 @@ def rebuild(plan: Plan, layout: Layout) -> str:
     Raises:
         DMPError: nothing has numbers, a page cannot be made (the others are, as far as they had
             begun), or a process was killed.
-
     """
     tasks, without = _tasks(plan, layout)
     if not tasks:
@@ -62,7 +61,6 @@ def rebuild_reference(plan: Plan, reference: Reference) -> str:
     Raises:
         DMPError: the numbers are damaged or of another configuration than the plan's, or a page
             cannot be made.
-
     """
     why = outdated(plan, reference.numbers)
     if why:

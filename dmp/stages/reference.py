@@ -66,7 +66,6 @@ class Reference:
 
         Raises:
             DMPError: a run of it is missing, so that its cells would have unequal seeds.
-
         """
         chosen = (seeds or self.seeds[study]).of(plan)
         runs = chosen.runs(study)

@@ -41,7 +41,6 @@ def draw(
 
     Raises:
         DMPError: features that are not finite.
-
     """
     labels = sample_labels(numbers.stop, data.sample_order(backbone.num_classes))[numbers.start :]
     execution = context.plan.scale.execution
@@ -116,7 +115,6 @@ def join_shards(context: Context, run: RunConfig, of: int) -> None:
 
     Raises:
         DMPError: a part is missing, corrupt, or of another configuration.
-
     """
     layout, names = context.layout, (run.task, run.variant, run.seed)
     folder = layout.shard(*names, 1, of).parent

@@ -82,7 +82,6 @@ def time_blocks(
 
     Returns:
         For each block, the median seconds of each step.
-
     """
     names, blocks, turn = list(steps), [], 0
     for _ in range(WARM_UP):

@@ -86,7 +86,6 @@ def compute(context: Context, sweep: Sweep, run: RunConfig, report: Report | Non
         run: the run.
         report: called with the held-out denoising loss on the way; None for a run that is never
             pruned.
-
     """
     names = (run.task, run.variant, run.seed)
     lock = SweepFiles(context.layout, sweep.id).run_lock(*names)
@@ -124,7 +123,6 @@ def added_parameters(context: Context, run: RunConfig) -> float:
     Raises:
         ImpossibleError: the method does not fit the backbone.
         DMPError: the backbone itself cannot be built.
-
     """
     with torch.device("meta"):
         backbone = new_backbone(context, run.task, run.config)
@@ -148,7 +146,6 @@ def confirm_variant(context: Context, sweep: Sweep, variant: str | None, point: 
         sweep: the sweep.
         variant: the point; None where the search has found fewer, so that there is nothing to run.
         point: its rank from 1 on, or 0 for the base.
-
     """
     seeds = fresh_seeds(sweep, context.plan)
     runs = [] if variant is None else [context.plan.run(sweep.task, variant, s) for s in seeds]

@@ -62,7 +62,6 @@ def track(
     Raises:
         FoldersError: some runs cannot be read; all others have been handed over.
         DMPError: the store cannot be used, or not in time.
-
     """
     try:
         handed, said = _track(plan, layout, target, uri, give_up_after)

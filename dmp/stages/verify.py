@@ -32,7 +32,6 @@ def verify_scale(plan: Plan, layout: Layout) -> tuple[str, bool]:
 
     Raises:
         DMPError: there is no reference for this scale, nothing was run here, or a file is damaged.
-
     """
     reference = Reference(reference_folder(layout))
     if not reference.folder.is_dir():

@@ -23,7 +23,6 @@ class Scope(NamedTuple):
         baselines: (task, seed) of each baseline of these runs.
         notes: what is left out of the comparison.
         part: of how many studies the verdict is, in words; empty if it is of all.
-
     """
 
     common: dict[str, Seeds]
@@ -48,7 +47,6 @@ def find_scope(plan: Plan, layout: Layout, reference: Reference) -> Scope:
 
     Raises:
         DMPError: there is nothing to compare.
-
     """
     folder = reference.folder / "tables"
     tables = {path.stem for path in folder.glob("*.csv")}

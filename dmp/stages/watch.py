@@ -28,7 +28,6 @@ def watch(
         all_ended: asked before each repetition: the last one sees runs that have ended.
         every: seconds from the end of one to the beginning of the next.
         rest: waits so many seconds.
-
     """
     before = ""
     while True:
@@ -61,7 +60,6 @@ def write_boards(boards: Boards, plan: Plan, layout: Layout, target: str) -> str
 
     Raises:
         DMPError: a log cannot be read.
-
     """
     logs: dict[str, Path] = {}
     for each in experiments(plan, layout, target):

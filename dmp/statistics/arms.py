@@ -34,7 +34,6 @@ class Arm:
             ascending order; NaN where a seed lacks one.
         baselines: (seeds,) the baseline of each seed.
         origin: how they were measured: protocol, evaluator, samples.
-
     """
 
     task: str
@@ -79,7 +78,6 @@ class Arms:
 
     Raises:
         DMPError: a row of the results is malformed.
-
     """
 
     def __init__(self, results: pd.DataFrame) -> None:
@@ -116,7 +114,6 @@ class Arms:
             Unmeasured: there are none.
             DMPError: a seed has two numbers where there should be one, or the numbers were
                 measured by different protocols.
-
         """
         key = (task, variant, metric, by)
         if key not in self._known:
@@ -172,7 +169,6 @@ def check_comparable(arms: Sequence[Arm]) -> None:
 
     Raises:
         DMPError: they were.
-
     """
     if len({arm.origin for arm in arms}) > 1:
         where = f"task {arms[0].task}, metric {arms[0].metric}"
@@ -184,7 +180,6 @@ def check_pair(a: Arm, b: Arm) -> None:
 
     Raises:
         DMPError: they were measured by different protocols, or a seed rests on different baselines.
-
     """
     check_comparable([a, b])
     differ = [s for s in a.seeds & b.seeds if a.baselines[s] != b.baselines[s]]
@@ -215,7 +210,6 @@ def midpoint(text: str) -> float:
 
     Raises:
         DMPError: the text is not a range.
-
     """
     try:
         first, last = (int(end) for end in text.split("-"))

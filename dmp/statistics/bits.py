@@ -30,7 +30,6 @@ def compare_numbers(here: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame
 
     Raises:
         DMPError: a number is listed twice, or is not finite.
-
     """
     for table in (here, reference):
         check_numbers(table)
@@ -58,7 +57,6 @@ def check_numbers(table: pd.DataFrame) -> None:
 
     Raises:
         DMPError: naming the first that is not.
-
     """
     twice = table[table.duplicated(KEYS)]
     if len(twice):

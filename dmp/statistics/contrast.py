@@ -33,7 +33,6 @@ class UnitEstimate(Estimate):
     Attributes:
         unit: ``seed`` or ``baseline``.
         units: (n,) the contrast of each unit, in ascending order.
-
     """
 
     unit: str
@@ -82,7 +81,6 @@ class Share(UnitEstimate):
 
     Attributes:
         minus: returns the contrast of which the bound times ``whole`` is taken away.
-
     """
 
     minus: Callable[[float], Contrast] = field(kw_only=True, repr=False, compare=False)
@@ -103,7 +101,6 @@ class Aligned:
     Attributes:
         values: (seeds, arms).
         baselines: (seeds,) the baseline of each seed; with several, these are the units.
-
     """
 
     values: Array
@@ -131,7 +128,6 @@ class Aligned:
 
         Raises:
             Unmeasured: the mean of ``whole`` is not positive.
-
         """
         weights, whole = np.asarray(weights, np.float64), np.asarray(whole, np.float64)
         top, bottom = self.contrast(weights), self.contrast(whole)
@@ -192,7 +188,6 @@ def align(arms: Sequence[Arm]) -> Aligned:
     Raises:
         Unmeasured: an arm lacks a seed that another has.
         DMPError: see :func:`dmp.statistics.arms.check_pair`.
-
     """
     seeds = set().union(*(arm.seeds for arm in arms))
     for arm in arms:

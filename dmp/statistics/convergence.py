@@ -25,7 +25,6 @@ class Convergence:
         converged: False if the decrease is larger than tolerated. The test does not decide: a few
             noisy checkpoints would let a baseline pass for converged because too little was
             measured. Its p value says whether a decrease was more than noise.
-
     """
 
     tau: float
@@ -48,7 +47,6 @@ def convergence(fids: ArrayLike, tolerance: float) -> Convergence:
     Raises:
         DMPError: fewer than 4 FIDs, one that is not finite or not positive, or a negative
             tolerance.
-
     """
     fids = as_values(fids, "fids")
     if len(fids) < FEWEST_CHECKPOINTS:

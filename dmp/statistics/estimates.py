@@ -30,7 +30,6 @@ class Estimate:
         high: upper limit; NaN with one unit.
         sd: standard deviation between units (n - 1 in the denominator); NaN with one unit.
         n: number of units.
-
     """
 
     mean: float
@@ -53,7 +52,6 @@ def mean_interval(
 
     Raises:
         DMPError: there is no value, a value is not finite, or lengths differ.
-
     """
     values = as_values(values, "values")
     units = np.sort(unit_means(values, clusters))
@@ -67,7 +65,6 @@ def as_values(values: ArrayLike, name: str) -> Array:
 
     Raises:
         DMPError: it is not one.
-
     """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
@@ -80,7 +77,6 @@ def unit_means(values: Array, clusters: ArrayLike | None) -> Array:
 
     Raises:
         DMPError: there are not as many clusters as values.
-
     """
     if clusters is None:
         return values

@@ -51,7 +51,6 @@ class Difference:
         n: number of units.
         mean_a: mean of ``a`` over units.
         mean_b: mean of ``b`` over units.
-
     """
 
     mean: float
@@ -90,7 +89,6 @@ def paired_difference(
 
     Raises:
         DMPError: an arm is empty or not finite, or lengths differ.
-
     """
     a, b = as_values(a, "a"), as_values(b, "b")
     if len(a) != len(b):
@@ -133,7 +131,6 @@ def power(effect: float, n: int) -> float:
     Args:
         effect: the true difference in standard deviations; 0 gives the level, ±∞ gives 1.
         n: number of units, at least 2.
-
     """
     if math.isinf(effect):
         return 1.0

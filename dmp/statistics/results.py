@@ -42,7 +42,6 @@ def read_results(path: str | Path) -> pd.DataFrame:
 
     Raises:
         DMPError: the file is missing, a column is missing, or a value is not of its column's type.
-
     """
     results = read_csv(path, RESULT_COLUMNS)
     check_results(results, str(path))
@@ -54,7 +53,6 @@ def read_baselines(path: str | Path) -> pd.DataFrame:
 
     Raises:
         DMPError: as :func:`read_results`; or a baseline is listed twice.
-
     """
     baselines = read_csv(path, BASELINE_COLUMNS)
     double = baselines[baselines.duplicated(["task", "baseline_seed"])]
@@ -92,7 +90,6 @@ def numbers(texts: Sequence[str], kind: type, where: Callable[[int], str]) -> li
 
     Raises:
         DMPError: one is not of the type; ``where`` says where a text stands.
-
     """
     if kind is float:
         with contextlib.suppress(ValueError):
@@ -108,7 +105,6 @@ def number(text: str, kind: type, where: str) -> bool | int | float:
 
     Raises:
         DMPError: it is not one; ``where`` says where it stands.
-
     """
     if kind is bool:
         if text not in ("True", "False"):
@@ -128,7 +124,6 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], where: str) -> 
 
     Raises:
         DMPError: naming those that it lacks.
-
     """
     missing = [name for name in columns if name not in table.columns]
     if missing:
@@ -142,7 +137,6 @@ def check_results(results: pd.DataFrame, where: str = "results") -> None:
 
     Raises:
         DMPError: a column is missing, a value is not finite, or a bin or protocol is empty.
-
     """
     require_columns(results, RESULT_COLUMNS, where)
     for name, bad, accepted in (
@@ -169,7 +163,6 @@ def typed(table: list[dict[str, Any]], columns: Mapping[str, str]) -> pd.DataFra
         table: the rows; what one lacks is empty.
         columns: to ``text``, ``count``, ``number``, ``truth``, or ``object`` for what is kept as
             it stands.
-
     """
     frame = pd.DataFrame(table, columns=list(columns))
     types = {"count": "Int64", "number": float, "truth": "boolean"}

@@ -43,7 +43,6 @@ def study_arms(
     Raises:
         DMPError: the results are malformed or of mixed protocols, or a cell lacks a seed that
             another cell of its task has.
-
     """
     measured = results if isinstance(results, Arms) else Arms(results)
     arms: dict[tuple[str, str, str], Arm | str] = {}
@@ -94,7 +93,6 @@ def cells(results: pd.DataFrame | Arms, study: "Study") -> pd.DataFrame:
 
     Raises:
         DMPError: see :func:`study_arms`.
-
     """
     arms = study_arms(results, study)
     table = []
@@ -138,7 +136,6 @@ def comparisons(results: pd.DataFrame | Arms, study: "Study") -> pd.DataFrame:
 
     Raises:
         DMPError: as for :func:`cells`; or the two cells of a comparison do not pair.
-
     """
     arms = study_arms(results, study)
     paper = {(cell.task, cell.variant): cell.paper for cell in study.cells}

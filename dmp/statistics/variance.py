@@ -47,7 +47,6 @@ def variances(results: pd.DataFrame | Arms, study: "Study") -> pd.DataFrame:
 
     Raises:
         DMPError: see :func:`dmp.statistics.study.study_arms`; or a variant has no numbers.
-
     """
     pair = study.variance
     if pair is None:

@@ -48,7 +48,6 @@ class Row:
         there: the same of the reference.
         ratio: whether all that it is made of is positive, so that the effect is a ratio.
         comparable: False if one baseline stands for all others.
-
     """
 
     key: tuple[str, ...]
@@ -75,7 +74,6 @@ def rows_of(study: "Study", here: Arms, there: Arms, same: frozenset[str]) -> li
 
     Raises:
         DMPError: see :func:`dmp.statistics.study.study_arms`.
-
     """
     ours, theirs = study_arms(here, study), study_arms(there, study)
     rows = []
@@ -169,7 +167,6 @@ class Exchange:
             large as it is.
         smallest: the smallest p that so few units can have.
         largest: the row with the largest difference.
-
     """
 
     rows: int
@@ -211,7 +208,6 @@ def exchange_test(values: Array, first: int) -> tuple[float, float, int]:
 
     Returns:
         p; the smallest p that so many units can have; the row with the largest statistic.
-
     """
     units = values.shape[1]
     ways = math.comb(units, first)

@@ -20,7 +20,6 @@ class UnfitVariantError(DMPError):
 
     Attributes:
         reason: the message without the place in a file.
-
     """
 
     def __init__(self, where: str, reason: str) -> None:
@@ -37,7 +36,6 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
 
     Raises:
         DMPError: naming the key, the value and what is accepted.
-
     """
     place = f"{where}: tasks.{name}"
     check_sources(task.data, f"{place}.data")
@@ -130,7 +128,6 @@ def check_datasets(scale: Scale, where: str) -> None:
 
     Raises:
         DMPError: two tasks describe a dataset of one name differently.
-
     """
     first: dict[str, tuple[str, TaskConfig]] = {}
     tests = {task.data.test_name.lower(): n for n, task in scale.tasks.items() if task.data.test}
@@ -159,7 +156,6 @@ def resolve_variant(text: str, task: str, scale: Scale, where: str) -> Variant:
         UnfitVariantError: the backbone has no place for the variant, such as a depth that
             it does not have, or prompts that cannot be spread over its tokens.
         DMPError: unknown task or variant, or a second name for another variant's run.
-
     """
     known = {*scale.tasks, *scale.not_run}
     if task not in known:
@@ -252,7 +248,6 @@ def resolve_comparisons(
 
     Raises:
         DMPError: a comparison names cells that the study does not have.
-
     """
     present = set(cells)
     resolved: list[Comparison] = []

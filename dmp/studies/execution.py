@@ -26,7 +26,6 @@ class Resources(Strict):
         mem_mb: main memory.
         runtime: minutes. Training is stopped by then, and goes on in the next try; whatever else
             needs longer gets more with each try.
-
     """
 
     gpus: Annotated[int, Field(ge=0, le=1000)] | None = None
@@ -57,7 +56,6 @@ class Execution(Strict):
         mem_mb: see :class:`Resources`.
         runtime: see :class:`Resources`.
         stages: what differs for a stage; ``run`` is the one job that does all stages.
-
     """
 
     job: Literal["bundle", "stage"] = "bundle"
@@ -91,7 +89,6 @@ class Execution(Strict):
         Args:
             task: the task.
             size: what memory usually holds; ``sampling_batch_size`` if None.
-
         """
         size = self.sampling_batch_size if size is None else size
         return min(size, self.batch_limits.get(task, size))

@@ -10,7 +10,6 @@ def further_training(config: TaskConfig, variant: Variant, where: str) -> Traini
 
     Raises:
         DMPError: the changes do not fit the scale.
-
     """
     scale = config.training.model_dump()
     if find_method(variant.method).continues:

@@ -45,7 +45,6 @@ def _check_shape(text: str) -> None:
 
     Raises:
         DMPError: see above.
-
     """
     nodes, sizes = [("", 0)], {}  # of each open collection its anchor, and what it holds
     for event in yaml.parse(text, Loader=_UniqueKeyLoader):
@@ -72,7 +71,6 @@ def read_yaml(path: Path) -> Any:
 
     Raises:
         DMPError: the file is unreadable, not YAML, or gives a key twice.
-
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -99,7 +97,6 @@ def named(data: Any, key: str, path: Path) -> Any:
 
     Raises:
         DMPError: the file gives that key itself.
-
     """
     if not isinstance(data, dict):
         return data
@@ -113,7 +110,6 @@ def file_names(ablations: Path, folder: str) -> list[str]:
 
     Raises:
         DMPError: one has a name that cannot be one of a folder of results, or of a rule's file.
-
     """
     names: dict[str, str] = {}
     for path in sorted((ablations / folder).glob("[!.]*.y*ml")):
@@ -135,7 +131,6 @@ def find_file(ablations: Path, folder: str, name: str) -> Path:
 
     Raises:
         DMPError: there is none.
-
     """
     path = ablations / folder / f"{name}.yaml"
     if not (ablations / folder).is_dir():
@@ -159,7 +154,6 @@ def load_scale(ablations: Path, name: str) -> Scale:
 
     Raises:
         DMPError: no such scale, or the file is not valid.
-
     """
     path = find_file(ablations, "scales", name)
     data = read_yaml(path)
@@ -176,7 +170,6 @@ def load_studies(ablations: Path) -> dict[str, Study | ParameterStudy]:
 
     Raises:
         DMPError: there is none, or one is not valid.
-
     """
     folder = ablations / "studies"
     names = file_names(ablations, folder.name)

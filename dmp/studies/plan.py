@@ -75,7 +75,6 @@ class Plan:
 
         Raises:
             DMPError: there is no such study, or the scale leaves it out.
-
         """
         if name in self.left_out:
             raise DMPError(
@@ -150,7 +149,6 @@ class Plan:
 
         Raises:
             DMPError: unknown task or variant, or a combination that cannot be built.
-
         """
         self._task(task)
         parsed = resolve_variant(variant, task, self.scale, "variant")
@@ -182,7 +180,6 @@ class Plan:
 
         Raises:
             DMPError: unknown task, or it has no such recipe.
-
         """
         self._task(task)
         if recipe == "decayed" and self.scale.tasks[task].pretraining.decay is None:
@@ -225,7 +222,6 @@ class Plan:
 
         Raises:
             DMPError: no task of the scale has it.
-
         """
         found = self.sources()
         if name not in found:
@@ -245,7 +241,6 @@ class Plan:
 
         Raises:
             DMPError: no task of the scale has it.
-
         """
         found = {t.data.name: t.data for t in self.scale.tasks.values() if t.data.latents}
         if name not in found:

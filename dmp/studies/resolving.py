@@ -35,7 +35,6 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
 
     Raises:
         DMPError: naming the file, the key, the value and what is accepted.
-
     """
     loaded = load_scale(ablations, scale)
     if seeds is not None:

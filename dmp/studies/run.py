@@ -42,7 +42,6 @@ class RunConfig(Strict):
             stage: ``baseline`` the weights of the baseline that the run rests on; ``convergence``
                 the check of that baseline; ``weights`` what further training makes; ``samples``
                 and ``metrics`` what follows from these.
-
         """
         return content_hash(_DECIDED_BY[stage](self))
 

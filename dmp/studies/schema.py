@@ -47,7 +47,6 @@ class Cell(Strict):
         paper: metric to the paper's number; as text where its last digit is a zero.
         not_run: why the scale leaves the task out; set by the plan.
         unmeasured: metrics that the task or the variant cannot have, and why; set by the plan.
-
     """
 
     task: str
@@ -73,7 +72,6 @@ class FigureSpec(Strict):
         kind: a file in :mod:`dmp.reporting.figures.kinds`, or of another package.
         task: one task; every task of the study that is run, if left out.
         options: what this kind of figure takes.
-
     """
 
     kind: str
@@ -101,7 +99,6 @@ class Study(Strict):
             :mod:`dmp.statistics.variance`.
         baselines: whether each baseline is listed, with what decaying its rate still gains.
         notes: printed below the table.
-
     """
 
     id: str
@@ -145,7 +142,6 @@ class ParameterCell(Strict):
         nominal_millions: the rounded backbone size from which the paper computes its percentages.
         paper_dmp: the paper's size with DMP, as printed.
         paper_increase: the paper's increase in percent, as printed.
-
     """
 
     size: Literal["S", "B", "L", "XL"]
@@ -169,7 +165,6 @@ class ParameterStudy(Strict):
         target: as for :class:`Study`.
         cells: the rows.
         notes: printed below the table.
-
     """
 
     id: str
@@ -200,7 +195,6 @@ class Affords(Strict):
         reason: why it is not; tables and verdicts give it in place of what is left out.
         studies: those that are run. A claim is tested if its study is one of them.
         methods: those whose cells are run.
-
     """
 
     reason: str
@@ -237,7 +231,6 @@ class Scale(Strict):
         tasks: the tasks.
         not_run: tasks that this scale leaves out, and why.
         affords: the studies and methods that it does not leave out; None for all.
-
     """
 
     name: str

@@ -14,7 +14,6 @@ def check_sizes(task: TaskConfig, place: str) -> None:
 
     Raises:
         DMPError: all that does not fit, each with its key, its value and what is accepted.
-
     """
     problems = [*_of_data(task), *_of_evaluation(task), *_of_text(task)]
     if problems:

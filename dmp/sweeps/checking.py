@@ -34,7 +34,6 @@ def make_space(sweep: Sweep, plan: Plan, where: str) -> Space:
     Raises:
         DMPError: the task is not run at this scale, a range is empty there, a condition can never
             hold, a point is refused by the options' own rules, or no point at all can exist.
-
     """
     plan.run(sweep.task, sweep.base, plan.seeds[0])
     sizes = task_sizes(plan.scale.tasks[sweep.task])

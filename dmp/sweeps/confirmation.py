@@ -40,7 +40,6 @@ def confirm(
 
     Raises:
         DMPError: numbers are missing, or are of another point, seed or configuration.
-
     """
     points = [(sweep.base, [np.nan] * len(sweep.objectives)), *best]
     tables = [_read(files, rank, variant, hashes) for rank, (variant, _) in enumerate(points)]
@@ -77,7 +76,6 @@ def read_confirmed(path: Path) -> pd.DataFrame:
 
     Raises:
         DMPError: the file is missing or damaged, or lacks a column.
-
     """
     table = read_csv(path, {"variant": str, "seeds": int, **dict.fromkeys(_DIFFERENCE, str)})
     for name in _DIFFERENCE:

@@ -33,7 +33,6 @@ class SealedJournal(JournalFileBackend):
     Raises:
         DMPError: the journal is not what was written.
         OSError: it cannot be read or written.
-
     """
 
     def __init__(self, path: Path, grace_seconds: int) -> None:

@@ -20,7 +20,6 @@ def load_sweep(ablations: Path, name: str) -> Sweep:
 
     Raises:
         DMPError: no such sweep, or the file is not valid.
-
     """
     path = find_file(ablations, "sweeps", name)
     return from_data(Sweep, named(read_yaml(path), "id", path), str(path))
@@ -31,7 +30,6 @@ def load_space(ablations: Path, sweep: Sweep, plan: Plan) -> Space:
 
     Raises:
         DMPError: see :func:`dmp.sweeps.checking.make_space`.
-
     """
     return make_space(sweep, plan, str(ablations / "sweeps" / f"{sweep.id}.yaml"))
 
@@ -56,7 +54,6 @@ def study_name(sweep: Sweep, plan: Plan) -> str:
 
     Raises:
         DMPError: see :func:`dmp.sweeps.checking.make_space`.
-
     """
     definition = sweep.model_dump(
         mode="json", include={"base", "objectives", "sampler", "pruning", "parameters"}

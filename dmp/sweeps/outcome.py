@@ -26,7 +26,6 @@ class Outcome:
     Attributes:
         values: objective to value; None if the run has diverged: it is worse than any number.
         computed: how many of its runs had to be computed; the others were there.
-
     """
 
     values: dict[str, float] | None

@@ -48,7 +48,6 @@ class _Parameter(Strict):
         name: an option of the patch or of further training.
         when: names of parameters above this one, and their values, at which this one has an
             effect; elsewhere it is left at its default.
-
     """
 
     name: str
@@ -77,7 +76,6 @@ class IntParameter(_Parameter):
             the task.
         high: the largest.
         log: whether each doubling is as likely.
-
     """
 
     kind: Literal["int"]

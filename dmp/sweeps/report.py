@@ -24,7 +24,6 @@ def write_report(plan: Plan, sweep: Sweep, files: SweepFiles, study: optuna.Stud
 
     Raises:
         DMPError: the search is not at its end, or its points are not confirmed.
-
     """
     check_finished(sweep, study)
     best = best_variants(sweep, study)

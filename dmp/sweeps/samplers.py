@@ -62,7 +62,6 @@ def make_sampler(sweep: Sweep, space: Space, number: int) -> BaseSampler:
         sweep: says which, and its seed.
         space: what it proposes points of.
         number: how many points were proposed before this one, by all workers.
-
     """
     # Optuna's samplers take 32 bits.
     own = key(sweep.sampler.seed, "sweep point", number) & (2**32 - 1)

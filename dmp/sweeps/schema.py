@@ -39,7 +39,6 @@ class Pruning(Strict):
     Attributes:
         at: shares of the iterations of further training after which the loss is compared.
         startup: so many trials run to the end first.
-
     """
 
     at: Annotated[list[Share], Field(min_length=1)]
@@ -52,7 +51,6 @@ class Confirmation(Strict):
     Attributes:
         points: how many of the best points.
         seeds: how many fresh seeds.
-
     """
 
     points: Few = 3
@@ -79,7 +77,6 @@ class Sweep(Strict):
         parameters: what is varied.
         confirmation: of the best points.
         notes: printed below the table.
-
     """
 
     id: str

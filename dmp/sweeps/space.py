@@ -17,7 +17,6 @@ class LeftOut(NamedTuple):
         name: the parameter's.
         values: in the order of the file.
         reason: why the first of them cannot exist.
-
     """
 
     name: str
@@ -39,7 +38,6 @@ class Space:
         parameters: in the order of the file: conditions look back.
         left_out: values that the file names and that cannot exist at this scale.
         build: called with the name of a variant; raises a DMPError if it cannot be built.
-
     """
 
     base: str

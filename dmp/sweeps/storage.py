@@ -29,7 +29,6 @@ def open_storage(journal: Path, url: str = "") -> BaseStorage:
     Raises:
         DMPError: the folder or the file cannot be written, the journal is damaged, or the database
             cannot be reached.
-
     """
     if url:
         try:
@@ -98,7 +97,6 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
 
     Raises:
         DMPError: there is no such study.
-
     """
     try:
         return optuna.load_study(study_name=name, storage=storage)

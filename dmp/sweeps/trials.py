@@ -24,7 +24,6 @@ def check_finished(sweep: Sweep, study: optuna.Study) -> None:
 
     Raises:
         DMPError: it has fewer.
-
     """
     if (done := ended(sweep, study.get_trials(deepcopy=False))) < sweep.trials:
         raise DMPError(
@@ -68,7 +67,6 @@ def best_variants(sweep: Sweep, study: optuna.Study) -> list[tuple[str, list[flo
 
     Raises:
         DMPError: no trial has a value.
-
     """
     several = len(sweep.objectives) > 1
     trials = study.best_trials if several else study.get_trials(states=(TrialState.COMPLETE,))
@@ -90,7 +88,6 @@ def point_variant(sweep: Sweep, study: optuna.Study, point: int) -> str | None:
 
     Raises:
         DMPError: the search is not at its end.
-
     """
     check_finished(sweep, study)
     best = best_variants(sweep, study)

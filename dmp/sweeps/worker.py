@@ -74,7 +74,6 @@ class Search:
         files: its folder, which all workers see.
         storage: see :func:`dmp.sweeps.storage.open_storage`.
         study: the name of the study; see :func:`dmp.sweeps.loading.study_name`.
-
     """
 
     sweep: Sweep
@@ -91,7 +90,6 @@ class Search:
 
         Raises:
             DMPError: of the objective. The trial is tried again by whoever next looks for work.
-
         """
         with self._alive() as owner:
             while (taken := self._take(owner)) is not None:

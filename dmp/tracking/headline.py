@@ -20,7 +20,6 @@ def differences(path: Path) -> dict[tuple[str, ...], str]:
 
     Raises:
         DMPError: the file is not such a table.
-
     """
     found: dict[tuple[str, ...], list[str]] = {}
     for pair, metric, numbers in _rows(path, _PAIR, ("mean", "t_low", "t_high")):
@@ -37,7 +36,6 @@ def numbers(tables: Path, study: str) -> dict[str, float]:
 
     Raises:
         DMPError: a file is not such a table.
-
     """
     found = {}
     cells = _rows(tables / f"{study}.csv", ("task", "variant"), ("mean", "low", "high"))

@@ -31,7 +31,6 @@ class IngestReport(NamedTuple):
         unchanged: runs that were left alone.
         training: runs that have not ended; their curves are there as far as they have come.
         absent: folders that hold no run yet.
-
     """
 
     created: int
@@ -75,7 +74,6 @@ def ingest(
         FoldersError: some folders cannot be read, or hold the same run: raised when all others
             have been brought up to date.
         DMPError: the store cannot be used, or not in time.
-
     """
     counts: Counter[str] = Counter()
     failures: list[DMPError] = []

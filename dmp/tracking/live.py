@@ -47,7 +47,6 @@ def follow(
 
     Raises:
         DMPError: the log cannot be read.
-
     """
     from mlflow.entities import Metric
 

@@ -20,7 +20,6 @@ def follow_folder(store: Path) -> int:
 
     Raises:
         sqlite3.Error: the store cannot be read or written.
-
     """
     moved = 0
     with contextlib.closing(sqlite3.connect(store, timeout=20)) as connection, connection:

@@ -22,7 +22,6 @@ class Parent:
         comparisons: what to call each, and the names of the runs that it compares.
         differences: what a comparison came to, by what it is called.
         metrics: means and differences, with the bounds of their intervals.
-
     """
 
     name: str
@@ -46,7 +45,6 @@ def describe(
         experiment_id: of the experiment that the runs are in.
         ids: the runs' ids, by name; a comparison with a run that is not there has no link.
         most: how many characters it may have.
-
     """
     entries = []
     for label, names in parent.comparisons:

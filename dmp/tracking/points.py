@@ -22,7 +22,6 @@ def read_metrics(path: Path, time_ms: int, step: int) -> list[Point]:
     Raises:
         DMPError: a column is missing, a value is not a number, or a metric is listed twice at one
             iteration: MLflow would keep one of the two and not say which.
-
     """
     if not path.is_file():
         return []
@@ -56,7 +55,6 @@ def read_gate(path: Path, time_ms: int) -> list[Point]:
 
     Raises:
         DMPError: the file is damaged, or its arrays do not fit together.
-
     """
     if not path.is_file():
         return []
@@ -78,7 +76,6 @@ def read_convergence(path: Path, time_ms: int, step: int) -> list[Point]:
 
     Raises:
         DMPError: the file is not a JSON object, or has not as many FIDs as iterations.
-
     """
     if not path.is_file():
         return []

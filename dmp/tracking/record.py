@@ -79,7 +79,6 @@ class Record:
         read_points: reads the metric histories. A function, since they are the bulk of a folder
             and most folders of a repeated ingest are unchanged.
         artifacts: path among the run's artifacts to the file to keep there.
-
     """
 
     name: str
@@ -104,7 +103,6 @@ def run_record(folder: Path, tags: Mapping[str, str] | None = None) -> Record:
 
     Raises:
         DMPError: a file is missing, is not what it should be, or lacks a key.
-
     """
     artifacts = {name: folder / name for name in _ARTIFACTS if (folder / name).is_file()}
     config = from_data(_Config, read_json(folder / "config.json"), str(folder / "config.json"))
@@ -181,7 +179,6 @@ def digest_files(paths: Sequence[Path], *texts: str) -> str:
 
     Raises:
         DMPError: a file cannot be read.
-
     """
     digest = hashlib.sha256(_MAPPING_VERSION.encode())
     for path in paths:

@@ -82,7 +82,6 @@ class Store:
 
         Raises:
             DMPError: the record cannot be read, or has a name that MLflow does not accept.
-
         """
         complete = [run for run in live if self.is_complete(run, record.digest)]
         if not complete:
@@ -185,7 +184,6 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
     Raises:
         DMPError: the store cannot be read or written, the server does not answer or not in time,
             or the experiment keeps its artifacts elsewhere.
-
     """
     if "://" not in uri or uri.rstrip("/") == "sqlite:":
         raise DMPError(

@@ -15,7 +15,6 @@ class Boards:
 
     Raises:
         DMPError: the package tensorboard is not installed.
-
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,7 +38,6 @@ class Boards:
 
         Raises:
             DMPError: a line of the log is not a record.
-
         """
         points = [p for p in read_log(log) if p.step > self._last.get(name, -1)]
         if not points:

@@ -56,7 +56,6 @@ def links(uri: str, address: str, scale: str) -> list[str]:
 
     Raises:
         DMPError: there is no such store, or it has nothing of the scale.
-
     """
     from mlflow import MlflowClient
 

@@ -21,7 +21,6 @@ class Average:
         averages: by name; the parameters' own values before the first iteration. None if nothing is
             averaged.
         count: t, the iterations that have been averaged over.
-
     """
 
     def __init__(self, parameters: dict[str, nn.Parameter], decay: float | None) -> None:

@@ -19,7 +19,6 @@ class Progress(NamedTuple):
         step: iterations done.
         meter: what the log has not said yet.
         averaged: iterations behind the average; more than ``step`` where it began with another's.
-
     """
 
     step: int = 0
@@ -44,7 +43,6 @@ def save_checkpoint(
         trainable: the parameters that train, by name.
         optimizer: its state belongs to ``trainable`` in the same order.
         averaged: the averages of ``trainable``, or None.
-
     """
     tensors: dict[str, Tensor] = {f"weights/{name}": p for name, p in trainable.items()}
     for index, state in optimizer.state_dict()["state"].items():
@@ -71,7 +69,6 @@ def load_checkpoint(
 
     Raises:
         DMPError: the file is corrupt, or was written under another configuration.
-
     """
     # One that is not finite is read as well: the training then says at its next record that it has
     # diverged, which is an outcome of the run and no damage to a file.

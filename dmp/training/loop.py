@@ -85,7 +85,6 @@ def fit(
         PreemptedError: a signal came; all that was done is saved.
         DMPError: the batch or the patch's losses cannot be shared among the processes, the job's
             time limit does not reach a checkpoint, or a file cannot be read or written.
-
     """
     attached = objective.attached
     accelerator = Accelerator(
@@ -226,7 +225,6 @@ class _Pace:
 
         Raises:
             DMPError: the time limit does not reach a checkpoint.
-
         """
         if self._limit is None:
             return

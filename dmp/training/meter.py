@@ -21,7 +21,6 @@ class MeterState(NamedTuple):
     Attributes:
         steps: how many iterations.
         sums: float64, by name, averaged over the processes.
-
     """
 
     steps: int = 0
@@ -35,7 +34,6 @@ class Meter:
         timesteps: T of the diffusion.
         accelerator: knows the other processes.
         state: what a checkpoint held.
-
     """
 
     def __init__(self, timesteps: int, accelerator: Accelerator, state: MeterState) -> None:

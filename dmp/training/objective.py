@@ -20,7 +20,6 @@ class Terms(NamedTuple):
             is learned.
         method: scalars by name that the method adds to the log: importance, load and entropy of a
             gate; the share of the prompts' contribution that arrived, in half precision.
-
     """
 
     total: Tensor
@@ -40,7 +39,6 @@ class Objective(nn.Module):
 
     Raises:
         DMPError: ``hybrid`` without a variance that is learned.
-
     """
 
     def __init__(

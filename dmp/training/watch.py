@@ -14,7 +14,6 @@ class Watch:
         steps: iterations after which to look.
         look: called with the iteration and the backbone, patch attached, not in training mode. It
             changes nothing: a watched training ends as any other.
-
     """
 
     steps: Collection[int]

@@ -30,7 +30,6 @@ class Recognition:
             unlocks the folder or lints the rules: they look at nothing.
         begin: called once, before the first scale is looked at; returns whether this is a dry run,
             in which nothing is cleared up.
-
     """
 
     def __init__(
@@ -73,7 +72,6 @@ class Recognition:
         Args:
             stage: of the product that the rule makes.
             names: the wildcards that say which product of the stage it is.
-
         """
 
         def newer(wildcards: Wildcards) -> list[Path]:

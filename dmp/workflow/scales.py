@@ -66,7 +66,6 @@ class Scales:
         Args:
             job: see :class:`dmp.studies.schema.Execution`.
             sharded: whether several jobs sample a run; None for either.
-
         """
         wanted = {self.settings.scale, "smoke"} & set(scale_names(self.settings.ablations))
         names = []

@@ -23,7 +23,6 @@ class Settings:
         results: the folder of all outputs.
         ablations: the folder with scales/, studies/ and sweeps/.
         seeds: how many, in place of the scale's own number.
-
     """
 
     scale: str = "digits"
@@ -50,7 +49,6 @@ def read_settings(
 
     Raises:
         DMPError: unknown key, a path that cannot be, or a number of seeds that cannot be.
-
     """
     unknown = sorted(set(config) - set(KEYS))
     if unknown:

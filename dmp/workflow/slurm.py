@@ -20,7 +20,6 @@ def check_slurm(
 
     Raises:
         DMPError: its programs are missing, or its controller doesn't answer.
-
     """
     if executor != "slurm":
         return

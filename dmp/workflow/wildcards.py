@@ -29,7 +29,6 @@ def by_wildcards(function: Callable[..., Answer], **known: str) -> Callable[[Wil
     Args:
         function: to be called.
         known: parameters that are the same whatever the wildcards.
-
     """
     names = [name for name in inspect.signature(function).parameters if name not in known]
 

@@ -31,7 +31,6 @@ def stop_one_training(prefix: str, done: threading.Event, log: Path | None, *opt
         done: set once a job was stopped, or to give up.
         log: waited for, if given: it exists once the training itself has begun.
         options: for ``scancel``; none cancels the job.
-
     """
     while not done.wait(0.1):
         if log is not None and not (log.is_file() and log.stat().st_size):

@@ -21,7 +21,6 @@ class Arithmetic(Evidence):
         end: the number after; ``to`` in the file.
         claimed_percent: as printed.
         digits: decimals to which the percentage is rounded or truncated.
-
     """
 
     start: Annotated[Printed, Field(alias="from")]

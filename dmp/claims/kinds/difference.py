@@ -23,7 +23,6 @@ class Difference(Pair):
             is shown. The margin is the smallest relevant effect.
         metric: one metric in place of the endpoints; it then counts with the primary endpoint.
         paper: the paper's numbers of ``variant`` and ``against`` in the primary endpoint.
-
     """
 
     in_endpoints: ClassVar[bool] = True

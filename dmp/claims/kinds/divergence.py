@@ -83,7 +83,6 @@ def p_fewer(one: tuple[int, int], other: tuple[int, int], more: float) -> float:
         one: how many diverged, of how many.
         other: the same of what it is compared with.
         more: a difference of shares above 0.
-
     """
     from scipy import optimize, stats
 

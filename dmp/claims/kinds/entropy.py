@@ -34,7 +34,6 @@ class Entropy(Judged):
     Attributes:
         against: more so than in a variant; ``untrained``, in the same gates before training; or
             nothing, than not at all.
-
     """
 
     own_metric: ClassVar[str] = "prompts_used"

@@ -21,7 +21,6 @@ class PromptsUsed(Evidence):
     Attributes:
         predicts: which of them, in every range of timesteps.
         bound_percent: of the N prompts.
-
     """
 
     own_metric: ClassVar[str] = "prompts_used"

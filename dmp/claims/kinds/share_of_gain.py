@@ -27,7 +27,6 @@ class ShareOfGain(Pair):
         gain_of: the variant that gains.
         gain_over: what it gains over.
         metric: what is compared; it counts with the primary endpoint.
-
     """
 
     predicts: Literal["equal"] = "equal"

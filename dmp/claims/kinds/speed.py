@@ -32,7 +32,6 @@ class Speed(Pair):
 
         Raises:
             DMPError: a time is not positive, or a block is listed twice.
-
         """
         if numbers.speed is None:
             return not_tested(numbers.metric, "no timings were taken")

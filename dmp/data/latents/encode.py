@@ -30,7 +30,6 @@ class Pixels:
         source: the images.
         resolution: R.
         crop: makes ``(3, R, R)`` uint8 of an image and R.
-
     """
 
     source: Source
@@ -48,7 +47,6 @@ class Pixels:
 
         Raises:
             DMPError: an image cannot be read.
-
         """
         # Contiguous whatever the crop returns: convolutions round by the layout in memory.
         return torch.from_numpy(np.ascontiguousarray(np.stack([self[n] for n in numbers])))
@@ -96,7 +94,6 @@ def encode_shard(
 
     Raises:
         DMPError: an image cannot be read, or the folder cannot be written.
-
     """
     size, block = autoencoder.config.batch_size, autoencoder.config.shard_size
     rows = share(len(pixels), block, job, jobs)
@@ -127,6 +124,5 @@ def index_shards(folder: Path, pixels: Pixels, autoencoder: Autoencoder) -> None
 
     Raises:
         DMPError: a shard is missing, damaged, or made from something else.
-
     """
     _shards(folder, pixels, autoencoder).seal(autoencoder=autoencoder.config.autoencoder)

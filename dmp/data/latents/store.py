@@ -30,7 +30,6 @@ class LatentStore:
 
     Raises:
         DMPError: the cache is not finished, damaged, or was made by another configuration.
-
     """
 
     def __init__(self, folder: Path, config: LatentsConfig, verify: bool = True) -> None:
@@ -75,7 +74,6 @@ class LatentStore:
 
         Returns:
             two tensors ``(B, C, h, w)`` of the cache's dtype, unscaled.
-
         """
         taken = self._posteriors.take(rows, np.asarray(mirrored, np.int64))
         mean, logvar = torch.from_numpy(taken).unbind(1)
@@ -91,7 +89,6 @@ class LatentStore:
 
         Returns:
             ``(B, C, h, w)`` float32.
-
         """
         mean, logvar = self.posterior(rows, mirrored)
         # Fresh memory costs more than the arithmetic does: one array of it is enough.
@@ -112,7 +109,6 @@ class LatentImages:
         store: the latents of all images.
         rows: ``(n,)`` int64, numbers of the images that these are; all of them if left out.
         labels: ``(n,)`` int64, what the backbone is told of them; their classes if left out.
-
     """
 
     noisy = True

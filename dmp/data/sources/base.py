@@ -40,7 +40,6 @@ class Source(abc.ABC):
         classes: names of the classes, in the order of their labels; empty where there are none.
         findings: what opening noticed without reading an image, such as an archive that ends early
             or captions without an image. The check stage reports them all.
-
     """
 
     expected: ClassVar[str]
@@ -60,7 +59,6 @@ class Source(abc.ABC):
 
         Raises:
             DMPError: it is something else.
-
         """
         self.config, self.base = config, path if path.is_dir() else path.parent
         self.findings: list[Finding] = []
@@ -71,7 +69,6 @@ class Source(abc.ABC):
 
         Raises:
             DMPError: naming the key, the value and what is accepted.
-
         """
         from_data(cls.Options, config.options, f"{where}: options")
         for key, given in (("captions", config.captions), ("classes", config.classes)):
@@ -100,7 +97,6 @@ class Source(abc.ABC):
 
         Raises:
             DMPError: it cannot be read; the message names the file.
-
         """
 
     def image(self, index: int) -> Image.Image:
@@ -109,7 +105,6 @@ class Source(abc.ABC):
         Raises:
             DMPError: it is missing, truncated, corrupt, too small, or of a mode that the dataset
                 is not known to contain; the message names the file and says what to do.
-
         """
         where = str(self.base / self.name(index))
         image = decode(self.read(index), where, self.config.smallest)
@@ -124,6 +119,5 @@ class Source(abc.ABC):
 
         Raises:
             DMPError: they cannot be read; the message names the file.
-
         """
         return ()

@@ -34,7 +34,6 @@ def captions_in(value: Any, where: str) -> list[str]:
 
     Raises:
         DamagedFileError: it is anything else, or a text that is not valid Unicode.
-
     """
     found = []
     for item in value if isinstance(value, list | tuple) else [value]:
@@ -57,7 +56,6 @@ def captions_in_text(data: bytes, where: str) -> list[str]:
 
     Raises:
         DamagedFileError: it is not UTF-8.
-
     """
     try:
         return captions_in(data.decode("utf-8-sig"), where)
@@ -70,7 +68,6 @@ def captions_in_json(data: bytes, where: str) -> list[str]:
 
     Raises:
         DamagedFileError: it is not JSON, or holds something else in their place.
-
     """
     try:
         value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=distinct)

@@ -27,7 +27,6 @@ class CocoCaptions(FileSource):
 
     Raises:
         DMPError: the file with the captions is missing, or is something else.
-
     """
 
     reads = ("captions",)

@@ -28,7 +28,6 @@ def decode(data: bytes, where: str, smallest: int) -> Image.Image:
 
     Raises:
         DamagedFileError: truncated, corrupt, not an image, over 8 bits per channel, or too small.
-
     """
     if not data:
         raise DamagedFileError(where, "the file is empty", _REPLACE)
@@ -81,7 +80,6 @@ def to_rgb(image: Image.Image, where: str, convert: Sequence[str]) -> Image.Imag
 
     Raises:
         DamagedFileError: its mode is another.
-
     """
     if image.mode == "RGB":
         return image

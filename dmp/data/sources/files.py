@@ -21,7 +21,6 @@ def check_size(where: Path, size: int) -> None:
 
     Raises:
         DamagedFileError: it has more than ``LARGEST`` bytes.
-
     """
     if size > LARGEST:
         problem = f"has {size:,} bytes, and no image has more than {LARGEST:,}"
@@ -39,7 +38,6 @@ class Files(abc.ABC):
     Attributes:
         names: sorted, with ``/`` between folders and ``:`` after an archive.
         folders: at the top of a folder, sorted; those without a file as well.
-
     """
 
     names: Sequence[str]
@@ -55,7 +53,6 @@ class Files(abc.ABC):
 
         Raises:
             DamagedFileError: it cannot be read.
-
         """
 
 
@@ -81,7 +78,6 @@ class ZipFiles(Files):
 
     Raises:
         DamagedFileError: it is not a zip, or has lost its end, which holds the list of its members.
-
     """
 
     def __init__(self, path: Path) -> None:
@@ -126,7 +122,6 @@ def open_files(path: Path, findings: list[Finding]) -> Files:
 
     Raises:
         DamagedFileError: it is neither, or a damaged zip.
-
     """
     if path.is_dir():
         return FolderFiles(path, findings)

@@ -19,7 +19,6 @@ class FileSource(Source):
 
     Attributes:
         companions: suffixes of other files that belong to the format.
-
     """
 
     reads: ClassVar[Collection[str]] = ()
@@ -45,7 +44,6 @@ class FileSource(Source):
 
         Raises:
             DMPError: there is something else, or images of several splits.
-
         """
         files = open_files(path, self.findings)
         members = map(files.member, range(len(files.names)))

@@ -18,7 +18,6 @@ class Finding(NamedTuple):
         severity: ``damage`` has to be mended before anything is computed; a ``note`` does not.
         problem: what is wrong.
         remedy: what to do.
-
     """
 
     file: str
@@ -61,7 +60,6 @@ class DamagedFileError(DMPError):
     Attributes:
         problem: what is wrong.
         remedy: what to do.
-
     """
 
     def __init__(self, where: str | PurePath, problem: str, remedy: str) -> None:

@@ -35,7 +35,6 @@ def list_folder(root: Path, findings: list[Finding]) -> tuple[list[str], list[st
 
     Raises:
         DamagedFileError: ``root`` itself cannot be listed.
-
     """
     names: list[str] = []
     top: list[str] = []
@@ -92,7 +91,6 @@ def list_named(
 
     Raises:
         DamagedFileError: it is a file of another name.
-
     """
     if path.is_dir():
         root, (names, _) = path, list_folder(path, findings)

@@ -44,7 +44,6 @@ class ParquetImages(Source):
 
     Raises:
         DMPError: there is no table, or a column is missing.
-
     """
 
     expected = "a .parquet table with the images in it, or a folder of such tables of one split"
@@ -198,7 +197,6 @@ def _tables(path: Path, findings: list[Finding]) -> list[Path]:
 
     Raises:
         DMPError: there are none, or they are of several splits.
-
     """
     root, tables, names = list_named(path, ".parquet", "correct 'path'", findings)
     if not tables:

@@ -35,7 +35,6 @@ def check_files(root: Path, names: Sequence[str], alone: bool = False) -> list[F
 
     Raises:
         DMPError: they are of several splits.
-
     """
     parts: dict[tuple[str, int], dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     splits: set[str] = set()
@@ -64,7 +63,6 @@ def check_folders(root: Path, names: Iterable[str]) -> None:
 
     Raises:
         DMPError: they are.
-
     """
     folders = {part for name in names for part in name.split("/")[:-1]}
     found = (_FOLDER.fullmatch(folder) for folder in folders)

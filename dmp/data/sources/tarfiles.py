@@ -75,7 +75,6 @@ def open_tars(path: Path, findings: list[Finding]) -> TarFiles:
 
     Raises:
         DMPError: it is a file of another name, or there are tars of several splits.
-
     """
     root, tars, names = list_named(path, ".tar", "decompress it, or correct 'path'", findings)
     findings += note(sorted({*names} - {*tars}), "files", "are not .tar")

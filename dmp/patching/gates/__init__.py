@@ -35,7 +35,6 @@ def make_gate(
     Raises:
         DMPError: unknown gate; options that it is not defined for; or blocks of several widths,
             where it needs one.
-
     """
     if config.gate == "none":
         return None

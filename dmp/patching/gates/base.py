@@ -37,7 +37,6 @@ def find_gate(name: str) -> type["Gate"]:
 
     Raises:
         DMPError: there is no such gate.
-
     """
     if name not in GATES and name in BUILT_IN:
         importlib.import_module(f"dmp.patching.gates.{name.replace('-', '_')}")
@@ -59,7 +58,6 @@ class Gate(nn.Module):
 
     Attributes:
         needs: options that the gate is defined for, each with the values that it accepts.
-
     """
 
     needs: ClassVar[Mapping[str, tuple]] = {}
@@ -108,7 +106,6 @@ class Gate(nn.Module):
             block: the index i.
             prompts: ``(K, D)``, P_i.
             noise: ``(B, K)``, standard normal, or None outside training.
-
         """
         logits = self.logits(condition, block, prompts)
         noisy, deviation = apply_noise(logits, condition, self.noise, noise)

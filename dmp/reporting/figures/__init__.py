@@ -28,7 +28,6 @@ class Kind(NamedTuple):
         draw: draws it for one task of a study.
         options: what it takes.
         files: whether it draws files of runs, such as samples, beside their numbers.
-
     """
 
     draw: Draw
@@ -50,7 +49,6 @@ def check_figures(study: Study, options: bool = True) -> list[tuple[FigureSpec, 
 
     Raises:
         DMPError: a kind is not known, an option is not accepted, or the study has no such variant.
-
     """
     checked = []
     for number, spec in enumerate(study.figures):

@@ -50,7 +50,6 @@ def forest(
         scale: the scale.
         metric: the endpoint.
         what: whose claims they are.
-
     """
     title = f"What the results say about {what}"
     rows = _counted(evaluated, "endpoint", metric)

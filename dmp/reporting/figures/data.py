@@ -26,7 +26,6 @@ class Gate(NamedTuple):
         values: ``(S, L, K)`` mean weight of each of K prompts in each of L patched blocks; or,
             where blocks differ in K, ``(S, L)``, the entropy of each block's weights over ln K: 1
             where all are alike.
-
     """
 
     timesteps: np.ndarray
@@ -42,7 +41,6 @@ class FigureData:
         scale: the scale.
         seeds: the seeds that every variant should have, in ascending order.
         layout: where the files of the runs are.
-
     """
 
     results: pd.DataFrame
@@ -63,7 +61,6 @@ class FigureData:
 
         Raises:
             DMPError: the file cannot be read, or its shapes do not fit together.
-
         """
         return self._gate(task, variant, seed, "weights", "(S, L, K)")
 
@@ -96,7 +93,6 @@ class FigureData:
 
         Raises:
             DMPError: the file cannot be read, or does not hold grey or colour images.
-
         """
         path = self.layout.samples(task, variant, seed)
         arrays = _load(path, ("images", "labels"), lambda found: found == {"features", "logits"})
@@ -115,7 +111,6 @@ class FigureData:
 
         Raises:
             DMPError: there is no such dataset.
-
         """
         config = self.scale.tasks.get(task)
         if config is None or config.data.source is not None:
@@ -139,7 +134,6 @@ class FigureData:
 
         Raises:
             DMPError: the log is malformed.
-
         """
         path = self.layout.run(task, variant, seed) / "log.jsonl"
         points = {p.step: p.value for p in read_log(path) if p.name == "gate/entropy"}
@@ -156,7 +150,6 @@ def _load(
         names: the arrays.
         is_another: whether a file with some arrays is of another kind. One that lacks ours for any
             other reason is damaged, and not that of a run which has none.
-
     """
     if not path.exists():
         return None

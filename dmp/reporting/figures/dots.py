@@ -21,7 +21,6 @@ class Row(NamedTuple):
         look: colour and marker.
         estimates: ``mean``, ``low`` and ``high`` of each dot; the last is filled, others are open
             and stand above it.
-
     """
 
     label: str

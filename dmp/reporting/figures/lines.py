@@ -25,7 +25,6 @@ def line(axes: Axes, estimates: pd.DataFrame, look: Look, label: str, place: flo
         look: of the line.
         label: of the line.
         place: from 0 to 1, where between the first line and the last: bars stand side by side.
-
     """
     x = estimates.index.to_numpy(dtype=float)
     step = float(np.diff(x).min()) if len(x) > 1 else 0.0

@@ -27,7 +27,6 @@ def register_figure(
         options: what the figure's ``options`` in a study are validated as.
         files: whether it draws files of runs beside their numbers: such a figure cannot be drawn
             from published numbers.
-
     """
 
     def registered(draw: Draw) -> Draw:
@@ -47,7 +46,6 @@ def write_figures(study: Study, data: FigureData, directory: str | Path) -> list
     Raises:
         DMPError: as :func:`check_figures`; two figures have one name, or a file cannot be read or
             written.
-
     """
     drawn: dict[str, Figure] = {}
     for spec, options, where in check_figures(study):

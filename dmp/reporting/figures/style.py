@@ -179,7 +179,6 @@ def write_figure(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
 
     Raises:
         DMPError: a file cannot be written.
-
     """
     base = Path(path_without_suffix)
     written = []

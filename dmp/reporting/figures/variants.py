@@ -23,7 +23,6 @@ class Drawn(NamedTuple):
         arms: by variant.
         labels: what figures call each variant.
         notes: on what is left out.
-
     """
 
     arms: dict[str, Arm]
@@ -67,7 +66,6 @@ def draw_arms(
     Raises:
         DMPError: the results are malformed, a number stands there twice, or variants of one figure
             were measured by different protocols.
-
     """
     cells, notes = cells_of(study, task)
     arms: dict[str, Arm] = {}
@@ -101,7 +99,6 @@ def relative(arm: Arm, baseline: Arm) -> Arm:
 
     Raises:
         DMPError: see :func:`dmp.statistics.arms.check_pair`.
-
     """
     check_pair(arm, baseline)
     logs, start = (values.where(values > 0).map(np.log) for values in (arm.values, baseline.values))

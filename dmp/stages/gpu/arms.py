@@ -43,7 +43,6 @@ class Arm:
         step: makes a step, and returns a loss or an output.
         value: returns what :attr:`step` would, not compiled and without gradients.
         tensors: all that stays between steps.
-
     """
 
     name: str

@@ -27,7 +27,6 @@ class Budget:
     Args:
         minutes: how long they may take.
         clock: returns seconds.
-
     """
 
     def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -60,7 +59,6 @@ class Check:
         name: for people.
         seconds: about how long it takes beside the others, for the estimate of what is left.
         run: makes it, and returns what was found, in words.
-
     """
 
     name: str
@@ -77,7 +75,6 @@ class Outcome:
         outcome: in a word.
         detail: what was found, or why it failed or was skipped.
         seconds: how long it took.
-
     """
 
     name: str
@@ -95,7 +92,6 @@ def run_checks(
         checks: in their order. Those that the budget leaves no time for are skipped, and say so.
         budget: of all together.
         after: called with the outcomes so far, after each check.
-
     """
     outcomes: list[Outcome] = []
     for number, check in enumerate(checks):

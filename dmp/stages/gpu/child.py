@@ -35,7 +35,6 @@ def train(folder: Path, described: dict, killed: bool = False) -> None:
         folder: gets the files.
         described: sizes of the model, precision, threads.
         killed: whether this process is to be killed midway.
-
     """
     import numpy as np
     import torch

@@ -31,7 +31,6 @@ def check_repeatable(model: Model, device: str, bf16: bool) -> str:
     Raises:
         CheckFailedError: the bits differ, a number is not finite, a frozen weight has moved or
             what trains has not.
-
     """
     for method in ("dmp", "fine-tuning"):
         first, second = (_train_and_sample(model, method, device, bf16) for _ in range(2))
@@ -78,7 +77,6 @@ def check_against_cpu(model: Model, device: str) -> str:
 
     Raises:
         CheckFailedError: they differ by more than rounding.
-
     """
     backbone = model.build("cpu")
     whole = objective(backbone, attach(backbone, "dmp"))

@@ -31,7 +31,6 @@ class Measured:
         arms: the steps by name.
         blocks: for each block of turns, the median seconds of each.
         memory: peak of each, in GiB; empty on a CPU, where it says little.
-
     """
 
     model: Model
@@ -80,7 +79,6 @@ def measure(
     Raises:
         OutOfMemoryError: it does not fit with one image.
         CheckFailedError: no step could be made.
-
     """
     torch.compiler.reset()  # what was compiled for other sizes counts toward torch's limit
     arms, notes = _build(model, stage, device, bf16)
@@ -134,7 +132,6 @@ def _try(
 
     Returns:
         The steps that can be made, the peak of memory in GiB, and what is wrong with the others.
-
     """
     inputs, fitting, failed = model.batch(batch, device), [], []
     memory: dict[str, float] = {}

@@ -32,7 +32,6 @@ class Model:
         sizes: of the backbone, which is built without its condition.
         batch_size: images of a training step.
         sampling_batch_size: images of a network evaluation.
-
     """
 
     sizes: Sizes
@@ -85,7 +84,6 @@ def models(scale: Scale, tasks: list[str] | None, batch_size: int | None, toy: b
 
     Raises:
         DMPError: an unknown task, or one whose backbone is not a DiT; or no task has a DiT.
-
     """
     found: dict[str, Model] = {}
     for name in tasks or scale.tasks:

@@ -32,7 +32,6 @@ def check_leases(folder: Path) -> str:
     Raises:
         CheckFailedError: the GPU is given twice, or not given back.
         SkippedError: there is a scheduler that leases GPUs.
-
     """
     if "SLURM_JOB_ID" in os.environ:
         raise SkippedError("in a job of Slurm, which leases GPUs itself")
@@ -88,7 +87,6 @@ class Trainings:
 
         Raises:
             CheckFailedError: it ends in other weights than a training without a group.
-
         """
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -109,7 +107,6 @@ class Trainings:
 
         Raises:
             CheckFailedError: it ends in other weights than one that ran through.
-
         """
         done = self._start("resumed", {}, "killed")
         if done.returncode != -signal.SIGKILL:

@@ -57,7 +57,6 @@ class Report:
         note: for readers of these.
         measured: what was measured.
         notes: what has to be said of it.
-
     """
 
     scale: str
@@ -78,7 +77,6 @@ class Report:
 
         Raises:
             DMPError: a file cannot be written.
-
         """
         frames = {
             "checks": pd.DataFrame(vars(outcome) for outcome in outcomes),
@@ -124,7 +122,6 @@ class Report:
 
         Raises:
             DMPError: a file cannot be written, or one that is there is not valid.
-
         """
         there, paths = load_throughput(self.throughput), []
         for compiled in (False, True):

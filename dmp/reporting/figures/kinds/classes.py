@@ -28,7 +28,6 @@ class ClassesOptions(Strict):
     Attributes:
         variant: whose samples.
         classes: a panel for each of these labels.
-
     """
 
     variant: str

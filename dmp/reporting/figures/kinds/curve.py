@@ -38,7 +38,6 @@ class CurveOptions(Strict):
     Attributes:
         metric: what is drawn.
         paper: label (or variant) to iteration to the paper's value.
-
     """
 
     metric: MetricName = "fid"

@@ -29,7 +29,6 @@ class DenoisingOptions(Strict):
 
     Attributes:
         metric: a metric with bins of timesteps.
-
     """
 
     metric: MetricName = "denoising_mse"

@@ -19,7 +19,6 @@ class DoseResponseOptions(Strict):
 
     Attributes:
         metric: what is drawn; the study's first if left out.
-
     """
 
     metric: MetricName | None = None

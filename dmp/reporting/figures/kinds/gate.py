@@ -28,7 +28,6 @@ class GateOptions(Strict):
 
     Attributes:
         variant: whose gate; the first variant that has one if left out.
-
     """
 
     variant: str | None = None

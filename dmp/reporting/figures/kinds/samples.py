@@ -21,7 +21,6 @@ class SamplesOptions(Strict):
 
     Attributes:
         columns: how many samples of each variant.
-
     """
 
     columns: int = Field(default=12, ge=1, le=12)
