@@ -5,21 +5,20 @@ load strictly.
 """
 
 import copy
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from diffusers.models.embeddings import get_2d_sincos_pos_embed, get_timestep_embedding
+from diffusers.models.embeddings import get_2d_sincos_pos_embed
 from timm.layers import GELUTanh, Mlp, PatchEmbed
 from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
 from dmp.backbones.base import Backbone
+from dmp.backbones.embedders import CaptionEmbedder, LabelEmbedder, TimestepEmbedder
 from dmp.config import nearest
 from dmp.errors import DMPError
 from dmp.initialisation import normal_, xavier_uniform_
-
-FREQUENCIES = 256
 
 
 class Size(NamedTuple):
@@ -43,60 +42,6 @@ SIZES = {
 def modulate(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """Scale and shift ``tokens: (B, N, D)`` by ``(B, D)`` vectors: ``x (1 + scale) + shift``."""
     return tokens * (1 + scale.unsqueeze(1)) + shift.unsqueeze(1)
-
-
-class TimestepEmbedder(nn.Module):
-    """Sinusoids of the timestep, through a two-layer perceptron: ``(B,)`` to ``(B, D)``."""
-
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(FREQUENCIES, hidden_size), nn.SiLU(), nn.Linear(hidden_size, hidden_size)
-        )
-
-    def forward(self, t: Tensor) -> Tensor:
-        """Embed timesteps."""
-        waves = get_timestep_embedding(t, FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0)
-        # Not by parameters(), of which a replica on another GPU has none.
-        first = cast(nn.Linear, self.mlp[0])
-        return self.mlp(waves.to(first.weight.dtype))
-
-
-class LabelEmbedder(nn.Module):
-    """A table of label embeddings: ``(B,)`` to ``(B, D)``; its last row may be the null label."""
-
-    def __init__(self, rows: int, hidden_size: int) -> None:
-        super().__init__()
-        self.embedding_table = nn.Embedding(rows, hidden_size)
-
-    def forward(self, labels: Tensor) -> Tensor:
-        """Embed labels."""
-        return self.embedding_table(labels)
-
-
-class CaptionEmbedder(nn.Module):
-    """Pooled text embeddings, through a two-layer perceptron: captions ``(B,)`` to ``(B, D)``.
-
-    Args:
-        embeddings: ``(n + 1, E)``, of n captions and of the null caption; they do not train.
-        hidden_size: D.
-    """
-
-    embeddings: Tensor
-
-    def __init__(self, embeddings: Tensor, hidden_size: int) -> None:
-        super().__init__()
-        # Not saved with the weights: they belong to the text encoder.
-        self.register_buffer("embeddings", embeddings, persistent=False)
-        self.mlp = nn.Sequential(
-            nn.Linear(embeddings.shape[1], hidden_size),
-            nn.SiLU(),
-            nn.Linear(hidden_size, hidden_size),
-        )
-
-    def forward(self, captions: Tensor) -> Tensor:
-        """Embed captions."""
-        return self.mlp(self.embeddings[captions])
 
 
 class DiTBlock(nn.Module):
