@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmp.errors import DMPError
+from dmp.recipes import PAPER, Recipe
 
 
 def usable_folder(given: object, option: str) -> Path:
@@ -79,16 +80,16 @@ class Layout:
         """A task's captions, and their embeddings."""
         return self.root / "captions" / f"{task}.safetensors"
 
-    def pretrained(self, task: str, seed: int | str, recipe: str = "paper") -> Path:
+    def pretrained(self, task: str, seed: int | str, recipe: Recipe = PAPER) -> Path:
         """Folder of a baseline's own training."""
-        folder = f"seed{seed}" if recipe == "paper" else f"seed{seed}-{recipe}"
+        folder = f"seed{seed}" if recipe == PAPER else f"seed{seed}-{recipe}"
         return self.root / "pretrained" / task / folder
 
-    def pretrained_weights(self, task: str, seed: int | str, recipe: str = "paper") -> Path:
+    def pretrained_weights(self, task: str, seed: int | str, recipe: Recipe = PAPER) -> Path:
         """The converged baseline's averaged weights."""
         return self.pretrained(task, seed, recipe) / "weights.safetensors"
 
-    def pretrained_state(self, task: str, seed: int | str, recipe: str = "paper") -> Path:
+    def pretrained_state(self, task: str, seed: int | str, recipe: Recipe = PAPER) -> Path:
         """The baseline's unaveraged weights, optimiser and average, to train on from."""
         return self.pretrained(task, seed, recipe) / "state.safetensors"
 
@@ -100,7 +101,7 @@ class Layout:
         """Whether the baseline has converged, and by what numbers."""
         return self.pretrained(task, seed) / "convergence.json"
 
-    def baseline_loss(self, task: str, seed: int | str, recipe: str = "paper") -> Path:
+    def baseline_loss(self, task: str, seed: int | str, recipe: Recipe = PAPER) -> Path:
         """A baseline's denoising loss, with which those of its runs are compared."""
         return self.pretrained(task, seed, recipe) / "denoising.json"
 

@@ -14,6 +14,7 @@ from dmp.bins import bin_label
 from dmp.files import write_csv, write_text
 from dmp.layout import Layout
 from dmp.metrics.registry import measured
+from dmp.recipes import DECAYED, PAPER
 from dmp.seals import unseal_text
 from dmp.statistics.results import ALL_TIMESTEPS, PARAMETER_COLUMNS, SPEED_COLUMNS
 from dmp.studies import Plan
@@ -70,7 +71,7 @@ def make_runs(
         write(folder / "config.json", {"hash": run.hash, "baseline_seed": run.baseline_seed})
         write(folder / "provenance.json", PORTABLE)
     for task, seed in sorted({(task, plan.baseline_seed(seed)) for task, _, seed in made}):
-        for recipe in ("paper", "decayed") if plan.has_decayed(task) else ("paper",):
+        for recipe in (PAPER, DECAYED) if plan.has_decayed(task) else (PAPER,):
             write(layout.pretrained(task, seed, recipe) / "provenance.json", PORTABLE)
         if not plan.has_decayed(task):
             make_convergence(layout, task, seed, draw)

@@ -15,8 +15,8 @@ ROOT = Path(dmp.__file__).parent
 # Each may import those before it, and none after it: neither at the top of a file nor within a
 # function. Imports for types alone do not count.
 ORDER = [
-    "errors", "extras", "surroundings", "unreachable", "seals", "jsontext", "temporaries",
-    "files", "tablefile", "finite", "bins", "initialisation", "rng", "arrayfile", "tensorfile",
+    "errors", "extras", "surroundings", "unreachable", "seals", "jsontext", "temporaries", "files",
+    "tablefile", "finite", "bins", "initialisation", "rng", "arrayfile", "tensorfile", "recipes",
     "layout", "runlog", "config", "numerics", "registry", "data", "patching", "backbones",
     "methods", "diffusion", "metrics", "statistics", "claims", "studies", "running", "training",
     "sampling", "tracking", "planning", "reporting", "sweeps", "products", "stages", "workflow",

@@ -12,7 +12,7 @@ from dmp.claims.measurement import Measurement, not_tested
 from dmp.claims.numbers import Numbers
 from dmp.claims.reason import reason
 from dmp.claims.schema import Claims
-from dmp.methods import DECAYED, PAPER
+from dmp.recipes import DECAYED, PAPER
 from dmp.statistics.arms import Arms, Unmeasured
 from dmp.statistics.paired import power, units_needed
 from dmp.statistics.results import typed

@@ -19,7 +19,8 @@ from dmp.claims.measurement import Measurement
 from dmp.config import Strict, from_data
 from dmp.config.numbers import Percent, Printed
 from dmp.errors import DMPError
-from dmp.methods import Recipe, Variant
+from dmp.methods import Variant
+from dmp.recipes import Recipe
 from dmp.registry import Registry
 from dmp.statistics.formatting import format_number
 from dmp.statistics.labels import metric_name

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from dmp.claims.effects import Effect
-from dmp.methods import PAPER, Recipe, on_recipe
+from dmp.methods import on_recipe
+from dmp.recipes import PAPER, Recipe
 from dmp.statistics.arms import DERIVED, Arm, Arms, By, Unmeasured
 from dmp.statistics.contrast import Aligned, align
 from dmp.statistics.labels import metric_name

@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 from dmp.claims.evidence import AnyEvidence, Evidence, Judged, Run, VariantName
 from dmp.config import Strict, nearest
 from dmp.config.numbers import Percent
-from dmp.methods import PAPER, Recipe, Variant, find_method, on_recipe
+from dmp.methods import Variant, find_method, on_recipe
 from dmp.metrics.registry import quantities
+from dmp.recipes import PAPER, Recipe
 
 
 class Claim(Strict):

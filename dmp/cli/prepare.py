@@ -6,6 +6,7 @@ import typer
 
 from dmp.cli.workspace import USE, Dataset, Processes, Seed, Task, Workspace, command
 from dmp.errors import DMPError
+from dmp.recipes import PAPER
 
 app = typer.Typer()
 
@@ -126,7 +127,7 @@ def pretrain(
     seed: Seed = 0,
     recipe: Annotated[
         str, typer.Option(help="paper, or decayed: branches off it, to a learning rate of 0.")
-    ] = "paper",
+    ] = PAPER,
     processes: Processes = None,
 ) -> None:
     """Train a baseline; `dmp converge` checks that it has converged."""

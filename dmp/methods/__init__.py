@@ -16,9 +16,6 @@ from dmp.methods.base import (
     register,
 )
 from dmp.methods.variant import (
-    DECAYED,
-    PAPER,
-    Recipe,
     SamplingOptions,
     TrainingOptions,
     Variant,
@@ -33,11 +30,8 @@ for _module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
-    "DECAYED",
-    "PAPER",
     "Method",
     "NoOptions",
-    "Recipe",
     "SamplingOptions",
     "TrainingOptions",
     "UnfitError",

@@ -11,6 +11,7 @@ from dmp.config.numbers import Count, Factor, LearningRate, Probability, Seed, S
 from dmp.config.patch import PatchConfig
 from dmp.errors import DMPError
 from dmp.methods.base import Method, find_method
+from dmp.recipes import PAPER, Recipe
 
 
 class TrainingOptions(Strict):
@@ -40,11 +41,6 @@ class TrainingOptions(Strict):
     resolution: Size | None = None
 
 
-Recipe = Literal["paper", "decayed"]
-PAPER: Recipe = "paper"
-DECAYED: Recipe = "decayed"
-
-
 class OriginOptions(Strict):
     """Which baseline a variant begins with.
 
@@ -53,7 +49,7 @@ class OriginOptions(Strict):
             lets the rate fall to 0, see :class:`dmp.config.PretrainingConfig`.
     """
 
-    recipe: Recipe = "paper"
+    recipe: Recipe = PAPER
 
 
 class SamplingOptions(Strict):

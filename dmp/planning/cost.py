@@ -12,6 +12,7 @@ from dmp.methods import find_method
 from dmp.planning import networks
 from dmp.planning.counting import Counts, count
 from dmp.planning.rates import Rates, Time
+from dmp.recipes import DECAYED, PAPER
 from dmp.running.launch import training_gpus
 from dmp.studies import Plan
 from dmp.studies.run import RunConfig
@@ -71,7 +72,7 @@ def jobs(plan: Plan, rates: Rates) -> dict[Key, Job]:
     for name, seed in plan.baselines():
         found.append(_baseline(plan, plan.pretraining(name, seed), counts[name], rates))
     for name, seed in plan.decayed():
-        found.append(_decayed(plan, plan.pretraining(name, seed, "decayed"), counts[name], rates))
+        found.append(_decayed(plan, plan.pretraining(name, seed, DECAYED), counts[name], rates))
     for name, variant in plan.variants():
         counted = count(plan.run(name, variant, plan.seeds[0]))
         for seed in plan.seeds:
@@ -193,7 +194,7 @@ def _samples(run: RunConfig, counts: Counts, images: int, rates: Rates) -> tuple
 
 def _baseline(plan: Plan, run: RunConfig, counts: Counts, rates: Rates) -> Job:
     config, weights = run.config.pretraining, counts.backbone * FLOAT
-    key = _baseline_key(run, "paper")
+    key = _baseline_key(run, PAPER)
     needs = _prepared(run.task, run.config)
     losses = _losses(run, counts, 1, rates)
     check, _ = _samples(run, counts, config.convergence_samples, rates)
@@ -215,13 +216,13 @@ def _baseline(plan: Plan, run: RunConfig, counts: Counts, rates: Rates) -> Job:
 def _decayed(plan: Plan, run: RunConfig, counts: Counts, rates: Rates) -> Job:
     config = run.config.pretraining
     examples = (config.iterations - config.branch) * config.batch_size
-    time, needs = rates.training(counts, examples), (_baseline_key(run, "paper"),)
+    time, needs = rates.training(counts, examples), (_baseline_key(run, PAPER),)
     gpus, disk = _gpus(plan, "pretrain", run), counts.backbone * FLOAT
-    return Job(_baseline_key(run, "decayed"), time, gpus, disk, needs, "trained")
+    return Job(_baseline_key(run, DECAYED), time, gpus, disk, needs, "trained")
 
 
 def _baseline_key(run: RunConfig, recipe: str) -> Key:
-    stage = "baseline" if recipe == "paper" else recipe
+    stage = "baseline" if recipe == PAPER else recipe
     return (stage, run.task, str(run.baseline_seed))
 
 

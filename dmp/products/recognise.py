@@ -22,6 +22,7 @@ from dmp.products.results import (
 )
 from dmp.products.runs import baseline_product, convergence_product, run_products
 from dmp.products.sweeps import SweepProducts
+from dmp.recipes import DECAYED
 from dmp.studies import Plan
 from dmp.studies.plan import SCOPES
 from dmp.sweeps.files import SweepFiles
@@ -158,7 +159,7 @@ def all_products(plan: Plan, layout: Layout) -> Iterator[Product]:
     for task, seed in plan.checked():
         yield convergence_product(layout, plan.pretraining(task, seed))
     for task, seed in plan.decayed():
-        yield baseline_product(layout, plan.pretraining(task, seed, "decayed"))
+        yield baseline_product(layout, plan.pretraining(task, seed, DECAYED))
     for names in plan.runs():
         yield from run_products(layout, plan.run(*names)).values()
     for scope in [*plan.studies, *SCOPES]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from dmp.config import TaskConfig
 from dmp.layout import Layout
 from dmp.products.product import Product
+from dmp.recipes import DECAYED
 from dmp.studies.run import RunConfig, RunStage
 
 _DATASET_CLASSIFIER = "dataset-classifier"
@@ -47,7 +48,7 @@ def run_products(layout: Layout, run: RunConfig) -> dict[str, Product]:
 def baseline_product(layout: Layout, run: RunConfig) -> Product:
     """Return the trained weights of a baseline, whose own configuration is ``run``."""
     folder = layout.pretrained(*run.baseline)
-    weights, decayed = layout.pretrained_weights(*run.baseline), run.recipe == "decayed"
+    weights, decayed = layout.pretrained_weights(*run.baseline), run.recipe == DECAYED
     # Nothing goes on from a rate of 0, so that a decayed one leaves no state.
     state = () if decayed else (layout.pretrained_state(*run.baseline),)
     stem = (layout.record("baseline", layout.pretrained(run.task, run.seed)),) if decayed else ()

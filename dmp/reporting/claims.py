@@ -9,7 +9,7 @@ import pandas as pd
 from dmp.claims.measurement import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED, VERDICTS
 from dmp.claims.schema import Claim, Claims
 from dmp.claims.summary import decided, summarise
-from dmp.methods import DECAYED
+from dmp.recipes import DECAYED
 from dmp.reporting.claims_notes import notes
 from dmp.reporting.page import Page, Section, Table
 from dmp.statistics.formatting import MISSING, format_interval, format_number, format_p

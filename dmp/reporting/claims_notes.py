@@ -1,7 +1,7 @@
 """How the verdicts on a page were reached, in plain words."""
 
 from dmp.claims.schema import Claims
-from dmp.methods import DECAYED
+from dmp.recipes import DECAYED
 from dmp.statistics.labels import metric_name
 
 

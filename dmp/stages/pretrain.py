@@ -11,8 +11,8 @@ from dmp.data.shape import input_shape
 from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
 from dmp.files import STAGE_OUTPUT
-from dmp.methods import Recipe
 from dmp.products.runs import baseline_product
+from dmp.recipes import DECAYED, PAPER, Recipe
 from dmp.rng import generator
 from dmp.running.processes import is_main_process
 from dmp.stages.baseline import write_baseline
@@ -52,7 +52,7 @@ def training_stream(
     )
 
 
-def pretrain(context: Context, task: str, seed: int, recipe: Recipe = "paper") -> None:
+def pretrain(context: Context, task: str, seed: int, recipe: Recipe = PAPER) -> None:
     """Train a baseline, and write its averaged (EMA) weights.
 
     The decayed recipe goes on from where it branches off the other's training.
@@ -78,7 +78,7 @@ def _pretrain(context: Context, run: RunConfig) -> None:
             import_baseline(context, run)
         return
     data = task_data(context, task, run.config)
-    if run.recipe == "decayed":
+    if run.recipe == DECAYED:
         _decay(context, run, data, started)
         return
     directory = context.layout.pretrained(task, seed)

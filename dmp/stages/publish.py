@@ -10,6 +10,7 @@ import pandas as pd
 from dmp.errors import DMPError
 from dmp.files import atomic_path, check_seal, write_error
 from dmp.layout import Layout
+from dmp.recipes import DECAYED
 from dmp.stages.numbers import Numbers, gather_numbers
 from dmp.stages.origin import Published, Seeds, merged, origin_of, seeds_of
 from dmp.stages.publish_sweeps import chosen_sweeps, keep_sweeps
@@ -122,7 +123,7 @@ def _here(plan: Plan, layout: Layout, studies: Sequence[str]) -> tuple[Numbers, 
     numbers = gather_numbers(plan, layout, runs, baselines)
     trained = [layout.pretrained(*each) for each in baselines]
     decayed = {each for name in studies for each in plan.decayed(name)}
-    trained += [layout.pretrained(*each, "decayed") for each in sorted(decayed)]
+    trained += [layout.pretrained(*each, DECAYED) for each in sorted(decayed)]
     origin = origin_of([layout.run(*run) for run in runs], trained)
     return numbers, Published(origin=origin, seeds=dict.fromkeys(studies, seeds_of(plan)))
 

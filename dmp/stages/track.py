@@ -10,6 +10,7 @@ from dmp.files import write_json
 from dmp.layout import Layout
 from dmp.methods import on_recipe
 from dmp.products.results import tracking_product
+from dmp.recipes import DECAYED, PAPER
 from dmp.studies import Plan
 from dmp.studies.plan import CLAIMS, HYPOTHESES
 from dmp.tracking import FoldersError, IngestReport, Parent, ingest
@@ -186,7 +187,7 @@ def experiments(plan: Plan, layout: Layout, target: str) -> Iterator[Experiment]
                 **identity(task, plan.pretraining(task, seed, recipe).variant, seed),
                 **{"scale": plan.name, "study": "baselines"},
             }
-            for recipe, of in (("paper", plan.baselines), ("decayed", plan.decayed))
+            for recipe, of in ((PAPER, plan.baselines), (DECAYED, plan.decayed))
             for task, seed in of(target)
         },
     )

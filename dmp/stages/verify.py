@@ -5,6 +5,7 @@ import pandas as pd
 from dmp.errors import DMPError
 from dmp.files import write_csv
 from dmp.layout import Layout
+from dmp.recipes import DECAYED, PAPER
 from dmp.stages.numbers import Numbers, numbers_here
 from dmp.stages.origin import likely_cause, origin_of, why_not_bits
 from dmp.stages.reference import Reference, reference_folder
@@ -47,7 +48,7 @@ def verify_scale(plan: Plan, layout: Layout) -> tuple[str, bool]:
     trained = [
         layout.pretrained(*baseline, recipe)
         for baseline in scope.baselines
-        for recipe in ("paper", "decayed")
+        for recipe in (PAPER, DECAYED)
     ]
     here = origin_of(runs, [each for each in trained if (each / "provenance.json").is_file()])
     reason = why_not_bits(here, theirs)

@@ -10,6 +10,7 @@ from dmp.data.formats import captions_per_image, check_sources
 from dmp.data.shape import has_captions, input_shape
 from dmp.errors import DMPError
 from dmp.methods import UnfitError, Variant, find_method
+from dmp.recipes import PAPER
 from dmp.studies.further import further_training
 from dmp.studies.schema import Comparison, Scale
 from dmp.studies.sizes import check_sizes, training_images
@@ -184,7 +185,7 @@ def _has_its_baseline(variant: Variant, config: TaskConfig, where: str) -> None:
             f"{where}: sampling_steps = {steps} is more than the {config.diffusion.timesteps} "
             f"timesteps of the diffusion"
         )
-    if variant.origin.recipe == "paper":
+    if variant.origin.recipe == PAPER:
         return
     if config.pretraining.decay is None:
         raise NoBaselineError(where, "recipe = decayed needs a task with pretraining.decay")

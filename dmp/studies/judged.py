@@ -1,7 +1,8 @@
 """Which runs claims are judged by, at one scale."""
 
 from dmp.claims.schema import Claims
-from dmp.methods import DECAYED, Variant, find_method
+from dmp.methods import Variant, find_method
+from dmp.recipes import DECAYED
 from dmp.studies.schema import Scale
 
 

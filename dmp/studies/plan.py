@@ -11,7 +11,8 @@ from dmp.config import (
     nearest,
 )
 from dmp.errors import DMPError
-from dmp.methods import NoOptions, Recipe
+from dmp.methods import NoOptions
+from dmp.recipes import DECAYED, PAPER, Recipe
 from dmp.studies.checks import resolve_variant
 from dmp.studies.further import further_training
 from dmp.studies.judged import judged_by, left_out
@@ -175,19 +176,19 @@ class Plan:
             config=config.model_copy(update={"training": training, "sampling": sampling}),
         )
 
-    def pretraining(self, task: str, baseline_seed: int, recipe: Recipe = "paper") -> RunConfig:
+    def pretraining(self, task: str, baseline_seed: int, recipe: Recipe = PAPER) -> RunConfig:
         """Return the resolved configuration of a baseline's own training.
 
         Raises:
             DMPError: unknown task, or it has no such recipe.
         """
         self._task(task)
-        if recipe == "decayed" and self.scale.tasks[task].pretraining.decay is None:
+        if recipe == DECAYED and self.scale.tasks[task].pretraining.decay is None:
             raise DMPError(f"task '{task}' has no decayed baselines: its pretraining has no decay")
         return RunConfig(
             scale=self.name,
             task=task,
-            variant=PRETRAINING if recipe == "paper" else f"{PRETRAINING},recipe={recipe}",
+            variant=PRETRAINING if recipe == PAPER else f"{PRETRAINING},recipe={recipe}",
             seed=baseline_seed,
             baseline_seed=baseline_seed,
             recipe=recipe,

@@ -7,8 +7,9 @@ from pydantic import SerializeAsAny
 
 from dmp.config import PatchConfig, Strict, TaskConfig, content_hash
 from dmp.config.numbers import Seed
-from dmp.methods import Recipe, find_method
+from dmp.methods import find_method
 from dmp.numerics import Numerics
+from dmp.recipes import DECAYED, PAPER, Recipe
 
 # In place of a method's name, for a baseline's own training.
 PRETRAINING = "pretraining"
@@ -23,7 +24,7 @@ class RunConfig(Strict):
     variant: str
     seed: Seed
     baseline_seed: Seed
-    recipe: Recipe = "paper"
+    recipe: Recipe = PAPER
     sampling_seed: Seed
     precision: Literal["fp32", "bf16"]
     numerics: Numerics = "native"
@@ -102,7 +103,7 @@ def _baseline(run: RunConfig) -> dict[str, Any]:
     )
     for key in _RECORDING | _CONVERGENCE | {"decay"}:
         del task["pretraining"][key]
-    if run.recipe == "decayed":
+    if run.recipe == DECAYED:
         task["branch"] = run.config.pretraining.branch
     how = run.model_dump(mode="json", include={"precision", "numerics"})
     return {**task, "seed": run.baseline_seed, **how}

@@ -6,6 +6,7 @@ from pathlib import Path
 from dmp.config import TaskConfig
 from dmp.layout import Layout
 from dmp.methods import Variant
+from dmp.recipes import PAPER
 from dmp.studies import Plan
 from dmp.workflow.scales import Scales
 
@@ -68,7 +69,7 @@ class Inputs:
         for seed in sorted({plan.baseline_seed(seed) for seed in seeds}):
             for recipe in recipes:
                 found.append(files.pretrained_weights(task, seed, recipe))
-                if recipe == "paper":
+                if recipe == PAPER:
                     found.append(files.pretrained_state(task, seed))
         return found
 

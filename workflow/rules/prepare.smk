@@ -1,4 +1,5 @@
 # Before the runs: feature extractor, reference features, captions, baselines and their convergence.
+from dmp.recipes import DECAYED
 
 
 rule extractor:
@@ -98,8 +99,8 @@ rule decay:
         given(inputs.data),
         stem=FILES.pretrained_weights("{task}", "{seed}"),
     output:
-        weights=FILES.pretrained_weights("{task}", "{seed}", "decayed"),
-        record=FILES.pretrained("{task}", "{seed}", "decayed") / "provenance.json",
+        weights=FILES.pretrained_weights("{task}", "{seed}", DECAYED),
+        record=FILES.pretrained("{task}", "{seed}", DECAYED) / "provenance.json",
     log:
         FILES.root / "logs/decay/{task}/seed{seed}.log",
     benchmark:
