@@ -31,7 +31,6 @@ def load_arrays(
     """Read arrays of an .npz, whoever wrote it; a sealed one is compared with its seal.
 
     Args:
-        path: the file.
         names: arrays that it must have; if none are given, all that it has are read.
         optional: arrays that are read as well if it has them.
         advice: what whoever asked for the file can do if it cannot be read.

@@ -11,7 +11,6 @@ def usable_folder(given: object, option: str) -> Path:
     """Return the folder that somebody has named, with ``~`` as the home directory.
 
     Args:
-        given: what was said.
         option: where, for messages: ``--results``.
 
     Raises:

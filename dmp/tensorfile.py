@@ -40,7 +40,6 @@ def read_description(path: str | Path, advice: Advice = NO_ADVICE) -> dict[str, 
     """Read the description alone; the whole file is compared with its seal, if it has one.
 
     Args:
-        path: what :func:`save_tensors` wrote.
         advice: what whoever asked for the file can do if it cannot be read.
 
     Raises:
@@ -57,7 +56,6 @@ def load_tensors(
     A file of an earlier version has no seal, but a checksum of its tensors and their names alone.
 
     Args:
-        path: what it wrote.
         advice: what whoever asked for the file can do if it cannot be read.
         finite: whether to refuse NaN and infinite values.
 

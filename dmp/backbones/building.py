@@ -12,7 +12,6 @@ def build_backbone(task: TaskConfig, captions: Tensor | Texts | None = None) -> 
     """Return a task's backbone, not yet initialised.
 
     Args:
-        task: its configuration.
         captions: of a task that is conditioned on text. A DiT takes pooled embeddings,
             ``(n + 1, E)``, the last that of the null caption; a U-Net the states of captions.
     """

@@ -34,7 +34,6 @@ class UNet(Backbone):
     """Predicts the noise, and no variance, of an image with a caption.
 
     Args:
-        config: sizes.
         input_size: height and width of the latents.
         in_channels: C.
         texts: the captions; not part of the state.
@@ -110,7 +109,6 @@ def unet_folder(name: str, data: Path) -> Path:
     Args:
         name: a folder below ``data`` of a U-Net or of a pipeline that has one, as diffusers saves
             them; or a pipeline's name on the Hugging Face hub.
-        data: the folder of all data.
 
     Raises:
         DMPError: a file is neither here nor to be had.
@@ -127,7 +125,6 @@ def load_unet(folder: Path, model: UNet) -> None:
     """Load the weights of a U-Net that diffusers saved.
 
     Args:
-        folder: of the U-Net.
         model: one of the same sizes; its weights stay in single precision.
 
     Raises:

@@ -26,7 +26,6 @@ def unwrapped(content: Mapping[Any, Any], path: Path) -> dict[str, Any]:
 
     Args:
         content: of a file: weights by name, or a checkpoint that holds them.
-        path: the file, for the message.
 
     Raises:
         DMPError: two names stand for one weight.

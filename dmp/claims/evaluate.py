@@ -43,10 +43,7 @@ def evaluate(
     """Judge every piece of evidence in every endpoint, on every recipe.
 
     Args:
-        claims: see :mod:`dmp.claims.schema`.
-        results: see :mod:`dmp.statistics.results`, as for the next two.
-        parameters: counts of parameters; or None.
-        speed: timings; or None.
+        results, parameters, speed: see :mod:`dmp.statistics.results`.
         not_run: task to the reason why this scale leaves it out.
         no_recipe: task to the reason why it has baselines of the paper's recipe alone.
         left_out: id of a claim to the reason why nothing is run for it at this scale.

@@ -51,7 +51,6 @@ class Evidence(Strict):
     """A piece of evidence; each kind is a subclass.
 
     Attributes:
-        test: the name of the kind.
         reason: why the evidence is as it is.
         recipe: of the baselines, where it is about one recipe alone; those that the claims are
             judged on if left out.

@@ -34,12 +34,7 @@ class Tested:
     """A piece of evidence in one metric, and what was measured.
 
     Attributes:
-        claim: its claim's id.
-        number: its number in the claim.
         endpoint: the endpoint that it counts for.
-        recipe: of the baselines.
-        evidence: what the file says.
-        found: what the results say.
     """
 
     claim: str
@@ -73,7 +68,6 @@ def judge(tested: Sequence[Tested], level: float) -> list[Verdict]:
     """Return the verdict on each piece of evidence; each endpoint and recipe is a family.
 
     Args:
-        tested: all pieces of a page.
         level: of either half of a family.
     """
     verdicts: dict[int, Verdict] = {}

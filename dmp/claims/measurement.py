@@ -26,8 +26,7 @@ class Measurement:
     Attributes:
         metric: what was compared.
         effect: in percent.
-        low: lower limit of its 95 % interval.
-        high: upper limit.
+        low, high: limits of its 95 % interval.
         of: what it is in percent of, in words.
         relevant: the smallest relevant effect, or the margin, in percent.
         p_for: small if what the claim says is shown.
@@ -36,7 +35,6 @@ class Measurement:
         p_opposite: small if the opposite direction is shown; NaN like ``p_same`` where the claim
             has none.
         p_bounded: small if a relevant effect in the opposite direction is excluded too.
-        n: number of units.
         unit: ``seed``, ``baseline``, ``run`` or ``block``.
         sd: standard deviation between units, in percent.
         detectable: the smallest true effect that is found with 80 % power, in percent.

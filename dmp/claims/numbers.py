@@ -21,11 +21,9 @@ class Numbers:
     """All that was measured, and the metric in question.
 
     Attributes:
-        results: of all runs.
         not_run: task to the reason why this scale leaves it out.
         parameters: counts, see :func:`dmp.statistics.results.read_parameters`; or None.
         speed: timings, see :func:`dmp.statistics.results.read_speed`; or None.
-        metric: what is compared.
         sign: -1 where a lower value is better, else 1.
         primary: whether that is the primary endpoint, which the paper's numbers are of.
         relevant: the smallest relevant effect in percent.
@@ -46,7 +44,6 @@ class Numbers:
         """Return several variants in the metric in question, after training.
 
         Args:
-            task: the task.
             variants: canonical names, on the paper's recipe.
             metric: another metric than that in question.
 

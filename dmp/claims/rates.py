@@ -21,8 +21,6 @@ class Point:
     """One arm of a curve.
 
     Attributes:
-        task: the task.
-        variant: its canonical name.
         tokens: N.
         rate: the learning rate times E[w], as a multiple of the task's learning rate.
         effect: on the held-out loss against the baseline.
@@ -60,7 +58,6 @@ def points(
 
     Args:
         curves: as in the file; the variants may include the baseline, which is no point.
-        results: of all runs.
         tokens: N of each task that this scale runs.
         factor: the learning rate of a (task, variant), as a multiple of the task's.
     """

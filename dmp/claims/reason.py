@@ -18,9 +18,6 @@ def reason(
     """Return why a piece of evidence has its verdict: one sentence without its full stop.
 
     Args:
-        found: what was measured.
-        evidence: the piece of evidence.
-        verdict: its verdict.
         row: its row of the table, as far as it is numbers.
         level: of either half of a family.
     """

@@ -19,8 +19,6 @@ class Claim(Strict):
     Attributes:
         id: C01 and so on; H1 and so on for our own.
         statement: in our words.
-        location: where it stands in the paper.
-        study: the study whose question it is.
         remark: what the sources themselves leave open; of a hypothesis, how it is judged.
         contradicted_in_paper: by which numbers the paper contradicts itself; empty if it does not.
         evidence: all of it must hold for the claim to hold.
@@ -52,8 +50,6 @@ class Metric(Strict):
     """A metric, which direction is better, and what size of an effect matters.
 
     Attributes:
-        metric: its name.
-        better: the direction.
         relevant_percent: the smallest relevant effect; left out of a metric whose evidence has one
             of its own each.
         reason: why that one.
@@ -75,7 +71,6 @@ class Curve(Strict):
     """Arms with prompts whose loss is drawn against lr·E[w].
 
     Attributes:
-        task: the task.
         variants: arms whose average weight of a prompt is known.
     """
 
@@ -87,14 +82,12 @@ class Claims(Strict):
     """The whole file.
 
     Attributes:
-        title: the heading of the page.
         arms: names for variants that several pieces of evidence share, by YAML's anchors.
         endpoints: what differences, trends and interactions are tested in; the first is primary.
         further_metrics: those that single pieces of evidence name in place of the endpoints.
         level: the chance of any false verdict on the page, for each endpoint and recipe by itself;
             verdicts for and against share it in halves.
         recipes: of the baselines that all evidence is judged on; the first is the one that counts.
-        claims: the claims.
         curves: what the figure of lr·E[w] shows, a panel each.
     """
 

@@ -19,7 +19,6 @@ def summarise(evaluated: pd.DataFrame, claims: Claims) -> pd.DataFrame:
 
     Args:
         evaluated: from :func:`dmp.claims.evaluate.evaluate`.
-        claims: the same claims.
 
     Returns:
         One row per claim: ``claim``, ``statement``, ``location``, ``verdict``, ``reason`` and its

@@ -108,8 +108,6 @@ def command(
     """Return a decorator that makes a command of a function; its first argument is the workspace.
 
     Args:
-        app: gets the command.
-        panel: of the help, which the command stands in.
         scale: the default of ``--scale``.
     """
     shared = [

@@ -99,8 +99,6 @@ def from_data(model: type[Model], data: Any, where: str, text: bool = False) -> 
     """Validate ``data`` as ``model``.
 
     Args:
-        model: the pydantic model.
-        data: plain data, as read from YAML or JSON.
         where: the file (and place in it) that the data came from, for the message.
         text: whether numbers are given as text, as in the name of a variant.
 

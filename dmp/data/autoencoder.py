@@ -20,7 +20,6 @@ class Autoencoder:
     """A frozen AutoencoderKL in float32.
 
     Attributes:
-        config: what it was checked against.
         identity: SHA-256 over configuration and weights.
     """
 

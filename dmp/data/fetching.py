@@ -44,9 +44,6 @@ def fetch(name: str, source: SourceConfig, download: DownloadConfig, root: Path)
     """Fetch what of a dataset is not there; its licence has been accepted.
 
     Args:
-        name: what the dataset is called, for messages.
-        source: the dataset.
-        download: where it is.
         root: the folder of all data.
 
     Raises:

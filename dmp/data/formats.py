@@ -76,9 +76,7 @@ def open_source(config: SourceConfig, root: Path, name: str) -> "Source":
     """Open a dataset without reading an image; nothing is downloaded.
 
     Args:
-        config: its format and place.
         root: the folder of all data.
-        name: what the dataset is called, for messages.
 
     Returns:
         the source; damage to single files is in its ``findings``.

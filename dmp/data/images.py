@@ -53,7 +53,6 @@ def held_out_split(
     """Return the numbers of all other and of the held-out images of ``count``, in random order.
 
     Args:
-        count: images in all.
         share: of them that is held out.
         copies: numbers of images that show the same, which stay on one side; unless all do.
     """

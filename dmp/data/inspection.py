@@ -30,7 +30,6 @@ class Inspected(NamedTuple):
         pixels: SHA-256 of its size and its pixels in RGB; empty if the image cannot be used.
         mode: as Pillow names it; empty if the image cannot be decoded.
         size: (width, height); (0, 0) if the image cannot be decoded.
-        captions: how many there are.
         captions_sha256: of its captions as a JSON list.
         findings: what is wrong, and what will be done about a mode that is known to occur.
     """

@@ -17,16 +17,13 @@ class Manifest(Strict):
     """The outcome of checking a dataset.
 
     Attributes:
-        dataset: its name.
         source: the configuration that it was checked under.
-        images: how many there are.
         classes: their names in the order of the labels; empty where there are none.
         content_sha256: SHA-256 over a line ``<sha256 of the file>  <name>`` per image, in the
             order of the names. This is the dataset's identity.
         captions_sha256: the same over the captions of each image; None where there are none.
         modes: images by mode, as Pillow names it.
         sizes: images by ``<width>x<height>``, of the ten most frequent sizes.
-        distinct_sizes: how many sizes there are.
         shorter_edge: least and greatest shorter edge, in pixels.
         enlarged: images with a shorter edge below the resolution, which the crop has to enlarge.
         captions_per_image: images by the number of their captions.

@@ -22,7 +22,6 @@ def pretrained_folder(name: str, files: Sequence[str], key: str) -> Path:
 
     Args:
         name: a local folder, or else a name on the Hugging Face hub.
-        files: the files that are needed.
         key: the key of the configuration that ``name`` comes from, for the message.
 
     Raises:
@@ -66,7 +65,6 @@ def read_model_config(folder: Path, kinds: Sequence[str], key: str) -> dict[str,
     """Return a model's ``config.json``.
 
     Args:
-        folder: the model's folder.
         kinds: what the model may be, in the words of the file, such as ``AutoencoderKL``.
         key: the key of the configuration, for the message.
 
@@ -91,7 +89,6 @@ def load_frozen(load: Callable[..., Any], folder: Path, key: str, device: str) -
         load: the library's ``from_pretrained``.
         folder: the model's folder, with its weights as safetensors.
         key: the key of the configuration, for the message.
-        device: where to compute.
 
     Raises:
         DMPError: the weights are damaged, incomplete or not finite.

@@ -47,10 +47,8 @@ class DatasetInfo:
     """What planning has to know of a dataset without loading it.
 
     Attributes:
-        load: returns all images.
         image_size: height and width in pixels.
         channels: C.
-        classes: number of labels.
         flip: whether a mirrored image is still a member of the dataset.
         images: how many; None if that is not known without loading them.
         phrases: captions of each label, for training and, in other words, for the test split;

@@ -29,7 +29,6 @@ def input_shape(config: DataConfig, where: str = "dataset") -> InputShape:
     """Return the shape of what a backbone is fed, of an embedded dataset or of one on disk.
 
     Args:
-        config: the data.
         where: the place in a file, for the message.
 
     Raises:

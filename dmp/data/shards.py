@@ -35,10 +35,8 @@ def share(count: int, block: int, job: int, jobs: int) -> range:
     """Return the numbers of a job's rows: whole blocks; none, if there are fewer blocks than jobs.
 
     Args:
-        count: rows in all.
         block: rows that stay together; the last block may have fewer.
         job: which of the jobs, from 0.
-        jobs: how many there are.
     """
     most = math.ceil(math.ceil(count / block) / jobs) * block
     return range(min(count, job * most), min(count, (job + 1) * most))
@@ -49,9 +47,7 @@ class Shards:
     """Where shards lie, and what makes them.
 
     Attributes:
-        folder: where they lie.
         identity: what decides the rows: plain data, compared as a whole.
-        arrays: the arrays, by name.
         count: rows in all.
     """
 
@@ -68,8 +64,6 @@ class Shards:
         """Write a shard batch by batch: memory holds one batch.
 
         Args:
-            number: the shard.
-            rows: the numbers of its rows.
             batches: consecutive rows of each array, by name.
 
         Raises:
@@ -239,7 +233,6 @@ def open_shards(
     """Return a finished cache's index, and its arrays by name.
 
     Args:
-        folder: of the cache.
         kind: the ``format`` of its identity.
         verify: whether to compare every byte with what was written, which reads all of it once; not
             where another process of the job has just done it.

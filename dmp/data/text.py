@@ -30,8 +30,6 @@ def encode_captions(
 
     Args:
         folder: of the cache; what stands there is replaced.
-        texts: captions, repeated or not.
-        encoder: encodes them.
         dtype: of the cached states.
 
     Returns:
@@ -72,7 +70,6 @@ class TextStore:
     Can be handed to another process, which opens the files for itself.
 
     Args:
-        folder: of the cache.
         encoder: the name of the encoder that it must have been made with; None for any.
         verify: as for :func:`dmp.data.shards.open_shards`.
 

@@ -53,7 +53,6 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
     Args:
         name: such as ``openai/clip-vit-large-patch14``; the folder may hold all of CLIP or its
             text model alone.
-        device: where to compute.
 
     Raises:
         DMPError: its files are unavailable, damaged or incomplete, or it is not a CLIP.

@@ -33,7 +33,6 @@ def sample(
             neither its neighbours nor the batch size matter.
         steps: number of DDPM steps.
         clip: whether to keep the predicted image within [-1, 1], as pixels are.
-        device: where the model is.
 
     Returns:
         ``(B, C, H, W)`` float32.

@@ -14,7 +14,6 @@ class Attached:
     """A method at work on a backbone. This one has added nothing: what is free to train, trains.
 
     Attributes:
-        backbone: the backbone.
         module: what was added beside the backbone's own modules and trains with it; None if
             nothing was, or if it stands inside the backbone.
         noise_shape: shape of the standard normal numbers that each example brings for the method;

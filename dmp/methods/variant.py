@@ -18,10 +18,8 @@ class TrainingOptions(Strict):
     """What a variant may change of the scale's further training; ``None`` keeps the scale's.
 
     Attributes:
-        iterations: of further training.
         iterations_factor: of the scale's iterations; the product is rounded.
         batch_size: global.
-        learning_rate: of all that trains.
         learning_rate_factor: of the scale's learning rate; ``one-over-n`` divides it by the number
             of tokens.
         ema_decay: average what trains, and evaluate the average; ``baseline`` averages over as
@@ -71,7 +69,6 @@ class Variant:
 
     Attributes:
         method: the name of a method.
-        options: its options, an instance of its model of options.
         training: the differences from the scale's further training.
         sampling: the differences from the scale's sampling.
         origin: the baseline that it begins with.

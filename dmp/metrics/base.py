@@ -32,7 +32,6 @@ class Number(NamedTuple):
     """One number of a metric.
 
     Attributes:
-        value: the number.
         count: of how many samples, losses or timesteps it is made.
         where: ``all``, or a range of timesteps such as ``0-99``.
         of: what it is of, where a metric has several: ``16`` in ``gate_weight/16``.
@@ -50,7 +49,6 @@ class Samples:
 
     Attributes:
         generated: their features and logits.
-        reference: the real images.
         config: sizes and numbers of subsets.
         protocol: all that makes two numbers of samples comparable.
         images: returns the images that were kept, uint8 ``(n, C, H, W)``; those of a curve are not.
@@ -77,7 +75,6 @@ class State(Protocol):
         task: how its task is configured.
         precision, numerics: what it is computed in.
         is_baseline: whether it is a baseline of the paper's recipe, and nothing else.
-        samples: its samples.
         second: as ``samples``, by the network of the second opinion; None without one.
         held_out: denoising losses of images that no model has trained on; None if not finite.
         seen: as ``held_out``, of training images.

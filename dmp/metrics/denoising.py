@@ -57,7 +57,6 @@ def denoising_losses(
         diffusion: the forward process and its losses.
         data: images that no model has trained on.
         timesteps_per_image: how many triples an image gives.
-        device: where to compute.
         batch_size: triples at once; it does not change which triples there are.
     """
     backbone.eval()

@@ -34,7 +34,6 @@ class Extractor:
     Args:
         name: a registered extractor, such as ``inception-v3-compat`` or ``dataset-classifier``.
         weights: file of the extractor's weights; None lets torch-fidelity find its own.
-        device: where to compute.
 
     Raises:
         DMPError: unknown extractor, or its weights cannot be had.
@@ -91,7 +90,6 @@ def check_features(features: Features, where: str, first: int = 0) -> None:
     """Refuse features or logits that are NaN or infinite.
 
     Args:
-        features: of n images.
         where: whose they are, for the message.
         first: the number of the first image.
 

@@ -77,12 +77,8 @@ def record_gate(
     and a true mixture sees the tokens.
 
     Args:
-        backbone: the patched model.
-        patch: its patch.
-        diffusion: the forward process.
         data: images and labels, of which the first 32 are used.
         timesteps: S, from 0 to T - 1.
-        device: where to compute.
     """
     backbone.eval()
     patch.eval()

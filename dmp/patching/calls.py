@@ -80,7 +80,6 @@ class Calls:
     """The calls of a patch; copies of it, and pickles, begin without any.
 
     Args:
-        patch: the patch.
         points: where its backbone says timestep and condition.
         keep: whether weights are kept outside training as well.
     """

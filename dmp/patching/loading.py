@@ -29,8 +29,6 @@ class SavedPatch(NamedTuple):
     """A saved patch.
 
     Attributes:
-        path: its file.
-        config: its options.
         backbone: the geometry of the backbone that it was made for.
         tensors: its state.
     """
@@ -77,7 +75,6 @@ def read_patch(path: str | Path, resize: str | None = None) -> SavedPatch:
     """Read what :meth:`dmp.patching.Patch.save` wrote.
 
     Args:
-        path: the file.
         resize: in place of the patch's own option of that name.
 
     Raises:

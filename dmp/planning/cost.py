@@ -55,10 +55,6 @@ class Job:
 def jobs(plan: Plan, rates: Rates) -> dict[Key, Job]:
     """Return the jobs of all runs of a plan, each after those that it needs.
 
-    Args:
-        plan: the scale and its studies.
-        rates: how fast the GPU is.
-
     Raises:
         DMPError: a dataset on disk whose number of images the scale does not say.
     """

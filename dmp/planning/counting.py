@@ -116,10 +116,6 @@ class _Macs(TorchDispatchMode):
 
     A product has a gradient for each of its two factors that needs one, and each costs as much as
     the product itself.
-
-    Attributes:
-        forward: of what was computed.
-        backward: of its gradients.
     """
 
     # By operation, and by the shapes of what it is given. To find the shapes of results takes most

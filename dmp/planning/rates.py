@@ -59,9 +59,7 @@ class Rates:
     """How fast one kind of GPU is.
 
     Attributes:
-        gpu: its peaks.
         utilisation: the share of a peak that is assumed where nothing was measured.
-        precision: of the backbone.
         measured: throughput files of this kind of GPU and this precision.
     """
 

@@ -44,9 +44,7 @@ def plan_scale(
     """Return what a scale costs on a kind of GPU, and which tables a budget allows.
 
     Args:
-        plan: the scale and its studies.
         gpu: a kind of GPU in ``gpus.yaml``.
-        count: how many there are.
         budget: GPU-hours, or None for no limit.
         throughput: the folder of ``gpus.yaml`` and of throughput files.
         compiled: whether the backbone is compiled; only files measured so are used.

@@ -83,7 +83,6 @@ class Measurement(Sizes):
     """What was measured of one unconditional backbone; each number may be missing.
 
     Attributes:
-        name: for people.
         batch_size: images of a training step.
         sampling_batch_size: images of a network evaluation.
         full_training: images per second, all weights trained.
@@ -112,13 +111,10 @@ class Throughput(Strict):
     Attributes:
         gpu: a kind in ``gpus.yaml``, or another name for a device that is not among them.
         device: as the driver names it.
-        torch: version.
         commit: of this project; ``-dirty`` if files differed from it.
-        date: when.
         precision: of training and sampling.
         compiled: whether the backbone went through ``torch.compile``.
         note: what a reader of the numbers should know.
-        models: the backbones.
     """
 
     gpu: str

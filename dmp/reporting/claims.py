@@ -31,9 +31,7 @@ def claims_page(
     """Return the page of all claims: one row each, and what it rests on in a section of its own.
 
     Args:
-        claims: the claims.
         evaluated: from :func:`dmp.claims.evaluate.evaluate`.
-        scale: the scale.
         no_recipe: as given there.
         name: of the page's files.
     """

@@ -21,7 +21,6 @@ def in_words(evaluated: pd.DataFrame, studies: Iterable[Study]) -> pd.DataFrame:
 
     Args:
         evaluated: from :func:`dmp.claims.evaluate.evaluate`.
-        studies: with their labels.
     """
     # Between studies that are as good, the one named first.
     tables = [

@@ -41,8 +41,6 @@ class Section:
 
     Attributes:
         name: the heading, and in lower case the anchor.
-        lines: lines of text.
-        tables: the tables.
     """
 
     name: str
@@ -55,10 +53,7 @@ class Page:
     """What stands on a page, in this order.
 
     Attributes:
-        title: the heading.
         warning: what a reader must know before the first number; empty for none.
-        introduction: lines of text.
-        tables: the tables.
         notes: lines of text, which follow the sections.
         sections: details.
         picture: an image's path from the page, and what it shows; it follows the tables.

@@ -18,10 +18,8 @@ def write_parameters(
     """Write ``<study.id>.csv``, ``.md``, ``.tex`` and ``.html``; equal input gives equal bytes.
 
     Args:
-        study: the study.
         parameters: see :func:`dmp.statistics.results.read_parameters`; the paper's columns are
             printed as they stand.
-        directory: where to; made if it does not exist.
 
     Raises:
         DMPError: a column is missing, prompts and gate do not add up to what was added, or a file

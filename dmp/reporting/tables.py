@@ -66,8 +66,6 @@ def study_page(
     """Return the page of a study.
 
     Args:
-        study: the study.
-        scale: the scale.
         cells: from :func:`dmp.statistics.study.cells`.
         comparisons: from :func:`dmp.statistics.study.comparisons`.
         baselines: see :func:`dmp.statistics.results.read_baselines`.

@@ -36,11 +36,8 @@ def ask(
     """Return what a program prints.
 
     Args:
-        program: its name.
-        arguments: its own.
         seconds: how long it may take.
         folder: where it runs, if not here.
-        environment: its variables.
 
     Raises:
         NoAnswerError: it is not there, cannot be run, fails, or takes longer.

@@ -17,7 +17,6 @@ def sample_labels(count: int, order: np.ndarray) -> np.ndarray:
     """Return labels ``(count,)`` that are balanced: sample k has label ``order[k mod len(order)]``.
 
     Args:
-        count: number of samples.
         order: ``(m,)`` the labels of a task, or the captions of its test split.
     """
     return np.resize(order, count)
@@ -41,13 +40,9 @@ def sample_images(
     model and every batch size, so that samples of different models can be compared one by one.
 
     Args:
-        backbone: the model; a patch may be attached.
         task: says schedule, steps and guidance.
-        seed: of the noise.
-        numbers: which samples.
         labels: ``(len(numbers),)`` their labels, or the numbers of their captions.
         batch_size: how many at once.
-        device: where to compute.
         precision: ``fp32`` or ``bf16`` (autocast).
         decode: maps what the backbone makes to images in [-1, 1], in float32.
     """

@@ -12,9 +12,6 @@ def write_baseline(context: Context, run: RunConfig, backbone: Backbone, started
     """Write a baseline's weights, and where they come from; its state has been written.
 
     Args:
-        context: where.
-        run: the configuration of the baseline.
-        backbone: with the weights.
         started: when the work began, in seconds since the epoch.
     """
     write_record(context.layout.pretrained(*run.baseline), run, context.device, started)

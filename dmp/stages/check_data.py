@@ -30,7 +30,6 @@ class Trained(NamedTuple):
     """The dataset that is trained on, of which another is the split for evaluation.
 
     Attributes:
-        name: what it is called.
         content_sha256: of its manifest.
         pictures: what its images show; None if it was checked before that was kept.
     """
@@ -68,9 +67,7 @@ def check_data(
     the manifest of a damaged dataset. They do not depend on ``workers``.
 
     Args:
-        config: format and place, and what is known of the dataset.
         root: the folder of all data.
-        name: what the dataset is called.
         output: where the manifest goes (.json).
         workers: images that are looked at together.
         trained: the dataset that is trained on, if this is its split for evaluation.

@@ -28,8 +28,6 @@ def judge(plan: Plan, layout: Layout, scope: str) -> None:
     """Write the table of all evidence, the pages of verdicts, and their figures.
 
     Args:
-        plan: the plan.
-        layout: where the numbers are, and the pages go.
         scope: ``claims`` for those of the paper, ``hypotheses`` for our own.
 
     Raises:

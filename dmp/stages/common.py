@@ -60,8 +60,6 @@ class Context:
     """What a job works in.
 
     Attributes:
-        plan: the scale and its studies.
-        layout: where the files are.
         device: ``cpu`` or ``cuda``.
         data: the folder of all datasets, for those that are not embedded.
     """

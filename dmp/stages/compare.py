@@ -33,8 +33,6 @@ def compare(plan: Plan, layout: Layout, names: Sequence[str]) -> str:
     No line is longer than 100 characters: a table that is wider continues below.
 
     Args:
-        plan: how the runs are configured, and which seeds there are.
-        layout: where they are.
         names: ``task/variant`` for all seeds of the scale, or ``task/variant/seed0`` for one;
             of one task, and with the same seeds for each variant.
 

@@ -42,8 +42,6 @@ def download(
     weights are not fetched.
 
     Args:
-        plan: the scale.
-        data: the folder of all datasets.
         datasets: names of those to be fetched.
         accepted: licences that a person has accepted.
 

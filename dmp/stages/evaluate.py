@@ -58,11 +58,7 @@ class RunState(State):
     """A run as metrics see it.
 
     Args:
-        context: where.
-        run: the run.
-        data: of its task.
         when: after its last iteration, on its curve, or with a patch that has not been trained.
-        iteration: after which one.
     """
 
     def __init__(

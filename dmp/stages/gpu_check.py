@@ -37,7 +37,6 @@ def gpu_check(
     """Make all checks and measurements, and write what they found after each of them.
 
     Args:
-        scale: says precision, backbones, batch sizes.
         throughput: folder of ``gpus.yaml``; throughput files are written there, but of toys.
         folder: gets the page and its tables, and the throughput files of toys.
         tasks: whose backbones; the smallest and the largest of the scale, if left out.

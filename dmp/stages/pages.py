@@ -22,8 +22,6 @@ def write_pages(
     """Write the tables of studies in every format, and their figures.
 
     Args:
-        plan: the scale and its studies.
-        layout: where results are and pages go.
         names: the studies; all of them if there are none.
         from_numbers: there are no runs: figures that draw more than numbers are left out.
 

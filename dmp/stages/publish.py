@@ -42,8 +42,6 @@ def publish(
     numbers are copied.
 
     Args:
-        plan: which studies there are, and their seeds here.
-        layout: where results are.
         scopes: studies, or ``tables``, ``studies``, ``claims``, ``hypotheses``, ``sweeps`` or
             ``sweeps/<name>``; everything, if there are none.
         replace: start anew, in place of adding to what is published.

@@ -72,9 +72,6 @@ def time_blocks(
     """Time steps that take turns.
 
     Args:
-        steps: by name.
-        device: where they run.
-        clock: returns seconds.
         turns: steps of each name in a block.
         fewest: blocks that there are at least.
         most: and at most.

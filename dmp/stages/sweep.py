@@ -81,9 +81,7 @@ def compute(context: Context, sweep: Sweep, run: RunConfig, report: Report | Non
     """Compute a run unless it is there already; return whether it had to be computed.
 
     Args:
-        context: where to.
         sweep: says after which iterations to report, if at all.
-        run: the run.
         report: called with the held-out denoising loss on the way; None for a run that is never
             pruned.
     """
@@ -142,8 +140,6 @@ def confirm_variant(context: Context, sweep: Sweep, variant: str | None, point: 
     """Run one of the best points, or the base, with fresh seeds, and write its numbers.
 
     Args:
-        context: where.
-        sweep: the sweep.
         variant: the point; None where the search has found fewer, so that there is nothing to run.
         point: its rank from 1 on, or 0 for the base.
     """

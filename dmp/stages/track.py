@@ -52,8 +52,6 @@ def track(
     run of several studies stands in the experiment of each, so that each can be compared as it is.
 
     Args:
-        plan: says which runs there are.
-        layout: where they are.
         target: ``tables`` or ``studies``: whose runs.
         uri: address of a server, or empty for the SQLite store under ``results/``.
         give_up_after: seconds; what is there by then stays, and the next call goes on from there.

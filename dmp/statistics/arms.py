@@ -27,9 +27,7 @@ class Arm:
     """One variant's numbers in one metric.
 
     Attributes:
-        task: the task.
         variant: its canonical name.
-        metric: the metric.
         values: (seeds, keys) with seeds as index and iterations or timesteps as columns, both in
             ascending order; NaN where a seed lacks one.
         baselines: (seeds,) the baseline of each seed.
@@ -102,7 +100,6 @@ class Arms:
         """Return the numbers of a variant in a metric.
 
         Args:
-            task: the task.
             variant: its canonical name.
             metric: a measured metric, or one of ``DERIVED``.
             by: ``last`` for those after the last iteration, in one column; ``iteration`` for those

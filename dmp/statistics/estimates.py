@@ -25,11 +25,8 @@ class Estimate:
     """A mean over units with its t interval.
 
     Attributes:
-        mean: mean over units.
-        low: lower limit; NaN with one unit.
-        high: upper limit; NaN with one unit.
+        low, high: limits; NaN with one unit.
         sd: standard deviation between units (n - 1 in the denominator); NaN with one unit.
-        n: number of units.
     """
 
     mean: float

@@ -35,11 +35,8 @@ class Difference:
     ``detectable`` is 0.
 
     Attributes:
-        mean: mean difference over units.
-        t_low: lower limit of the t interval.
-        t_high: upper limit of the t interval.
-        boot_low: lower limit of the bootstrap interval (BCa); NaN below 3 units.
-        boot_high: upper limit of the bootstrap interval.
+        t_low, t_high: limits of the t interval.
+        boot_low, boot_high: limits of the bootstrap interval (BCa); NaN below 3 units.
         p_t: two-sided p value of the paired t test.
         p_exact: two-sided p value of the sign-flip test.
         effect_size: Hedges' g_z, the mean in standard deviations of the differences, corrected
@@ -48,9 +45,7 @@ class Difference:
             would find with 80 % power, were ``sd`` the true standard deviation; not corrected for
             multiple comparisons.
         sd: standard deviation of the differences between units.
-        n: number of units.
-        mean_a: mean of ``a`` over units.
-        mean_b: mean of ``b`` over units.
+        mean_a, mean_b: means of ``a`` and ``b`` over units.
     """
 
     mean: float

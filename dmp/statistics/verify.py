@@ -67,8 +67,6 @@ def rows_of(study: "Study", here: Arms, there: Arms, same: frozenset[str]) -> li
 
     Args:
         study: as the plan has resolved it.
-        here: the numbers of a new run.
-        there: those of the reference.
         same: the tasks all of whose seeds rest on one baseline that both share, so that seeds are
             the units.
 

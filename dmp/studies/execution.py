@@ -52,9 +52,7 @@ class Execution(Strict):
         sampling_shards: for ``stage``: jobs among which the samples of a run are divided.
         gpus: GPUs of a training job; every other computing job gets one if this is not 0. With 0,
             nothing is asked for, and a GPU that is there is used.
-        gpu_share: see :class:`Resources`.
-        mem_mb: see :class:`Resources`.
-        runtime: see :class:`Resources`.
+        gpu_share, mem_mb, runtime: see :class:`Resources`.
         stages: what differs for a stage; ``run`` is the one job that does all stages.
     """
 
@@ -87,7 +85,6 @@ class Execution(Strict):
         """Return how many images a task's backbone is given at once outside of training.
 
         Args:
-            task: the task.
             size: what memory usually holds; ``sampling_batch_size`` if None.
         """
         size = self.sampling_batch_size if size is None else size

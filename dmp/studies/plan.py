@@ -34,8 +34,6 @@ class Plan:
     """A scale and its studies; every name in it has been checked.
 
     Attributes:
-        name: the scale's name.
-        scale: the scale.
         studies: by id, cells and comparisons spelled out with canonical names of variants.
         parameter_studies: by id; they need no runs.
         claims: what the paper claims, and by which runs that is judged; None where there are none.

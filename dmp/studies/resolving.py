@@ -29,8 +29,6 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
     """Read a scale and all studies, check every name and every cell, and expand.
 
     Args:
-        scale: the name of a file in ``scales/``.
-        ablations: the folder.
         seeds: how many, in place of the scale's own number.
 
     Raises:

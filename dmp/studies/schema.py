@@ -228,7 +228,6 @@ class Scale(Strict):
             thread per job; ``native`` takes the fastest kernels of the machine. See
             :mod:`dmp.numerics`.
         execution: how it runs.
-        tasks: the tasks.
         not_run: tasks that this scale leaves out, and why.
         affords: the studies and methods that it does not leave out; None for all.
     """

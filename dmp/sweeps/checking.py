@@ -27,8 +27,6 @@ def make_space(sweep: Sweep, plan: Plan, where: str) -> Space:
     impossible stay: workers pass them over.
 
     Args:
-        sweep: the sweep.
-        plan: the scale.
         where: the sweep's file, for messages.
 
     Raises:

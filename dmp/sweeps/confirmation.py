@@ -33,8 +33,6 @@ def confirm(
     points. What has no value, such as the mean of a point with a diverged run, is NaN.
 
     Args:
-        sweep: the sweep.
-        files: where the numbers lie.
         best: from :func:`dmp.sweeps.trials.best_variants`.
         hashes: of the runs' configurations, by variant and seed.
 

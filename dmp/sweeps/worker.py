@@ -69,7 +69,6 @@ class Search:
     """A sweep at a scale, and where its trials are kept.
 
     Attributes:
-        sweep: the sweep.
         space: its parameters at this scale.
         files: its folder, which all workers see.
         storage: see :func:`dmp.sweeps.storage.open_storage`.

@@ -39,9 +39,7 @@ def follow(
     run takes its place.
 
     Args:
-        store: an open experiment.
         live: the experiment's runs of this folder.
-        folder: holds the log.
         tags: of the run; ``task``, ``variant`` and ``seed`` name it.
         parent: id of the run of the study.
 

@@ -41,7 +41,6 @@ def describe(
     Behind the link stands what the comparison came to.
 
     Args:
-        parent: the study.
         experiment_id: of the experiment that the runs are in.
         ids: the runs' ids, by name; a comparison with a run that is not there has no link.
         most: how many characters it may have.

@@ -50,7 +50,6 @@ def links(uri: str, address: str, scale: str) -> list[str]:
     Of a SQLite store that was moved, artifacts are found again.
 
     Args:
-        uri: of the store.
         address: where MLflow's pages are served, such as ``http://127.0.0.1:5000``.
         scale: the first part of an experiment's name.
 

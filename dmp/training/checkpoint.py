@@ -37,9 +37,7 @@ def save_checkpoint(
     """Write weights, optimiser state, EMA weights and progress, atomically.
 
     Args:
-        path: the file.
         identity: hash of the configuration that decides the weights.
-        progress: how far the training is.
         trainable: the parameters that train, by name.
         optimizer: its state belongs to ``trainable`` in the same order.
         averaged: the averages of ``trainable``, or None.

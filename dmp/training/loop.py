@@ -63,7 +63,6 @@ def fit(
 
     Args:
         objective: backbone and patch.
-        stream: the training examples, by number.
         config: iterations, global batch size, optimiser.
         directory: gets ``log.jsonl`` and, until the caller removes it, the checkpoint.
         identity: hash of the configuration; a checkpoint of another one is refused.

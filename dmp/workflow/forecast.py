@@ -21,7 +21,6 @@ class Forecast:
 
     Args:
         jobs: how many of each rule there are.
-        start: when the call began.
     """
 
     def __init__(self, jobs: Mapping[str, int], start: float) -> None:

@@ -24,8 +24,6 @@ class Recognition:
     """Asked once for each scale and sweep, before any of its jobs is planned.
 
     Args:
-        scales: plans and layouts.
-        sweeps: of these scales.
         plans_jobs: whether this process does. A job's own process does not, nor does one that
             unlocks the folder or lints the rules: they look at nothing.
         begin: called once, before the first scale is looked at; returns whether this is a dry run,

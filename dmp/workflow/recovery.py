@@ -27,7 +27,6 @@ def take_over(register: bool = True, folder: Path = _OWN) -> None:
 
     Args:
         register: whether this one will lock the folder itself.
-        folder: Snakemake's own.
     """
     holders, locks = folder / "holders", folder / "locks"
     others = list(holders.glob("*.json"))

@@ -42,8 +42,6 @@ def read_settings(
     reruns no job that need not run.
 
     Args:
-        config: as Snakemake reads it: as YAML.
-        environment: read and changed.
         arguments: as they were written, ``key=value``. A path is what was written: YAML would drop
             what follows `` #``, and make a number of ``1e3``.
 

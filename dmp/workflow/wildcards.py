@@ -27,7 +27,6 @@ def by_wildcards(function: Callable[..., Answer], **known: str) -> Callable[[Wil
     """Return a function of wildcards that calls another with those that its parameters name.
 
     Args:
-        function: to be called.
         known: parameters that are the same whatever the wildcards.
     """
     names = [name for name in inspect.signature(function).parameters if name not in known]

@@ -23,8 +23,6 @@ class ShareOfGain(Pair):
     that no gain is taken as known. Both can be passed only where there is a gain.
 
     Attributes:
-        predicts: ``equal``.
-        gain_of: the variant that gains.
         gain_over: what it gains over.
         metric: what is compared; it counts with the primary endpoint.
     """

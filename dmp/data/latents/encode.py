@@ -27,7 +27,6 @@ class Pixels:
     """The images of a source, cropped and resized: ``(3, R, R)`` uint8 by number.
 
     Attributes:
-        source: the images.
         resolution: R.
         crop: makes ``(3, R, R)`` uint8 of an image and R.
     """
@@ -86,7 +85,6 @@ def encode_shard(
 
     Args:
         folder: of the cache; the same for all jobs.
-        pixels: the images.
         autoencoder: encodes them, ``config.batch_size`` at a time.
         job: which of the jobs this is, from 0.
         jobs: how many there are.

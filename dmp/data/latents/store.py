@@ -20,7 +20,6 @@ class LatentStore:
     Can be handed to another process, which opens the files for itself.
 
     Args:
-        folder: of the cache.
         config: what the backbone expects of its latents.
         verify: as for :func:`dmp.data.shards.open_shards`.
 
@@ -106,7 +105,6 @@ class LatentImages:
     """Some images of a store, as a stream of training examples needs them.
 
     Args:
-        store: the latents of all images.
         rows: ``(n,)`` int64, numbers of the images that these are; all of them if left out.
         labels: ``(n,)`` int64, what the backbone is told of them; their classes if left out.
     """

@@ -34,7 +34,6 @@ class Source(abc.ABC):
         Options: what may stand in the configuration's ``options``.
         reads: which of the configuration's ``captions`` and ``classes`` the format knows what to
             do with; the other may not be given.
-        config: what the dataset is known to be.
         base: the folder that names are relative to.
         captioned: whether every image has to have a caption.
         classes: names of the classes, in the order of their labels; empty where there are none.

@@ -23,7 +23,6 @@ def decode(data: bytes, where: str, smallest: int) -> Image.Image:
 
     Args:
         data: the file's bytes.
-        where: the file, for messages.
         smallest: the least number of pixels along the shorter edge.
 
     Raises:
@@ -75,7 +74,6 @@ def to_rgb(image: Image.Image, where: str, convert: Sequence[str]) -> Image.Imag
 
     Args:
         image: from :func:`decode`.
-        where: the file, for messages.
         convert: modes other than RGB that the dataset is known to contain.
 
     Raises:

@@ -14,10 +14,7 @@ class Finding(NamedTuple):
     """One thing that a user should know about a file.
 
     Attributes:
-        file: the name within the dataset.
         severity: ``damage`` has to be mended before anything is computed; a ``note`` does not.
-        problem: what is wrong.
-        remedy: what to do.
     """
 
     file: str
@@ -55,12 +52,7 @@ def alike(names: Iterable[str]) -> Iterator[Finding]:
 
 
 class DamagedFileError(DMPError):
-    """A file that cannot be used as it is.
-
-    Attributes:
-        problem: what is wrong.
-        remedy: what to do.
-    """
+    """A file that cannot be used as it is."""
 
     def __init__(self, where: str | PurePath, problem: str, remedy: str) -> None:
         super().__init__(f"{where}: {problem}; {remedy}")

@@ -30,7 +30,6 @@ def list_folder(root: Path, findings: list[Finding]) -> tuple[list[str], list[st
     hidden or left by other tools are not entered.
 
     Args:
-        root: the folder.
         findings: what is left out is added here, and folders that cannot be listed.
 
     Raises:

@@ -29,7 +29,6 @@ def check_files(root: Path, names: Sequence[str], alone: bool = False) -> list[F
     with ``-of-`` are counted whether or not they say of which split.
 
     Args:
-        root: where they lie, for messages.
         names: all files that would be read, relative to it.
         alone: whether a single file is asked for, which may be one of several parts.
 

@@ -66,7 +66,6 @@ def open_tars(path: Path, findings: list[Finding]) -> TarFiles:
     """Return the members of a tar, or of all tars below a folder.
 
     Args:
-        path: the tar or the folder.
         findings: what is left out is added here, and damage to a tar: the members before it are
             listed all the same, since one report holds all that has to be mended.
 

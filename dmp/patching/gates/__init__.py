@@ -24,8 +24,6 @@ def make_gate(
     """Return the gate that the options ask for; None for prompt tuning.
 
     Args:
-        config: the options.
-        points: the backbone.
         prompts: K of each patched block.
 
     Returns:

@@ -51,7 +51,6 @@ class Gate(nn.Module):
     """What all gates share; a gate has to say :meth:`logits`, or has a forward pass of its own.
 
     Args:
-        config: the options.
         points: says widths and number of blocks.
         prompts: K, the number of prompts of a block.
         blocks: the indices of the blocks that it serves, which all have K prompts.

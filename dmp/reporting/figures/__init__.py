@@ -25,7 +25,6 @@ class Kind(NamedTuple):
     """A kind of figure.
 
     Attributes:
-        draw: draws it for one task of a study.
         options: what it takes.
         files: whether it draws files of runs, such as samples, beside their numbers.
     """
@@ -43,7 +42,6 @@ def check_figures(study: Study, options: bool = True) -> list[tuple[FigureSpec, 
     """Return a study's figures with their validated options, and where each stands.
 
     Args:
-        study: the study.
         options: False to check the kinds' names alone, and return nothing: what draws a kind, and
             says what it takes, is imported then, which takes a while.
 

@@ -47,7 +47,6 @@ def forest(
     Args:
         evaluated: from :func:`dmp.claims.evaluate.evaluate`.
         summary: from :func:`dmp.claims.summary.summarise`, of the same claims.
-        scale: the scale.
         metric: the endpoint.
         what: whose claims they are.
     """

@@ -38,7 +38,6 @@ class FigureData:
 
     Attributes:
         results: see :mod:`dmp.statistics.results`; all iterations and ranges of timesteps.
-        scale: the scale.
         seeds: the seeds that every variant should have, in ascending order.
         layout: where the files of the runs are.
     """
@@ -146,8 +145,6 @@ def _load(
     """Return arrays of an ``.npz`` file; None if there is no file, or it is of another kind.
 
     Args:
-        path: the file.
-        names: the arrays.
         is_another: whether a file with some arrays is of another kind. One that lacks ours for any
             other reason is damaged, and not that of a run which has none.
     """

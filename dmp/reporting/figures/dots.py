@@ -17,8 +17,6 @@ class Row(NamedTuple):
     """A row of dots.
 
     Attributes:
-        label: at its left.
-        look: colour and marker.
         estimates: ``mean``, ``low`` and ``high`` of each dot; the last is filled, others are open
             and stand above it.
     """

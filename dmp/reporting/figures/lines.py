@@ -20,10 +20,7 @@ def line(axes: Axes, estimates: pd.DataFrame, look: Look, label: str, place: flo
     """Draw (keys,) means as a line with markers, and their intervals as bars.
 
     Args:
-        axes: where.
         estimates: ``mean``, ``low`` and ``high`` by key; NaN limits draw no bar.
-        look: of the line.
-        label: of the line.
         place: from 0 to 1, where between the first line and the last: bars stand side by side.
     """
     x = estimates.index.to_numpy(dtype=float)

@@ -24,7 +24,6 @@ def effective_rates(points: Sequence[Point], left: Sequence[str], scale: Scale) 
     Args:
         points: from :func:`dmp.claims.rates.points`, as the next.
         left: what is left out.
-        scale: the scale.
     """
     if not points:
         return empty_figure(TITLE, scale, list(left) or ["No arm has numbers."])

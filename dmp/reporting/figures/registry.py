@@ -23,7 +23,6 @@ def register_figure(
     """Return a decorator that registers a function as a kind of figure.
 
     Args:
-        name: the name in studies.
         options: what the figure's ``options`` in a study are validated as.
         files: whether it draws files of runs beside their numbers: such a figure cannot be drawn
             from published numbers.

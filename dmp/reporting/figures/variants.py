@@ -56,11 +56,6 @@ def draw_arms(
     of the lucky ones. A seed that lacks some of the values is left out.
 
     Args:
-        study: the study.
-        data: what is drawn.
-        task: one task.
-        metric: one metric.
-        by: what the columns are.
         required: False for a metric that not every variant has; then those without are not noted.
 
     Raises:

@@ -37,7 +37,6 @@ class Arm:
     """A step that is timed.
 
     Attributes:
-        name: of the step.
         compiled: whether the blocks go through ``torch.compile``.
         flops: for one image.
         step: makes a step, and returns a loss or an output.

@@ -22,12 +22,7 @@ class SkippedError(Exception):
 
 
 class Budget:
-    """The time of all checks together.
-
-    Args:
-        minutes: how long they may take.
-        clock: returns seconds.
-    """
+    """The time of all checks together."""
 
     def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.minutes, self.clock = minutes, clock
@@ -56,7 +51,6 @@ class Check:
     """A check.
 
     Attributes:
-        name: for people.
         seconds: about how long it takes beside the others, for the estimate of what is left.
         run: makes it, and returns what was found, in words.
     """
@@ -71,10 +65,7 @@ class Outcome:
     """What became of a check.
 
     Attributes:
-        name: of the check.
-        outcome: in a word.
         detail: what was found, or why it failed or was skipped.
-        seconds: how long it took.
     """
 
     name: str
@@ -90,7 +81,6 @@ def run_checks(
 
     Args:
         checks: in their order. Those that the budget leaves no time for are skipped, and say so.
-        budget: of all together.
         after: called with the outcomes so far, after each check.
     """
     outcomes: list[Outcome] = []

@@ -32,7 +32,6 @@ def train(folder: Path, described: dict, killed: bool = False) -> None:
     """Train a patch and write it, and on what it was trained; or go on with what is there.
 
     Args:
-        folder: gets the files.
         described: sizes of the model, precision, threads.
         killed: whether this process is to be killed midway.
     """

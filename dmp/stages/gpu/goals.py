@@ -17,7 +17,6 @@ def mfu(flops_per_second: float, gpu: Gpu | None, precision: str) -> float | Non
 
     Args:
         flops_per_second: of the model, nothing that is computed again among them.
-        gpu: its kind.
         precision: ``bf16``, ``fp32`` or ``tf32``.
     """
     if gpu is None:
@@ -55,9 +54,6 @@ def goals(measured: list[Measured], gpu: Gpu | None, precision: str, largest: st
     ``verdict``: ``met``, ``not met`` or ``not known``. What is not known is NaN.
 
     Args:
-        measured: what was measured.
-        gpu: the kind of GPU; None if it is not known.
-        precision: of this project's steps.
         largest: the name of the model that MFU is wanted of.
     """
     rows = []

@@ -25,7 +25,6 @@ class Measured:
     """What was measured of the steps of one model.
 
     Attributes:
-        model: the model.
         stage: whether they train or sample.
         batch: images of a step.
         arms: the steps by name.
@@ -67,9 +66,6 @@ def measure(
     The batch is halved until all of them fit, so that all have the same.
 
     Args:
-        model: the model.
-        stage: whether to train or to sample.
-        device: where.
         bf16: whether this project's steps are in bf16.
         seconds: for repetitions; there are at least ``FEWEST`` blocks.
 

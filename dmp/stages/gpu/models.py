@@ -77,8 +77,6 @@ def models(scale: Scale, tasks: list[str] | None, batch_size: int | None, toy: b
     """Return the backbones of a scale's tasks; of its smallest and its largest if none is named.
 
     Args:
-        scale: the scale.
-        tasks: names of tasks, or None.
         batch_size: of training, in place of each task's own.
         toy: whether each is replaced by a small one.
 

@@ -45,18 +45,14 @@ class Report:
     """All that is known so far.
 
     Attributes:
-        scale: its name.
         precision: of this project's steps.
         device: as the driver names it.
         kind: the kind of GPU in ``gpus.yaml``; None if it is none of them.
-        gpu: its peaks.
         largest: the name of the model that MFU is wanted of.
         folder: gets the page and its tables.
         throughput: gets the throughput files.
         toy: whether models are small stand-ins, whose speed says nothing.
         note: for readers of these.
-        measured: what was measured.
-        notes: what has to be said of it.
     """
 
     scale: str

@@ -36,7 +36,6 @@ class CurveOptions(Strict):
     """Options of ``curve``.
 
     Attributes:
-        metric: what is drawn.
         paper: label (or variant) to iteration to the paper's value.
     """
 
