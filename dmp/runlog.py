@@ -122,11 +122,7 @@ def read_log(path: Path, most: int | None = None) -> list[Point]:
 
 
 def _lines(path: Path) -> list[bytes]:
-    """Return the lines of a log, without what a kill left of the last; none if there is no log.
-
-    Raises:
-        DMPError: it cannot be read, or is not what was written.
-    """
+    """Return the lines of a log, without what a kill left of the last; none if there is no log."""
     try:
         *lines, last = read_bytes(path, _ADVICE).split(b"\n")
     except MissingError:
@@ -138,11 +134,7 @@ def _lines(path: Path) -> list[bytes]:
 
 
 def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    """Return the record in a line of a log.
-
-    Raises:
-        DMPError: it is none.
-    """
+    """Return the record in a line of a log."""
     try:
         record = json.loads(line)  # an earlier version wrote NaN and infinity as they are
         if type(record["step"]) is not int or record["step"] < 0 or record["time"] is None:

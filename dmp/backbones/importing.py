@@ -177,11 +177,7 @@ def _from_diffusers(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tens
 
 
 def _load(model: DiT, tensors: dict[str, Tensor], path: Path) -> None:
-    """Load what has our names.
-
-    Raises:
-        DMPError: naming the file, the key, both shapes, and what the file seems to hold.
-    """
+    """Load what has our names."""
     for name, value in tensors.items():
         if not isinstance(value, Tensor):
             raise DMPError(f"{path}: '{name}' is a {type(value).__name__}; a tensor is needed")

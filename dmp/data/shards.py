@@ -177,11 +177,7 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def _verify(folder: Path, name: str, number: int, record: _Record) -> None:
-    """Compare an array of a shard with its record.
-
-    Raises:
-        DMPError: it is not what was written.
-    """
+    """Compare an array of a shard with its record."""
     path = _path(folder, name, number)
     digest = hashlib.sha256(_mapped(path).reshape(-1).data).hexdigest()
     if digest != record.sha256.get(name):

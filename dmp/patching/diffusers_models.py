@@ -135,11 +135,7 @@ def _width(stage: nn.Module) -> int:
 
 
 def _sample_size(model: ModelMixin) -> int:
-    """Return the edge of the images that the model was trained on.
-
-    Raises:
-        DMPError: its configuration does not say, or they are not square.
-    """
+    """Return the edge of the images that the model was trained on."""
     size = model.config["sample_size"]
     if isinstance(size, list | tuple) and len(set(size)) == 1:
         size = size[0]

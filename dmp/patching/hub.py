@@ -156,11 +156,7 @@ class Shared:
 
 
 def _find(name: str | Path, revision: str | None, token: str | bool | None) -> Path:
-    """Return the file of a patch: one of this machine, or the hub's, fetched if need be.
-
-    Raises:
-        DMPError: see :meth:`Shared.from_pretrained`.
-    """
+    """Return the file of a patch: one of this machine, or the hub's, fetched if need be."""
     local = Path(name).expanduser()
     if local.is_dir():
         if not (local / FILE).is_file():

@@ -88,11 +88,7 @@ def _latents_key(task: TaskConfig) -> Key:
 
 
 def _images(task: TaskConfig) -> dict[str, int]:
-    """Return how many images each part of a task's dataset has.
-
-    Raises:
-        DMPError: it lies on disk, and the scale does not say how many there are.
-    """
+    """Return how many images each part of a task's dataset has."""
     if task.data.source is None:
         info = dataset_info(task.data.name)
         every = info.images or len(info.load().labels)

@@ -65,11 +65,7 @@ def gather_results(
 
 
 def _check_whole(path: Path, record: Path) -> None:
-    """Refuse a file of another size than its record says: one that was cut, or edited.
-
-    Raises:
-        DMPError: it is, or the record is damaged.
-    """
+    """Refuse a file of another size than its record says: one that was cut, or edited."""
     made = read_record(record)
     expected = None if made is None else made.sizes.get(path.name)
     if expected not in (None, found := path.stat().st_size):

@@ -127,11 +127,7 @@ def _here(plan: Plan, layout: Layout, studies: Sequence[str]) -> tuple[Numbers, 
 
 
 def _merge(plan: Plan, old: Reference, new: Numbers) -> Numbers:
-    """Return the numbers of both.
-
-    Raises:
-        DMPError: they are of different configurations, or differ where they are of one run.
-    """
+    """Return the numbers of both."""
     try:
         why = outdated(plan, old.numbers)
     except DMPError as error:

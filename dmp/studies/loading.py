@@ -41,11 +41,7 @@ _DEEPEST, _MOST = 100, 100_000
 
 
 def _check_shape(text: str) -> None:
-    """Refuse what would take the stack, or years: deep nesting, and aliases of aliases.
-
-    Raises:
-        DMPError: see above.
-    """
+    """Refuse what would take the stack, or years: deep nesting, and aliases of aliases."""
     nodes, sizes = [("", 0)], {}  # of each open collection its anchor, and what it holds
     for event in yaml.parse(text, Loader=_UniqueKeyLoader):
         if isinstance(event, yaml.CollectionStartEvent):

@@ -193,11 +193,7 @@ def _opened(path: Path, where: Path | None = None) -> "Generator[ParquetFile]":
 
 
 def _tables(path: Path, findings: list[Finding]) -> list[Path]:
-    """Return the tables at ``path``, in the order of their names.
-
-    Raises:
-        DMPError: there are none, or they are of several splits.
-    """
+    """Return the tables at ``path``, in the order of their names."""
     root, tables, names = list_named(path, ".parquet", "correct 'path'", findings)
     if not tables:
         raise DMPError(f"{path} holds no .parquet")
