@@ -36,12 +36,7 @@ from dmp.stages import reference as published
 from dmp.stages.check_data import Trained
 from dmp.stages.collect import run_rows
 from dmp.stages.numbers import Numbers
-from dmp.statistics.results import (
-    BASELINE_COLUMNS,
-    RESULT_COLUMNS,
-    read_baselines,
-    read_results,
-)
+from dmp.statistics.results import BASELINE_COLUMNS, RESULT_COLUMNS, read_baselines, read_results
 from dmp.studies.loading import load_scale
 from dmp.sweeps.storage import load_study, open_storage, open_study
 from dmp.tensorfile import load_tensors, read_description, save_tensors

@@ -268,10 +268,7 @@ def test_gradients_of_products_are_those_of_float64():
         for shape in ((3, 50, 20), (70, 20), (70,))
     )
     found, wanted = (
-        torch.autograd.grad(
-            torch.nn.functional.linear(*inputs).square().sum(),
-            inputs,
-        )
+        torch.autograd.grad(torch.nn.functional.linear(*inputs).square().sum(), inputs)
         for inputs in (
             [each.clone().requires_grad_() for each in (x, w, b)],
             [each.double().requires_grad_() for each in (x, w, b)],

@@ -7,13 +7,7 @@ and SciPy only where they measure.
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SerializeAsAny,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_validator
 
 from dmp.claims.measurement import Measurement
 from dmp.config import Strict, from_data

@@ -15,12 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmp.claims.evidence import Evidence
-from dmp.claims.measurement import (
-    CONTRADICTED,
-    INCONCLUSIVE,
-    SUPPORTED,
-    Measurement,
-)
+from dmp.claims.measurement import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Measurement
 from dmp.statistics.holm import holm, holm_factors
 
 # How a claim is contradicted.

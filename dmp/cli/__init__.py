@@ -23,11 +23,7 @@ from dmp.cli.workspace import USE
 from dmp.errors import DMPError, printable
 from dmp.surroundings import settle_surroundings
 
-app = typer.Typer(
-    name="dmp",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(name="dmp", no_args_is_help=True, pretty_exceptions_enable=False)
 for topic in (planning, prepare, runs, results):
     app.add_typer(topic.app)
 app.add_typer(sweep.app, name="sweep", rich_help_panel=USE)

@@ -85,8 +85,7 @@ def latents(
 
 @command(app)
 def extractor(
-    workspace: Workspace,
-    dataset: Annotated[str, typer.Argument(help="A dataset, such as digits.")],
+    workspace: Workspace, dataset: Annotated[str, typer.Argument(help="A dataset, such as digits.")]
 ) -> None:
     """Train the classifier whose features stand where Inception's stand at full scale."""
     from dmp.config import nearest

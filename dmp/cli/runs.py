@@ -38,11 +38,7 @@ def run(
 
 @command(app)
 def train(
-    workspace: Workspace,
-    task: Task,
-    variant: Variant,
-    seed: Seed = 0,
-    processes: Processes = None,
+    workspace: Workspace, task: Task, variant: Variant, seed: Seed = 0, processes: Processes = None
 ) -> None:
     """Train one run, without sampling."""
     from dmp.running.launch import share_training

@@ -56,8 +56,7 @@ class Workspace:
         ),
     ] = None
     data: Annotated[
-        Path,
-        typer.Option(envvar="DMP_DATA", help="Folder of all datasets that are not embedded."),
+        Path, typer.Option(envvar="DMP_DATA", help="Folder of all datasets that are not embedded.")
     ] = Path("data")
 
     def __post_init__(self) -> None:

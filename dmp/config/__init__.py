@@ -6,12 +6,7 @@ from dmp.config.data import ArchiveConfig, DownloadConfig, LatentsConfig, Source
 from dmp.config.evaluation import EvaluationConfig, ExtractorConfig, SamplingConfig
 from dmp.config.patch import PatchConfig
 from dmp.config.run import DataConfig, DiffusionConfig, TaskConfig, TextConfig
-from dmp.config.training import (
-    OptimizerConfig,
-    PretrainingConfig,
-    PublishedConfig,
-    TrainingConfig,
-)
+from dmp.config.training import OptimizerConfig, PretrainingConfig, PublishedConfig, TrainingConfig
 
 __all__ = [
     "ArchiveConfig",

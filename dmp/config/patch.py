@@ -2,11 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 
 from dmp.config.base import Strict, nearest
 from dmp.config.gates import BUILT_IN, gate_names

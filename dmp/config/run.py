@@ -2,12 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Discriminator,
-    Field,
-    Tag,
-    model_validator,
-)
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from dmp.config.backbone import BackboneConfig, UNetConfig
 from dmp.config.base import Strict

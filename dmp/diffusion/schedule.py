@@ -11,11 +11,7 @@ from dmp.config import nearest
 from dmp.errors import DMPError
 
 # The names that diffusers has for them.
-SCHEDULES = {
-    "linear": "linear",
-    "cosine": "squaredcos_cap_v2",
-    "scaled-linear": "scaled_linear",
-}
+SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2", "scaled-linear": "scaled_linear"}
 # The first and the last beta, where a schedule is made from those.
 LINEAR = (1e-4, 0.02)
 SCALED_LINEAR = (0.00085, 0.012)

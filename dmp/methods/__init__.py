@@ -7,20 +7,8 @@ Start with :mod:`dmp.methods.base`; :mod:`dmp.methods.prompts` is the paper's me
 import importlib
 import pkgutil
 
-from dmp.methods.base import (
-    Method,
-    NoOptions,
-    UnfitError,
-    find_method,
-    method_names,
-    register,
-)
-from dmp.methods.variant import (
-    SamplingOptions,
-    TrainingOptions,
-    Variant,
-    on_recipe,
-)
+from dmp.methods.base import Method, NoOptions, UnfitError, find_method, method_names, register
+from dmp.methods.variant import SamplingOptions, TrainingOptions, Variant, on_recipe
 
 # These import torch: the methods import them when something is attached.
 _COMPUTE = {"attached", "factors", "patched", "peft_adapter"}

@@ -16,12 +16,7 @@ from dmp.patching.calls import Calls
 from dmp.patching.gates import Gate, make_gate
 from dmp.patching.hub import Shared
 from dmp.patching.loading import FORMAT, attach_saved, read_patch
-from dmp.patching.placement import (
-    attach_added,
-    attach_fading,
-    attach_prepended,
-    check_placement,
-)
+from dmp.patching.placement import attach_added, attach_fading, attach_prepended, check_placement
 from dmp.patching.points import PatchPoints, compute_device
 from dmp.patching.remembering import Remembering
 from dmp.patching.weights import of_range

@@ -95,10 +95,7 @@ class Numbers(NamedTuple):
 
 
 def gather_numbers(
-    plan: Plan,
-    layout: Layout,
-    runs: Sequence[Run],
-    baselines: Sequence[tuple[str, int]],
+    plan: Plan, layout: Layout, runs: Sequence[Run], baselines: Sequence[tuple[str, int]]
 ) -> Numbers:
     """Return the numbers of runs and baselines that the plan asks for.
 

@@ -15,13 +15,7 @@ from dmp.stages.numbers import Numbers, gather_numbers
 from dmp.stages.origin import Published, Seeds, merged, origin_of, seeds_of
 from dmp.stages.publish_sweeps import chosen_sweeps, keep_sweeps
 from dmp.stages.rebuild import drawn_from_files, rebuild_reference
-from dmp.stages.reference import (
-    COUNTS,
-    TIMES,
-    Reference,
-    outdated,
-    reference_folder,
-)
+from dmp.stages.reference import COUNTS, TIMES, Reference, outdated, reference_folder
 from dmp.statistics.bits import IDENTICAL, KEYS, compare_numbers, describe
 from dmp.statistics.results import read_csv
 from dmp.studies import Plan

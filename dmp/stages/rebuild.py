@@ -17,13 +17,7 @@ from dmp.layout import Layout
 from dmp.reporting.figures import KINDS
 from dmp.stages.claims import judge
 from dmp.stages.pages import write_pages
-from dmp.stages.reference import (
-    COUNTS,
-    TIMES,
-    Reference,
-    outdated,
-    restore,
-)
+from dmp.stages.reference import COUNTS, TIMES, Reference, outdated, restore
 from dmp.studies import Plan
 from dmp.studies.plan import CLAIMS
 

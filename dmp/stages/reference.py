@@ -11,13 +11,7 @@ from dmp.config import from_file
 from dmp.errors import DMPError
 from dmp.files import NO_ADVICE, write_csv, write_json
 from dmp.layout import Layout
-from dmp.stages.numbers import (
-    Numbers,
-    Run,
-    convergence_config,
-    read_numbers,
-    write_numbers,
-)
+from dmp.stages.numbers import Numbers, Run, convergence_config, read_numbers, write_numbers
 from dmp.stages.origin import Origin, Published, Seeds
 from dmp.studies import Plan
 

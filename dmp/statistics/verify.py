@@ -97,10 +97,7 @@ def rows_of(study: "Study", here: Arms, there: Arms, same: frozenset[str]) -> li
 
 
 def _row(
-    key: tuple[str, ...],
-    here: Sequence[Arm | str],
-    there: Sequence[Arm | str],
-    by_seed: bool,
+    key: tuple[str, ...], here: Sequence[Arm | str], there: Sequence[Arm | str], by_seed: bool
 ) -> Row:
     both = [[arm for arm in side if isinstance(arm, Arm)] for side in (here, there)]
     both = [side if len(side) == len(here) else [] for side in both]

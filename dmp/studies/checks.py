@@ -1,11 +1,6 @@
 """What a schema cannot say: does every name exist, and can every cell be built?"""
 
-from dmp.config import (
-    BackboneConfig,
-    TaskConfig,
-    UNetConfig,
-    nearest,
-)
+from dmp.config import BackboneConfig, TaskConfig, UNetConfig, nearest
 from dmp.data.formats import captions_per_image, check_sources
 from dmp.data.shape import has_captions, input_shape
 from dmp.errors import DMPError

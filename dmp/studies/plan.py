@@ -5,11 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dmp.claims.schema import Claims
-from dmp.config import (
-    DataConfig,
-    SourceConfig,
-    nearest,
-)
+from dmp.config import DataConfig, SourceConfig, nearest
 from dmp.errors import DMPError
 from dmp.methods import NoOptions
 from dmp.recipes import DECAYED, PAPER, Recipe

@@ -2,11 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 
 from dmp.config import Strict, TaskConfig, nearest
 from dmp.config.numbers import Count, Factor, Few, Printed, Probability, Size, Value

@@ -37,9 +37,7 @@ def make_space(sweep: Sweep, plan: Plan, where: str) -> Space:
     sizes = task_sizes(plan.scale.tasks[sweep.task])
     parameters = [_with_numbers(p, sizes, where, plan.name) for p in sweep.parameters]
     space = Space(
-        sweep.base,
-        parameters,
-        build=lambda variant: plan.run(sweep.task, variant, plan.seeds[0]),
+        sweep.base, parameters, build=lambda variant: plan.run(sweep.task, variant, plan.seeds[0])
     )
     asked = _asked(parameters, where)
     points = list(itertools.islice(space.points(lambda p: _every(p, asked)), MOST + 1))

@@ -101,7 +101,7 @@ def _impossible(left_out: Sequence[LeftOut], trials: pd.DataFrame) -> list[str]:
 def _notes(sweep: Sweep, trials: pd.DataFrame, confirmed: pd.DataFrame) -> list[str]:
     notes = [
         "best.yaml has these points as cells of a study; trials.csv every trial; plots.html "
-        "Optuna's own plots.",
+        "Optuna's own plots."
     ]
     if len(sweep.objectives) > 1:
         sought = " and ".join(map(objective_name, sweep.objectives))

@@ -160,10 +160,7 @@ def test_missing_cells_are_not_tested(make, table, rows, arms, fields, told):
     ("change", "message"),
     [
         (lambda r: pd.concat([r, r.iloc[:1]]), "seed 0 stands in more than one row"),
-        (
-            lambda r: r.assign(protocol=["q"] * 4 + ["p"] * 4),
-            "q: dmp; protocol p: baseline",
-        ),
+        (lambda r: r.assign(protocol=["q"] * 4 + ["p"] * 4), "q: dmp; protocol p: baseline"),
         (lambda r: r.assign(samples=[9] + [1] * 7), "samples 9: seed 0; samples 1: seed 1, "),
         (lambda r: r.assign(baseline_seed=[1] + [0] * 7), "seed 0 rest on different baselines"),
         (lambda r: r.assign(value=np.nan), "must be a finite number"),

@@ -99,10 +99,7 @@ def test_a_missing_or_doubled_part_is_damage(tmp_path, names, file, problem):
 def test_two_counts_of_one_split_are_both_incomplete(tmp_path):
     names = ["train-00001-of-00002.parquet", "train-00001-of-00003.parquet"]
     problems = [finding.problem for finding in check_files(tmp_path, names)]
-    assert problems == [
-        "1 of 2 files missing: number 0",
-        "2 of 3 files missing: number 0, 2",
-    ]
+    assert problems == ["1 of 2 files missing: number 0", "2 of 3 files missing: number 0, 2"]
 
 
 def test_files_that_do_not_say_their_split_are_noted(tmp_path):

@@ -168,11 +168,7 @@ def test_clip_keeps_pixels_in_range_whatever_the_model_predicts(schedule):
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    cuts=st.sets(st.integers(1, 7)),
-    schedule=st.sampled_from(SCHEDULES),
-    clip=st.booleans(),
-)
+@given(cuts=st.sets(st.integers(1, 7)), schedule=st.sampled_from(SCHEDULES), clip=st.booleans())
 def test_a_sample_does_not_depend_on_its_neighbours(cuts, schedule, clip):
     diffusion, count, steps = Diffusion(schedule), 8, 4
     whole = sample(diffusion, Recorder(), SHAPE, sources(range(count)), steps, clip)

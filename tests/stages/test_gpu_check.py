@@ -396,8 +396,7 @@ def measure():
 
 def test_batch_is_halved_until_all_steps_fit(steps):
     steps(
-        a=lambda: [fake_arm("a", False, fitting(100))],
-        b=lambda: [fake_arm("b", False, fitting(5))],
+        a=lambda: [fake_arm("a", False, fitting(100))], b=lambda: [fake_arm("b", False, fitting(5))]
     )
     found, failed, notes = measure()
     assert (found.batch, list(found.arms), failed) == (4, ["a", "b"], [])

@@ -19,12 +19,7 @@ from dmp.data.textencoder import load_text_encoder
 from dmp.errors import DMPError
 from dmp.files import read_json
 from dmp.stages.check_data import check_data
-from dmp.stages.common import (
-    Context,
-    new_backbone,
-    open_autoencoder,
-    pretrained_backbone,
-)
+from dmp.stages.common import Context, new_backbone, open_autoencoder, pretrained_backbone
 from dmp.stages.compare import compare
 from dmp.stages.converge import converge
 from dmp.stages.data import open_checked, task_data
@@ -248,7 +243,7 @@ def test_unet_goes_from_files_to_numbers_without_a_variance(unet, variant):
         assert not arrays
         return
     assert [arrays[f"weights_{block}"].shape for block in range(4)] == [
-        *((10, 64), (10, 16), (10, 64), (10, 64)),
+        *((10, 64), (10, 16), (10, 64), (10, 64))
     ]
     last = table[table["iteration"] == 6].set_index("metric")["value"]
     for prompts in (16, 64):

@@ -93,15 +93,9 @@ STUDY = [
     ({"scales": ["digist"]}, r"scales.0 = 'digist': did you mean 'digits'"),
     ({"cells": []}, r"'cells' = \[\]: .*at least 1 item"),
     ({"comparisons": [{"variant": "dmp", "against": "dmp"}]}, r"'dmp' is compared with itself"),
-    (
-        {"comparisons": 2 * [{"variant": "dmp", "against": "baseline"}]},
-        r"comparison in \S+ is",
-    ),
+    ({"comparisons": 2 * [{"variant": "dmp", "against": "baseline"}]}, r"comparison in \S+ is"),
     ({"figures": [{"kind": "curv"}]}, r"figures.0.kind = 'curv': did you mean 'curve'"),
-    (
-        {"figures": [{"kind": "curve", "task": "uncond"}]},
-        r"figures.0.task = .uncond.: did",
-    ),
+    ({"figures": [{"kind": "curve", "task": "uncond"}]}, r"figures.0.task = .uncond.: did"),
     ({"figures": 2 * [{"kind": "curve"}]}, r"figures: 'curve of every task' is given twice"),
     (
         {"figures": [{"kind": "curve", "options": {"metric": "fdi"}}]},
@@ -113,10 +107,7 @@ STUDY = [
     ),
 ]
 CLAIMS = [
-    (
-        lambda d: d["claims"][0].update(study="table22"),
-        r"C01.study = .table22.: did you",
-    ),
+    (lambda d: d["claims"][0].update(study="table22"), r"C01.study = .table22.: did you"),
     (
         lambda d: d["claims"][0]["evidence"][0].update(task="uncondtional"),
         r"unknown task 'uncondtional': did you mean 'unconditional'",

@@ -22,7 +22,7 @@ def test_unet_is_a_task_of_the_papers_scale(ablations, scale):
     assert task.backbone.kind == "unet"
     assert task.training.loss == "simple"
     assert {v for t, v in plan.variants("table2") if t == TASK} == {
-        *("baseline", "fine-tuning", "prompt-tuning", "dmp"),
+        *("baseline", "fine-tuning", "prompt-tuning", "dmp")
     }
     # What the table of another scale says of it, and of what its metrics lack.
     assert "inferred" in task.caution

@@ -22,15 +22,7 @@ from dmp.sweeps.outcome import ImpossibleError, Outcome
 from dmp.sweeps.space import Space
 from dmp.sweeps.storage import load_study, open_storage, told_apart
 from dmp.sweeps.trials import best_variants, trials_table
-from dmp.sweeps.worker import (
-    DIVERGED,
-    IMPOSSIBLE,
-    PRUNED,
-    REASON,
-    RETRIED_FROM,
-    VARIANT,
-    WHY,
-)
+from dmp.sweeps.worker import DIVERGED, IMPOSSIBLE, PRUNED, REASON, RETRIED_FROM, VARIANT, WHY
 
 HERE = Path(__file__).parent
 
@@ -264,11 +256,7 @@ def test_run_that_diverged_is_a_trial_and_worse_than_any_number(tmp_path, value)
 
 
 def test_trial_above_the_median_on_its_way_is_pruned_and_counts(tmp_path):
-    sweep = make_sweep(
-        objectives=["denoising_mse"],
-        pruning={"at": [0.5], "startup": 2},
-        trials=4,
-    )
+    sweep = make_sweep(objectives=["denoising_mse"], pruning={"at": [0.5], "startup": 2}, trials=4)
     losses = iter([1.0, 2.0, 9.0, 0.5])
 
     def objective(variant, report):

@@ -67,11 +67,7 @@ def test_run_is_described_by_its_configuration_and_provenance(folder):
         "config_hash": "92b52ff7055d",
         "mlflow.source.git.commit": "1f7137f",
     }
-    assert record.params == {
-        "method": "dmp",
-        "patch.gate.name": "linear",
-        "patch.sizes": "[1, 2]",
-    }
+    assert record.params == {"method": "dmp", "patch.gate.name": "linear", "patch.sizes": "[1, 2]"}
     # 2026-01-31T12:00:00Z, by `date --date ... +%s`
     assert (record.start_ms, record.end_ms) == (1769860800000, 1769860801000)
 

@@ -69,12 +69,7 @@ def test_server_gets_what_the_sqlite_store_gets(server, folder, tmp_path):
     assert run.info.artifact_uri.startswith("mlflow-artifacts:")
 
 
-def test_what_a_server_missed_comes_over_later_once(
-    server,
-    folder,
-    tmp_path,
-    monkeypatch,
-):
+def test_what_a_server_missed_comes_over_later_once(server, folder, tmp_path, monkeypatch):
     folders = [folder, *(make_run(tmp_path / f"runs/seed{seed}", seed=seed) for seed in (1, 2))]
     original, calls = MlflowClient.log_batch, []
 

@@ -283,8 +283,7 @@ def test_run_computed_alone_updates_the_tables_afterwards(finished, tmp_path, ho
 def test_bare_snakemake_has_the_default_profile(tmp_path):
     """A failing job's own words are shown, and a killed one runs again unasked."""
     process = run_command(
-        *("snakemake", "tables", "-n", "--nolock", "--config", "scale=smoke"),
-        f"results={tmp_path}",
+        *("snakemake", "tables", "-n", "--nolock", "--config", "scale=smoke"), f"results={tmp_path}"
     )
     assert process.returncode == 0, process.stdout + process.stderr
     assert "profiles/default" in process.stderr

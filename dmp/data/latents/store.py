@@ -112,10 +112,7 @@ class LatentImages:
     noisy = True
 
     def __init__(
-        self,
-        store: LatentStore,
-        rows: np.ndarray | None = None,
-        labels: np.ndarray | None = None,
+        self, store: LatentStore, rows: np.ndarray | None = None, labels: np.ndarray | None = None
     ) -> None:
         self._store = store
         self._rows = np.arange(len(store)) if rows is None else np.asarray(rows, np.int64)

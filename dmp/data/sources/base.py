@@ -12,10 +12,7 @@ from dmp.data.sources.decoding import decode, to_rgb
 from dmp.data.sources.findings import Finding
 from dmp.errors import DMPError
 
-_WITHOUT = {
-    "captions": "has no captions, or finds them by itself",
-    "classes": "has no classes",
-}
+_WITHOUT = {"captions": "has no captions, or finds them by itself", "classes": "has no classes"}
 
 
 class NoOptions(Strict):

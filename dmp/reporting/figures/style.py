@@ -48,10 +48,7 @@ _RC: dict[str, Any] = {
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 _DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2)))
-_METADATA = {
-    ".svg": {"Date": None, "Creator": None},
-    ".png": {"Software": None},
-}
+_METADATA = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}
 # Points per line of the notes, with its leading, in inches.
 _LINE = 0.135
 _COLUMNS = 138

@@ -9,14 +9,7 @@ from dmp.diffusion.sampling import sample
 from dmp.rng import generator
 from dmp.stages.gpu.arms import LEARNING_RATE, train_step
 from dmp.stages.gpu.checking import CheckFailedError
-from dmp.stages.gpu.models import (
-    TIMESTEPS,
-    Model,
-    attach,
-    autocast,
-    objective,
-    relative_difference,
-)
+from dmp.stages.gpu.models import TIMESTEPS, Model, attach, autocast, objective, relative_difference
 from dmp.training.repeatable import repeatable
 
 ITERATIONS, IMAGES, SAMPLED, STEPS = 3, 8, 2, 4
