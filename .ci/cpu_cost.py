@@ -21,6 +21,7 @@ numerics.settle(plan.scale.numerics, f"scale {scale}")
 import torch  # noqa: E402
 
 from dmp.config import PatchConfig  # noqa: E402
+from dmp.kernels import pin_products  # noqa: E402
 from dmp.methods import find_method  # noqa: E402
 from dmp.patching import patch  # noqa: E402
 from dmp.planning.cost import jobs  # noqa: E402
@@ -33,7 +34,7 @@ from dmp.stages.common import settle_torch  # noqa: E402
 ROUNDS = 5
 settle_torch(1)
 if plan.scale.numerics == "portable":
-    numerics.pin_products()
+    pin_products()
 
 
 def measure(sizes: Sizes, batch: int, at_once: int) -> Measurement:

@@ -1,4 +1,4 @@
-"""One training step of DMP at the real size of scale digits.
+"""One training step of DMP at the real size of scale digits, and attention to 256 tokens.
 
     python .ci/one_step.py
 
@@ -17,7 +17,7 @@ TASK = "unconditional"
 
 
 def one_step() -> list[str]:
-    """Compute gradients and the next weights, and return their digests."""
+    """Compute them, and return digests: gradients, the next weights, what is attended to."""
     workspace = Workspace("digits", ablations=ROOT / "ablations")
     plan, context = workspace.plan, workspace.context("run")
 
@@ -56,7 +56,15 @@ def one_step() -> list[str]:
     objective(batch).total.backward()
     gradients = digest("gradients", *(p.grad for p in objective.trainable().values()))
     torch.optim.AdamW(objective.parameters(), fused=True).step()
-    return [gradients, digest("weights", *objective.trainable().values())]
+    weights = digest("weights", *objective.trainable().values())
+
+    # Attention to the paper's 256 tokens goes another way.
+    shape = (4, 1, 1, 256, 48)
+    four = torch.from_numpy(generator(0, "attention").standard_normal(shape, dtype=np.float32))
+    q, k, v, gradient = (x.requires_grad_() for x in four)
+    out = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    found = torch.autograd.grad(out, (q, k, v), gradient)
+    return [gradients, weights, digest("attention", out, *found)]
 
 
 if __name__ == "__main__":

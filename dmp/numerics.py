@@ -32,7 +32,7 @@ REQUIRED = {
     # oneDNN, which convolves.
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     # MKL: AVX2 alone would not do, since it takes other paths on AMD than on Intel. What it is left
-    # with is slow, so that :func:`pin_products` leaves it little to do.
+    # with is slow, so that :mod:`dmp.kernels` leaves it little to do.
     "MKL_CBWR": "COMPATIBLE",
     # OpenBLAS, which NumPy and SciPy come with. Sums are split among threads.
     "OPENBLAS_CORETYPE": "Haswell",
@@ -42,8 +42,6 @@ REQUIRED = {
 }
 # NumPy does not start with both lists, of what is on and of what is off.
 REFUSED = ("NPY_ENABLE_CPU_FEATURES",)
-# torch forgets an implementation with the library that gave it.
-_LIBRARIES: list = []
 _LOADED_EARLY = ("numpy", "torch")
 X86_64 = ("x86_64", "AMD64")
 
@@ -101,49 +99,6 @@ def _is_settled() -> bool:
     return all(
         os.environ.get(name, "").split() == value.split() for name, value in REQUIRED.items()
     )
-
-
-def pin_products() -> None:
-    """Let torch multiply float32 matrices by oneDNN instead of MKL, in this process.
-
-    MKL's compatible path multiplies at a third of the speed of its others; oneDNN's AVX2 kernels
-    are pinned as well, and take half as long. Gradients follow, since these are products, too.
-    Attention and float64 stay with MKL.
-    """
-    if _LIBRARIES:
-        return
-    import torch
-    from torch import Tensor
-
-    linear = torch.ops.mkldnn._linear_pointwise.default  # x, w, b, ... -> x w^T + b
-
-    def dense(matrix: Tensor) -> Tensor:
-        return (
-            matrix if matrix.is_contiguous() or matrix.mT.is_contiguous() else matrix.contiguous()
-        )
-
-    def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-        a, b = dense(a), dense(b)
-        if bias is None and not a.is_contiguous() and len(a) > b.shape[1]:
-            # A gradient of weights; the smaller factor as the left one is a third faster.
-            return linear(b.mT, a, None, "none", [], "").mT.contiguous()
-        return linear(a, b.mT, bias, "none", [], "")
-
-    def known(*matrices: Tensor) -> bool:
-        return all(m.dtype == torch.float32 and m.numel() for m in matrices)
-
-    def mm(a: Tensor, b: Tensor) -> Tensor:
-        return product(a, b) if known(a, b) else torch.bmm(a[None], b[None])[0]
-
-    def addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        if known(bias, a, b) and bias.ndim == 1 and beta == alpha == 1:
-            return product(a, b, bias.contiguous())
-        return beta * bias + alpha * torch.mm(a, b)
-
-    library = torch.library.Library("aten", "IMPL")
-    library.impl("mm", mm, "CPU")
-    library.impl("addmm", addmm, "CPU")
-    _LIBRARIES.append(library)
 
 
 def in_force(numerics: Numerics, device: str = "cpu") -> Numerics:

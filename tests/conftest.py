@@ -4,15 +4,18 @@ import shutil
 from pathlib import Path
 
 # Before anything that computes is imported.
-from dmp.numerics import pin_products, settle
+from dmp.numerics import settle
 
 settle("portable", "the tests")
-pin_products()
 
 import pytest
 import torch
 from harness import ROOT, make_tiny
 from hypothesis import HealthCheck, settings
+
+from dmp.kernels import pin_products
+
+pin_products()
 
 # Tests say what is right, not how fast: machines that run them may be busy.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -17,8 +17,8 @@ ROOT = Path(dmp.__file__).parent
 ORDER = [
     "errors", "extras", "surroundings", "unreachable", "seals", "jsontext", "temporaries", "files",
     "tablefile", "finite", "bins", "initialisation", "rng", "arrayfile", "tensorfile", "recipes",
-    "layout", "runlog", "config", "numerics", "registry", "data", "patching", "backbones",
-    "methods", "diffusion", "metrics", "statistics", "claims", "studies", "running", "training",
+    "layout", "runlog", "config", "numerics", "kernels", "registry", "data", "patching",
+    "backbones", "methods", "diffusion", "metrics", "statistics", "claims", "studies", "running", "training",
     "sampling", "tracking", "planning", "reporting", "sweeps", "products", "stages", "workflow",
     "cli", "__main__",
 ]  # fmt: skip

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 import torch
 from harness import ROOT, run_command
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dmp import numerics
@@ -226,62 +224,3 @@ def test_the_watch_sees_what_differs():
     with OnlyPortable():
         assert x.float().log().isfinite().all()
         assert x.rsqrt().isfinite().all()
-
-
-def matrix(draw, rows: int, columns: int) -> torch.Tensor:
-    """Return a matrix that lies in memory in one of the ways that torch knows."""
-    source = np.random.default_rng(draw(st.integers(0, 99)))
-    large = torch.from_numpy(source.standard_normal((2 * rows, 2 * columns), dtype=np.float32))
-    return draw(
-        st.sampled_from(
-            [
-                large[:rows, :columns].contiguous(),
-                large[:rows, :columns],
-                large[::2, ::2],
-                large[:rows, :columns].T.contiguous().T,
-                large[:1, :columns].expand(rows, columns),
-                large[:rows, :1].expand(rows, columns),
-            ]
-        )
-    )
-
-
-@given(st.data())
-def test_products_are_products_however_matrices_lie_in_memory(data):
-    rows, inner, columns = (data.draw(st.integers(1, 40)) for _ in range(3))
-    a = matrix(data.draw, rows, inner)
-    b = matrix(data.draw, inner, columns)
-    bias = matrix(data.draw, 2, columns)[1]
-    wanted = a.double().numpy() @ b.double().numpy()
-    np.testing.assert_allclose((a @ b).numpy(), wanted, rtol=1e-4, atol=1e-4)
-    with_bias = torch.nn.functional.linear(a, b.T, bias).numpy()
-    np.testing.assert_allclose(with_bias, wanted + bias.double().numpy(), rtol=1e-4, atol=1e-4)
-    scaled = torch.addmm(bias, a, b, beta=0.5, alpha=2).numpy()
-    expected = 2 * wanted + 0.5 * bias.double().numpy()
-    np.testing.assert_allclose(scaled, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_gradients_of_products_are_those_of_float64():
-    source = np.random.default_rng(0)
-    x, w, b = (
-        torch.from_numpy(source.standard_normal(shape, dtype=np.float32))
-        for shape in ((3, 50, 20), (70, 20), (70,))
-    )
-    found, wanted = (
-        torch.autograd.grad(torch.nn.functional.linear(*inputs).square().sum(), inputs)
-        for inputs in (
-            [each.clone().requires_grad_() for each in (x, w, b)],
-            [each.double().requires_grad_() for each in (x, w, b)],
-        )
-    )
-    for ours, theirs in zip(found, wanted, strict=True):
-        torch.testing.assert_close(ours.double(), theirs, rtol=1e-4, atol=1e-3)
-
-
-def test_empty_and_double_products_still_work():
-    empty = torch.zeros(0, 3) @ torch.zeros(3, 2)
-    assert empty.shape == (0, 2)
-    inner = torch.zeros(2, 0) @ torch.zeros(0, 3)
-    assert torch.equal(inner, torch.zeros(2, 3))
-    double = torch.eye(3, dtype=torch.float64)
-    assert torch.equal(double @ double, double)

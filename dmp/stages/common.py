@@ -21,13 +21,14 @@ from dmp.data.text import TextStore
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
 from dmp.files import STAGE_OUTPUT, understood
+from dmp.kernels import pin_products
 from dmp.layout import Layout
 from dmp.methods import find_method
 from dmp.methods.attached import Attached
 from dmp.metrics import classifier
 from dmp.metrics.denoising import BATCH, DenoisingLosses, denoising_losses
 from dmp.metrics.features import Extractor
-from dmp.numerics import Numerics, in_force, pin_products
+from dmp.numerics import Numerics, in_force
 from dmp.running.holding import hold
 from dmp.running.memory import keep_freed_memory
 from dmp.running.processes import is_main_process, local_process, process_count
