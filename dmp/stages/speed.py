@@ -23,11 +23,11 @@ from dmp.training.repeatable import repeatable
 # A block is so many turns, in each of which every method makes one step.
 TURNS = 9
 WARM_UP = 2
-FEWEST, MOST = 12, 100
+FEWEST, MOST = 12, 500
 # Blocks are added until the 95 % intervals of all ratios of times reach no further than this, a
-# tenth of what the claims ask about, or for so long: whatever the ratios are, so that looking at
-# them decides nothing. Training and sampling have that long each.
-PRECISE, SECONDS = 0.005, 50.0
+# twenty-fifth of what the claims ask about, or for so long: whatever the ratios are, so that looking
+# at them decides nothing. Training and sampling have that long each.
+PRECISE, SECONDS = 0.002, 150.0
 
 Step = Callable[[], object]
 

@@ -55,5 +55,5 @@ def test_a_slow_machine_stops_after_its_time():
     machine = Machine({"a": 0.1, "b": 0.1}, lambda rng, _: rng.lognormal(0, 0.5))
     assert FEWEST < len(machine.blocks()) < MOST
     assert SECONDS < machine.now < SECONDS + 10
-    slower = Machine({"a": 0.5, "b": 0.5}, lambda rng, _: rng.lognormal(0, 0.5))
+    slower = Machine({"a": 1.0, "b": 1.0}, lambda rng, _: rng.lognormal(0, 0.5))
     assert len(slower.blocks()) == FEWEST
