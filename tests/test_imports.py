@@ -18,9 +18,9 @@ ORDER = [
     "errors", "extras", "surroundings", "unreachable", "seals", "jsontext", "temporaries", "files",
     "tablefile", "finite", "bins", "initialisation", "rng", "arrayfile", "tensorfile", "recipes",
     "layout", "runlog", "config", "numerics", "kernels", "registry", "data", "patching",
-    "backbones", "methods", "diffusion", "metrics", "statistics", "claims", "studies", "running", "training",
-    "sampling", "tracking", "planning", "reporting", "sweeps", "products", "stages", "workflow",
-    "cli", "__main__",
+    "backbones", "methods", "diffusion", "metrics", "statistics", "claims", "studies", "running",
+    "training", "sampling", "tracking", "planning", "reporting", "sweeps", "products", "stages",
+    "workflow", "cli", "__main__",
 ]  # fmt: skip
 
 
