@@ -24,9 +24,9 @@ from dmp.training.repeatable import repeatable
 TURNS = 9
 WARM_UP = 2
 FEWEST, MOST = 12, 500
-# Blocks are added until the 95 % intervals of all ratios of times reach no further than this, a 25th
-# of what the claims ask about, or for so long: whatever the ratios are, so that looking at them
-# decides nothing. Training and sampling have that long each.
+# Blocks are added until the 95 % intervals of all ratios of times reach no further than this, a
+# fraction of what the claims ask about, or for so long: whatever the ratios are, so that looking at
+# them decides nothing. Training and sampling have that long each.
 PRECISE, SECONDS = 0.002, 150.0
 
 Step = Callable[[], object]
