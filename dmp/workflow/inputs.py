@@ -38,8 +38,8 @@ class Inputs:
         """What of a task's data is prepared: captions and latents, if it has any."""
         config, files = self._task(scale, task), self.scales.layout(scale)
         text = [files.captions(task)] if config.conditioning == "text" else []
-        latents = config.data.latents is not None
-        return [*text, *([files.latents(config.data.name) / "index.json"] if latents else [])]
+        latents = files.latents(config.data.name) / "index.json"
+        return [*text, latents] if config.data.latents is not None else text
 
     def manifests(self, scale: str, task: str) -> list[Path]:
         """What was found of those of a task's datasets that are on disk."""
@@ -129,15 +129,11 @@ class Inputs:
 
     def speed(self, scale: str) -> list[Path]:
         """What the timings are made from."""
-        plan = self.scales.plan(scale)
-        return [
-            path
-            for task in plan.speed_arms()
-            for path in [
-                *self.baselines(scale, task, ["baseline"], plan.seeds[:1]),
-                *self.data(scale, task),
-            ]
-        ]
+        plan, found = self.scales.plan(scale), []
+        for task in plan.speed_arms():
+            found += self.baselines(scale, task, ["baseline"], plan.seeds[:1])
+            found += self.data(scale, task)
+        return found
 
     def pages(self, scale: str, target: str) -> list[Path]:
         """The tables of all studies with a target, and the folders of their figures."""
@@ -149,13 +145,9 @@ class Inputs:
     def tables(self, scale: str) -> list[Path]:
         """All that target ``tables`` asks for."""
         plan, files = self._of(scale)
-        return [
-            *self.pages(scale, "tables"),
-            *([files.verdicts("claims")] if "claims" in plan.judged else []),
-            files.results_table("tables"),
-            files.baselines_table("tables"),
-            files.tracking_summary("tables"),
-        ]
+        numbers = [files.results_table("tables"), files.baselines_table("tables")]
+        own = [files.verdicts("claims")] if "claims" in plan.judged else []
+        return [*self.pages(scale, "tables"), *own, *numbers, files.tracking_summary("tables")]
 
     def studies(self, scale: str) -> list[Path]:
         """All that target ``studies`` asks for."""

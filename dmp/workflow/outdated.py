@@ -52,7 +52,8 @@ class Recognition:
         if not self.begin():
             forget_incomplete(found.files)
             remove_left_over(root)
-        return tell(found, what)
+        tell(found, what)
+        return found
 
     def _sweep(self, sweep: str, scale: str) -> Found:
         checked = self.sweeps.checked(sweep, scale)
@@ -69,22 +70,18 @@ class Recognition:
 
         Args:
             stage: of the product that the rule makes.
-            names: the wildcards that say which product of the stage it is.
+            names: the wildcards that say which product of the stage it is; ``sweep`` is among
+                those of what a sweep makes.
         """
 
         def newer(wildcards: Wildcards) -> list[Path]:
-            found = self.scale(wildcards.scale)
+            of_sweep = "sweep" in names
+            found = (
+                self.sweep(wildcards.sweep, wildcards.scale)
+                if of_sweep
+                else self.scale(wildcards.scale)
+            )
             product = (stage, tuple(value(wildcards, name) for name in names))
-            return [newer_than(found.newest)] if product in found.outdated else []
-
-        return newer
-
-    def outdated_sweep(self, stage: str, *names: str) -> Newer:
-        """As :meth:`outdated`, for a rule of the sweeps."""
-
-        def newer(wildcards: Wildcards) -> list[Path]:
-            found = self.sweep(wildcards.sweep, wildcards.scale)
-            product = (stage, tuple(value(wildcards, name) for name in ("sweep", *names)))
             return [newer_than(found.newest)] if product in found.outdated else []
 
         return newer
@@ -101,8 +98,8 @@ class Recognition:
         return [newer_than(found.newest)] if outdated or missing else []
 
 
-def tell(found: Found, what: str) -> Found:
-    """Say what was recognised, and return it."""
+def tell(found: Found, what: str) -> None:
+    """Say what was recognised."""
     if found.moved:
         print(f"recognised {found.moved} results of {what} that were moved here", file=sys.stderr)
     if found.kept:
@@ -112,7 +109,6 @@ def tell(found: Found, what: str) -> Found:
             f"run again that need not",
             file=sys.stderr,
         )
-    return found
 
 
 @functools.cache

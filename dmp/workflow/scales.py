@@ -6,7 +6,6 @@ import shlex
 from dmp.layout import Layout
 from dmp.reporting.figures import check_figures
 from dmp.studies import Plan, load_plan
-from dmp.studies.execution import Execution
 from dmp.studies.loading import load_scale, scale_names
 from dmp.workflow.bundles import Bundle, Run, bundle_of_each_run
 from dmp.workflow.settings import Settings
@@ -18,7 +17,7 @@ class Scales:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.plan = functools.cache(self._plan)
-        self.bundles = functools.cache(self._bundles)
+        self.bundles = functools.cache(lambda scale: bundle_of_each_run(self.plan(scale)))
 
     def _plan(self, scale: str) -> Plan:
         plan = load_plan(scale, self.settings.ablations, self.settings.seeds)
@@ -30,9 +29,6 @@ class Scales:
         """Check the options of all figures: what draws them is imported, which takes a while."""
         for study in self.plan(scale).studies.values():
             check_figures(study)
-
-    def _bundles(self, scale: str) -> dict[Run, Bundle]:
-        return bundle_of_each_run(self.plan(scale))
 
     def layout(self, scale: str) -> Layout:
         """Return where the files of a scale are."""
@@ -70,10 +66,7 @@ class Scales:
         wanted = {self.settings.scale, "smoke"} & set(scale_names(self.settings.ablations))
         names = []
         for name in sorted(wanted):
-            execution = self._execution(name)
+            execution = load_scale(self.settings.ablations, name).execution
             if execution.job == job and sharded in (None, execution.sampling_shards > 1):
                 names.append(name)
         return "|".join(names) or "none"
-
-    def _execution(self, scale: str) -> Execution:
-        return load_scale(self.settings.ablations, scale).execution

@@ -1,6 +1,7 @@
 """What the rules of sweeps ask."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from dmp.sweeps.files import SweepFiles
@@ -9,9 +10,6 @@ from dmp.sweeps.schema import Sweep
 from dmp.workflow.inputs import Inputs
 from dmp.workflow.scales import Scales
 
-# The sweeps' points begin with the baselines of the paper's recipe.
-_BASELINE = "baseline"
-
 
 class Sweeps:
     """Sweeps by name and scale, and the files that their jobs are made from."""
@@ -19,11 +17,8 @@ class Sweeps:
     def __init__(self, scales: Scales, inputs: Inputs) -> None:
         self.scales, self.inputs = scales, inputs
         self.ablations = scales.settings.ablations
-        self.sweep = functools.cache(self._sweep)
+        self.sweep = functools.cache(lambda sweep: load_sweep(self.ablations, sweep))
         self.checked = functools.cache(self._checked)
-
-    def _sweep(self, sweep: str) -> Sweep:
-        return load_sweep(self.ablations, sweep)
 
     def _checked(self, sweep: str, scale: str) -> Sweep:
         """Return a sweep whose points can exist at a scale, before a baseline is trained for it."""
@@ -36,15 +31,17 @@ class Sweeps:
 
     def search(self, sweep: str, scale: str) -> list[Path]:
         """What the trials rest on."""
-        found = self.checked(sweep, scale)
-        seeds = search_seeds(found, self.scales.plan(scale))
-        return self.inputs.whole_runs(scale, found.task, [_BASELINE], seeds)
+        return self._rests_on(sweep, scale, search_seeds)
 
     def confirmation(self, sweep: str, scale: str) -> list[Path]:
         """What the runs with fresh seeds rest on."""
+        return self._rests_on(sweep, scale, fresh_seeds)
+
+    def _rests_on(self, sweep: str, scale: str, seeds: Callable[..., list[int]]) -> list[Path]:
         found = self.checked(sweep, scale)
-        seeds = fresh_seeds(found, self.scales.plan(scale))
-        return self.inputs.whole_runs(scale, found.task, [_BASELINE], seeds)
+        chosen = seeds(found, self.scales.plan(scale))
+        # The sweeps' points begin with the baselines of the paper's recipe.
+        return self.inputs.whole_runs(scale, found.task, ["baseline"], chosen)
 
     def workers(self, sweep: str, scale: str) -> list[Path]:
         """The summaries of all workers."""

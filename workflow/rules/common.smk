@@ -42,11 +42,6 @@ def outdated(*product):
     return clear(recognition.outdated(*product))
 
 
-def outdated_sweep(*product):
-    """As outdated, for what a sweep makes."""
-    return clear(recognition.outdated_sweep(*product))
-
-
 PROFILE_MISSING = (
     "warning: the settings of workflow/profiles/default are not in force (no profiles/default here, or "
     "--workflow-profile none): after a kill, give --rerun-incomplete"

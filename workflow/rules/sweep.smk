@@ -11,7 +11,7 @@ localrules:
 # is started again. Its summary says that there was nothing left to take.
 rule sweep_worker:
     input:
-        outdated_sweep("sweep_worker", "worker"),
+        outdated("sweep_worker", "sweep", "worker"),
         given(sweeps.search),
     output:
         SWEEP.worker_summary("{worker}"),
@@ -32,7 +32,7 @@ rule sweep_worker:
 
 rule sweep_confirm:
     input:
-        outdated_sweep("sweep_confirm", "point"),
+        outdated("sweep_confirm", "sweep", "point"),
         given(sweeps.workers),
         given(sweeps.confirmation),
     output:
@@ -54,7 +54,7 @@ rule sweep_confirm:
 
 rule sweep_report:
     input:
-        outdated_sweep("sweep_report"),
+        outdated("sweep_report", "sweep"),
         given(sweeps.workers),
         given(sweeps.confirmed),
     output:
