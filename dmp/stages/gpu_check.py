@@ -10,9 +10,10 @@ from dmp.errors import DMPError
 from dmp.planning.throughput import kind_of, load_gpus, load_throughput
 from dmp.running.lease import check_device
 from dmp.stages.common import settle_torch
+from dmp.stages.gpu.arms import Stage
 from dmp.stages.gpu.checking import Budget, Check, CheckFailedError, Outcome, run_checks
 from dmp.stages.gpu.exactness import check_against_cpu, check_repeatable
-from dmp.stages.gpu.measuring import Stage, measure
+from dmp.stages.gpu.measuring import measure
 from dmp.stages.gpu.models import Model, models
 from dmp.stages.gpu.processes import Trainings, check_leases
 from dmp.stages.gpu.report import Report
@@ -34,7 +35,7 @@ def gpu_check(
     toy: bool = False,
     note: str = "",
 ) -> list[Outcome]:
-    """Make all checks and measurements, and write what they found after each of them.
+    """Make all checks and measurements, write what they found after each, and return it.
 
     Args:
         throughput: folder of ``gpus.yaml``; throughput files are written there, but of toys.
@@ -44,9 +45,6 @@ def gpu_check(
         budget: minutes; with less of them there are fewer repetitions.
         toy: whether backbones are replaced by small ones, for a CPU.
         note: for readers of the throughput files.
-
-    Returns:
-        The outcomes.
 
     Raises:
         CheckFailedError: one of them or several failed.
@@ -105,12 +103,10 @@ def gpu_check(
         outcomes = run_checks(checks, time, report.write)
     paths = [folder / "gpu-check.md", *report.write_throughput()]
     print("\n".join(["Goals:", *report.goal_lines(), *map(str, paths)]))
-    counts = {
-        word: sum(each.outcome == word for each in outcomes) for word in ("passed", "skipped")
-    }
+    words = [each.outcome for each in outcomes]
     print(
-        f"{counts['passed']} of {len(outcomes)} checks passed, {counts['skipped']} skipped, in "
-        f"{time.spent:.0f} s",
+        f"{words.count('passed')} of {len(words)} checks passed, {words.count('skipped')} skipped, "
+        f"in {time.spent:.0f} s",
         flush=True,
     )
     wrong = [each.name for each in outcomes if each.outcome == "failed"]

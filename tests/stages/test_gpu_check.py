@@ -301,10 +301,10 @@ def test_counted_operations_are_those_of_flop_counter_mode():
     batch = dataclasses.replace(TOY, batch_size=2).batch(2, "cpu")
     found = {}
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-        for builders in (arms.training_arms, arms.sampling_arms):
-            for build in builders(TOY, "cpu", True).values():
+        for stage in ("training", "sampling"):
+            for build in arms.builders(TOY, stage, "cpu", True).values():
                 for arm in (arm for arm in build() if not arm.compiled):
-                    if builders is arms.sampling_arms:  # else the counter looks for gradients
+                    if stage == "sampling":  # else the counter looks for gradients
                         for tensor in arm.tensors():
                             tensor.requires_grad_(False)
                     with FlopCounterMode(display=False) as counter:
@@ -382,7 +382,7 @@ def steps(monkeypatch):
     """Replaces the steps that are measured."""
 
     def replace(**builders):
-        monkeypatch.setattr(measuring, "training_arms", lambda *_: builders)
+        monkeypatch.setattr(measuring, "builders", lambda *_: builders)
 
     return replace
 
@@ -434,7 +434,7 @@ def test_compiled_step_must_compute_the_same(steps):
 
 
 def test_steps_share_a_state_and_say_how_large_it_is():
-    plain, compiled = arms.training_arms(TOY, "cpu", True)[FINE_TUNING]()
+    plain, compiled = arms.builders(TOY, "training", "cpu", True)[FINE_TUNING]()
     numbers = sum(p.numel() for p in TOY.build("cpu").parameters())
     assert plain.state_bytes() == compiled.state_bytes()
     assert 4 * numbers <= plain.state_bytes() < 4 * numbers + 2**12  # and the diffusion's none

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -67,6 +68,7 @@ class Arm:
 
 
 Builder = Callable[[], list[Arm]]
+Stage = Literal["training", "sampling"]
 
 
 def why_not_compiled() -> str:
@@ -80,20 +82,18 @@ def why_not_compiled() -> str:
     return ""
 
 
-def training_arms(model: Model, device: str, bf16: bool) -> dict[str, Builder]:
-    """Return what builds the training steps: of DMP, of fine-tuning, and of the public recipe.
+def builders(model: Model, stage: Stage, device: str, bf16: bool) -> dict[str, Builder]:
+    """Return what builds the steps of training: of DMP, of fine-tuning, and of the public recipe.
 
-    Where the scale trains in fp32, nothing but the public recipe with AMP is in bf16.
+    Where the scale trains in fp32, nothing but the public recipe with AMP is in bf16. In sampling
+    they are evaluations of the network without and with a patch.
     """
-    return {
-        DMP: lambda: _training(model, device, bf16, DMP, "dmp"),
-        FINE_TUNING: lambda: _training(model, device, bf16, FINE_TUNING, "fine-tuning"),
-        PUBLIC: lambda: _public(model, device),
-    }
-
-
-def sampling_arms(model: Model, device: str, bf16: bool) -> dict[str, Builder]:
-    """Return what builds an evaluation of the network without and with a patch."""
+    if stage == "training":
+        return {
+            DMP: lambda: _training(model, device, bf16, DMP, "dmp"),
+            FINE_TUNING: lambda: _training(model, device, bf16, FINE_TUNING, "fine-tuning"),
+            PUBLIC: lambda: _public(model, device),
+        }
     return {
         PLAIN: lambda: _sampling(model, device, bf16, PLAIN, "fine-tuning"),
         PATCHED: lambda: _sampling(model, device, bf16, PATCHED, "dmp"),

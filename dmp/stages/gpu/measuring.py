@@ -3,17 +3,16 @@
 import math
 import statistics
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import partial
 
 import torch
 
 from dmp.data.stream import Batch
-from dmp.stages.gpu.arms import Arm, sampling_arms, training_arms, why_not_compiled
+from dmp.stages.gpu.arms import Arm, Stage, builders, why_not_compiled
 from dmp.stages.gpu.checking import CheckFailedError
 from dmp.stages.gpu.models import Model, relative_difference
 from dmp.stages.speed import Step, log_ratio, time_blocks
 
-Stage = Literal["training", "sampling"]
 # How far compiled bf16 may be from the same not compiled: some units in the last of its 8 bits.
 TOLERANCE = 0.03
 # Of steps in a block, and of blocks: medians of few steps are enough where a GPU has one user.
@@ -63,14 +62,12 @@ def measure(
 ) -> tuple[Measured, list[str], list[str]]:
     """Time the steps of a model against one another.
 
-    The batch is halved until all of them fit, so that all have the same.
+    The batch is halved until all of them fit, so that all have the same. Returned is what was
+    measured; what failed; and what was left out, and why.
 
     Args:
         bf16: whether this project's steps are in bf16.
         seconds: for repetitions; there are at least ``FEWEST`` blocks.
-
-    Returns:
-        What was measured; what failed; and what was left out, and why.
 
     Raises:
         OutOfMemoryError: it does not fit with one image.
@@ -89,7 +86,7 @@ def measure(
     if batch < wanted:
         notes.append(f"{batch} images at once, since {wanted} do not fit into memory")
     inputs = model.batch(batch, device)
-    steps: dict[str, Step] = {arm.key: _step(arm, inputs) for arm in fitting}
+    steps: dict[str, Step] = {arm.key: partial(arm.step, inputs) for arm in fitting}
     blocks = time_blocks(steps, device, turns=TURNS, fewest=FEWEST, seconds=seconds)
     by_key = {arm.key: arm for arm in fitting}
     return Measured(model, stage, batch, by_key, blocks, memory), failed, notes
@@ -101,8 +98,7 @@ def _build(model: Model, stage: Stage, device: str, bf16: bool) -> tuple[list[Ar
     why = why_not_compiled()
     notes = [why] if why else []
     one = model.batch(1, device)
-    builders = (training_arms if stage == "training" else sampling_arms)(model, device, bf16)
-    for name, build in builders.items():
+    for name, build in builders(model, stage, device, bf16).items():
         try:
             built = build()
             for arm in built:
@@ -117,17 +113,13 @@ def _build(model: Model, stage: Stage, device: str, bf16: bool) -> tuple[list[Ar
     return arms, notes
 
 
-def _step(arm: Arm, inputs: Batch) -> Step:
-    return lambda: arm.step(inputs)
-
-
 def _try(
     arms: list[Arm], model: Model, batch: int, device: str
 ) -> tuple[list[Arm], dict[str, float], list[str]] | None:
     """Make each step once; None if one of them does not fit into memory.
 
-    Returns:
-        The steps that can be made, the peak of memory in GiB, and what is wrong with the others.
+    Returned are the steps that can be made, the peak of memory in GiB, and what is wrong with the
+    others.
     """
     inputs, fitting, failed = model.batch(batch, device), [], []
     memory: dict[str, float] = {}

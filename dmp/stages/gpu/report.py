@@ -74,14 +74,16 @@ class Report:
         Raises:
             DMPError: a file cannot be written.
         """
-        frames = {
-            "checks": pd.DataFrame(vars(outcome) for outcome in outcomes),
-            "figures": figures(self.measured, self.gpu, self.precision),
-            "goals": self.goals(),
-        }
-        for name, table in frames.items():
-            write_csv(self.folder / f"{name}.csv", table)
-        write_text(self.folder / "gpu-check.md", markdown(self._page(frames)))
+        timed = figures(self.measured, self.gpu, self.precision)
+        found = [
+            ("checks", "Checks", 3, pd.DataFrame(vars(outcome) for outcome in outcomes)),
+            ("figures", "Time and memory of a step", 3, timed),
+            ("goals", "Goals", 1, self.goals()),
+        ]
+        for name, _, _, frame in found:
+            write_csv(self.folder / f"{name}.csv", frame)
+        tables = [Table(t, frame.map(_cell), words) for _, t, words, frame in found if len(frame)]
+        write_text(self.folder / "gpu-check.md", markdown(self._page(tables)))
 
     def goals(self) -> pd.DataFrame:
         """Return how what was measured stands beside what we want."""
@@ -92,22 +94,16 @@ class Report:
         rows = self.goals()[["verdict", "goal", "measured"]].itertuples(index=False, name=None)
         return [f"{verdict:9} {goal}: {format_number(value)}" for verdict, goal, value in rows]
 
-    def _page(self, frames: dict[str, pd.DataFrame]) -> Page:
-        captions = {"checks": "Checks", "figures": "Time and memory of a step", "goals": "Goals"}
-        words = {"checks": 3, "figures": 3, "goals": 1}
+    def _page(self, tables: list[Table]) -> Page:
         known = f"known as {self.kind}" if self.kind else "not in gpus.yaml: no MFU is told"
         return Page(
             title=f"GPU check on {self.device}",
             warning=TOY if self.toy else "",
             introduction=[
                 f"{self.device} ({known}), torch {torch.__version__}, {self.precision}, commit "
-                f"{_commit()}, {_today()}."
+                f"{commit_of_code()}, {_today()}."
             ],
-            tables=[
-                Table(captions[name], frame.map(_cell), words[name])
-                for name, frame in frames.items()
-                if len(frame)
-            ],
+            tables=tables,
             notes=[*dict.fromkeys(self.notes), *NOTES],
         )
 
@@ -127,7 +123,7 @@ class Report:
             gpu = self.kind or re.sub(r"[^A-Za-z0-9]+", "-", self.device).strip("-")
             name = f"{gpu}-{self.scale}-{self.precision}{'-compiled' if compiled else ''}.yaml"
             head = {"gpu": gpu, "device": self.device, "torch": torch.__version__}
-            head |= {"commit": _commit()}
+            head["commit"] = str(commit_of_code())
             before = there.get(name)
             if before is not None and all(getattr(before, k) == v for k, v in head.items()):
                 new = {model.name for model in models}
@@ -167,11 +163,6 @@ class Report:
                     data[f"{work}_memory"] = each.memory.get(arm + suffix)
         some = {name: data for name, data in found.items() if set(data) & set(WORK.values())}
         return [from_data(Measurement, data, name) for name, data in some.items()]
-
-
-def _commit() -> str:
-    code = commit_of_code()
-    return f"{code.commit}-dirty" if code.dirty else code.commit
 
 
 def _today() -> datetime.date:
