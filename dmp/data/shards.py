@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from dmp.config import from_file
 from dmp.errors import DMPError
@@ -139,10 +139,8 @@ def _path(folder: Path, name: str, number: int) -> Path:
     return folder / f"{name}-{number:05d}.npy"
 
 
-class _Record(BaseModel):
+class _Record(BaseModel, strict=True):
     """The record of a shard."""
-
-    model_config = ConfigDict(strict=True)
 
     identity: dict[str, Any]
     first: int
@@ -150,19 +148,15 @@ class _Record(BaseModel):
     sha256: dict[str, str]
 
 
-class _Array(BaseModel):
+class _Array(BaseModel, strict=True):
     """What the index says of the rows of an array."""
-
-    model_config = ConfigDict(strict=True)
 
     shape: list[int]
     dtype: str
 
 
-class _Index(BaseModel):
+class _Index(BaseModel, strict=True, extra="allow"):
     """The index of a cache, with whatever else it says."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
 
     identity: dict[str, Any]
     arrays: dict[str, _Array]

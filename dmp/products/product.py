@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from dmp.config import content_hash
 from dmp.errors import DMPError
@@ -18,10 +18,8 @@ from dmp.layout import Layout
 _LAST = 2.0**33
 
 
-class Record(BaseModel):
+class Record(BaseModel, strict=True, frozen=True):
     """What a product was made from, when, and the size of each of its files in bytes."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
 
     fingerprint: str
     finished: Annotated[float, Field(ge=0, lt=_LAST, allow_inf_nan=False)]

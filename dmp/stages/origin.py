@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
 from dmp.config import from_file
 from dmp.numerics import X86_64, processor
@@ -16,10 +16,8 @@ PORTABLE = "portable"
 _DISTINCT = ("commit", "dirty", "machine", "device", "python", "libc", "numerics", "architecture")
 
 
-class Record(BaseModel):
+class Record(BaseModel, strict=True, frozen=True):
     """The ``provenance.json`` of one run, as far as it is used here."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
 
     commit: str
     # None where the commit is unknown, too.
@@ -36,7 +34,7 @@ class Record(BaseModel):
     finished: str
 
 
-class Origin(BaseModel):
+class Origin(BaseModel, strict=True, frozen=True):
     """What made the runs of a scale: every distinct value, and from when to when.
 
     Attributes:
@@ -44,8 +42,6 @@ class Origin(BaseModel):
         runs: how many there are.
         (others): see :mod:`dmp.stages.provenance`.
     """
-
-    model_config = ConfigDict(strict=True, frozen=True)
 
     commit: Annotated[list[str], Field(min_length=1)]
     dirty: list[bool]
@@ -62,10 +58,8 @@ class Origin(BaseModel):
     finished: str
 
 
-class Seeds(BaseModel):
+class Seeds(BaseModel, strict=True, frozen=True, extra="forbid"):
     """The seeds of a study: all from the first to the last."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     first: NonNegativeInt
     last: NonNegativeInt
@@ -94,15 +88,13 @@ def seeds_of(plan: Plan) -> Seeds:
     return Seeds(first=plan.seeds[0], last=plan.seeds[-1])
 
 
-class Published(BaseModel):
+class Published(BaseModel, strict=True, frozen=True):
     """The ``provenance.json`` of a reference.
 
     Attributes:
         origin: of all its runs.
         seeds: of each study, and of ``claims``: every cell of it has all of them.
     """
-
-    model_config = ConfigDict(strict=True, frozen=True)
 
     origin: Origin
     seeds: dict[str, Seeds]
