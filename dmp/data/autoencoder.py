@@ -29,14 +29,10 @@ class Autoencoder:
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the posterior of each image.
+        """Return the posterior of ``pixels``, ``(B, 3, H, W)`` uint8, all encoded at once.
 
-        Args:
-            pixels: ``(B, 3, H, W)`` uint8, all encoded at once.
-
-        Returns:
-            mean and log-variance, each ``(B, C, H/f, W/f)`` float32 on the CPU, unscaled; the
-            log-variance is clamped to [-30, 20], as diffusers does before it samples.
+        It is mean and log-variance, each ``(B, C, H/f, W/f)`` float32 on the CPU, unscaled; the
+        log-variance is clamped to [-30, 20], as diffusers does before it samples.
         """
         with _exact():
             posterior = self._model.encode(to_model(pixels.to(self._model.device))).latent_dist

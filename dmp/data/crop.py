@@ -11,12 +11,7 @@ def center_crop(image: Image.Image, resolution: int) -> np.ndarray:
     averaging 2×2 pixels as long as the shorter edge stays at least ``resolution``, then scale
     bicubically, then cut; where one pixel more has to go on one side, on the lower or right.
 
-    Args:
-        image: in RGB.
-        resolution: edge of the result in pixels.
-
-    Returns:
-        ``(3, resolution, resolution)`` uint8.
+    The image is in RGB, the result ``(3, resolution, resolution)`` uint8.
     """
     while min(image.size) >= 2 * resolution:
         width, height = image.size

@@ -28,12 +28,11 @@ def encode_captions(
 ) -> list[str]:
     """Encode the distinct captions among ``texts``, and the empty one, and verify what was written.
 
+    Returned are the captions in the order of their numbers.
+
     Args:
         folder: of the cache; what stands there is replaced.
         dtype: of the cached states.
-
-    Returns:
-        the captions in the order of their numbers.
 
     Raises:
         DMPError: the folder cannot be written, or a state is not finite.

@@ -65,14 +65,11 @@ class LatentStore:
         return LatentStore, (self._folder, self._config, False)
 
     def posterior(self, rows: np.ndarray, mirrored: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance of images, or of their mirrors.
+        """Return mean and log-variance ``(B, C, h, w)`` in the cache's dtype, unscaled.
 
         Args:
             rows: ``(B,)`` int64, numbers of images.
-            mirrored: ``(B,)`` bool.
-
-        Returns:
-            two tensors ``(B, C, h, w)`` of the cache's dtype, unscaled.
+            mirrored: ``(B,)`` bool, which of their mirrors.
         """
         taken = self._posteriors.take(rows, np.asarray(mirrored, np.int64))
         mean, logvar = torch.from_numpy(taken).unbind(1)
@@ -81,13 +78,8 @@ class LatentStore:
     def draw(self, rows: np.ndarray, mirrored: np.ndarray, noise: Tensor) -> Tensor:
         """Return latents drawn from posteriors, scaled: ``s · (mean + exp(logvar / 2) · noise)``.
 
-        Args:
-            rows: ``(B,)`` int64, numbers of images.
-            mirrored: ``(B,)`` bool.
-            noise: ``(B, C, h, w)`` float32, standard normal.
-
-        Returns:
-            ``(B, C, h, w)`` float32.
+        Other arguments are as for :meth:`posterior`; ``noise``, standard normal, and the result are
+        ``(B, C, h, w)`` float32.
         """
         mean, logvar = self.posterior(rows, mirrored)
         # Fresh memory costs more than the arithmetic does: one array of it is enough.
@@ -97,7 +89,7 @@ class LatentStore:
         return torch.mul(deviation, noise).add_(mean).mul_(self._config.scaling)
 
     def mean(self, rows: np.ndarray, mirrored: np.ndarray) -> Tensor:
-        """Return the posteriors' means, scaled; arguments and result as :meth:`draw`."""
+        """Return the posteriors' means, scaled; as :meth:`draw`, without noise."""
         return self.posterior(rows, mirrored)[0].float().mul_(self._config.scaling)
 
 

@@ -15,10 +15,6 @@ from dmp.errors import DMPError
 _WITHOUT = {"captions": "has no captions, or finds them by itself", "classes": "has no classes"}
 
 
-class NoOptions(Strict):
-    """The options of a format that has none of its own."""
-
-
 class Source(abc.ABC):
     """A dataset on disk: images by number, in the order of their names.
 
@@ -28,7 +24,7 @@ class Source(abc.ABC):
     Attributes:
         expected: what has to lie at the path, for messages.
         origin: where such data comes from, and on which terms.
-        Options: what may stand in the configuration's ``options``.
+        Options: what may stand in the configuration's ``options``; nothing by default.
         reads: which of the configuration's ``captions`` and ``classes`` the format knows what to
             do with; the other may not be given.
         base: the folder that names are relative to.
@@ -40,7 +36,7 @@ class Source(abc.ABC):
 
     expected: ClassVar[str]
     origin: ClassVar[str]
-    Options: ClassVar[type[Strict]] = NoOptions
+    Options: ClassVar[type[Strict]] = Strict
     reads: ClassVar[Collection[str]] = ("captions", "classes")
 
     captioned: bool = False

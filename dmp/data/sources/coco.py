@@ -48,7 +48,8 @@ class CocoCaptions(FileSource):
         several = defaultdict(list)
         for index, names in enumerate(fitting):
             if len(names) > 1:
-                problem = f"the captions have several such images: {_listed(names)}"
+                several_names = ", ".join("/".join(name) for name in names)
+                problem = f"the captions have several such images: {several_names}"
                 self.findings.append(Finding(self.name(index), "damage", problem, _RENAME))
             for name in names:
                 several[name].append(self.name(index))
@@ -97,10 +98,6 @@ def _fitting(listed: Iterable[Name], images: Iterable[Name]) -> list[list[Name]]
         fitting = [n for n, k in zip(names, shared, strict=True) if n[-k:] == image[-k:]]
         found.append([image] if image in fitting else fitting)
     return found
-
-
-def _listed(names: Iterable[Name]) -> str:
-    return ", ".join("/".join(name) for name in names)
 
 
 def _read(path: Path, findings: list[Finding]) -> dict[Name, list[str]]:
