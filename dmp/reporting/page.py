@@ -3,7 +3,6 @@
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dmp.files import write_text
@@ -74,7 +73,8 @@ def _render(template: str, page: Page, **context: object) -> str:
 
 def _markdown_table(table: Table) -> str:
     frame = _align(table.frame.map(one_line), table.text_columns)
-    rows = [[_markdown_cell(text) for text in row] for row in [list(frame), *_rows(frame)]]
+    every = [list(frame), *frame.itertuples(index=False, name=None)]
+    rows = [[text.replace("|", "\\|") for text in row] for row in every]
     if table.linked:
         rows[1:] = [[f"[{first}](#{first.lower()})", *rest] for first, *rest in rows[1:]]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -85,11 +85,3 @@ def _markdown_table(table: Table) -> str:
     # Flush left, where the numbers are padded to have their points below each other.
     rule = [f":{'-' * (width - 1)}" for width in widths]
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body))
-
-
-def _rows(frame: pd.DataFrame) -> list[list[str]]:
-    return [list(row) for row in frame.itertuples(index=False, name=None)]
-
-
-def _markdown_cell(text: str) -> str:
-    return text.replace("|", "\\|")

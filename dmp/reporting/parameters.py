@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from dmp.errors import DMPError
-from dmp.files import write_text
+from dmp.files import write_csv
 from dmp.reporting.page import Page, Table, write_page
 from dmp.statistics.results import PARAMETER_COLUMNS, records, require_columns
 from dmp.studies.schema import ParameterStudy
@@ -59,8 +59,7 @@ def write_parameters(
         tables=[Table(caption, pd.DataFrame(lines), text_columns=1)],
         notes=list(study.notes),
     )
-    text = parameters.to_csv(index=False, lineterminator="\n")
-    write_text(Path(directory) / f"{study.id}.csv", text)
+    write_csv(Path(directory) / f"{study.id}.csv", parameters)
     write_page(page, directory, study.id)
 
 

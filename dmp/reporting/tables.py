@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dmp.errors import DMPError
-from dmp.files import write_text
+from dmp.files import write_csv
 from dmp.reporting.baselines import baseline_lines, baseline_table
 from dmp.reporting.measured import UNCONVERGED, absent, cell_tables, footnotes
 from dmp.reporting.notes import study_notes, unknown_code
@@ -26,32 +26,6 @@ from dmp.statistics.results import records
 from dmp.statistics.study import OK
 from dmp.statistics.variance import RELATIVE_EFFECT
 from dmp.studies.schema import Scale, Study
-
-
-def write_table(
-    study: Study,
-    scale: Scale,
-    cells: pd.DataFrame,
-    comparisons: pd.DataFrame,
-    baselines: pd.DataFrame,
-    directory: str | Path,
-    variances: pd.DataFrame | None = None,
-    results: pd.DataFrame | None = None,
-) -> None:
-    """Write a study's table in every format; equal input gives equal bytes.
-
-    The files are ``<study.id>.csv`` (the cells) and ``<study.id>-comparisons.csv``, with all
-    digits, and those of :func:`dmp.reporting.page.write_page` for readers. For the other arguments
-    and errors see :func:`study_page`.
-
-    Raises:
-        DMPError: a file cannot be written.
-    """
-    page = study_page(study, scale, cells, comparisons, baselines, variances, results)
-    for name, table in ((study.id, cells), (f"{study.id}-comparisons", comparisons)):
-        text = table.to_csv(index=False, lineterminator="\n")
-        write_text(Path(directory) / f"{name}.csv", text)
-    write_page(page, directory, study.id)
 
 
 def study_page(
@@ -110,6 +84,21 @@ def study_page(
             *([] if results is None else unknown_code(results)),
         ],
     )
+
+
+def write_table(
+    page: Page, name: str, cells: pd.DataFrame, comparisons: pd.DataFrame, directory: str | Path
+) -> None:
+    """Write a study's page in every format, and ``<name>.csv`` and ``<name>-comparisons.csv``.
+
+    These are the cells and the comparisons with all digits; equal input gives equal bytes.
+
+    Raises:
+        DMPError: a file cannot be written.
+    """
+    write_csv(Path(directory) / f"{name}.csv", cells)
+    write_csv(Path(directory) / f"{name}-comparisons.csv", comparisons)
+    write_page(page, directory, name)
 
 
 def _introduction(study: Study, scale: Scale, run: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from dmp.products.results import page_product
 from dmp.reporting.figures.data import FigureData
 from dmp.reporting.figures.registry import without_files, write_figures
 from dmp.reporting.parameters import write_parameters
-from dmp.reporting.tables import write_table
+from dmp.reporting.tables import study_page, write_table
 from dmp.statistics.arms import Arms
 from dmp.statistics.results import read_baselines, read_parameters, read_results
 from dmp.statistics.study import cells, comparisons
@@ -47,16 +47,11 @@ def _study(plan: Plan, layout: Layout, name: str, from_numbers: bool) -> None:
     study = plan.study(name)
     results = read_results(layout.results_table(name))
     arms = Arms(results)
-    write_table(
-        study,
-        plan.scale,
-        cells(arms, study),
-        comparisons(arms, study),
-        read_baselines(layout.baselines_table(name)),
-        layout.tables,
-        None if study.variance is None else variances(arms, study),
-        results,
-    )
+    measured, compared = cells(arms, study), comparisons(arms, study)
+    baselines = read_baselines(layout.baselines_table(name))
+    shares = None if study.variance is None else variances(arms, study)
+    page = study_page(study, plan.scale, measured, compared, baselines, shares, results)
+    write_table(page, name, measured, compared, layout.tables)
     directory = _emptied(layout.figures(name))
     if from_numbers:
         study = without_files(study)

@@ -17,16 +17,21 @@ def make_page(study, scale, measure, baselines, **options):
     return study_page(study, scale, *measure(**options), baselines)
 
 
+def write(study, scale, measured, baselines, folder):
+    page = study_page(study, scale, *measured, baselines)
+    write_table(page, study.id, *measured, folder)
+
+
 def test_same_input_gives_the_same_bytes(study, scale, measure, baselines, tmp_path):
     for folder in ("a", "b"):
-        write_table(study, scale, *measure(), baselines, tmp_path / folder)
+        write(study, scale, measure(), baselines, tmp_path / folder)
     for name in FILES:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_csv_files_hold_all_digits(study, scale, measure, baselines, tmp_path):
     cells, comparisons = measure()
-    write_table(study, scale, cells, comparisons, baselines, tmp_path)
+    write(study, scale, (cells, comparisons), baselines, tmp_path)
     read = pd.read_csv(tmp_path / "table2.csv")
     compared = pd.read_csv(tmp_path / "table2-comparisons.csv")
     assert read["mean"].dropna().tolist() == cells["mean"].dropna().tolist()
@@ -201,6 +206,6 @@ def test_notes_name_family_evaluator_samples_and_protocol(study, scale, measure,
 
 def test_study_without_comparisons_has_no_table_of_them(study, scale, measure, baselines, tmp_path):
     cells, comparisons = measure()
-    write_table(study, scale, cells, comparisons.iloc[:0], baselines, tmp_path)
+    write(study, scale, (cells, comparisons.iloc[:0]), baselines, tmp_path)
     assert (tmp_path / "table2.md").read_text().count("**") == 4
     assert len((tmp_path / "table2-comparisons.csv").read_text().splitlines()) == 1

@@ -13,17 +13,13 @@ from dmp.reporting.figures.style import empty_figure, styled, write_figure
 from dmp.studies.schema import FigureSpec, Study
 
 
-class NoOptions(Strict):
-    """For kinds of figures that take no options."""
-
-
 def register_figure(
-    name: str, options: type[Strict] = NoOptions, files: bool = False
+    name: str, options: type[Strict] = Strict, files: bool = False
 ) -> Callable[[Draw], Draw]:
     """Return a decorator that registers a function as a kind of figure.
 
     Args:
-        options: what the figure's ``options`` in a study are validated as.
+        options: what the figure's ``options`` in a study are validated as; none, if left out.
         files: whether it draws files of runs beside their numbers: such a figure cannot be drawn
             from published numbers.
     """

@@ -4,7 +4,6 @@ import math
 from typing import Annotated
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pydantic import Field
 
@@ -64,8 +63,9 @@ def classes(study: Study, data: FigureData, task: str, options: ClassesOptions) 
         if len(images):
             below = [] if real is None else real.images[real.labels == number][: EDGE * _REAL]
             show(axes, montage(images, below))
-            if len(below):
-                _rule(axes)
+            if len(below):  # a line between samples and real images
+                height = [_REAL / EDGE] * 2
+                axes.plot([0, 1], height, transform=axes.transAxes, color=_RULE, linewidth=1.6)
             used.update(seeds)
         else:
             axes.text(0.5, 0.5, "no samples", ha="center", transform=axes.transAxes)
@@ -95,9 +95,3 @@ def _first(
             seeds.append(seed)
             room -= len(part)
     return (np.concatenate(parts) if parts else np.empty((0, 1, 1, 1), np.uint8)), seeds
-
-
-def _rule(axes: Axes) -> None:
-    """Draw the line between samples and real images."""
-    height = _REAL / EDGE
-    axes.plot([0, 1], [height, height], transform=axes.transAxes, color=_RULE, linewidth=1.6)

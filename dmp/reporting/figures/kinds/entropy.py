@@ -7,8 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dmp.config import Strict
 from dmp.reporting.figures.data import FigureData
-from dmp.reporting.figures.registry import NoOptions, register_figure
+from dmp.reporting.figures.registry import register_figure
 from dmp.reporting.figures.style import WIDTH, Look, empty_figure, finish, looks
 from dmp.reporting.figures.variants import draw_arms
 from dmp.statistics.arms import Arm
@@ -20,7 +21,7 @@ _UNTRAINED = (0, (4, 2))
 
 
 @register_figure("entropy", files=True)
-def entropy(study: Study, data: FigureData, task: str, options: NoOptions) -> Figure:
+def entropy(study: Study, data: FigureData, task: str, options: Strict) -> Figure:
     """Draw ln K − H of the weights over K prompts: left over timesteps, right over training.
 
     Left, the trained gate of each seed thin and their mean thick, and the mean of the untrained
@@ -47,7 +48,9 @@ def entropy(study: Study, data: FigureData, task: str, options: NoOptions) -> Fi
     left.set_title("After training")
     right.set_xlabel("Iterations of further training")
     right.set_title("During training, over the batch's timesteps")
-    _legend(left, right)
+    # Each line is named once, to the right of both panels.
+    named = dict(zip(*reversed(left.get_legend_handles_labels()), strict=True))
+    right.legend(named.values(), named.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5))
     notes.append(
         f"{drawn.seeds} seeds thin, their mean thick. The gate is recorded on held-out images. The "
         f"lower, the more alike the weights: 0, below any axis, where all N are equal; ln N where "
@@ -101,9 +104,3 @@ def _prompts(data: FigureData, arm: Arm) -> int | None:
     gates = (data.gate(arm.task, arm.variant, seed) for seed in arm.values.index)
     found = {gate.values.shape[2] for gate in gates if gate is not None}
     return found.pop() if len(found) == 1 else None
-
-
-def _legend(left: Axes, right: Axes) -> None:
-    """Name each line once, to the right of both panels."""
-    named = dict(zip(*reversed(left.get_legend_handles_labels()), strict=True))
-    right.legend(named.values(), named.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5))

@@ -1,5 +1,7 @@
 """What the gate does: weights over blocks, prompts and timesteps (Fig. 5)."""
 
+from collections.abc import Callable
+
 import numpy as np
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
@@ -12,7 +14,7 @@ from dmp.reporting.figures.registry import register_figure
 from dmp.reporting.figures.style import WIDTH, empty_figure, finish
 from dmp.reporting.figures.variants import cells_of, label
 from dmp.statistics.arms import listed
-from dmp.studies.schema import Study
+from dmp.studies.schema import Cell, Study
 
 _SEEDS, _BLOCKS = 3, 6
 # Its luminance rises evenly, in colour, in grey and for the colour-blind.
@@ -46,24 +48,21 @@ def gate(study: Study, data: FigureData, task: str, options: GateOptions) -> Fig
     cells, notes = cells_of(study, task)
     if options.variant is not None:
         cells = [cell for cell in cells if cell.variant == options.variant]
-    gates: dict[int, Gate] = {}
-    for cell in cells:
-        gates = {s: g for s in data.seeds if (g := data.gate(task, cell.variant, s)) is not None}
-        if gates:
-            break
-    if not gates:
-        wanted = options.variant or "any variant"
+
+    def first(read: Callable[[str, str, int], Gate | None]) -> tuple[dict[int, Gate], Cell | None]:
         for cell in cells:
-            entropies = {
-                seed: found
-                for seed in data.seeds
-                if (found := data.normalised_entropy(task, cell.variant, seed)) is not None
-            }
-            if entropies:
-                return _normalised_entropy(entropies, label(cell), title, data, notes)
-        return empty_figure(
-            title, data.scale, [*notes, f"No run of {wanted} has a gate's weights."]
-        )
+            found = {s: g for s in data.seeds if (g := read(task, cell.variant, s)) is not None}
+            if found:
+                return found, cell
+        return {}, None
+
+    gates, cell = first(data.gate)
+    if cell is None:
+        entropies, cell = first(data.normalised_entropy)
+        if cell is not None:
+            return _normalised_entropy(entropies, label(cell), title, data, notes)
+        lacking = f"No run of {options.variant or 'any variant'} has a gate's weights."
+        return empty_figure(title, data.scale, [*notes, lacking])
     missing = [seed for seed in data.seeds if seed not in gates]
     if missing:
         notes.append(f"{label(cell)}: {listed(missing)} missing.")
