@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from dmp.errors import DMPError
-from dmp.files import write_text
+from dmp.files import write_csv
 from dmp.planning.cost import jobs
 from dmp.planning.rates import Rates, number
 from dmp.planning.tables import (
@@ -70,9 +70,8 @@ def plan_scale(
     every = jobs(plan, Rates(kind, gpus.utilisation, precision, list(used.values())))
     tables, each = cost_table(plan, every, count, budget), job_table(every)
     if csv is not None:
-        write_text(csv, tables.to_csv(index=False, lineterminator="\n"))
-        beside = csv.with_name(f"{csv.stem}-jobs{csv.suffix}")
-        write_text(beside, each.to_csv(index=False, lineterminator="\n"))
+        write_csv(csv, tables)
+        write_csv(csv.with_name(f"{csv.stem}-jobs{csv.suffix}"), each)
     whole, baselines = total(every, every), each[each["stage"] == "baseline"]
     parts = [
         f"Scale '{plan.name}' ({plan.scale.title}): {len(tables)} tables from {len(plan.runs())} "

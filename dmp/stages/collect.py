@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from dmp.config import from_file
 from dmp.errors import DMPError
@@ -82,7 +82,7 @@ def run_rows(layout: Layout, task: str, variant: str, seed: int) -> list[list]:
         DMPError: a file of the run is missing or damaged.
     """
     path = layout.metrics(task, variant, seed)
-    config = from_file(_Config, path.parent / "config.json")
+    config = from_file(KeptConfig, path.parent / "config.json")
     made = from_file(_Record, path.parent / "provenance.json")
     head = [task, variant, seed, config.baseline_seed]
     tail = [made.commit + ("-dirty" if made.dirty else ""), config.hash]
@@ -99,19 +99,15 @@ def _metrics(path: Path) -> list[list[str]]:
     return [[line[place] for place in places] for line in lines]
 
 
-class _Config(BaseModel):
+class KeptConfig(BaseModel, strict=True):
     """What is gathered of a run's ``config.json``."""
-
-    model_config = ConfigDict(strict=True)
 
     hash: str
     baseline_seed: int
 
 
-class _Convergence(BaseModel):
+class _Convergence(BaseModel, strict=True):
     """What is gathered of a baseline's ``convergence.json``."""
-
-    model_config = ConfigDict(strict=True)
 
     fids: list[float] = Field(min_length=1)
     relative_change: float
@@ -119,10 +115,8 @@ class _Convergence(BaseModel):
     iterations: list[int] = Field(min_length=1)
 
 
-class _Record(BaseModel):
+class _Record(BaseModel, strict=True):
     """What is gathered of a ``provenance.json``."""
-
-    model_config = ConfigDict(strict=True)
 
     commit: str
     dirty: bool | None = False
@@ -139,10 +133,9 @@ def gather_baselines(
     for task, seed in baselines:
         if plan.has_decayed(task):
             continue
-        path = layout.convergence(task, seed)
-        verdict = from_file(_Convergence, path)
+        verdict = from_file(_Convergence, layout.convergence(task, seed))
         tolerance = plan.scale.tasks[task].pretraining.convergence_tolerance
-        path = layout.pretrained(task, seed) / "provenance.json"
+        made = from_file(_Record, layout.pretrained(task, seed) / "provenance.json")
         rows.append(
             {
                 "task": task,
@@ -153,7 +146,7 @@ def gather_baselines(
                 "relative_change": verdict.relative_change,
                 "p_value": verdict.p_value,
                 "iterations": verdict.iterations[-1],
-                "commit": from_file(_Record, path).commit,
+                "commit": made.commit,
             }
         )
     return pd.DataFrame(rows, columns=list(BASELINE_COLUMNS))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -29,19 +30,20 @@ from dmp.metrics import classifier
 from dmp.metrics.denoising import BATCH, DenoisingLosses, denoising_losses
 from dmp.metrics.features import Extractor
 from dmp.numerics import Numerics, in_force
+from dmp.products.runs import baseline_product
 from dmp.running.holding import hold
 from dmp.running.memory import keep_freed_memory
 from dmp.running.processes import is_main_process, local_process, process_count
+from dmp.stages.provenance import write_record
 from dmp.studies import Plan
 from dmp.studies.run import RunConfig
 from dmp.tensorfile import load_tensors, read_description, save_tensors
 
 
 def settle_torch(threads: int) -> str:
-    """Prepare torch in this process, which shares ``threads`` with others that train with it.
+    """Prepare torch in this process, and return the device, ``cpu`` or ``cuda``.
 
-    Returns:
-        The device, ``cpu`` or ``cuda``.
+    The process shares ``threads`` with others that train with it.
     """
     torch.set_num_threads(max(1, threads // process_count()))
     # Read when CUDA starts; without it cuBLAS may add up in another order each time.
@@ -141,12 +143,9 @@ def decoder(context: Context, task: TaskConfig) -> Callable[[Tensor], Tensor]:
     Raises:
         DMPError: the autoencoder cannot be had, or does not fit the configuration.
     """
-    latents = task.data.latents
-    return _unchanged if latents is None else open_autoencoder(latents, context.device).decode
-
-
-def _unchanged(images: Tensor) -> Tensor:
-    return images
+    if task.data.latents is None:
+        return lambda images: images
+    return open_autoencoder(task.data.latents, context.device).decode
 
 
 @functools.lru_cache(maxsize=1)
@@ -186,6 +185,15 @@ def measure_denoising(
     )
 
 
+def check_identity(path: Path, found: Any, expected: str, made: str = "trained") -> None:
+    """Refuse a file that was made under another configuration than the one expected."""
+    if found != expected:
+        raise DMPError(
+            f"{path} was {made} under another configuration ({found}, not {expected}); delete it "
+            f"and run again"
+        )
+
+
 def pretrained_backbone(context: Context, run: RunConfig, edge: int | None = None) -> Backbone:
     """Return the converged baseline that a run rests on; for images of an edge, where one is given.
 
@@ -194,12 +202,7 @@ def pretrained_backbone(context: Context, run: RunConfig, edge: int | None = Non
     """
     path = context.layout.pretrained_weights(*run.baseline)
     tensors, description = load_tensors(path, STAGE_OUTPUT)
-    expected = run.fingerprint("baseline")
-    if description.get("identity") != expected:
-        raise DMPError(
-            f"{path} was trained under another configuration ({description.get('identity')}, not "
-            f"{expected}); delete it and run again"
-        )
+    check_identity(path, description.get("identity"), run.fingerprint("baseline"))
     backbone = new_backbone(context, run.task, run.config)
     with understood(path):
         backbone.load_state_dict(tensors, strict=True)
@@ -207,6 +210,18 @@ def pretrained_backbone(context: Context, run: RunConfig, edge: int | None = Non
         assert isinstance(backbone, DiT)  # the plan has seen to it
         backbone = backbone.resized(edge)
     return backbone.to(context.device)
+
+
+def write_baseline(context: Context, run: RunConfig, backbone: Backbone, started: float) -> None:
+    """Write a baseline's weights, and where they come from; its state has been written.
+
+    The work began at ``started``, in seconds since the epoch.
+    """
+    write_record(context.layout.pretrained(*run.baseline), run, context.device, started)
+    description = {"format": "weights", "identity": run.fingerprint("baseline")}
+    path = context.layout.pretrained_weights(*run.baseline)
+    save_tensors(path, backbone.state_dict(), description)
+    baseline_product(context.layout, run).mark_finished()
 
 
 def attach(run: RunConfig, backbone: nn.Module) -> Attached:
@@ -244,12 +259,7 @@ def load_weights(
     path = context.layout.weights(*names)
     if iteration is not None:
         path = context.layout.snapshot(*names, iteration)
-    description = read_description(path, STAGE_OUTPUT)
-    expected = run.fingerprint("weights")
-    if description.get("identity") != expected:
-        raise DMPError(
-            f"{path} was trained under another configuration ({description.get('identity')}, not "
-            f"{expected}); delete it and run again"
-        )
+    found = read_description(path, STAGE_OUTPUT).get("identity")
+    check_identity(path, found, run.fingerprint("weights"))
     attached = find_method(run.method).load(path, backbone, run.options)
     return backbone.eval(), attached

@@ -5,7 +5,7 @@ import torch
 
 from dmp.backbones import dit
 from dmp.config import PatchConfig
-from dmp.files import atomic_path
+from dmp.files import write_csv
 from dmp.layout import Layout
 from dmp.patching import patch
 from dmp.products.results import parameters_product
@@ -46,6 +46,5 @@ def count_parameters(plan: Plan, layout: Layout) -> None:
                     "paper_increase_percent": cell.paper_increase,
                 }
             )
-    with atomic_path(layout.parameters_table) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n")
+    write_csv(layout.parameters_table, pd.DataFrame(rows))
     parameters_product(plan, layout).mark_finished()

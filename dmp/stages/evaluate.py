@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from dmp.arrayfile import load_arrays, save_arrays
 from dmp.backbones import Backbone
@@ -190,10 +190,8 @@ class RunState(State):
         return mse
 
 
-class _BaselineLoss(BaseModel):
+class _BaselineLoss(BaseModel, strict=True):
     """What is kept of a baseline for its runs."""
-
-    model_config = ConfigDict(strict=True)
 
     fingerprint: str
     mse: float = Field(allow_inf_nan=False)

@@ -15,8 +15,7 @@ from dmp.products.runs import baseline_product
 from dmp.recipes import DECAYED, PAPER, Recipe
 from dmp.rng import generator
 from dmp.running.processes import is_main_process
-from dmp.stages.baseline import write_baseline
-from dmp.stages.common import Context, alone, new_backbone
+from dmp.stages.common import Context, alone, new_backbone, write_baseline
 from dmp.stages.data import TaskData, task_data
 from dmp.stages.published import import_baseline
 from dmp.studies.run import PRETRAINING, RunConfig
@@ -97,7 +96,8 @@ def _decay(context: Context, run: RunConfig, data: TaskData, started: float) -> 
     directory = layout.pretrained(*run.baseline)
     stem = context.plan.pretraining(run.task, run.seed)
     branch, identity = layout.branch(run.task, run.seed), stem.fingerprint("baseline")
-    if not _is_of(branch, identity):
+    kept = branch.is_file() and read_description(branch, STAGE_OUTPUT).get("identity") == identity
+    if not kept:
         if is_main_process():
             print(
                 f"the state of baseline {run.seed} of {run.task} after iteration {config.branch} "
@@ -118,17 +118,10 @@ def _decay(context: Context, run: RunConfig, data: TaskData, started: float) -> 
         (directory / "checkpoint.safetensors").unlink()
 
 
-def _is_of(state: Path, identity: str) -> bool:
-    """Whether the state of a training is there, and is that of a configuration."""
-    return state.is_file() and read_description(state, STAGE_OUTPUT).get("identity") == identity
-
-
 def _remove_others(context: Context, run: RunConfig) -> None:
     """Remove averages that are not needed any more, and what a kill left half-written."""
-    kept = {
-        context.layout.baseline_snapshot(run.task, run.seed, step)
-        for step in judged_iterations(run)
-    }
+    steps = judged_iterations(run)
+    kept = {context.layout.baseline_snapshot(run.task, run.seed, step) for step in steps}
     for path in (context.layout.pretrained(run.task, run.seed) / "snapshots").glob("*.safetensors"):
         if path not in kept:
             path.unlink()
@@ -158,7 +151,7 @@ def train_baseline(
     The average after the last iteration is that of the weights, and is not kept twice.
     """
     config = run.config.pretraining if config is None else config
-    fingerprint = run.fingerprint("baseline")
+    fingerprint, branch = run.fingerprint("baseline"), context.layout.branch(run.task, run.seed)
     backbone = _new_baseline(context, run)
     _fit(
         run,
@@ -172,9 +165,7 @@ def train_baseline(
             backbone.state_dict(),
             {"format": "weights", "identity": fingerprint},
         ),
-        kept_states={config.branch: context.layout.branch(run.task, run.seed)}
-        if config.branch
-        else {},
+        kept_states={config.branch: branch} if config.branch else {},
     )
     return backbone
 

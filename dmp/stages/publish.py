@@ -56,7 +56,9 @@ def publish(
         numbers, published = _here(plan, layout, studies)
         if old is not None:
             numbers = _merge(plan, old, numbers)
-            published = _published(old, published, numbers)
+            seeds = {name: _joined(name, old, own) for name, own in published.seeds.items()}
+            origin = merged(old.origin, published.origin, len(numbers.runs()))
+            published = Published(origin=origin, seeds=dict(sorted((old.seeds | seeds).items())))
     staged = Reference(folder.with_name(f".{folder.name}.new"))
     shutil.rmtree(staged.folder, ignore_errors=True)
     try:
@@ -76,12 +78,12 @@ def publish(
         raise write_error(staged.folder, error) from error
     finally:
         shutil.rmtree(staged.folder, ignore_errors=True)
-    seeds = "; ".join(f"{name}: seeds {each}" for name, each in sorted(published.seeds.items()))
-    seeds += f"\n{kept}" if kept else ""
+    listed = "; ".join(f"{name}: seeds {each}" for name, each in sorted(published.seeds.items()))
+    listed += f"\n{kept}" if kept else ""
     return (
         f"{len(numbers.results):,} numbers of {published.origin.runs:,} runs are in {folder} "
         f"({len(numbers.runs()) - (0 if old is None else len(old.numbers.runs())):,} of them new)\n"
-        f"{told.replace(str(staged.folder), str(folder))}\n{seeds}"
+        f"{told.replace(str(staged.folder), str(folder))}\n{listed}"
     )
 
 
@@ -148,12 +150,6 @@ def _merge(plan: Plan, old: Reference, new: Numbers) -> Numbers:
     order = ["task", "variant", "seed"]
     results = results.sort_values(order, kind="stable", ignore_index=True)
     return Numbers(results, baselines.sort_values(names, kind="stable", ignore_index=True))
-
-
-def _published(old: Reference, new: Published, numbers: Numbers) -> Published:
-    seeds = old.seeds | {name: _joined(name, old, own) for name, own in new.seeds.items()}
-    origin = merged(old.origin, new.origin, len(numbers.runs()))
-    return Published(origin=origin, seeds=dict(sorted(seeds.items())))
 
 
 def _joined(study: str, old: Reference, new: Seeds) -> Seeds:

@@ -10,8 +10,7 @@ from dmp.backbones import Backbone, DiT, load_diffusers_dit, load_public_dit
 from dmp.config import PublishedConfig
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
-from dmp.stages.baseline import write_baseline
-from dmp.stages.common import Context, new_backbone
+from dmp.stages.common import Context, new_backbone, write_baseline
 from dmp.studies.run import RunConfig
 from dmp.training import Objective
 from dmp.training.checkpoint import Progress, save_checkpoint

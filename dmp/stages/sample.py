@@ -17,7 +17,14 @@ from dmp.metrics.features import Features, check_features, load_features
 from dmp.products.runs import run_products
 from dmp.sampling import sample_images, sample_labels
 from dmp.sampling.shards import Shard
-from dmp.stages.common import Context, decoder, has_diverged, load_weights, task_extractor
+from dmp.stages.common import (
+    Context,
+    check_identity,
+    decoder,
+    has_diverged,
+    load_weights,
+    task_extractor,
+)
 from dmp.stages.data import TaskData
 from dmp.studies.run import RunConfig
 
@@ -162,12 +169,7 @@ def _read_shard(path: Path, run: RunConfig) -> dict[str, np.ndarray]:
     load_features(path)
     arrays = load_arrays(path)
     identity = str(arrays.pop("identity", "unknown"))
-    expected = run.fingerprint("samples")
-    if identity != expected:
-        raise DMPError(
-            f"{path} was sampled under another configuration ({identity}, not {expected}); delete "
-            f"it and run again"
-        )
+    check_identity(path, identity, run.fingerprint("samples"), "sampled")
     return arrays
 
 

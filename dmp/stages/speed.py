@@ -11,7 +11,7 @@ import torch
 
 from dmp.data.stream import Batch
 from dmp.diffusion import Diffusion
-from dmp.files import atomic_path
+from dmp.files import write_csv
 from dmp.products.results import speed_product
 from dmp.stages.common import Context, attach, pretrained_backbone
 from dmp.stages.data import task_data
@@ -54,8 +54,7 @@ def measure_speed(context: Context) -> None:
                 for variant, seconds in block.items()
             ]
     table = pd.DataFrame(rows, columns=["task", "variant", "stage", "repeat", "seconds"])
-    with atomic_path(context.layout.speed_table) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    write_csv(context.layout.speed_table, table)
     speed_product(context.plan, context.layout).mark_finished()
 
 
@@ -69,7 +68,7 @@ def time_blocks(
     most: int = MOST,
     seconds: float = SECONDS,
 ) -> list[dict[str, float]]:
-    """Time steps that take turns.
+    """Time steps that take turns; return for each block the median seconds of each step.
 
     Args:
         turns: steps of each name in a block.
@@ -77,8 +76,6 @@ def time_blocks(
         most: and at most.
         seconds: after which no further block begins.
 
-    Returns:
-        For each block, the median seconds of each step.
     """
     names, blocks, turn = list(steps), [], 0
     for _ in range(WARM_UP):

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import torch
 from filelock import FileLock
-from pydantic import BaseModel
 
 from dmp.backbones import Backbone
 from dmp.config import from_file
 from dmp.errors import DMPError
 from dmp.files import understood, write_text
 from dmp.layout import Layout
+from dmp.stages.collect import KeptConfig
 from dmp.stages.common import Context, attach, measure_denoising, new_backbone
 from dmp.stages.data import task_data
 from dmp.stages.run import complete_run
@@ -58,13 +58,7 @@ def is_computed(layout: Layout, run: RunConfig) -> bool:
     # The numbers are written last, after the configuration that they belong to.
     if not (path.is_file() and config.is_file()):
         return False
-    return from_file(_Config, config).hash == run.hash
-
-
-class _Config(BaseModel):
-    """What is needed of a run's ``config.json``."""
-
-    hash: str
+    return from_file(KeptConfig, config).hash == run.hash
 
 
 def read_values(layout: Layout, run: RunConfig) -> dict[str, float] | None:
