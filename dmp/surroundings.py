@@ -59,7 +59,9 @@ def settle_surroundings(environment: MutableMapping[str, str] = os.environ) -> N
     _settle_temporary_folder(environment)
     _settle_user(environment)
     for stream in (sys.stdout, sys.stderr):
-        _never_fail(stream)
+        # What its encoding has no sign for is written as an escape, in place of an error.
+        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
+            reconfigure(errors="backslashreplace")
 
 
 def _check_start(environment: MutableMapping[str, str]) -> None:
@@ -126,10 +128,3 @@ def _settle_temporary_folder(environment: MutableMapping[str, str]) -> None:
             f"no temporary file can be written: {where} are full, not there or not writable; set "
             f"TMPDIR to a folder with some space"
         ) from error
-
-
-def _never_fail(stream: object) -> None:
-    """Let a stream write what its encoding has no sign for as an escape, in place of an error."""
-    reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="backslashreplace")

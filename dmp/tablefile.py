@@ -23,10 +23,7 @@ def read_rows(path: str | Path, advice: Advice = STAGE_OUTPUT) -> tuple[list[str
     twice = {name for name in header if header.count(name) > 1}
     other = next((n for n, row in enumerate(rows, start=1) if len(row) != len(header)), None)
     if twice or other is not None:
-        why = (
-            f"its header has {min(twice)!r} twice"
-            if twice
-            else (f"its row {other} is not as long as its header")
-        )
+        why = f"its row {other} is not as long as its header"
+        why = f"its header has {min(twice)!r} twice" if twice else why
         raise DMPError(told(f"{path} is not a CSV table ({why})", advice.damaged))
     return header, rows

@@ -19,57 +19,28 @@ class Cause(NamedTuple):
 
 # By words of the systems and databases, in lower case; the first that is found counts.
 _BY_WORDS = (
-    (
-        ("no module named", "nosuchmodule", "can't load plugin", "failed to import db access"),
-        "its driver is not installed",
-        "install the driver in this environment, or choose another database",
-    ),
-    (
-        ("is locked", "lock wait timeout", "deadlock"),
-        "another program has it locked",
-        "let that end, or end it",
-    ),
-    (
-        ("disk is full", "disk full", "no space", "quota"),
-        "no space is left on its device",
-        "free some",
-    ),
-    (
-        ("readonly", "read-only", "permission denied", "unable to open database file"),
-        "it cannot be written",
-        "make the file and its folder writable",
-    ),
-    (
-        ("not a database", "malformed", "disk i/o error"),
-        "its file is damaged, or of another kind",
-        "move it away",
-    ),
-    (
-        ("refused", "could not connect", "can't connect"),
-        "nothing answers there",
-        "start it, or correct the address",
-    ),
-    (
-        ("name or service not known", "could not translate host", "getaddrinfo", "name resolution",
-         "nodename nor servname", "resolve"),
-        "there is no host of that name",
-        "correct the address",
-    ),
-    (
-        ("timed out", "timeout", "answers too slowly"),
-        "it does not answer in time",
-        "try again later",
-    ),
-    (
-        ("authentication failed", "access denied", "code 401", "code 403", "no password"),
-        "it does not let this user in",
-        "correct the name and the password",
-    ),
-    (
-        ("could not parse", "invalid url", "dialect"),
-        "its address is not one",
-        "write it as postgresql://user:password@host/name",
-    ),
+    (("no module named", "nosuchmodule", "can't load plugin", "failed to import db access"),
+     "its driver is not installed",
+     "install the driver in this environment, or choose another database"),
+    (("is locked", "lock wait timeout", "deadlock"),
+     "another program has it locked", "let that end, or end it"),
+    (("disk is full", "disk full", "no space", "quota"),
+     "no space is left on its device", "free some"),
+    (("readonly", "read-only", "permission denied", "unable to open database file"),
+     "it cannot be written", "make the file and its folder writable"),
+    (("not a database", "malformed", "disk i/o error"),
+     "its file is damaged, or of another kind", "move it away"),
+    (("refused", "could not connect", "can't connect"),
+     "nothing answers there", "start it, or correct the address"),
+    (("name or service not known", "could not translate host", "getaddrinfo", "name resolution",
+      "nodename nor servname", "resolve"),
+     "there is no host of that name", "correct the address"),
+    (("timed out", "timeout", "answers too slowly"),
+     "it does not answer in time", "try again later"),
+    (("authentication failed", "access denied", "code 401", "code 403", "no password"),
+     "it does not let this user in", "correct the name and the password"),
+    (("could not parse", "invalid url", "dialect"),
+     "its address is not one", "write it as postgresql://user:password@host/name"),
 )  # fmt: skip
 
 

@@ -94,7 +94,8 @@ def _family(
     for name in claims:
         within[name] = holm([tested[k].found.p_against for k in claims[name]])
     largest = [_largest([tested[k].found.p_for for k in claims[name]]) for name in names]
-    smallest = [_smallest(within[name]) for name in names]
+    every = (within[name] for name in names)
+    smallest = [math.nan if np.isnan(p).all() else float(np.nanmin(p)) for p in every]
     factors_for = dict(zip(names, holm_factors(largest, level).tolist(), strict=True))
     factors_against = dict(zip(names, holm_factors(smallest, level).tolist(), strict=True))
     verdicts = {}
@@ -109,10 +110,6 @@ def _largest(p_values: list[float]) -> float:
     """Return the p value for a claim: without one of its pieces it cannot be shown."""
     known = [p for p in p_values if not math.isnan(p)]
     return math.nan if not known else max(known) if len(known) == len(p_values) else 1.0
-
-
-def _smallest(p_values: np.ndarray) -> float:
-    return math.nan if np.isnan(p_values).all() else float(np.nanmin(p_values))
 
 
 def _verdict(found: Measurement, up: float, p_against: float, down: float, level: float) -> Verdict:

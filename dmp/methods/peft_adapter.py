@@ -74,7 +74,8 @@ class AttachedAdapter(Attached):
             folder, found = path.with_suffix(".peft"), Path(temporary)
             # Sets are in another order in each process.
             config = read_json(found / "adapter_config.json")
-            write_json(folder / "adapter_config.json", _sorted(config))
+            alphabetical = {k: sorted(v) if isinstance(v, list) else v for k, v in config.items()}
+            write_json(folder / "adapter_config.json", alphabetical)
             with atomic_path(folder / "adapter_model.safetensors") as final:
                 shutil.copyfile(found / "adapter_model.safetensors", final)
 
@@ -86,8 +87,3 @@ class AttachedAdapter(Attached):
         """
         peft.set_peft_model_state_dict(self._peft, self.read(path))
         return self
-
-
-def _sorted(config: dict) -> dict:
-    """Return peft's configuration with lists of names in alphabetical order."""
-    return {k: sorted(v) if isinstance(v, list) else v for k, v in config.items()}

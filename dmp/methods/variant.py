@@ -10,7 +10,7 @@ from dmp.config.base import Strict, from_data, nearest
 from dmp.config.numbers import Count, Factor, LearningRate, Probability, Seed, Size
 from dmp.config.patch import PatchConfig
 from dmp.errors import DMPError
-from dmp.methods.base import Method, find_method
+from dmp.methods.base import find_method
 from dmp.recipes import PAPER, Recipe
 
 
@@ -100,15 +100,17 @@ class Variant:
         found: dict[str, Any] = self.training.model_dump(exclude_none=True)
         found |= self.sampling.model_dump(exclude_none=True)
         found |= self.origin.model_dump(exclude_defaults=True)
-        options = self.options.model_dump()
-        theirs = _defaults(find_method(self.method), options)
+        options, method = self.options.model_dump(), find_method(self.method)
+        # As they are where a variant says nothing.
+        theirs = {name: field.default for name, field in method.options.model_fields.items()}
+        theirs |= method.preset(options)
         found |= {k: v for k, v in options.items() if v != theirs[k]}
         return dict(sorted(found.items()))
 
     @functools.cached_property
     def name(self) -> str:
         """The canonical name: two spellings of one variant have one name, and run once."""
-        return ",".join([self.method, *(f"{k}={_spell(v)}" for k, v in self.differences().items())])
+        return ",".join([self.method, *(f"{k}={spell(v)}" for k, v in self.differences().items())])
 
 
 # A plan asks for the same few variants again and again: once for each of their runs.
@@ -153,13 +155,8 @@ def on_recipe(name: str, recipe: Recipe) -> str:
     return replace(_parse(name, "variant"), origin=OriginOptions(recipe=recipe)).name
 
 
-def _defaults(method: Method[Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a method, as they are where a variant says nothing."""
-    fields = {name: field.default for name, field in method.options.model_fields.items()}
-    return fields | method.preset(options)
-
-
-def _spell(value: Any) -> str:
+def spell(value: Any) -> str:
+    """Return a value as a variant's name has it."""
     if isinstance(value, bool):
         return str(value).lower()
     return format(value, "g") if isinstance(value, float) else str(value)

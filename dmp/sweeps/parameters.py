@@ -24,13 +24,6 @@ def rounded(value: float) -> float:
     return float(format(value, f".{DIGITS}g"))
 
 
-def spell(value: Value) -> str:
-    """Return a value as a variant's name has it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return format(value, "g") if isinstance(value, float) else str(value)
-
-
 def among(value: Value, accepted: Iterable[Value]) -> bool:
     """Return whether a value is one of others: True == 1 in Python, but not in a variant."""
     return any(type(value) is type(other) and value == other for other in accepted)

@@ -2,7 +2,7 @@
 
 import optuna
 
-from dmp.files import write_text
+from dmp.files import write_csv, write_text
 from dmp.methods import Variant
 from dmp.reporting.page import markdown, write_page
 from dmp.studies import Plan
@@ -36,7 +36,7 @@ def write_report(plan: Plan, sweep: Sweep, files: SweepFiles, study: optuna.Stud
     }
     confirmed, trials = confirm(sweep, files, best, hashes), trials_table(sweep, study)
     for path, table in ((files.trials, trials), (files.confirmed, confirmed)):
-        write_text(path, table.to_csv(index=False, lineterminator="\n"))
+        write_csv(path, table)
     write_text(files.best, best_cells(sweep, plan.name, confirmed))
     left_out = make_space(sweep, plan, f"sweeps/{sweep.id}.yaml").left_out
     page = sweep_page(sweep, plan.scale, left_out, trials, confirmed, seeds)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dmp.methods import Variant
-from dmp.sweeps.parameters import Parameter, Value, among, rounded, spell
+from dmp.methods.variant import spell
+from dmp.sweeps.parameters import Parameter, Value, among, rounded
 
 Point = dict[str, Value]
 
