@@ -1,20 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from claim_examples import BASE, DIFFERENCE, EQUIVALENCE, LARGER, SMALLER
 from scipy import stats
 
 from dmp.claims.evaluate import evaluate
 
-BASE = np.array([10.2, 9.9, 10.4, 10.1])
-LARGER = BASE + np.array([1.0, 1.2, 0.9, 1.1])
-SMALLER = BASE - [1.0, 1.2, 0.9, 1.1]
 WIDE = BASE + np.array([0.9, -1.2, 0.3, 0.1])
 LOG = np.log1p(0.01)
-DIFFERENCE = {
-    "test": "difference", "task": "unconditional", "variant": "dmp", "against": "baseline",
-    "predicts": "better",
-}  # fmt: skip
-EQUIVALENCE = {k: v for k, v in DIFFERENCE.items() if k != "predicts"} | {"test": "equivalence"}
 DIVERGENCE = DIFFERENCE | {"test": "divergence", "predicts": "more"}
 OWN = {"reason": "r"}
 

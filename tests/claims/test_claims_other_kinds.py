@@ -3,6 +3,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 import numpy as np
 import pandas as pd
 import pytest
+from claim_examples import BASE, EQUIVALENCE
 from scipy import stats
 
 from dmp.claims.effects import Effect
@@ -11,12 +12,6 @@ from dmp.claims.measurement import of_effect
 from dmp.errors import DMPError
 from dmp.registry import Registry
 
-BASE = np.array([10.2, 9.9, 10.4, 10.1])
-DIFFERENCE = {
-    "test": "difference", "task": "unconditional", "variant": "dmp", "against": "baseline",
-    "predicts": "better",
-}  # fmt: skip
-EQUIVALENCE = {k: v for k, v in DIFFERENCE.items() if k != "predicts"} | {"test": "equivalence"}
 ARITHMETIC = {"test": "arithmetic", "from": "6.26", "to": "5.61", "claimed_percent": "10.38",
               "digits": 2}  # fmt: skip
 PARAMETERS = {"test": "parameters", "study": "table1", "backbones": ["B", "L"],

@@ -2,24 +2,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from claim_examples import BASE, DIFFERENCE
 from fake_results import relevant
 
 from dmp.claims.evaluate import evaluate
 from dmp.reporting.claims import claims_page, evidence_page
 from dmp.reporting.page import html, markdown
 
-BASE = np.array([10.2, 9.9, 10.4, 10.1])
-DIFFERENCE = {
-    "test": "difference", "task": "unconditional", "variant": "dmp", "against": "baseline",
-    "predicts": "better", "paper": ["5.61", "6.26"],
-}  # fmt: skip
-
 
 @pytest.fixture
 def page(make, table, rows):
     def made(conclusive=True, evidence=False):
         endpoints = [relevant("fid", 1), relevant("recall", 2, better="higher")]
-        claims = make(DIFFERENCE, {"test": "untested", "reason": "needs people"},
+        claims = make(DIFFERENCE | {"paper": ["5.61", "6.26"]},
+                      {"test": "untested", "reason": "needs people"},
                       endpoints=endpoints, further_metrics=[],
                       recipes=["paper", "decayed"])  # fmt: skip
         results = table(

@@ -1,14 +1,7 @@
-import numpy as np
+from claim_examples import BASE, DIFFERENCE, SMALLER
 
 from dmp.claims.evaluate import evaluate
 from dmp.claims.summary import summarise
-
-BASE = np.array([10.2, 9.9, 10.4, 10.1])
-SMALLER = BASE - [1.0, 1.2, 0.9, 1.1]
-DIFFERENCE = {
-    "test": "difference", "task": "unconditional", "variant": "dmp", "against": "baseline",
-    "predicts": "better",
-}  # fmt: skip
 
 
 def decayed(arms):

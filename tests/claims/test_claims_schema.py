@@ -1,6 +1,7 @@
 import re
 
 import pytest
+from claim_examples import DIFFERENCE
 from harness import ROOT
 
 from dmp.claims.schema import Claims
@@ -8,11 +9,6 @@ from dmp.config import from_data
 from dmp.errors import DMPError
 from dmp.methods import Variant, on_recipe
 from dmp.studies.loading import read_yaml
-
-DIFFERENCE = {
-    "test": "difference", "task": "unconditional", "variant": "dmp", "against": "baseline",
-    "predicts": "better",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from claim_examples import BASE, DIFFERENCE, SMALLER
 from fake_results import relevant
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -11,13 +12,7 @@ from dmp.claims.summary import summarise
 from dmp.errors import DMPError
 from dmp.statistics.paired import detectable_effect
 
-BASE = np.array([10.2, 9.9, 10.4, 10.1])
-SMALLER = BASE - [1.0, 1.2, 0.9, 1.1]
 NOISE = BASE + np.array([0.3, -0.4, 0.1, 0.1])
-DIFFERENCE = {
-    "test": "difference", "task": "unconditional", "variant": "dmp", "against": "baseline",
-    "predicts": "better",
-}  # fmt: skip
 # The fixtures are plain functions, which nothing changes between examples.
 PROPERTY = settings(
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

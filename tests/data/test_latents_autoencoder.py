@@ -12,14 +12,29 @@ from dmp.config import LatentsConfig
 from dmp.data.autoencoder import load_autoencoder
 from dmp.errors import DMPError
 
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return write_autoencoder(tmp_path_factory.mktemp("autoencoder") / "tiny")
 
 
+@pytest.fixture
+def copy(folder, tmp_path):
+    """An autoencoder that a test may change."""
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
 def config(folder, **changes) -> LatentsConfig:
     return LatentsConfig(autoencoder=str(folder), **changes)
+
+
+def rewrite(folder, change) -> None:
+    """Apply ``change`` to the weights by name."""
+    weights = load_file(folder / WEIGHTS)
+    change(weights)
+    save_file(weights, folder / WEIGHTS)
 
 
 @torch.no_grad()
@@ -41,22 +56,15 @@ def test_decoding_holds_one_batch_at_a_time(folder, monkeypatch):
     assert sizes == [2, 2, 1]
 
 
-def test_identity_is_of_weights_and_configuration_not_of_the_place(folder, tmp_path):
+def test_identity_is_of_weights_and_configuration_not_of_the_place(folder, copy):
     identity = load_autoencoder(config(folder)).identity
-    copy = shutil.copytree(folder, tmp_path / "copy")
     assert load_autoencoder(config(copy)).identity == identity
-    weights = load_file(copy / "diffusion_pytorch_model.safetensors")
-    weights["encoder.conv_in.bias"][0] += 1e-3
-    save_file(weights, copy / "diffusion_pytorch_model.safetensors")
+    rewrite(copy, lambda weights: weights["encoder.conv_in.bias"][0].add_(1e-3))
     assert load_autoencoder(config(copy)).identity != identity
 
 
-def test_weights_that_are_not_finite_are_refused(folder, tmp_path):
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    path = copy / "diffusion_pytorch_model.safetensors"
-    weights = load_file(path)
-    weights["decoder.conv_in.bias"][1] = float("nan")
-    save_file(weights, path)
+def test_weights_that_are_not_finite_are_refused(copy):
+    rewrite(copy, lambda weights: weights["decoder.conv_in.bias"][1].fill_(torch.nan))
     with pytest.raises(DMPError, match=r"latents.autoencoder: .*\(decoder\.conv_in\.bias\)"):
         load_autoencoder(config(copy))
 
@@ -69,10 +77,8 @@ def test_images_that_are_not_finite_are_refused_and_latents_given_back(folder):
     assert autoencoder.decode(torch.full((1, 4, 2, 2), torch.nan)).isnan().all()
 
 
-def test_half_precision_weights_are_computed_with_in_float32(folder, tmp_path):
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    path = copy / "diffusion_pytorch_model.safetensors"
-    save_file({name: tensor.half() for name, tensor in load_file(path).items()}, path)
+def test_half_precision_weights_are_computed_with_in_float32(copy):
+    rewrite(copy, lambda weights: weights.update({k: v.half() for k, v in weights.items()}))
     assert load_autoencoder(config(copy)).decode(torch.randn(1, 4, 2, 2)).dtype == torch.float32
 
 
@@ -89,19 +95,14 @@ def test_an_autoencoder_that_does_not_fit_is_refused(tmp_path, wrong, message):
         load_autoencoder(config(write_autoencoder(tmp_path / "other", **wrong)))
 
 
-def test_weights_that_are_not_in_the_file_are_never_random(folder, tmp_path):
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    path = copy / "diffusion_pytorch_model.safetensors"
-    weights = load_file(path)
-    del weights["encoder.conv_in.bias"]
-    save_file(weights, path)
+def test_weights_that_are_not_in_the_file_are_never_random(copy):
+    rewrite(copy, lambda weights: weights.pop("encoder.conv_in.bias"))
     with pytest.raises(DMPError, match=r"1 are missing .*encoder\.conv_in\.bias"):
         load_autoencoder(config(copy))
 
 
-def test_damaged_or_foreign_files_are_refused(folder, tmp_path):
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    path = copy / "diffusion_pytorch_model.safetensors"
+def test_damaged_or_foreign_files_are_refused(copy):
+    path = copy / WEIGHTS
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(DMPError, match=r"the model in .* cannot be loaded"):
         load_autoencoder(config(copy))

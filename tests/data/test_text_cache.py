@@ -25,6 +25,12 @@ def folder(tmp_path_factory):
     return write_clip(tmp_path_factory.mktemp("clip") / "tiny")
 
 
+@pytest.fixture
+def copy(folder, tmp_path):
+    """An encoder that a test may change."""
+    return shutil.copytree(folder, tmp_path / "clip")
+
+
 @pytest.fixture(scope="module")
 def encoder(folder):
     return load_text_encoder(str(folder))
@@ -50,8 +56,7 @@ def contents(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_weights_that_are_not_finite_are_refused(folder, tmp_path):
-    copy = shutil.copytree(folder, tmp_path / "clip")
+def test_weights_that_are_not_finite_are_refused(copy):
     weights = load_file(copy / "model.safetensors")
     name = next(name for name in weights if name.endswith("final_layer_norm.weight"))
     weights[name][0] = float("inf")
@@ -96,8 +101,7 @@ def test_a_store_goes_to_another_process_as_its_path(finished):
     assert torch.equal(again.pooled(np.arange(6)), TextStore(finished).pooled(np.arange(6)))
 
 
-def test_weights_that_are_not_in_the_file_are_never_random(folder, tmp_path):
-    copy = shutil.copytree(folder, tmp_path / "copy")
+def test_weights_that_are_not_in_the_file_are_never_random(copy):
     weights = load_file(copy / "model.safetensors")
     del weights[sorted(name for name in weights if "final_layer_norm.bias" in name)[0]]
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
@@ -105,8 +109,7 @@ def test_weights_that_are_not_in_the_file_are_never_random(folder, tmp_path):
         load_text_encoder(str(copy))
 
 
-def test_a_folder_that_lacks_files_and_a_model_of_another_kind_are_refused(folder, tmp_path):
-    copy = shutil.copytree(folder, tmp_path / "copy")
+def test_a_folder_that_lacks_files_and_a_model_of_another_kind_are_refused(copy):
     (copy / "config.json").write_text(json.dumps({"model_type": "t5"}))
     with pytest.raises(DMPError, match="describes a model of kind t5, not clip_text_model"):
         load_text_encoder(str(copy))

@@ -268,20 +268,17 @@ def test_captions_without_an_image_and_images_without_a_caption_are_said(
     assert bare in error
 
 
-def test_a_blank_caption_is_none(tmp_path):
+@pytest.mark.parametrize(
+    ("caption", "problem"),
+    [(b" \n", "no caption belongs to the image"), (b"\xff\xfe", "is not a caption")],
+)
+def test_a_blank_caption_is_none_and_an_unreadable_one_is_damage(tmp_path, caption, problem):
     real.write_webdataset(tmp_path / "data", 0)
-    members = {"1.jpg": real.encode(real.make_image(1), ".jpg"), "1.txt": b" \n"}
+    members = {"1.jpg": real.encode(real.make_image(1), ".jpg"), "1.txt": caption}
     (tmp_path / "data" / "0.tar").write_bytes(real.tar_bytes(members))
     _, findings, _ = checked(tmp_path, configured("webdataset"))
-    assert findings["0.tar:1.jpg"] == ("damage", "no caption belongs to the image")
-
-
-def test_an_unreadable_caption_is_damage(tmp_path):
-    real.write_webdataset(tmp_path / "data", 0)
-    members = {"1.jpg": real.encode(real.make_image(1), ".jpg"), "1.txt": b"\xff\xfe"}
-    (tmp_path / "data" / "0.tar").write_bytes(real.tar_bytes(members))
-    _, findings, _ = checked(tmp_path, configured("webdataset"))
-    assert "is not a caption" in findings["0.tar:1.jpg"][1]
+    assert findings["0.tar:1.jpg"][0] == "damage"
+    assert problem in findings["0.tar:1.jpg"][1]
 
 
 def test_known_modes_and_duplicates_and_other_files_are_notes(tmp_path):

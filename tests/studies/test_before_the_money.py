@@ -163,32 +163,35 @@ def test_a_dataset_is_not_named_as_the_test_of_another(ablations):
         load_plan("paper-smoke", ablations)
 
 
-@pytest.mark.parametrize(("changes", "message"), TOP, ids=lambda each: str(each)[:60])
-def test_settings_of_a_scale_are_possible(ablations, changes, message):
-    edit_yaml(ablations / "scales/digits.yaml", lambda data: data.update(changes))
+@pytest.mark.parametrize(
+    ("file", "changes", "message"),
+    [
+        *(("scales/digits.yaml", *case) for case in TOP),
+        *(("studies/table2.yaml", *case) for case in STUDY),
+    ],
+    ids=lambda each: str(each)[:60],
+)
+def test_settings_of_a_scale_are_possible_and_names_of_a_study_exist_and_are_given_once(
+    ablations, file, changes, message
+):
+    edit_yaml(ablations / file, lambda data: data.update(changes))
     with pytest.raises(DMPError, match=message):
         check(ablations)
 
 
-@pytest.mark.parametrize(("variant", "message"), CELLS.items(), ids=str)
-def test_variants_of_cells_fit_their_task(ablations, variant, message):
-    cell = {"task": "unconditional", "variant": variant}
-    edit_yaml(ablations / "studies/table2.yaml", lambda data: data["cells"].append(cell))
-    with pytest.raises(DMPError, match=f"table2.yaml: cells.*{message}"):
-        check(ablations)
-
-
-def test_iterations_of_a_variant_fit_the_curve(ablations):
-    cell = {"task": "unconditional-large", "variant": "dmp,iterations=7"}
-    edit_yaml(ablations / "studies/table3.yaml", lambda data: data["cells"].append(cell))
-    with pytest.raises(DMPError, match="curve = 5 does not divide iterations = 7"):
-        check(ablations)
-
-
-@pytest.mark.parametrize(("changes", "message"), STUDY, ids=lambda each: str(each)[:60])
-def test_names_of_a_study_exist_and_are_given_once(ablations, changes, message):
-    edit_yaml(ablations / "studies/table2.yaml", lambda data: data.update(changes))
-    with pytest.raises(DMPError, match=message):
+@pytest.mark.parametrize(
+    ("study", "task", "variant", "message"),
+    [
+        *(("table2", "unconditional", *case) for case in CELLS.items()),
+        *[("table3", "unconditional-large", "dmp,iterations=7",
+           "curve = 5 does not divide iterations = 7")],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_variants_of_cells_fit_their_task_and_its_curve(ablations, study, task, variant, message):
+    cell = {"task": task, "variant": variant}
+    edit_yaml(ablations / f"studies/{study}.yaml", lambda data: data["cells"].append(cell))
+    with pytest.raises(DMPError, match=f"{study}.yaml: cells.*{message}"):
         check(ablations)
 
 

@@ -2,22 +2,13 @@
 
 import pytest
 import yaml
-from harness import ROOT, run_command
+from harness import ROOT, TINY_SWEEP, run_command
 
 from dmp.config import PatchConfig
 from dmp.errors import DMPError
 from dmp.methods import TrainingOptions, Variant
 from dmp.studies import load_plan
-from dmp.studies.loading import scale_names
-from dmp.sweeps.loading import (
-    fresh_seeds,
-    load_space,
-    load_sweep,
-    search_seeds,
-    study_name,
-    sweep_fingerprint,
-    sweep_names,
-)
+from dmp.sweeps.loading import load_space, load_sweep, study_name, sweep_fingerprint
 
 
 @pytest.fixture(scope="module")
@@ -25,20 +16,8 @@ def plan():
     return load_plan("smoke", ROOT / "ablations")
 
 
-GOOD = {
-    "title": "A sweep",
-    "task": "unconditional",
-    "base": "dmp",
-    "objectives": ["fid", "added_parameters"],
-    "trials": 4,
-    "parameters": [
-        {"name": "position", "kind": "categorical", "choices": ["add", "prepend"]},
-        {
-            **{"name": "prompts", "kind": "int", "low": 1, "high": "tokens"},
-            "when": {"position": "prepend"},
-        },
-    ],
-}
+GOOD = {key: TINY_SWEEP[key] for key in ("title", "task", "base", "trials", "parameters")}
+GOOD["objectives"] = ["fid", "added_parameters"]
 
 
 def load(tmp_path, plan, **changes):
@@ -47,15 +26,6 @@ def load(tmp_path, plan, **changes):
     (folder / "try.yaml").write_text(yaml.safe_dump(GOOD | changes))
     sweep = load_sweep(tmp_path, "try")
     return sweep, load_space(tmp_path, sweep, plan)
-
-
-@pytest.mark.parametrize("scale", scale_names(ROOT / "ablations"))
-@pytest.mark.parametrize("name", sweep_names(ROOT / "ablations"))
-def test_every_sweep_of_the_project_can_be_run_at_every_scale(name, scale):
-    plan = load_plan(scale, ROOT / "ablations")
-    sweep = load_sweep(ROOT / "ablations", name)
-    assert load_space(ROOT / "ablations", sweep, plan).parameters
-    assert not set(search_seeds(sweep, plan)) & set(fresh_seeds(sweep, plan))
 
 
 def test_bounds_are_those_of_the_task(tmp_path, plan):

@@ -171,16 +171,6 @@ def test_frozen_backbone_keeps_every_bit(tmp_path, method):
         assert not torch.equal(parameter, patched[name]), name
 
 
-def test_load_loss_as_written_changes_no_weight_to_the_last_bit(tmp_path):
-    trained = []
-    for weight in (0.0, 1.0):
-        objective = make_objective(PatchConfig(load_weight=weight))
-        fit(objective, make_stream(), CONFIG, tmp_path / str(weight), "id")
-        trained.append(state(objective))
-    for name, value in trained[0].items():
-        assert torch.equal(value, trained[1][name]), name
-
-
 def test_importance_loss_changes_the_gate(tmp_path):
     trained = []
     for weight in (0.0, 1.0):
