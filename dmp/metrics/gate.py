@@ -82,21 +82,6 @@ def record_gate(
     """
     backbone.eval()
     patch.eval()
-    patch.keep_weights = True
-    try:
-        return _record(backbone, patch, diffusion, data, timesteps, device)
-    finally:
-        patch.keep_weights = False
-
-
-def _record(
-    backbone: Backbone,
-    patch: Patch,
-    diffusion: Diffusion,
-    data: Images,
-    timesteps: int,
-    device: str,
-) -> GateRecord | None:
     steps = np.linspace(0, diffusion.timesteps - 1, timesteps).round().astype(np.int64)
     images = to_model(torch.from_numpy(data.images[:IMAGES])).to(device)
     labels = torch.from_numpy(data.labels[:IMAGES]).to(device)
@@ -105,8 +90,12 @@ def _record(
     weights, entropies, evenness = [], [], []
     for step in steps.tolist():
         t = torch.full((len(images),), step, device=device)
-        backbone(diffusion.add_noise(images, noise, t), t, labels)
-        by_block = patch.weights()
+        patch.keep_weights = True
+        try:
+            backbone(diffusion.add_noise(images, noise, t), t, labels)
+            by_block = patch.weights()
+        finally:
+            patch.keep_weights = False
         if not by_block:
             return None
         means: dict[int, np.ndarray] = {}

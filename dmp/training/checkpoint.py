@@ -1,7 +1,7 @@
 """The state of an unfinished training, from which it goes on bit-identically."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -77,33 +77,24 @@ def load_checkpoint(
             f"{identity}); delete it to train from the start"
         )
     with understood(path):
-        return _restore(tensors, description, trainable, optimizer, averaged)
-
-
-def _restore(
-    tensors: dict[str, Tensor],
-    description: dict[str, Any],
-    trainable: dict[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    averaged: dict[str, Tensor] | None,
-) -> Progress:
-    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}, "ema": {}, "meter": {}}
-    for name, value in tensors.items():
-        kind, rest = name.split("/", 1)
-        parts[kind][rest] = value
-    with torch.no_grad():
-        for name, parameter in trainable.items():
-            parameter.copy_(parts["weights"][name])
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in parts["optimizer"].items():
-        index, key = name.split("/", 1)
-        state.setdefault(int(index), {})[key] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-    if averaged is not None:
-        for name, value in averaged.items():
-            value.copy_(parts["ema"][name])
-    meter = description.get("meter", {"steps": 0, "sums": []})
-    sums = {name: parts["meter"][name] for name in meter["sums"]}
-    unsaid = MeterState(int(meter["steps"]), sums)
-    return Progress(int(description["step"]), unsaid, int(description["averaged"]))
+        kinds = ("weights", "optimizer", "ema", "meter")
+        parts: dict[str, dict[str, Tensor]] = {kind: {} for kind in kinds}
+        for name, value in tensors.items():
+            kind, rest = name.split("/", 1)
+            parts[kind][rest] = value
+        with torch.no_grad():
+            for name, parameter in trainable.items():
+                parameter.copy_(parts["weights"][name])
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in parts["optimizer"].items():
+            index, key = name.split("/", 1)
+            state.setdefault(int(index), {})[key] = value
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+        if averaged is not None:
+            for name, value in averaged.items():
+                value.copy_(parts["ema"][name])
+        meter = description.get("meter", {"steps": 0, "sums": []})
+        sums = {name: parts["meter"][name] for name in meter["sums"]}
+        unsaid = MeterState(int(meter["steps"]), sums)
+        return Progress(int(description["step"]), unsaid, int(description["averaged"]))
