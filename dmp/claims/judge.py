@@ -26,11 +26,7 @@ REFUTED = "the claim is refuted"
 
 @dataclass(frozen=True)
 class Tested:
-    """A piece of evidence in one metric, and what was measured.
-
-    Attributes:
-        endpoint: the endpoint that it counts for.
-    """
+    """A piece of evidence in one metric, the endpoint that it counts for, and what was measured."""
 
     claim: str
     number: int

@@ -106,8 +106,7 @@ def command(
 ) -> Callable[..., Callable[..., None]]:
     """Return a decorator that makes a command of a function; its first argument is the workspace.
 
-    Args:
-        scale: the default of ``--scale``.
+    ``scale`` is the default of ``--scale``.
     """
     shared = [
         parameter.replace(default=scale if name == "scale" else parameter.default)

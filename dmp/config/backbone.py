@@ -14,9 +14,7 @@ class BackboneConfig(Strict):
     Attributes:
         kind: what stands here if nothing does; not part of a configuration's hash.
         patch_size: P.
-        depth: number of blocks.
         hidden_size: D.
-        num_heads: of attention.
     """
 
     kind: Annotated[Literal["dit"], Field(exclude=True)] = "dit"
@@ -104,12 +102,7 @@ class UNetConfig(Strict):
         return self.attention_stages * (2 * self.layers_per_block + 1) + 1
 
     def grids(self, size: int, placement: str) -> list[int]:
-        """Return the edge of each block's grid of tokens, in the order of execution.
-
-        Args:
-            size: height and width of what the backbone is fed.
-            placement: see :class:`~dmp.config.PatchConfig`.
-        """
+        """As :meth:`BackboneConfig.grids`."""
         edges = [size >> stage for stage in range(len(self.block_out_channels))]
         middle = edges[-1]
         if placement == "stage-inputs":

@@ -60,8 +60,7 @@ def check_checkpoint_interval(
 
     Args:
         limit: of the job.
-        iterations: that took ``seconds``.
-        seconds: see ``iterations``.
+        iterations, seconds: what so many took.
         remaining: iterations that are left.
         checkpoint_every: iterations between checkpoints.
 

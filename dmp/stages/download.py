@@ -22,7 +22,6 @@ class Requirement:
     """One thing that a scale needs.
 
     Attributes:
-        name: what it is.
         place: where it lies, or should.
         missing: why it is not there, and where to get it; empty if it is there.
     """

@@ -121,11 +121,7 @@ def cells(results: pd.DataFrame | Arms, study: "Study") -> pd.DataFrame:
 
 
 def comparisons(results: pd.DataFrame | Arms, study: "Study") -> pd.DataFrame:
-    """Test every comparison of a study in every metric of it.
-
-    Args:
-        results: as for :func:`cells`.
-        study: as for :func:`cells`.
+    """Test every comparison of a study in every metric of it; arguments as for :func:`cells`.
 
     Returns:
         One row per comparison and metric, in the study's order, with ``COMPARISON_COLUMNS``: the

@@ -67,7 +67,6 @@ class FigureSpec(Strict):
     Attributes:
         kind: a file in :mod:`dmp.reporting.figures.kinds`, or of another package.
         task: one task; every task of the study that is run, if left out.
-        options: what this kind of figure takes.
     """
 
     kind: str
@@ -88,9 +87,7 @@ class Study(Strict):
         title: the table's heading.
         source: where the paper's numbers stand.
         metrics: the first is the primary endpoint.
-        cells: the rows.
         comparisons: the differences that are tested, corrected together.
-        figures: drawn from the same runs.
         variance: a pair of variants whose variances are taken apart; see
             :mod:`dmp.statistics.variance`.
         baselines: whether each baseline is listed, with what decaying its rate still gains.
@@ -153,14 +150,8 @@ class ParameterStudy(Strict):
     """A table of parameter counts, computed from real modules; it needs no run.
 
     Attributes:
-        id: the name of the file.
-        title: the table's heading.
-        source: where the paper's numbers stand.
-        input_size: height and width of the latent image.
-        channels: channels of the latent image.
-        target: as for :class:`Study`.
-        cells: the rows.
-        notes: printed below the table.
+        input_size, channels: of the latent image.
+        (others): as for :class:`Study`.
     """
 
     id: str
@@ -223,7 +214,6 @@ class Scale(Strict):
         numerics: ``portable`` computes the same bits on every x86-64 processor with AVX2, with one
             thread per job; ``native`` takes the fastest kernels of the machine. See
             :mod:`dmp.numerics`.
-        execution: how it runs.
         not_run: tasks that this scale leaves out, and why.
         affords: the studies and methods that it does not leave out; None for all.
     """

@@ -74,8 +74,6 @@ class Sweep(Strict):
         trials: how many trials end with a result, over all workers; one that was pruned or has
             diverged is a result, a point that cannot exist at the scale is none.
         workers: processes that share the trials.
-        parameters: what is varied.
-        confirmation: of the best points.
         notes: printed below the table.
     """
 

@@ -18,7 +18,6 @@ class Parent:
         name: unique within the experiment: the study's id.
         title: first line of the description.
         artifacts: path among the run's artifacts to the file to keep there.
-        tags: MLflow tags.
         comparisons: what to call each, and the names of the runs that it compares.
         differences: what a comparison came to, by what it is called.
         metrics: means and differences, with the bounds of their intervals.

@@ -17,10 +17,7 @@ class Forecast:
 
     A job is taken to cost what those of its rule have cost on average: in this call, or, until one
     has finished, in earlier ones, or as far as those that are running let expect. What rests on a
-    rule without any of it is a lower bound.
-
-    Args:
-        jobs: how many of each rule there are.
+    rule without any of it is a lower bound. ``jobs`` says how many of each rule there are.
     """
 
     def __init__(self, jobs: Mapping[str, int], start: float) -> None:
