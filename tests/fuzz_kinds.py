@@ -25,7 +25,6 @@ from dmp.data.manifest import PICTURES, Manifest, load_manifest
 from dmp.data.shards import Row, Shards
 from dmp.files import write_csv, write_json, write_text
 from dmp.layout import Layout
-from dmp.metrics.classifier import new_classifier, save_classifier
 from dmp.metrics.features import Features, load_features, save_features
 from dmp.metrics.reference import Floor, Reference, load_reference, read_published, save_reference
 from dmp.patching.loading import read_patch
@@ -115,11 +114,6 @@ def _captions(folder: Path) -> Path:
     captions = Captions(torch.ones(9, 3), *numbers, np.arange(4), ["a", "b c", "d", "e"])
     save_captions(folder / "captions.safetensors", captions)
     return folder / "captions.safetensors"
-
-
-def _classifier(folder: Path) -> Path:
-    save_classifier(folder / "c.safetensors", new_classifier(1, 2), {"dataset": "digits"})
-    return folder / "c.safetensors"
 
 
 def _patch(folder: Path) -> Path:

@@ -81,7 +81,7 @@ def test_missing_stage_says_which_file(tmp_path):
     assert "weights.safetensors does not exist; the stage that writes it" in process.stderr
 
 
-def test_snakemake_says_the_same_for_a_wrong_study(tmp_path, ablations):
+def test_snakemake_says_the_same_for_a_wrong_study(ablations):
     edit_yaml(
         ablations / "studies/table3.yaml", lambda d: d["cells"][0].update(variant="dmp,depth=13")
     )

@@ -37,7 +37,7 @@ def test_interrupted_write_keeps_the_old_content_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_full_disk_is_one_clear_error_and_nothing_half_written(full_disk, monkeypatch):
+def test_full_disk_is_one_clear_error_and_nothing_half_written(full_disk):
     target = full_disk / "weights.json"
     write_json(target, {"old": True})
     with pytest.raises(DMPError, match=r"cannot write .*weights.json: no space is left"):

@@ -132,7 +132,7 @@ def test_sign_that_a_terminal_lacks_is_no_error(encoding):
     assert b"\\udce9" in done.stdout
 
 
-def test_command_line_starts_whatever_it_inherits(monkeypatch, tmp_path):
+def test_command_line_starts_whatever_it_inherits(monkeypatch):
     for name, value in {
         "MPLBACKEND": "module://not_there",
         "PYTHONWARNINGS": "error",

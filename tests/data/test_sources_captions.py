@@ -238,7 +238,7 @@ def test_captions_in_lists_of_lists_are_damage(tmp_path):
     assert "a caption is a list in a list" in damage(source)["set.parquet"]
 
 
-def test_a_table_with_a_named_column_has_captions(tmp_path):
+def test_a_table_with_a_named_column_has_captions():
     for options, expected in (({"captions": "text"}, True), ({}, False)):
         source = {"format": "parquet-images", "path": "x", **options}
         data = DataConfig.model_validate({"name": "x", "source": source, "latents": {}})

@@ -525,7 +525,7 @@ def test_task_that_is_not_run_has_a_figure_that_says_why(data, tmp_path):
     assert [path.name for path in paths] == [f"study-curve.{s}" for s in ("svg", "png")]
 
 
-def test_a_figure_from_outside_is_drawn_by_its_name(layout, data, tmp_path, monkeypatch):
+def test_a_figure_from_outside_is_drawn_by_its_name(data, tmp_path, monkeypatch):
     # As another package's module does, which an entry point of the group dmp.figures names.
     monkeypatch.setattr(KINDS, "_found", dict(KINDS._found))
 

@@ -112,7 +112,7 @@ def test_killed_job_frees_its_gpu(tmp_path):
             assert waits == [None]
 
 
-def test_number_and_uuid_of_a_gpu_meet_at_the_same_lock(tmp_path, monkeypatch):
+def test_number_and_uuid_of_a_gpu_meet_at_the_same_lock(monkeypatch):
     monkeypatch.setattr(lease, "installed_gpus", lambda: ["GPU-x", "GPU-y"])
     assert lease.usable_gpus({}) == ["GPU-x", "GPU-y"]
     assert lease.usable_gpus({lease.VISIBLE: "1"}) == ["GPU-y"]

@@ -164,7 +164,7 @@ def test_names_that_are_not_utf8_are_printable(checked):
     load_manifest(checked.layout.manifest("kinds"), config, "kinds")
 
 
-def test_a_manifest_without_copies_splits_as_it_did(checked, tmp_path):
+def test_a_manifest_without_copies_splits_as_it_did(checked):
     path, name = checked.layout.manifest("table"), "table"
     kept = read_json(path)
     try:

@@ -198,7 +198,7 @@ def test_plots_are_there_in_every_format(finished):
     assert 'src="http' not in text
 
 
-def test_equal_trials_give_equal_bytes(finished, plan, tmp_path):
+def test_equal_trials_give_equal_bytes(finished, plan):
     def contents(files):
         named = [*files.pages(), files.trials, files.best, files.confirmed, files.interactive]
         return [p.read_bytes() for p in [*named, *sorted(files.figures.iterdir())]]
