@@ -88,6 +88,7 @@ class Trials:
         self.wrong: list[str] = []
         # For each test how long it takes, which functions it reaches, and whether it failed.
         self.reach = (COPY / "reach.jsonl").absolute()
+        self.noticers = (COPY / "noticers.txt").absolute()  # each mutant and the test
 
     def begin(self) -> None:
         """Import the tests of the copy, and try each mutant."""
@@ -127,20 +128,27 @@ class Trials:
                 file.save()
                 tried += 1
                 left = (time.monotonic() - began) / tried * (len(self.drawn) - number) / 60
-                said = f"{status_by_exit_code[status]} after {seconds:.0f} s"
-                print(f"{number}/{len(self.drawn)} {name}: {said}; {left:.0f} min left", flush=True)
+                said = f"{name}: {status_by_exit_code[status]} after {seconds:.0f} s"
+                print(f"{number}/{len(self.drawn)} {said}; {left:.0f} min left", flush=True)
             self.statuses[name] = status
         return True
 
     def tried(self, session: pytest.Session, name: str, function: str, known: dict) -> int:
-        """Return the status of the tests that reach a function.
-
-        Fast ones that reach little else come first: they are about it.
-        """
+        """Return the status of the tests that reach a function, those about it alone first."""
         items = [item for item in session.items if function in known[item.nodeid][1]]
         items.sort(key=lambda item: known[item.nodeid][0] * len(known[item.nodeid][1]))
         limit = 15 + 3 * sum(known[item.nodeid][0] for item in items)
-        return in_fork(name, lambda: run(session, items), limit) if items else NO_TESTS
+
+        def run() -> int:
+            for item, after in zip(items, [*items[1:], None], strict=True):
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+                if session.testsfailed:
+                    with self.noticers.open("a") as file:
+                        file.write(f"{name} {item.nodeid}\n")
+                    return 1
+            return SURVIVED
+
+        return in_fork(name, run, limit) if items else NO_TESTS
 
     def reached(self, session: pytest.Session) -> dict[str, tuple[float, set[str]]]:
         """Return for each test the seconds that it takes, and the functions that it reaches."""
@@ -184,15 +192,6 @@ def see_what_is_reached() -> None:
 def noticed(status: int) -> bool:
     """Return whether that exit status says that a test noticed."""
     return status not in (SURVIVED, NO_TESTS)
-
-
-def run(session: pytest.Session, items: list[pytest.Item]) -> int:
-    """Run tests until one fails; return 1 if one does."""
-    for item, after in zip(items, [*items[1:], None], strict=True):
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
-        if session.testsfailed:
-            return 1
-    return 0
 
 
 def in_fork(mutant: str, work: Callable[[], int], limit: float | None = None) -> int:
@@ -255,10 +254,9 @@ def report(statuses: dict[str, int]) -> float:
     for name, status in statuses.items():
         if not noticed(status):
             print(f"\n{name}: {status_by_exit_code[status]}\n{get_diff_for_mutant(name)}")
-    folders = Counter(name.split(".")[1] for name in statuses)
+    every = Counter(name.split(".")[1] for name in statuses)
     good = Counter(name.split(".")[1] for name, status in statuses.items() if noticed(status))
-    for folder in sorted(folders):
-        print(f"{folder}: {good[folder]} of {folders[folder]} noticed")
+    print(*(f"{folder}: {good[folder]} of {every[folder]}" for folder in sorted(every)), sep="\n")
     kinds = Counter(status_by_exit_code[status] for status in statuses.values())
     said = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
     share = good.total() / max(len(statuses), 1)

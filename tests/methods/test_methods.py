@@ -107,8 +107,11 @@ def test_saved_and_loaded_predicts_the_same_bits(name, tmp_path):
         train(backbone, attached)
     attached.save(tmp_path / "weights.safetensors", "identity")
     again = make_backbone()
-    load(name, tmp_path / "weights.safetensors", again)
+    loaded = load(name, tmp_path / "weights.safetensors", again)
     assert torch.equal(predict(again), predict(backbone))
+    assert loaded.backbone is again
+    assert loaded.batch_losses == attached.batch_losses
+    assert loaded.noise_shape == attached.noise_shape
 
 
 @pytest.mark.parametrize("name", RIVALS)

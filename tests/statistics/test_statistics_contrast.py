@@ -64,6 +64,8 @@ def test_one_unit_has_no_test():
 def test_differences_without_spread_are_certain():
     found = Aligned(np.array([[1.0, 2.0], [2.0, 3.0]]), ONE[:2]).contrast((1, -1))
     assert (found.low, found.high, found.p_below(0), found.p_above(0)) == (-1, -1, 0, 1)
+    assert (found.p_below(-2), found.p_above(-2)) == (1, 0)
+    assert (found.p_below(-1), found.p_above(-1)) == (1, 1)
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 12])
