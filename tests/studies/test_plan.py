@@ -89,6 +89,12 @@ def test_sizes_of_further_training_are_given_relative_to_the_scale(ablations):
         assert plain.training.ema_decay is None
 
 
+def test_training_that_does_not_fit_the_scale_is_told_with_its_variant_and_task(ablations):
+    where = "variant 'dmp,iterations=7' of task 'unconditional-large'"
+    with pytest.raises(DMPError, match=rf"{where}.*curve = 5 does not divide iterations = 7"):
+        load_plan("digits", ablations).run("unconditional-large", "dmp,iterations=7", 0)
+
+
 def test_continued_training_is_the_baselines_own(ablations):
     run = load_plan("digits", ablations).run("class-conditional", "continued", 0)
     for name in ("batch_size", "learning_rate", "ema_decay"):
