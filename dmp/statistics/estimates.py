@@ -6,6 +6,7 @@ the baseline is the unit of inference and enters with the mean of its seeds. Whe
 on one baseline, the seed is the unit, and every statement is conditional on that baseline.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,7 +95,7 @@ def mean_and_sd(units: Array, magnitude: float) -> tuple[float, float]:
     a standard deviation of exactly 0; that of a single unit is NaN.
     """
     if len(units) == 1:
-        return float(units[0]), float("nan")
+        return float(units[0]), math.nan
     if np.ptp(units) <= _ROUNDING * magnitude:
         # Adding 0.0 turns -0.0 into 0.0: the sign of a zero depends on the order of the units.
         return float(units[0]) + 0.0, 0.0
@@ -104,7 +105,7 @@ def mean_and_sd(units: Array, magnitude: float) -> tuple[float, float]:
 def t_interval(mean: float, sd: float, n: int, level: float) -> tuple[float, float]:
     """Return the limits of the t interval: NaN where ``n`` is 1, the point where ``sd`` is 0."""
     if n == 1:
-        return float("nan"), float("nan")
+        return math.nan, math.nan
     half = special.stdtrit(n - 1, (1 + level) / 2) * sd / np.sqrt(n)
     return float(mean - half), float(mean + half)
 

@@ -112,7 +112,7 @@ def paired_difference(
         p_t=_t_test(mean, sd, n),
         p_exact=sign_flip_p(units, seed),
         effect_size=sign * _hedges_g(mean, sd, n) + 0.0,
-        detectable=detectable_effect(n) * sd if n > 1 else float("nan"),
+        detectable=detectable_effect(n) * sd if n > 1 else math.nan,
         sd=sd,
         n=n,
         mean_a=mean_a,
@@ -163,7 +163,7 @@ def units_needed(effect: float) -> int:
 
 def _t_test(mean: float, sd: float, n: int) -> float:
     if n == 1:
-        return float("nan")
+        return math.nan
     if sd == 0:
         return 1.0 if mean == 0 else 0.0
     return float(2 * stats.t.sf(abs(mean) * np.sqrt(n) / sd, n - 1))
@@ -172,9 +172,9 @@ def _t_test(mean: float, sd: float, n: int) -> float:
 def _hedges_g(mean: float, sd: float, n: int) -> float:
     """Return d_z × J(n - 1), J(m) = Γ(m/2) / (√(m/2) Γ((m - 1)/2)) (Hedges 1981)."""
     if n < 3:
-        return float("nan")
+        return math.nan
     if sd == 0:
-        return 0.0 if mean == 0 else float("inf")
+        return 0.0 if mean == 0 else math.inf
     m = n - 1
     correction = np.exp(special.gammaln(m / 2) - special.gammaln((m - 1) / 2)) / np.sqrt(m / 2)
     return float(mean / sd * correction)
@@ -190,7 +190,7 @@ def _bootstrap_interval(
     """
     n = len(units)
     if n < 3:
-        return float("nan"), float("nan")
+        return math.nan, math.nan
     if sd == 0:
         return mean, mean
     # Many resamples of few units are permutations of the data. BCa counts those as ties, which

@@ -4,6 +4,8 @@ They stand beside the t test and decide nothing: what decides is written down be
 seen.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
@@ -79,7 +81,7 @@ def hodges_lehmann(differences: ArrayLike, level: float = 0.95) -> tuple[float, 
     below = int(np.searchsorted(np.cumsum(shares), (1 - level) / 2, side="right"))
     centre = float(np.median(walsh))
     if below == 0:
-        return centre, float("nan"), float("nan")
+        return centre, math.nan, math.nan
     return centre, float(walsh[below - 1]), float(walsh[-below])
 
 
@@ -87,5 +89,5 @@ def skewness(differences: ArrayLike) -> float:
     """Return the sample skewness G1 of (n,) differences; NaN below 3, or if all are equal."""
     differences = np.asarray(differences, dtype=np.float64)
     if len(differences) < 3 or np.ptp(differences) <= _ROUNDING * np.abs(differences).max():
-        return float("nan")
+        return math.nan
     return float(stats.skew(differences, bias=False))
