@@ -95,6 +95,13 @@ def test_training_that_does_not_fit_the_scale_is_told_with_its_variant_and_task(
         load_plan("digits", ablations).run("unconditional-large", "dmp,iterations=7", 0)
 
 
+def test_speed_is_measured_of_what_the_claims_compare_and_of_nothing_without_them(ablations):
+    timed = {"unconditional": ["baseline", "dmp", "fine-tuning"]}
+    assert load_plan("smoke", ablations).speed_arms() == timed
+    (ablations / "claims.yaml").unlink()
+    assert load_plan("smoke", ablations).speed_arms() == {}
+
+
 def test_continued_training_is_the_baselines_own(ablations):
     run = load_plan("digits", ablations).run("class-conditional", "continued", 0)
     for name in ("batch_size", "learning_rate", "ema_decay"):
