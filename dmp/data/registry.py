@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dmp.config import nearest
 from dmp.errors import DMPError
@@ -68,12 +68,22 @@ Loader = Callable[[], Images]
 DATASETS: dict[str, DatasetInfo] = {}
 
 
-def dataset(name: str, **known: Any) -> Callable[[Loader], Loader]:
+def dataset(
+    name: str,
+    *,
+    image_size: int,
+    channels: int,
+    classes: int,
+    flip: bool,
+    images: int | None = None,
+    phrases: Callable[[], Phrases] | None = None,
+) -> Callable[[Loader], Loader]:
     """Register the decorated function as a dataset; the rest is as in :class:`DatasetInfo`."""
 
     def register(load: Loader) -> Loader:
         # A job that does several runs reads the images once.
-        DATASETS[name] = DatasetInfo(functools.cache(load), **known)
+        cached = functools.cache(load)
+        DATASETS[name] = DatasetInfo(cached, image_size, channels, classes, flip, images, phrases)
         return load
 
     return register
