@@ -6,11 +6,18 @@ from dmp.config.data import ArchiveConfig, DownloadConfig, LatentsConfig, Source
 from dmp.config.evaluation import EvaluationConfig, ExtractorConfig, SamplingConfig
 from dmp.config.patch import PatchConfig
 from dmp.config.run import DataConfig, DiffusionConfig, TaskConfig, TextConfig
-from dmp.config.training import OptimizerConfig, PretrainingConfig, PublishedConfig, TrainingConfig
+from dmp.config.training import (
+    BeginConfig,
+    OptimizerConfig,
+    PretrainingConfig,
+    PublishedConfig,
+    TrainingConfig,
+)
 
 __all__ = [
     "ArchiveConfig",
     "BackboneConfig",
+    "BeginConfig",
     "DataConfig",
     "DiffusionConfig",
     "DownloadConfig",

@@ -75,6 +75,20 @@ class PublishedConfig(Strict):
     path: Place
 
 
+class BeginConfig(Strict):
+    """How a baseline's training begins where images of full size are expensive.
+
+    Attributes:
+        resolution: edge of the images; positions of the backbone are stretched.
+        iterations, batch_size: of this part, at the rate of the other. Its averaged weights are
+            what the other starts from, with an optimiser and an average of its own.
+    """
+
+    resolution: Size
+    iterations: Count
+    batch_size: Count
+
+
 class PretrainingConfig(OptimizerConfig):
     """Training of the baseline itself, and when it counts as converged.
 
@@ -84,6 +98,8 @@ class PretrainingConfig(OptimizerConfig):
 
     Attributes:
         published: weights that others have trained.
+        begin: training at a smaller resolution that comes first. Part of the configuration's hash
+            only where it is given.
         decay: the share of the iterations in which a second recipe, ``decayed``, lets the learning
             rate fall to 0: it branches off this training, and what it gains says how far the
             baseline is from convergence. Without it, runs on decayed baselines are left out.
@@ -93,7 +109,7 @@ class PretrainingConfig(OptimizerConfig):
     """
 
     published: PublishedConfig | None = None
-
+    begin: Annotated[BeginConfig | None, Field(exclude_if=lambda value: value is None)] = None
     decay: Share | None = None
     ema_decay: Probability = 0.9999
     convergence_every: Count

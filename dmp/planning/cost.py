@@ -191,6 +191,10 @@ def _baseline(plan: Plan, run: RunConfig, counts: Counts, rates: Rates) -> Job:
     losses = _losses(run, counts, 1, rates)
     check, _ = _samples(run, counts, config.convergence_samples, rates)
     training = rates.training(counts, config.iterations * config.batch_size)
+    if config.begin is not None:
+        share = (config.begin.resolution / input_shape(run.config.data).size) ** 2
+        examples = round(share * config.begin.iterations * config.begin.batch_size)
+        training += rates.training(counts, examples)
     checkpoints = 0 if config.branch else config.convergence_checkpoints
     training += check * checkpoints
     if config.published is not None:

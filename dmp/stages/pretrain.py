@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dmp.backbones import Backbone, DiT
-from dmp.config import PretrainingConfig
+from dmp.config import BeginConfig, PretrainingConfig
 from dmp.data.shape import input_shape
 from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
@@ -21,6 +21,9 @@ from dmp.stages.published import import_baseline
 from dmp.studies.run import PRETRAINING, RunConfig
 from dmp.tensorfile import load_tensors, read_description, save_tensors
 from dmp.training import Objective, fit
+
+# Below a baseline's folder, until the baseline is trained.
+BEGIN = "begin"
 
 
 def training_stream(
@@ -87,6 +90,7 @@ def _pretrain(context: Context, run: RunConfig) -> None:
     _remove_others(context, run)
     # The unaveraged weights and the optimiser: from here the baseline itself can train on.
     (directory / "checkpoint.safetensors").replace(context.layout.pretrained_state(task, seed))
+    shutil.rmtree(directory / BEGIN, ignore_errors=True)
     write_baseline(context, run, backbone, started)
 
 
@@ -153,6 +157,8 @@ def train_baseline(
     config = run.config.pretraining if config is None else config
     fingerprint, branch = run.fingerprint("baseline"), context.layout.branch(run.task, run.seed)
     backbone = _new_baseline(context, run)
+    if config.begin is not None:
+        _begin(run, backbone, data, directory / BEGIN, config, config.begin)
     _fit(
         run,
         backbone,
@@ -168,6 +174,24 @@ def train_baseline(
         kept_states={config.branch: branch} if config.branch else {},
     )
     return backbone
+
+
+def _begin(
+    run: RunConfig,
+    backbone: DiT,
+    data: TaskData,
+    directory: Path,
+    config: PretrainingConfig,
+    begin: BeginConfig,
+) -> None:
+    """Train a backbone at a smaller resolution, or take up what has been trained there."""
+    small = backbone.resized(begin.resolution)
+    size = {"iterations": begin.iterations, "batch_size": begin.batch_size}
+    _fit(run, small, data.trained_at(begin.resolution), directory, config.model_copy(update=size))
+    trained = small.state_dict()
+    # The one tensor that the resolution decides; nobody trains it.
+    trained["pos_embed"] = backbone.pos_embed
+    backbone.load_state_dict(trained)
 
 
 def _fit(

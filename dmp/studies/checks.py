@@ -70,8 +70,24 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
             f"{pretraining.convergence_every} iterations apart do not fit into "
             f"{pretraining.iterations} iterations"
         )
+    if pretraining.begin is not None:
+        _begins_smaller(task, pretraining.begin.resolution, f"{place}.pretraining.begin")
     if task.evaluation.reference == "held-out" and not task.data.held_out:
         raise DMPError(f"{place}.evaluation.reference = held-out needs data.held_out > 0")
+
+
+def _begins_smaller(task: TaskConfig, edge: int, place: str) -> None:
+    """Refuse a beginning of the baseline's training that cannot go over into the rest."""
+    if task.pretraining.published is not None:
+        raise DMPError(f"{place}: published weights have no training that could begin otherwise")
+    if task.data.source is not None or not isinstance(task.backbone, BackboneConfig):
+        raise DMPError(f"{place}: images are resized for a DiT on an embedded dataset alone")
+    own, patch = input_shape(task.data).size, task.backbone.patch_size
+    if edge >= own or edge % patch:
+        raise DMPError(
+            f"{place}.resolution = {edge} has to be smaller than the dataset's {own}, and a "
+            f"multiple of patch_size = {patch}"
+        )
 
 
 def _nothing_is_ignored(task: TaskConfig, place: str) -> None:
