@@ -134,9 +134,13 @@ TABLE = {
 
 # Another value of these needs one of another setting.
 NEVER_ALONE = {"tasks.*.backbone.cross_attention_dim", "tasks.*.text.encoder"}
-# Neither scale of this test has these; tests/studies/test_affords.py and test_resolution.py do.
+# Neither scale of this test has these; tests/studies/test_affords.py and test_resolution.py do, and
+# tests/stages/test_begin_small.py.
 NEVER_ALONE |= {f"affords.{key}" for key in ("methods", "reason", "studies")}
 NEVER_ALONE |= {"tasks.*.training.resolution"}
+NEVER_ALONE |= {
+    f"tasks.*.pretraining.begin.{key}" for key in ("batch_size", "iterations", "resolution")
+}
 
 # Where not any other value will do.
 VALUES = {
