@@ -24,7 +24,11 @@ def rows(text: str) -> list[list[str]]:
 
 @pytest.mark.parametrize(
     ("page", "heading", "study"),
-    [("README.md", "## Results", "table2"), ("docs/results.md", "## Table 2", "table2")],
+    [
+        ("README.md", "## Results", "table2"),
+        ("docs/results.md", "## Table 2", "table2"),
+        ("docs/results.md", "## The mechanism", "mechanism"),
+    ],
 )
 def test_numbers_that_pages_show_are_those_of_the_reference(page, heading, study):
     known = {cell for row in rows(read(REFERENCE / f"{study}.md")) for cell in row}
