@@ -172,13 +172,14 @@ def disturb(place: Place, kills: int, draw: random.Random, longest: float, end: 
         try:
             process.wait(draw.uniform(1, longest))
         except subprocess.TimeoutExpired:
-            done[strike(place, process, draw)] += 1
+            struck = strike(place, process, draw)
             try:
                 process.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                done["SIGKILL to snakemake"] += 1
+                struck += ", then SIGKILL"
+            done[struck] += 1
         place.check_said()
         if process.returncode == 0 and sum(done.values()) < kills:
             wait_for(place)

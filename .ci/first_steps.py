@@ -3,8 +3,9 @@
     python .ci/first_steps.py mnist 100 batch_size=4,learning_rate=0.003 batch_size=16,num_heads=4
 
 Trains a tuning baseline of the unconditional task anew for each list of settings, of `pretraining`
-or of `backbone`, in CPU time of this process, so that a busy machine distorts it less. Prints the
-held-out loss of the averaged weights, and draws samples of them into results/first-steps.
+or of `backbone`, at full resolution from the start (without `begin`), in CPU time of this process,
+so that a busy machine distorts it less. Prints the held-out loss of the averaged weights, and draws
+samples of them into results/first-steps.
 """
 
 import copy

@@ -10,6 +10,8 @@ from dmp.studies.further import further_training
 from dmp.studies.schema import Comparison, Scale
 from dmp.studies.sizes import check_sizes, training_images
 
+_NOT_RESIZED = "images are resized for a DiT on an embedded dataset alone"
+
 
 class UnfitVariantError(DMPError):
     """A variant that this task's backbone has no place for; that of another scale may have.
@@ -76,13 +78,20 @@ def check_task(name: str, task: TaskConfig, where: str) -> None:
         raise DMPError(f"{place}.evaluation.reference = held-out needs data.held_out > 0")
 
 
+def _resized_patch(task: TaskConfig) -> int | None:
+    """Return the patch size of what can train at another resolution; None for all else."""
+    resizable = task.data.source is None and isinstance(task.backbone, BackboneConfig)
+    return task.backbone.patch_size if resizable else None
+
+
 def _begins_smaller(task: TaskConfig, edge: int, place: str) -> None:
     """Refuse a beginning of the baseline's training that cannot go over into the rest."""
     if task.pretraining.published is not None:
         raise DMPError(f"{place}: published weights have no training that could begin otherwise")
-    if task.data.source is not None or not isinstance(task.backbone, BackboneConfig):
-        raise DMPError(f"{place}: images are resized for a DiT on an embedded dataset alone")
-    own, patch = input_shape(task.data).size, task.backbone.patch_size
+    patch = _resized_patch(task)
+    if patch is None:
+        raise DMPError(f"{place}: {_NOT_RESIZED}")
+    own = input_shape(task.data).size
     if edge >= own or edge % patch:
         raise DMPError(
             f"{place}.resolution = {edge} has to be smaller than the dataset's {own}, and a "
@@ -221,16 +230,15 @@ def _trains(variant: Variant, config: TaskConfig, where: str) -> None:
 def _check_resolution(variant: Variant, config: TaskConfig, edge: int, where: str) -> None:
     """Refuse another resolution for what cannot be brought back from it."""
     place, own = f"{where}: resolution = {edge}", input_shape(config.data).size
-    if config.data.source is not None or not isinstance(config.backbone, BackboneConfig):
-        raise UnfitVariantError(place, "images are resized for a DiT on an embedded dataset alone")
+    patch = _resized_patch(config)
+    if patch is None:
+        raise UnfitVariantError(place, _NOT_RESIZED)
     if variant.patch is None or variant.patch.resize == "none":
         raise DMPError(f"{place} is for prompts with resize = bilinear or bicubic")
     if edge == own:
         raise DMPError(f"{place} is the dataset's own; leave it out")
-    if edge % config.backbone.patch_size:
-        raise UnfitVariantError(
-            place, f"it is not a multiple of patch_size = {config.backbone.patch_size}"
-        )
+    if edge % patch:
+        raise UnfitVariantError(place, f"it is not a multiple of patch_size = {patch}")
 
 
 def _fits_a_unet(variant: Variant, where: str) -> None:

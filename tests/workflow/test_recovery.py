@@ -104,5 +104,4 @@ def test_workflow_that_is_killed_again_and_again_gives_the_same_bytes(tmp_path, 
     import chaos
 
     said = chaos.chaos(tmp_path / "a b; $(c) 'd\" (1) #é", kills=3, seed=2, longest=12, target=RUNS)
-    # One more where a machine is too busy to end in time after a signal.
-    assert said.startswith(("3 kills", "4 kills", "5 kills", "6 kills"))
+    assert said.startswith("3 kills")
