@@ -8,7 +8,6 @@ so that a busy machine distorts it less. Prints the held-out loss of the average
 samples of them into results/first-steps.
 """
 
-import copy
 import sys
 import time
 from itertools import count
@@ -20,7 +19,7 @@ from dmp import numerics
 from dmp.studies import load_plan
 
 scale, limit, *settings = sys.argv[1:]
-TASK, SEED, WARM_UP, SAMPLES = "unconditional", 1000, 100, 40
+TASK, SEED, SAMPLES = "unconditional", 1000, 40
 FOLDER = Path("results/first-steps")
 plan = load_plan(scale)
 numerics.settle(plan.scale.numerics, f"scale {scale}")
@@ -36,6 +35,7 @@ from dmp.stages.data import task_data  # noqa: E402
 from dmp.stages.pretrain import training_stream  # noqa: E402
 from dmp.stages.sample import save_grid  # noqa: E402
 from dmp.training import Objective  # noqa: E402
+from dmp.training.average import Average  # noqa: E402
 
 context = Context.open(plan, Path("results"))
 FOLDER.mkdir(parents=True, exist_ok=True)
@@ -60,27 +60,24 @@ for words in settings or [""]:
     model.initialize_weights(generator(SEED, "first steps"))
     objective = Objective(model, Diffusion.of(run.config))
     stream = training_stream(run, objective, data)
-    weights = list(objective.trainable().values())
-    optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, fused=True)
-    average, spent = copy.deepcopy(model), 0.0
+    trainable, spent = objective.trainable(), 0.0
+    optimizer = torch.optim.AdamW(trainable.values(), lr=recipe.learning_rate, fused=True)
+    average = Average(trainable, recipe.ema_decay)
     for step in count():
         size = recipe.batch_size
         batch = stream.__getitems__(range(step * size, (step + 1) * size))
         began = time.process_time()
-        optimizer.param_groups[0]["lr"] = recipe.learning_rate * min(1, (step + 1) / WARM_UP)
         optimizer.zero_grad(set_to_none=True)
         objective(batch).total.backward()
         optimizer.step()
-        with torch.no_grad():
-            weight = 1 - min(recipe.ema_decay, (1 + step) / (10 + step))
-            for mean, now in zip(average.parameters(), model.parameters(), strict=True):
-                mean.lerp_(now, weight)
+        average.update()
         spent += time.process_time() - began
         if spent >= float(limit):
             break
-    loss = measure_denoising(context, run, average.eval(), data.held_out).mse.mean()
+    average.keep()
+    loss = measure_denoising(context, run, model.eval(), data.held_out).mse.mean()
     name = words or "as it is"
     print(f"{name}: {step + 1} steps in {spent:.0f} s, held-out loss {loss:.4f}", flush=True)
     labels = sample_labels(SAMPLES, np.zeros(1, np.int64))
-    drawn = sample_images(average, run.config, SEED, range(SAMPLES), labels, SAMPLES, "cpu")
+    drawn = sample_images(model, run.config, SEED, range(SAMPLES), labels, SAMPLES, "cpu")
     save_grid(FOLDER / f"{name}.png", np.concatenate(list(drawn)))
