@@ -80,13 +80,15 @@ class BeginConfig(Strict):
 
     Attributes:
         resolution: edge of the images; positions of the backbone are stretched.
-        iterations, batch_size: of this part, at the rate of the other. Its averaged weights are
-            what the other starts from, with an optimiser and an average of its own.
+        iterations, batch_size: of this part. Its averaged weights are what the other starts from,
+            with an optimiser and an average of its own.
+        learning_rate: of this part; None for that of the other.
     """
 
     resolution: Size
     iterations: Count
     batch_size: Count
+    learning_rate: LearningRate | None = None
 
 
 class PretrainingConfig(OptimizerConfig):

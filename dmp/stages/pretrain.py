@@ -176,6 +176,12 @@ def train_baseline(
     return backbone
 
 
+def beginning(config: PretrainingConfig, begin: BeginConfig) -> PretrainingConfig:
+    """Return the settings of the part at a smaller resolution: its own, and those of the rest."""
+    own = begin.model_dump(exclude={"resolution"}, exclude_none=True)
+    return config.model_copy(update=own)
+
+
 def _begin(
     run: RunConfig,
     backbone: DiT,
@@ -186,8 +192,8 @@ def _begin(
 ) -> None:
     """Train a backbone at a smaller resolution, or take up what has been trained there."""
     small = backbone.resized(begin.resolution)
-    size = {"iterations": begin.iterations, "batch_size": begin.batch_size}
-    _fit(run, small, data.trained_at(begin.resolution), directory, config.model_copy(update=size))
+    first = beginning(config, begin)
+    _fit(run, small, data.trained_at(begin.resolution), directory, first)
     trained = small.state_dict()
     # The one tensor that the resolution decides; nobody trains it.
     trained["pos_embed"] = backbone.pos_embed

@@ -17,7 +17,7 @@ from dmp.studies import load_plan
 from dmp.tensorfile import load_tensors
 
 TASK = "unconditional"
-BEGIN = {"resolution": 4, "iterations": 10, "batch_size": 8}
+BEGIN = {"resolution": 4, "iterations": 10, "batch_size": 8, "learning_rate": 3e-3}
 
 
 def planned(folder: Path, begin: dict | None):
@@ -51,20 +51,29 @@ def test_training_begins_with_small_images_and_leaves_the_baseline_alone(
         before = {k: v.clone() for k, v in objective.backbone.state_dict().items()}
         fit(objective, stream, config, directory, *more, **named)
         after = {k: v.clone() for k, v in objective.backbone.state_dict().items()}
-        seen.append((edge, config.iterations, config.batch_size, before, after))
+        seen.append(
+            (edge, config.iterations, config.batch_size, config.learning_rate, before, after)
+        )
 
     monkeypatch.setattr(stage, "fit", watched)
     weights = trained(plan, tmp_path / "results")
     recipe = plan.pretraining(TASK, 0).config.pretraining
     small, large = seen
-    assert small[:3] == (4, 10, 8)
-    assert large[:3] == (8, recipe.iterations, recipe.batch_size)
+    assert small[:4] == (4, 10, 8, 3e-3)
+    assert large[:4] == (8, recipe.iterations, recipe.batch_size, recipe.learning_rate)
     # The rest starts from what was learned, at positions of its own.
-    for name, value in large[3].items():
-        assert torch.equal(value, small[4][name]) == (name != "pos_embed"), name
+    for name, value in large[4].items():
+        assert torch.equal(value, small[5][name]) == (name != "pos_embed"), name
     assert weights["pos_embed"].shape[1] == 16
     folder = Layout(tmp_path / "results", "smoke").pretrained(TASK, 0)
     assert not (folder / stage.BEGIN).exists()
+
+
+def test_without_a_rate_of_its_own_a_beginning_has_that_of_the_rest(plan):
+    recipe = plan.pretraining(TASK, 0).config.pretraining
+    begin = recipe.begin.model_copy(update={"learning_rate": None})
+    config = recipe.model_copy(update={"begin": begin})
+    assert config.learning_rate == stage.beginning(config, begin).learning_rate
 
 
 @pytest.mark.parametrize("part", [stage.BEGIN, ""])
@@ -101,6 +110,7 @@ def test_beginning_is_part_of_the_fingerprint_of_those_that_have_one(plan, tmp_p
         ({"resolution": 8}, "begin.resolution = 8 has to be smaller than the dataset's 8"),
         ({"resolution": 3}, "begin.resolution = 3 .* a multiple of patch_size = 2"),
         ({"iterations": 0}, "pretraining.begin.iterations"),
+        ({"learning_rate": 0}, "pretraining.begin.learning_rate"),
         ({"edge": 4}, "pretraining.begin.edge"),
     ],
 )
