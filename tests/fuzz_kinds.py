@@ -25,6 +25,7 @@ from dmp.data.manifest import PICTURES, Manifest, load_manifest
 from dmp.data.shards import Row, Shards
 from dmp.files import write_csv, write_json, write_text
 from dmp.layout import Layout
+from dmp.metrics.classifier import NAME, ClassifierFeatures, new_classifier, save_classifier
 from dmp.metrics.features import Features, load_features, save_features
 from dmp.metrics.reference import Floor, Reference, load_reference, read_published, save_reference
 from dmp.patching.loading import read_patch
@@ -120,6 +121,15 @@ def _patch(folder: Path) -> Path:
     description = {"format": "dmp-patch", "config": PatchConfig().model_dump(mode="json")}
     save_tensors(folder / "p.safetensors", _tensors(), {**description, "backbone": {"depth": 2}})
     return folder / "p.safetensors"
+
+
+def _classifier(folder: Path) -> Path:
+    save_classifier(folder / "digits.safetensors", new_classifier(1, 2), {"accuracy": 0.5})
+    return folder / "digits.safetensors"
+
+
+def _extractor(path: Path) -> Any:
+    return ClassifierFeatures(NAME, ["features"], path).classifier.state_dict()
 
 
 # Arrays
@@ -395,6 +405,7 @@ KINDS = [
     Kind("checkpoint", _checkpoint, _resumed),
     Kind("captions", _captions, load_captions),
     Kind("patch", _patch, read_patch),
+    Kind("classifier of a dataset", _classifier, _extractor),
     Kind("features of samples", _samples, load_features),
     Kind("samples that are drawn", _samples, partial(_drawn, "samples")),
     Kind("reference features", _reference, load_reference),
