@@ -94,7 +94,7 @@ def test_a_cpu_has_the_papers_tokens_and_what_the_mechanism_rests_on():
         "baseline", "fine-tuning", "prompt-tuning", "dmp",
     }  # fmt: skip
     run = plan.run("unconditional", "prompt-tuning,learning_rate_factor=one-over-n", 0)
-    assert run.config.training.learning_rate * 256 == pytest.approx(2.0e-3)
+    assert run.config.training.learning_rate * 256 == pytest.approx(5.0e-4)
     assert plan.decayed() == [("unconditional", seed) for seed in plan.seeds]
     # Every hypothesis has a piece of evidence here.
     assert plan.hypotheses
