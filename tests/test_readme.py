@@ -28,6 +28,7 @@ def rows(text: str) -> list[list[str]]:
         ("README.md", "## Results", "table2"),
         ("docs/results.md", "## Table 2", "table2"),
         ("docs/results.md", "## The mechanism", "mechanism"),
+        ("docs/results.md", "## Rates and rivals", "rivals"),
     ],
 )
 def test_numbers_that_pages_show_are_those_of_the_reference(page, heading, study):
