@@ -139,7 +139,8 @@ NEVER_ALONE = {"tasks.*.backbone.cross_attention_dim", "tasks.*.text.encoder"}
 NEVER_ALONE |= {f"affords.{key}" for key in ("methods", "reason", "studies")}
 NEVER_ALONE |= {"tasks.*.training.resolution"}
 NEVER_ALONE |= {
-    f"tasks.*.pretraining.begin.{key}" for key in ("batch_size", "iterations", "resolution")
+    f"tasks.*.pretraining.begin.{key}"
+    for key in ("batch_size", "iterations", "learning_rate", "resolution")
 }
 
 # Where not any other value will do.
