@@ -47,6 +47,16 @@ class Layout:
         """The scale's folder."""
         return self.results / self.scale
 
+    @property
+    def published(self) -> Path:
+        """The scale's committed results."""
+        return self.results / "reference" / self.scale
+
+    @property
+    def published_numbers(self) -> Path:
+        """The numbers of all runs that are committed."""
+        return self.published / "numbers" / "runs.csv"
+
     def extractor(self, dataset: str) -> Path:
         """Weights of the dataset's own classifier."""
         return self.root / "extractors" / f"{dataset}.safetensors"

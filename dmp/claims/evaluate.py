@@ -23,7 +23,7 @@ COLUMNS = {
     "variant": "text", "against": "text", "metric": "text", "endpoint": "text", "predicts": "text",
     "effect": "number", "low": "number", "high": "number", "percent_of": "text",
     "relevant": "number", "p_for": "number", "p_against": "number", "p_for_holm": "number",
-    "p_against_holm": "number", "n": "count", "unit": "text", "sd": "number",
+    "p_against_holm": "number", "n": "count", "unit": "text", "further": "count", "sd": "number",
     "detectable": "number", "units_relevant": "count", "units_paper": "count", "power": "number",
     "skewness": "number", "p_t": "number", "p_sign_flip": "number", "hodges_lehmann": "number",
     "hodges_lehmann_low": "number", "hodges_lehmann_high": "number", "paper_effect": "number",
@@ -39,6 +39,7 @@ def evaluate(
     not_run: Mapping[str, str] | None = None,
     no_recipe: Mapping[str, str] | None = None,
     left_out: Mapping[str, str] | None = None,
+    spread: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Judge every piece of evidence in every endpoint, on every recipe.
 
@@ -47,6 +48,8 @@ def evaluate(
         not_run: task to the reason why this scale leaves it out.
         no_recipe: task to the reason why it has baselines of the paper's recipe alone.
         left_out: id of a claim to the reason why nothing is run for it at this scale.
+        spread: results of further baselines, for the standard deviation; see
+            :class:`dmp.statistics.arms.Arms`.
 
     Returns:
         One row per claim, piece of evidence, endpoint and recipe, with ``COLUMNS``. ``endpoint`` is
@@ -64,7 +67,7 @@ def evaluate(
     Raises:
         DMPError: the results are malformed, or what is to be compared was measured differently.
     """
-    numbers = Numbers(Arms(results), not_run or {}, parameters, speed)
+    numbers = Numbers(Arms(results, spread), not_run or {}, parameters, speed)
     tested = measure(claims, numbers, no_recipe, left_out)
     table = []
     for each, verdict in zip(tested, judge(tested, claims.each_way), strict=True):
@@ -121,7 +124,7 @@ def _numbers(found: Measurement) -> dict[str, Any]:
     return row | {
         "units_relevant": _needed(relevant),
         "units_paper": _needed(papers),
-        "power": math.nan if math.isnan(papers) else power(papers, found.n),
+        "power": math.nan if math.isnan(papers) else power(papers, found.n, effect.found.df),
         "skewness": skewness(effect.found.units),
         "p_t": 2 * min(effect.found.p_below(0), effect.found.p_above(0)),
         "p_sign_flip": sign_flip_p(effect.found.units),

@@ -36,6 +36,7 @@ class Measurement:
             has none.
         p_bounded: small if a relevant effect in the opposite direction is excluded too.
         unit: ``seed``, ``baseline``, ``run`` or ``block``.
+        further: how many units of the reference, beside the n, ``sd`` is of.
         sd: standard deviation between units, in percent.
         detectable: the smallest true effect that is found with 80 % power, in percent.
         source: the effect itself, for what is computed from its units; None where it has none.
@@ -57,12 +58,18 @@ class Measurement:
     p_bounded: float = NAN
     n: int | None = None
     unit: str = ""
+    further: int = 0
     sd: float = NAN
     detectable: float = NAN
     source: "Effect | None" = None
     paper_effect: float = NAN
     verdict: str = ""
     reason: str = ""
+
+    @property
+    def units(self) -> str:
+        """How many units there are: ``3 baselines``, or with those that ``sd`` is of as well."""
+        return count_of_units(self.n or 0, self.unit, self.further)
 
     @property
     def paper_excluded(self) -> bool | None:
@@ -72,14 +79,20 @@ class Measurement:
         return not self.low <= self.paper_effect <= self.high
 
 
+def count_of_units(n: int, unit: str, further: int) -> str:
+    """Return ``3 baselines``, or ``3 baselines, spread of 12``."""
+    own = f"{n} {unit}{'' if n == 1 else 's'}"
+    return f"{own}, spread of {n + further}" if further else own
+
+
 def of_effect(effect: "Effect", metric: str, **fields: Any) -> Measurement:
     """Return the measurement of an effect; ``fields`` are further ones of it."""
     found = effect.found
     return Measurement(
         metric=metric, effect=effect.percent(found.mean), low=effect.percent(found.low),
         high=effect.percent(found.high), of=effect.of, n=found.n, unit=found.unit,
-        sd=effect.percent(found.sd), detectable=effect.percent(found.detectable), source=effect,
-        **fields,
+        further=found.further, sd=effect.percent(found.sd),
+        detectable=effect.percent(found.detectable), source=effect, **fields,
     )  # fmt: skip
 
 

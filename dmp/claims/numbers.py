@@ -72,10 +72,10 @@ class Numbers:
         if self.metric in DERIVED:
             whole = self.aligned(task, [variants[base]], DERIVED[self.metric][0])
             return Effect(
-                Aligned(data.values / whole.values, data.baselines).contrast(weights),
+                data.over(whole).contrast(weights),
                 f"{metric_name(DERIVED[self.metric][0])} of {variants[base]}",
             )
-        if (data.values > 0).all():
+        if data.positive:
             return Effect(data.logs().contrast(weights), name, log=True)
         whole = np.zeros(len(variants))
         whole[base] = 1

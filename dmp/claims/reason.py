@@ -58,10 +58,10 @@ def _inconclusive(
     if found.sd == 0:
         parts.append(f"all {found.n} {found.unit}s gave the same difference")
     elif found.source is not None:
-        parts.append(f"{evidence.observed(found)}; smallest detectable effect with {found.n} "
-                     f"{found.unit}s: {size(found.detectable)}")  # fmt: skip
+        parts.append(f"{evidence.observed(found)}; smallest detectable effect with "
+                     f"{found.units}: {size(found.detectable)}")  # fmt: skip
     else:
-        parts.append(f"{evidence.observed(found)}, which {found.n} {found.unit}s do not decide")
+        parts.append(f"{evidence.observed(found)}, which {found.units} do not decide")
     if needed is not None and not pd.isna(needed) and found.sd and needed > (found.n or 0):
         parts.append(f"detecting or excluding {found.relevant:g} % would take {needed}")
     return parts

@@ -73,10 +73,10 @@ def rebuild(
     """Write all pages and claims anew from their numbers, without asking what has changed."""
     from dmp.stages.rebuild import rebuild as stage
     from dmp.stages.rebuild import rebuild_reference
-    from dmp.stages.reference import Reference, reference_folder
+    from dmp.stages.reference import Reference
 
     if from_reference:
-        reference = Reference(reference_folder(workspace.layout))
+        reference = Reference(workspace.layout.published)
         print(rebuild_reference(workspace.plan, reference))
     else:
         print(stage(workspace.plan, workspace.layout))

@@ -1,5 +1,6 @@
 """What is made from the numbers of runs, and beside them."""
 
+import hashlib
 from typing import Any
 
 from dmp.layout import Layout
@@ -68,6 +69,9 @@ def verdicts_product(plan: Plan, layout: Layout, scope: str) -> Product:
     depends = [plan.judged.get(scope), plan.scale.conclusive, plan.scale.not_run]
     if plan.scale.affords is not None:
         depends.append(plan.scale.affords)
+    if layout.published_numbers.is_file():
+        # Their spread is part of the verdicts.
+        depends.append(hashlib.sha256(layout.published_numbers.read_bytes()).hexdigest())
     pages = (layout.verdicts(scope).with_suffix(suffix) for suffix in PAGE_SUFFIXES)
     tables = ("parameters", "speed") if scope == CLAIMS else ()
     made_from = tuple(layout.record(name) for name in (f"numbers/{scope}", *tables))

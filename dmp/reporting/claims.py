@@ -6,7 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from dmp.claims.measurement import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED, VERDICTS
+from dmp.claims.measurement import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    NOT_TESTED,
+    SUPPORTED,
+    VERDICTS,
+    count_of_units,
+)
 from dmp.claims.schema import Claim, Claims
 from dmp.claims.summary import decided, summarise
 from dmp.recipes import DECAYED
@@ -50,7 +57,7 @@ def claims_page(
     return Page(
         title=claims.title,
         warning=_warning(scale),
-        introduction=[_what(claims, scale), *_counts(claims, summary)],
+        introduction=[_what(claims, scale), *_counts(claims, summary), *_spread(evaluated)],
         tables=tables,
         picture=(
             f"figures/{name}/{name}-forest.png",
@@ -62,7 +69,7 @@ def claims_page(
         ],
         notes=[
             f"{name}-evidence has all pieces of evidence, in all endpoints; {name}.csv all digits.",
-            *notes(claims),
+            *notes(claims, bool(_spread(evaluated))),
         ],
     )
 
@@ -74,12 +81,12 @@ def evidence_page(claims: Claims, evaluated: pd.DataFrame, scale: Scale) -> Page
     return Page(
         title=f"{claims.title}: all evidence",
         warning=_warning(scale),
-        introduction=[_what(claims, scale)],
+        introduction=[_what(claims, scale), *_spread(evaluated)],
         tables=[
             Table("All pieces of evidence, with 95 % intervals", pd.DataFrame(lines), words),
             Table("Other readings of the same numbers; they decide nothing", _robust(evaluated), 3),
         ],
-        notes=notes(claims),
+        notes=notes(claims, bool(_spread(evaluated))),
     )
 
 
@@ -112,6 +119,16 @@ def _counts(claims: Claims, summary: pd.DataFrame) -> list[str]:
         if testable:
             lines.append(f"{_ON[recipe]} {done} of {testable} are decided.")
     return lines
+
+
+def _spread(evaluated: pd.DataFrame) -> list[str]:
+    further = evaluated["further"].max()
+    if pd.isna(further) or further == 0:
+        return []
+    return [
+        f"How much baselines differ is known from up to {further} more of the committed reference, "
+        f"which have the same settings; every mean is of this run's own baselines alone."
+    ]
 
 
 def _verdicts(claims: Claims, summary: pd.DataFrame) -> pd.DataFrame:
@@ -188,7 +205,7 @@ def _compared(row: Any) -> str:
 
 
 def _units(row: Any) -> str:
-    return MISSING if pd.isna(row.n) else f"{row.n} {row.unit}{'' if row.n == 1 else 's'}"
+    return MISSING if pd.isna(row.n) else count_of_units(row.n, row.unit, row.further)
 
 
 def _on_recipe(verdict: str, lacking: bool) -> str:

@@ -4,9 +4,21 @@ from dmp.claims.schema import Claims
 from dmp.recipes import DECAYED
 from dmp.statistics.labels import metric_name
 
+_SPREAD = (
+    "'3 baselines, spread of 12': the mean is of three baselines, which were run here. Their "
+    "variance is pooled with that of nine others in results/reference, whose runs have the same "
+    "configuration and other seeds: Student's t has 2 + 8 degrees of freedom then. Where settings "
+    "were changed, the variance is that of the run's own baselines. The other readings of the same "
+    "numbers are of those alone."
+)
 
-def notes(claims: Claims) -> list[str]:
-    """Return the notes under the page of some claims."""
+
+def notes(claims: Claims, spread: bool = False) -> list[str]:
+    """Return the notes under the page of some claims.
+
+    Args:
+        spread: whether baselines of the reference add to the standard deviations.
+    """
     level, half = f"{100 * claims.level:g} %", f"{100 * claims.each_way:g} %"
     return [
         "How a verdict is reached. Each piece of evidence says which effect it predicts, and what "
@@ -32,6 +44,7 @@ def notes(claims: Claims) -> list[str]:
         "one-sided. Hodges and Lehmann's estimate with its exact interval, which needs six units, "
         "and Fisher's sign-flip test do not take them for normal; they stand beside it and decide "
         "nothing. A skewness beyond ±1 says where to look at them.",
+        *([_SPREAD] if spread else []),
         f"Smallest detectable: the true effect that a test at {half}, not corrected, finds with "
         "80 % power at the observed standard deviation. Units for the relevant effect: how many "
         "would find an effect of that size, and exclude it where there is none, in the same way. "

@@ -17,6 +17,7 @@ from dmp.reporting.figures.claims import all_evidence, forest, paper_against_our
 from dmp.reporting.figures.rates import effective_rates
 from dmp.reporting.figures.style import write_figure
 from dmp.reporting.page import html, markdown, write_page
+from dmp.stages.spread import known_spread
 from dmp.statistics.arms import Arms
 from dmp.statistics.results import read_parameters, read_results, read_speed
 from dmp.studies import Plan
@@ -26,6 +27,9 @@ from dmp.studies.plan import CLAIMS
 
 def judge(plan: Plan, layout: Layout, scope: str) -> None:
     """Write the table of all evidence, the pages of verdicts, and their figures.
+
+    Of baselines that are not run here, but stand in the scale's committed reference, the spread is
+    taken into account, and not the mean.
 
     Args:
         scope: ``claims`` for those of the paper, ``hypotheses`` for our own.
@@ -50,6 +54,7 @@ def judge(plan: Plan, layout: Layout, scope: str) -> None:
         not_run=not_run,
         no_recipe=lacking,
         left_out=left_out(claims, scale),
+        spread=known_spread(plan, layout, scope),
         **tables,
     )
     summary = summarise(evaluated, claims)

@@ -15,7 +15,7 @@ from dmp.stages.numbers import Numbers, gather_numbers
 from dmp.stages.origin import Published, Seeds, merged, origin_of, seeds_of
 from dmp.stages.publish_sweeps import chosen_sweeps, keep_sweeps
 from dmp.stages.rebuild import drawn_from_files, rebuild_reference
-from dmp.stages.reference import COUNTS, TIMES, Reference, outdated, reference_folder
+from dmp.stages.reference import COUNTS, TIMES, Reference, outdated
 from dmp.statistics.bits import IDENTICAL, KEYS, compare_numbers, describe
 from dmp.statistics.results import read_csv
 from dmp.studies import Plan
@@ -46,7 +46,7 @@ def publish(
             the seeds of a study would have a gap; or an interval has no width. The earlier
             reference is as it was.
     """
-    folder = reference_folder(layout)
+    folder = layout.published
     old = None if replace or not folder.is_dir() else Reference(folder)
     others, sweeps = chosen_sweeps(ablations, layout, scopes)
     studies, counts = _studies(plan, others) if others or not scopes else ([], False)

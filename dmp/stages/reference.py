@@ -21,11 +21,6 @@ _DAMAGED = "the reference is damaged"
 COUNTS, TIMES = "parameters.csv", "speed.csv"
 
 
-def reference_folder(layout: Layout) -> Path:
-    """Return where a scale's committed results are."""
-    return layout.results / "reference" / layout.scale
-
-
 @dataclass(frozen=True)
 class Reference:
     """What a folder of committed results holds; each file is read when it is first asked for."""

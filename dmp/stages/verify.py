@@ -8,7 +8,7 @@ from dmp.layout import Layout
 from dmp.recipes import DECAYED, PAPER
 from dmp.stages.numbers import Numbers, numbers_here
 from dmp.stages.origin import likely_cause, origin_of, why_not_bits
-from dmp.stages.reference import Reference, reference_folder
+from dmp.stages.reference import Reference
 from dmp.stages.verify_scope import Scope, find_scope
 from dmp.stages.verify_tables import absent_files, tables_agree, verdicts_agree
 from dmp.statistics.arms import Arms
@@ -34,7 +34,7 @@ def verify_scale(plan: Plan, layout: Layout) -> tuple[str, bool]:
     Raises:
         DMPError: there is no reference for this scale, nothing was run here, or a file is damaged.
     """
-    reference = Reference(reference_folder(layout))
+    reference = Reference(layout.published)
     if not reference.folder.is_dir():
         raise DMPError(
             f"there are no reference results for scale '{plan.name}': no {reference.folder}"

@@ -32,6 +32,8 @@ class Arm:
             ascending order; NaN where a seed lacks one.
         baselines: (seeds,) the baseline of each seed.
         origin: how they were measured: protocol, evaluator, samples.
+        spread: the same variant, measured alike on baselines that are not among these: they add to
+            what is known of the standard deviation, and not to the mean.
     """
 
     task: str
@@ -40,6 +42,7 @@ class Arm:
     values: pd.DataFrame
     baselines: pd.Series
     origin: tuple
+    spread: "Arm | None" = None
 
     @property
     def seeds(self) -> set[int]:
@@ -65,7 +68,20 @@ class Arm:
         """Return the slope of each seed's least-squares line, per so many of the keys' units."""
         weights = line_weights(self.values.columns.to_numpy(float) / per)
         slopes = [float(np.sum(weights * own)) for own in self.values.to_numpy()]
-        return replace(self, values=pd.DataFrame({0: slopes}, index=self.values.index))
+        spread = self.spread and self.spread.slopes(per)
+        values = pd.DataFrame({0: slopes}, index=self.values.index)
+        return replace(self, values=values, spread=spread)
+
+    def at(self, key: float) -> "Arm":
+        """Return the values of one key."""
+        return replace(self, values=self.values[[key]], spread=self.spread and self.spread.at(key))
+
+    def of_seeds(self, seeds: Iterable[int]) -> "Arm":
+        """Return the values of some seeds, without a spread."""
+        chosen = sorted(seeds)
+        return replace(
+            self, values=self.values.loc[chosen], baselines=self.baselines[chosen], spread=None
+        )
 
 
 class Arms:
@@ -73,13 +89,16 @@ class Arms:
 
     Args:
         results: see :mod:`dmp.statistics.results`.
+        spread: the same of runs of the same configurations; of those on other baselines each arm
+            has its ``spread``.
 
     Raises:
         DMPError: a row of the results is malformed.
     """
 
-    def __init__(self, results: pd.DataFrame) -> None:
+    def __init__(self, results: pd.DataFrame, spread: pd.DataFrame | None = None) -> None:
         check_results(results)
+        self._spread = None if spread is None else Arms(spread)
         self._rows = results.sort_values("seed", kind="stable").reset_index(drop=True)
         # A run may be measured on its way too, for a curve, and before it starts.
         runs = self._rows.groupby(["task", "variant", "seed"], sort=False)
@@ -114,8 +133,24 @@ class Arms:
         """
         key = (task, variant, metric, by)
         if key not in self._known:
-            self._known[key] = self._derived(*key) if metric in DERIVED else self._measured(*key)
+            found = self._derived(*key) if metric in DERIVED else self._measured(*key)
+            self._known[key] = replace(found, spread=self._elsewhere(found, by))
         return self._known[key]
+
+    def _elsewhere(self, own: Arm, by: By) -> Arm | None:
+        """Return the spread of an arm, if it was measured alike; all runs of it, or none."""
+        if self._spread is None or self._spread.lost(own.task, own.variant):
+            return None
+        try:
+            found = self._spread.arm(own.task, own.variant, own.metric, by)
+        except Unmeasured:
+            return None
+        rests_elsewhere = ~found.baselines.isin(set(own.baselines))
+        seeds = found.baselines.index[rests_elsewhere]
+        alike = found.origin == own.origin and found.values.columns.equals(own.values.columns)
+        if not alike or not len(seeds) or found.values.loc[seeds].isna().any(axis=None):
+            return None
+        return found.of_seeds(seeds)
 
     def _derived(self, task: str, variant: str, metric: str, by: By) -> Arm:
         a, b = (self.arm(task, variant, name, by) for name in DERIVED[metric])
@@ -124,7 +159,9 @@ class Arms:
                 f"{' and '.join(DERIVED[metric])} of {variant} on {task} were not measured for "
                 f"the same seeds"
             )
-        return replace(a, metric=metric, values=a.values - b.values, origin=a.origin + b.origin)
+        return replace(
+            a, metric=metric, values=a.values - b.values, origin=a.origin + b.origin, spread=None
+        )
 
     def _measured(self, task: str, variant: str, metric: str, by: By) -> Arm:
         positions = self._groups.get((task, variant, metric), np.array([], dtype=int))

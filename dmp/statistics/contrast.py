@@ -4,11 +4,16 @@ A paired difference is the combination (1, -1), an interaction (1, -1, -1, 1), a
 the weights of the least-squares line; on logarithms they are ratios. A combination may also be told
 as a share of another one. All are judged by the t distribution of the n units of inference
 (:mod:`dmp.statistics.estimates`).
+
+Where m further baselines are known (:attr:`dmp.statistics.arms.Arm.spread`), the standard deviation
+is pooled, s² = ((n - 1) s_n² + (m - 1) s_m²) / (n + m - 2), and the mean is that of the n alone.
+(mean - μ) / (s / √n) then has the t distribution with n + m - 2 degrees of freedom, where all are
+normal with one standard deviation; runs of one configuration differ by their seeds alone.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,15 +38,22 @@ class UnitEstimate(Estimate):
     Attributes:
         unit: ``seed`` or ``baseline``.
         units: (n,) the contrast of each unit, in ascending order.
+        further: m, how many units beside these ``sd`` is of; 0 or at least 2.
     """
 
     unit: str
     units: tuple[float, ...] = field(default=(), repr=False)
+    further: int = 0
+
+    @property
+    def df(self) -> int:
+        """The degrees of freedom of ``sd``."""
+        return self.n - 1 + max(0, self.further - 1)
 
     @property
     def detectable(self) -> float:
         """The smallest true effect that a two-sided t test at 5 % finds with 80 % power."""
-        return detectable_effect(self.n) * self.sd if self.n > 1 else math.nan
+        return detectable_effect(self.n, self.df) * self.sd if self.n > 1 else math.nan
 
 
 class Contrast(UnitEstimate):
@@ -58,7 +70,7 @@ class Contrast(UnitEstimate):
         if self.sd == 0:
             return 0.0 if self.mean < bound else 1.0
         t = (self.mean - bound) * math.sqrt(self.n) / self.sd
-        return float(special.stdtr(self.n - 1, t))
+        return float(special.stdtr(self.df, t))
 
     def p_above(self, bound: float) -> float:
         """Return the one-sided p value of the hypothesis that the effect is at most ``bound``."""
@@ -67,7 +79,7 @@ class Contrast(UnitEstimate):
         if self.sd == 0:
             return 0.0 if self.mean > bound else 1.0
         t = (self.mean - bound) * math.sqrt(self.n) / self.sd
-        return float(special.stdtr(self.n - 1, -t))
+        return float(special.stdtr(self.df, -t))
 
 
 @dataclass(frozen=True)
@@ -101,10 +113,12 @@ class Aligned:
     Attributes:
         values: (seeds, arms).
         baselines: (seeds,) the baseline of each seed; with several, these are the units.
+        spread: the same arms on further baselines, for their standard deviation.
     """
 
     values: Array
     baselines: np.ndarray
+    spread: "Aligned | None" = None
 
     def contrast(self, weights: ArrayLike) -> Contrast:
         """Estimate ``Σ weights × arms``, with a 95 % interval."""
@@ -112,16 +126,36 @@ class Aligned:
         units = np.sort(self._units(weights))
         magnitude = float(np.abs(self.values).max() * np.abs(weights).max())
         mean, sd = mean_and_sd(units, magnitude)
+        further = np.array([]) if self.spread is None else np.sort(self.spread._units(weights))
+        if len(further):
+            sd = math.sqrt(_pooled(sd**2, mean_and_sd(further, magnitude)[1] ** 2, units, further))
         if abs(mean) <= 8 * np.finfo(np.float64).eps * magnitude and not sd > 0:
             mean = 0.0
-        low, high = t_interval(mean, sd, len(units), level=0.95)
-        several = len(np.unique(self.baselines)) > 1
-        unit = "baseline" if several else "seed"
-        return Contrast(mean, low, high, sd, len(units), unit, tuple(units.tolist()))
+        unit = "baseline" if len(np.unique(self.baselines)) > 1 else "seed"
+        found = Contrast(
+            mean, math.nan, math.nan, sd, len(units), unit, tuple(units.tolist()), len(further)
+        )
+        low, high = t_interval(mean, sd, len(units), level=0.95, df=found.df)
+        return replace(found, low=low, high=high)
+
+    @property
+    def positive(self) -> bool:
+        """Whether every value has a logarithm."""
+        return bool((self.values > 0).all()) and (self.spread is None or self.spread.positive)
 
     def logs(self) -> "Aligned":
         """Return the natural logarithms; every value must be positive."""
-        return Aligned(np.log(self.values), self.baselines)
+        return self._with(np.log(self.values), self.spread and self.spread.logs())
+
+    def over(self, whole: "Aligned") -> "Aligned":
+        """Return every value as a share of that of the same seed in (seeds, 1) others."""
+        own, others, spread = self.spread, whole.spread, None
+        if own and others and np.array_equal(own.baselines, others.baselines):
+            spread = own.over(others)
+        return self._with(self.values / whole.values, spread)
+
+    def _with(self, values: Array, spread: "Aligned | None") -> "Aligned":
+        return Aligned(values, self.baselines, spread)
 
     def share(self, weights: ArrayLike, whole: ArrayLike) -> Share:
         """Estimate the contrast ``weights`` as a share of the contrast ``whole``.
@@ -139,14 +173,21 @@ class Aligned:
 
         mean = top.mean / bottom.mean
         rest = minus(mean)
-        x, y = self._units(weights - mean * whole), self._units(whole)
-        # Sorted, since the last bit of a sum depends on the order.
-        products = np.sort((x - x.mean()) * (y - y.mean()))
-        covariance = float(products.sum() / max(1, len(x) - 1))
+        covariance = self._covariance(weights - mean * whole, whole)
         low, high = _fieller(rest, bottom, covariance, mean)
         units = tuple(mean + x / bottom.mean for x in rest.units)
         sd = rest.sd / bottom.mean
-        return Share(mean, low, high, sd, top.n, top.unit, units, minus=minus)
+        return Share(mean, low, high, sd, top.n, top.unit, units, top.further, minus=minus)
+
+    def _covariance(self, a: Array, b: Array) -> float:
+        """Return the covariance of two contrasts between units, pooled as their variances are."""
+        x, y = self._units(a), self._units(b)
+        # Sorted, since the last bit of a sum depends on the order.
+        own = float(np.sort((x - x.mean()) * (y - y.mean())).sum() / max(1, len(x) - 1))
+        if self.spread is None:
+            return own
+        further = self.spread._units(b)
+        return _pooled(own, self.spread._covariance(a, b), x, further)
 
     def _units(self, weights: Array) -> Array:
         # Arm by arm: a matrix product may round differently for another number of seeds.
@@ -163,6 +204,12 @@ class Aligned:
         return float(stats.page_trend_test(sign * rows).pvalue) if len(rows) > 1 else math.nan
 
 
+def _pooled(own: float, others: float, units: Array, further: Array) -> float:
+    """Return a variance of two samples with means of their own."""
+    n, m = len(units) - 1, len(further) - 1
+    return (n * own + m * others) / (n + m)
+
+
 def _fieller(
     rest: Contrast, bottom: Contrast, covariance: float, mean: float
 ) -> tuple[float, float]:
@@ -173,7 +220,7 @@ def _fieller(
     """
     if rest.n == 1:
         return math.nan, math.nan
-    t2 = float(special.stdtrit(rest.n - 1, 0.975)) ** 2 / rest.n
+    t2 = float(special.stdtrit(rest.df, 0.975)) ** 2 / rest.n
     a = bottom.mean**2 - t2 * bottom.sd**2
     if a <= 0:  # bottom may be 0, and the ratio anything
         return -math.inf, math.inf
@@ -195,4 +242,18 @@ def align(arms: Sequence[Arm]) -> Aligned:
         if lacking:
             raise Unmeasured(f"{arm.variant} lacks seeds {', '.join(map(str, lacking))}")
         check_pair(arms[0], arm)
-    return Aligned(np.column_stack([arm.last for arm in arms]), arms[0].baselines.to_numpy())
+    values = np.column_stack([arm.last for arm in arms])
+    return Aligned(values, arms[0].baselines.to_numpy(), _spread(arms))
+
+
+def _spread(arms: Sequence[Arm]) -> Aligned | None:
+    """Pair the arms' further baselines: two or more that all of them have, or none at all."""
+    further = [arm.spread for arm in arms if arm.spread is not None]
+    # Where all seeds rest on one baseline, a seed is the unit, and differs by less.
+    if len(further) < len(arms) or arms[0].baselines.nunique() < 2:
+        return None
+    shared = set.intersection(*(arm.seeds for arm in further))
+    common = [arm.of_seeds(shared) for arm in further]
+    if common[0].baselines.nunique() < 2:
+        return None
+    return align(common)

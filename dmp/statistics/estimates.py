@@ -102,11 +102,17 @@ def mean_and_sd(units: Array, magnitude: float) -> tuple[float, float]:
     return float(units.mean()), float(units.std(ddof=1))
 
 
-def t_interval(mean: float, sd: float, n: int, level: float) -> tuple[float, float]:
-    """Return the limits of the t interval: NaN where ``n`` is 1, the point where ``sd`` is 0."""
+def t_interval(
+    mean: float, sd: float, n: int, level: float, df: int | None = None
+) -> tuple[float, float]:
+    """Return the limits of the t interval: NaN where ``n`` is 1, the point where ``sd`` is 0.
+
+    Args:
+        df: the degrees of freedom of ``sd``, if they are not n - 1.
+    """
     if n == 1:
         return math.nan, math.nan
-    half = special.stdtrit(n - 1, (1 + level) / 2) * sd / np.sqrt(n)
+    half = special.stdtrit(df or n - 1, (1 + level) / 2) * sd / np.sqrt(n)
     return float(mean - half), float(mean + half)
 
 

@@ -120,17 +120,18 @@ def paired_difference(
     )
 
 
-def power(effect: float, n: int) -> float:
+def power(effect: float, n: int, df: int | None = None) -> float:
     """Return the power of a two-sided paired t test at 5 %.
 
     Args:
         effect: the true difference in standard deviations; 0 gives the level, ±∞ gives 1.
         n: number of units, at least 2.
+        df: the degrees of freedom of the standard deviation, if they are not n - 1.
     """
     if math.isinf(effect):
         return 1.0
     found, opposite = (
-        TTestPower().power(abs(effect), n, ALPHA / 2, alternative=side)
+        TTestPower().power(abs(effect), n, ALPHA / 2, df, alternative=side)
         for side in ("larger", "smaller")
     )
     # In the opposite direction large effects are found so rarely that it cannot be computed.
@@ -138,12 +139,16 @@ def power(effect: float, n: int) -> float:
 
 
 @functools.cache
-def detectable_effect(n: int) -> float:
-    """Return the effect in standard deviations that n ≥ 2 pairs find with 80 % power."""
+def detectable_effect(n: int, df: int | None = None) -> float:
+    """Return the effect in standard deviations that n ≥ 2 pairs find with 80 % power.
+
+    Args:
+        df: see :func:`power`.
+    """
     # The normal distribution's answer is too small, by less than half from five pairs on.
     low = (stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)) / np.sqrt(n)
     high = 12.0 if n < 5 else 2 * low
-    return float(optimize.brentq(lambda effect: power(effect, n) - POWER, 0.9 * low, high))
+    return float(optimize.brentq(lambda effect: power(effect, n, df) - POWER, 0.9 * low, high))
 
 
 def units_needed(effect: float) -> int:

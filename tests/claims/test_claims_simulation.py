@@ -1,5 +1,6 @@
 """Are verdicts right as often as they claim? Whole pages are drawn with known effects."""
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -40,12 +41,17 @@ PAGE = [
 ]
 
 
+@dataclass(frozen=True)
 class Drawn(Numbers):
-    """In place of results: true log means, and noise."""
+    """In place of results: true log means, and noise; the first few are this run's."""
+
+    own: int = SEEDS
 
     def aligned(self, task, variants, metric=""):
         values = np.column_stack([np.exp(self.results[v]) for v in variants])
-        return Aligned(values, np.arange(values.shape[0]))
+        own, further = values[: self.own], values[self.own :]
+        spread = Aligned(further, np.arange(len(further))) if len(further) else None
+        return Aligned(own, np.arange(len(own)), spread)
 
 
 def normal(rng, shape):
@@ -63,7 +69,7 @@ def skewed(rng, shape):
 def simulate(make):
     """For each page: claim to verdict, and claim to the pieces' measurements."""
 
-    def simulated(effects, seed, noise=normal, page=PAGE, seeds=SEEDS, pages=PAGES):
+    def simulated(effects, seed, noise=normal, page=PAGE, seeds=SEEDS, pages=PAGES, further=0):
         claims = make(
             endpoints=[relevant("fid", MARGIN)],
             claims=[
@@ -74,8 +80,9 @@ def simulate(make):
         rng, names = np.random.default_rng(seed), ["baseline", *ARMS]
         means = np.log(10) + np.array([0.0, *effects])
         for _ in range(pages):
-            drawn = means[:, None] + noise(rng, (len(names), seeds)) + rng.normal(0, 0.1, seeds)
-            numbers = Drawn(dict(zip(names, drawn, strict=True)), {})
+            units = seeds + further
+            drawn = means[:, None] + noise(rng, (len(names), units)) + rng.normal(0, 0.1, units)
+            numbers = Drawn(dict(zip(names, drawn, strict=True)), {}, own=seeds)
             tested = measure(claims, numbers)
             by_claim = {}
             for each, given in zip(tested, judge(tested, claims.each_way), strict=True):
@@ -152,6 +159,27 @@ def test_pages_with_any_false_verdict_are_at_most_5_percent(simulate, scene, noi
     effects = SCENES[scene]
     false = false_verdicts(simulate(effects, list(SCENES).index(scene), noise), effects)
     assert within(false, PAGES, 0.05)
+
+
+@pytest.mark.parametrize("noise", [normal, skewed])
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_spread_that_others_have_measured_makes_no_more_false_verdicts(simulate, scene, noise):
+    """Three baselines, and nine for their spread alone: what a first run has."""
+    effects = SCENES[scene]
+    pages = simulate(effects, 20 + list(SCENES).index(scene), noise, seeds=3, further=9)
+    assert within(false_verdicts(pages, effects), PAGES, 0.05)
+
+
+def test_a_spread_that_others_have_measured_decides_more(simulate):
+    effects = SCENES["beyond"]
+
+    def decided(further):
+        pages = simulate(effects, 31, seeds=3, further=further, pages=50)
+        said = [verdict(pieces) for page in pages for pieces in page.values()]
+        return said.count("supported") + said.count("contradicted")
+
+    alone, known = decided(0), decided(9)
+    assert known > 1.5 * alone > 0
 
 
 def test_the_level_is_used_where_nothing_is_true(simulate):

@@ -12,6 +12,7 @@ from harness import ROOT, edit_yaml, make_tiny, run_command
 from dmp.errors import DMPError
 from dmp.files import read_json, write_text
 from dmp.layout import Layout
+from dmp.products.results import verdicts_product
 from dmp.products.sweeps import SweepProducts
 from dmp.reporting.figures.style import write_figure
 from dmp.stages import claims
@@ -22,7 +23,7 @@ from dmp.stages.numbers import read_numbers
 from dmp.stages.pages import write_pages
 from dmp.stages.publish import check_width, publish
 from dmp.stages.rebuild import rebuild, rebuild_reference
-from dmp.stages.reference import Reference, reference_folder
+from dmp.stages.reference import Reference
 from dmp.studies import load_plan
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.loading import load_sweep
@@ -64,7 +65,7 @@ def published(folder, layout, seeds=3, first=0, **options):
 
 
 def files(layout):
-    folder = reference_folder(layout)
+    folder = layout.published
     return {
         str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("[!.]*") if p.is_file()
     }
@@ -72,7 +73,7 @@ def files(layout):
 
 def test_published_numbers_are_those_of_every_run_digit_by_digit(folder, layout):
     plan = published(folder, layout)
-    found = read_numbers(reference_folder(layout) / "numbers").results
+    found = read_numbers(layout.published / "numbers").results
     for task, variant, seed in plan.runs():
         own = pd.read_csv(layout.metrics(task, variant, seed), dtype=str)
         rows = found[(found["variant"] == variant) & (found["seed"] == seed)].astype(str)
@@ -95,7 +96,7 @@ def test_published_pages_are_those_of_the_workflow(folder, layout, monkeypatch):
     assert set(kinds) <= set(names)
     assert "figures/table2/table2-denoising-unconditional.png" in names
     for name in names:
-        assert filecmp.cmp(reference_folder(layout) / name, layout.root / name, shallow=False), name
+        assert filecmp.cmp(layout.published / name, layout.root / name, shallow=False), name
 
 
 def test_pages_follow_from_published_numbers_without_runs_and_without_torch(folder, layout):
@@ -104,7 +105,7 @@ def test_pages_follow_from_published_numbers_without_runs_and_without_torch(fold
     before = files(layout)
     for name in before:
         if not name.startswith(("numbers", "provenance")):
-            (reference_folder(layout) / name).unlink()
+            (layout.published / name).unlink()
     command = ("rebuild", "--from-reference", "--scale", "smoke", "--results", str(layout.results))
     script = f"""
 import sys
@@ -135,7 +136,7 @@ sys.exit(main())
 
 def test_a_published_digit_that_was_changed_is_damage_and_no_other_result(folder, layout):
     plan = published(folder, layout)
-    reference = reference_folder(layout)
+    reference = layout.published
     before = files(layout)
     for name in ("numbers/runs.csv", "numbers/parameters.csv", "provenance.json"):
         whole = (reference / name).read_text()
@@ -158,10 +159,10 @@ def test_later_seeds_are_added_and_everything_follows_from_all_of_them(folder, l
     first = files(layout)
     shutil.rmtree(layout.root)
     published(folder, layout, seeds=2, first=3)
-    record = read_json(reference_folder(layout) / "provenance.json")
+    record = read_json(layout.published / "provenance.json")
     assert record["seeds"] == {name: {"first": 0, "last": 4} for name in ("claims", "table2")}
     assert record["origin"]["runs"] == 5 * len(load_plan("smoke", folder).variants())
-    table = pd.read_csv(reference_folder(layout) / "tables/table2.csv")
+    table = pd.read_csv(layout.published / "tables/table2.csv")
     assert set(table["units"]) == {5}
     # The same at once gives the same bytes.
     other = Layout(tmp_path / "other", "smoke")
@@ -182,17 +183,17 @@ def test_studies_may_have_different_numbers_of_seeds_which_are_told(folder, layo
     shutil.copy(folder / "studies/table2.yaml", folder / "studies/extra.yaml")
     edit_yaml(folder / "studies/extra.yaml", lambda data: data.update(target="studies", figures=[]))
     published(folder, layout, seeds=4, scopes=["extra"])
-    record = read_json(reference_folder(layout) / "provenance.json")
+    record = read_json(layout.published / "provenance.json")
     assert record["seeds"]["extra"] == {"first": 0, "last": 3}
     assert record["seeds"]["table2"] == {"first": 0, "last": 1}
     for name, units in (("extra", 4), ("table2", 2)):
-        table = pd.read_csv(reference_folder(layout) / f"tables/{name}.csv")
+        table = pd.read_csv(layout.published / f"tables/{name}.csv")
         assert set(table["units"]) == {units}
     published(folder, layout, seeds=3, scopes=["tables"])
     # Of the claims' own arms there are three seeds, and of those that the other study shares four.
     plan, runs = (
         load_plan("smoke", folder),
-        read_numbers(reference_folder(layout) / "numbers").runs(),
+        read_numbers(layout.published / "numbers").runs(),
     )
     both = set(plan.variants("extra"))
     assert len(runs) == 4 * len(both) + 3 * len(set(plan.variants()) - both)
@@ -223,7 +224,7 @@ def test_numbers_of_another_configuration_are_never_mixed(folder, layout):
         published(folder, layout, seeds=1, first=3)
     assert files(layout) == before
     published(folder, layout, seeds=1, first=3, replace=True)
-    assert read_json(reference_folder(layout) / "provenance.json")["origin"]["runs"] == len(
+    assert read_json(layout.published / "provenance.json")["origin"]["runs"] == len(
         load_plan("smoke", folder).variants()
     )
 
@@ -246,15 +247,15 @@ def test_what_is_missing_is_named_and_the_reference_stays(folder, layout):
     with pytest.raises(DMPError, match="unknown study 'tabel2'"):
         publish(plan, layout, ["tabel2"])
     assert files(layout) == before
-    assert [path.name for path in reference_folder(layout).parent.iterdir()] == ["smoke"]
+    assert [path.name for path in layout.published.parent.iterdir()] == ["smoke"]
 
 
 def test_a_reference_that_lacks_a_run_is_not_cut_to_fewer_seeds(folder, layout):
     plan = published(folder, layout)
-    path = reference_folder(layout) / "numbers/runs.csv"
+    path = layout.published / "numbers/runs.csv"
     edit_table(path, lambda table: table[(table["variant"] != "dmp") | (table["seed"] != "1")])
     with pytest.raises(DMPError, match=r"lacks 1 runs of its studies, first unconditional/dmp/see"):
-        rebuild_reference(plan, Reference(reference_folder(layout)))
+        rebuild_reference(plan, Reference(layout.published))
 
 
 def test_pictures_of_samples_are_copied_and_named(folder, layout):
@@ -309,7 +310,7 @@ def test_seeds_on_one_baseline_under_several_names_are_refused(folder, layout, m
     with pytest.raises(DMPError, match=r"table2.csv: fid of unconditional/\S+ is the same number "
                        r"for 3 baselines"):  # fmt: skip
         published(folder, layout)
-    assert not reference_folder(layout).exists()
+    assert not layout.published.exists()
 
 
 @pytest.mark.parametrize(
@@ -360,3 +361,56 @@ def test_after_tables_alone_the_other_studies_are_told_and_are_no_failure(folder
     before = (layout.tables / "table2.md").read_bytes()
     write_pages(plan, layout, ["table2"])
     assert (layout.tables / "table2.md").read_bytes() == before
+
+
+def judged(folder, layout, seeds):
+    """Return the table of evidence of a run of so many seeds, made anew."""
+    shutil.rmtree(layout.root, ignore_errors=True)
+    plan = load_plan("smoke", folder, seeds)
+    make_runs(plan, layout)
+    make_tables(plan, layout)
+    collect(plan, layout, "claims")
+    claims.judge(plan, layout, "claims")
+    assert verdicts_product(plan, layout, "claims").is_current()
+    return pd.read_csv(layout.verdicts("claims").with_suffix(".csv"))
+
+
+def test_a_run_of_few_seeds_knows_the_spread_of_those_that_are_published(folder, layout, tmp_path):
+    published(folder, layout, seeds=6)
+    alone = judged(folder, Layout(tmp_path / "without", "smoke"), 2)
+    found = judged(folder, layout, 2)
+    compared = found["sd"] > 0
+    assert set(found["further"][compared]) == {4}
+    assert set(alone["further"].dropna()) == {0}
+    # The mean is of the run's own baselines; the interval is another.
+    for name in ("effect", "n", "hodges_lehmann", "p_sign_flip"):
+        pd.testing.assert_series_equal(found[name], alone[name])
+    assert (found["low"] != alone["low"])[compared].all()
+    page = layout.verdicts("claims").with_suffix(".md").read_text()
+    assert "known from up to 4 more of the committed reference" in page
+    assert "2 baselines, spread of 6" in page
+    # All that is published is here: nothing is counted twice.
+    assert set(judged(folder, layout, 6)["further"].dropna()) == {0}
+
+
+def test_the_spread_of_other_settings_is_not_that_of_these(folder, layout):
+    published(folder, layout, seeds=4)
+    scale = folder / "scales/smoke.yaml"
+    edit_yaml(scale, lambda data: data["defaults"]["training"].update(iterations=3))
+    assert set(judged(folder, layout, 2)["further"].dropna()) == {0}
+
+
+def test_verdicts_follow_the_reference_when_more_is_published(folder, layout, tmp_path):
+    published(folder, layout, seeds=3)
+    found = judged(folder, layout, 2)
+    assert set(found["further"].dropna()) == {0}  # one more baseline has no spread
+    elsewhere = Layout(tmp_path / "elsewhere", "smoke")
+    published(folder, elsewhere, seeds=5)
+    shutil.rmtree(layout.published)
+    shutil.copytree(elsewhere.published, layout.published)
+    plan = load_plan("smoke", folder, 2)
+    assert not verdicts_product(plan, layout, "claims").is_current()
+    table = layout.published_numbers
+    table.write_text(table.read_text().replace("1", "2", 1))
+    with pytest.raises(DMPError, match="the reference is damaged"):
+        claims.judge(plan, layout, "claims")

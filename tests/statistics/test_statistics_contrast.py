@@ -3,11 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
+from statsmodels.api import OLS
 
 from dmp.statistics.arms import Unmeasured
 from dmp.statistics.contrast import Aligned
 from dmp.statistics.estimates import line_weights
-from dmp.statistics.paired import paired_difference, power, units_needed
+from dmp.statistics.paired import detectable_effect, paired_difference, power, units_needed
 
 A = np.array([5.87, 5.61, 6.02, 5.95, 5.70])
 B = np.array([6.27, 6.26, 6.10, 6.43, 6.05])
@@ -132,3 +133,79 @@ def test_logs_make_ratios_of_differences():
     found = Aligned(np.column_stack([A, B]), ONE).logs().contrast((1, -1))
     assert np.exp(found.mean) == pytest.approx(stats.gmean(A / B))
     assert found.units == pytest.approx(sorted(np.log(A / B)))
+
+
+# Two arms on seven further baselines.
+FURTHER = np.array(
+    [[6.1, 6.3], [5.2, 6.0], [6.6, 6.4], [5.9, 6.8], [6.0, 6.1], [5.5, 6.2], [6.2, 6.6]]
+)
+BASELINES = np.arange(5)
+
+
+def spread_over(further, baselines=BASELINES):
+    own = np.column_stack([A, B])
+    return Aligned(own, baselines, Aligned(further, 10 + np.arange(len(further))))
+
+
+def regressed(own, further):
+    """The mean of ``own`` in a regression that gives both groups a mean of their own."""
+    groups = np.repeat([[1.0, 0.0], [0.0, 1.0]], [len(own), len(further)], axis=0)
+    return OLS(np.concatenate([own, further]), groups).fit()
+
+
+@pytest.mark.parametrize("take", [lambda a: a, Aligned.logs])
+def test_the_spread_of_further_baselines_is_pooled_as_in_a_regression(take):
+    data = take(spread_over(FURTHER))
+    found = data.contrast((1, -1))
+    own, further = data.values @ (1, -1), data.spread.values @ (1, -1)
+    oracle = regressed(own, further)
+    assert (found.n, found.further, found.df) == (5, 7, oracle.df_resid)
+    assert found.mean == pytest.approx(own.mean())
+    assert found.sd == pytest.approx(np.sqrt(oracle.scale))
+    assert (found.low, found.high) == pytest.approx(tuple(oracle.conf_int()[0]))
+    for bound in (-0.5, -0.2, 0.1):
+        p = oracle.t_test(([1, 0], bound)).pvalue
+        assert 2 * min(found.p_below(bound), found.p_above(bound)) == pytest.approx(float(p))
+        assert found.p_below(bound) + found.p_above(bound) == pytest.approx(1)
+    assert found.units == data.contrast((1, -1)).units == pytest.approx(sorted(own))
+
+
+def test_a_share_takes_the_spread_into_account_in_its_tests_and_its_limits():
+    share = spread_over(FURTHER).share((1, -1), (0, 1))
+    assert share.mean == pytest.approx(A.mean() / B.mean() - 1)
+    for limit, p in ((share.low, share.p_above), (share.high, share.p_below)):
+        assert p(limit) == pytest.approx(0.025)
+    left = regressed(A - B + 0.1 * B, FURTHER @ (1, -1) + 0.1 * FURTHER @ (0, 1))
+    assert 2 * share.p_below(-0.1) == pytest.approx(2 - float(left.pvalues[0]))
+
+
+def test_what_is_a_share_of_the_same_seed_is_one_on_further_baselines_too():
+    data, whole = spread_over(FURTHER), spread_over(FURTHER[:, [0]])
+    whole = Aligned(whole.values[:, [0]], BASELINES, whole.spread)
+    found = data.over(whole).contrast((0, 1))
+    assert found.sd == pytest.approx(np.sqrt(regressed(B / A, FURTHER[:, 1] / FURTHER[:, 0]).scale))
+    for other in (None, Aligned(FURTHER[1:, [0]], 11 + np.arange(6))):
+        assert data.over(Aligned(whole.values, BASELINES, other)).contrast((0, 1)).further == 0
+
+
+def test_a_value_without_a_logarithm_on_a_further_baseline_counts():
+    assert spread_over(FURTHER).positive
+    assert not spread_over(FURTHER - [[6, 0]]).positive
+
+
+def test_arms_that_are_equal_everywhere_have_no_spread_at_all():
+    same = np.repeat(FURTHER[:, :1], 2, axis=1)
+    data = Aligned(np.column_stack([A, A]), BASELINES, Aligned(same, np.arange(7)))
+    found = data.contrast((1, -1))
+    assert (found.mean, found.low, found.high, found.sd) == (0, 0, 0, 0)
+    # Where they differ elsewhere, equal ones are no certainty.
+    assert Aligned(data.values, BASELINES, Aligned(FURTHER, np.arange(7))).contrast((1, -1)).sd > 0
+
+
+@pytest.mark.parametrize("further", [3, 9])
+def test_power_with_a_known_spread_is_that_of_more_degrees_of_freedom(further):
+    n, df = 3, 2 + further - 1
+    effect = detectable_effect(n, df)
+    tail = stats.ncf.sf(stats.f.ppf(0.95, 1, df), 1, df, n * effect**2)
+    assert tail == pytest.approx(0.8, abs=2e-4)
+    assert effect < detectable_effect(n)

@@ -7,11 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 from harness import ROOT, edit_yaml, run_command, snakemake
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dmp.config import PatchConfig, TrainingConfig
 from dmp.errors import DMPError
 from dmp.studies import load_plan
-from dmp.workflow.bundles import bundle_of_each_run
+from dmp.workflow.bundles import bundle_of_each_run, by_page
 from dmp.workflow.commas import NAMES
 from dmp.workflow.inputs import Inputs
 from dmp.workflow.outdated import newer_than
@@ -45,14 +47,30 @@ def test_every_run_is_in_one_bundle_of_the_size_that_the_scale_says(ablations, s
     assert all(size <= limit for each in sizes for size, limit in zip(each, limits, strict=True))
 
 
+def test_the_table_that_is_made_first_waits_for_little_else(ablations):
+    plan = load_plan("digits", ablations)
+    bundles = bundle_of_each_run(plan)
+    wanted = plan.runs("table2")
+    together = {run for each in dict.fromkeys(bundles[run] for run in wanted) for run in each.runs}
+    assert set(wanted) <= together
+    assert len(together) < 1.25 * len(wanted)
+
+
+@given(st.lists(st.integers(1, 12), min_size=1), st.integers(1, 8))
+def test_pages_are_divided_into_few_bundles(sizes, size):
+    pages = [[f"{page}.{k}" for k in range(count)] for page, count in enumerate(sizes)]
+    blocks = by_page(pages, size)
+    assert [name for block in blocks for name in block] == [name for page in pages for name in page]
+    assert max(map(len, blocks)) <= size
+    # All but the last are half full.
+    assert all(2 * len(block) >= size for block in blocks[:-1])
+
+
 def test_what_the_tables_need_is_in_no_bundle_with_anything_else(ablations):
     plan = load_plan("digits", ablations)
     assert plan.scale.execution.variants_per_job > 1
     bundles, tables = bundle_of_each_run(plan), set(plan.runs("tables"))
     assert {run for asked in tables for run in bundles[asked].runs} == tables
-    first = set(plan.runs("table2"))
-    beside = {run for asked in first for run in bundles[asked].runs} - first
-    assert len(beside) < len(first)
 
 
 def test_run_that_is_not_the_last_of_its_bundle_is_done_alone(tiny, tmp_path):

@@ -37,14 +37,12 @@ class PromptsUsed(Evidence):
 
         The effect that is told is that of the range that is nearest to the other side.
         """
-        from dmp.statistics.contrast import Aligned
+        from dmp.statistics.contrast import align
 
         arm, sign = numbers.arm(self.task, self.variant, "timestep"), self._sign
         effects = {}
         for middle in arm.values:
-            values = arm.values[[middle]].to_numpy()
-            found = Aligned(values, arm.baselines.to_numpy()).contrast([1])
-            effects[middle] = Effect(found, "N prompts")
+            effects[middle] = Effect(align([arm.at(middle)]).contrast([1]), "N prompts")
         p_for = [effect.p_beyond(sign * self.bound_percent, sign) for effect in effects.values()]
         against = [effect.p_short(sign * self.bound_percent, sign) for effect in effects.values()]
         worst = min(effects, key=lambda middle: sign * effects[middle].found.mean)

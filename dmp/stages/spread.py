@@ -1,0 +1,38 @@
+"""How much baselines differ, as a scale's committed reference knows it; no torch."""
+
+import pandas as pd
+
+from dmp.layout import Layout
+from dmp.stages.reference import Reference
+from dmp.studies import Plan
+
+
+def known_spread(plan: Plan, layout: Layout, scope: str) -> pd.DataFrame | None:
+    """Return the reference's results of a scope's variants, of seeds that the plan does not have.
+
+    Only runs of the configuration that they would have here are among them.
+
+    Returns:
+        ``RESULT_COLUMNS``, or None where the reference has no such runs, or does not exist.
+
+    Raises:
+        DMPError: the reference is damaged.
+    """
+    reference = Reference(layout.published)
+    if not layout.published_numbers.is_file():
+        return None
+    names, wanted, seeds = ["task", "variant", "seed"], set(plan.variants(scope)), set(plan.seeds)
+    sources = reference.numbers.results.drop_duplicates(names)
+    runs = [
+        (task, variant, seed)
+        for task, variant, seed, config in zip(
+            *(sources[name] for name in (*names, "config")), strict=True
+        )
+        if (task, variant) in wanted
+        and seed not in seeds
+        and plan.run(task, variant, seed).hash == config
+    ]
+    if not runs:
+        return None
+    with reference.damaged():
+        return reference.numbers.part(runs, []).table()
