@@ -9,6 +9,8 @@ from dmp.workflow.scales import Scales
 from dmp.workflow.wildcards import Wildcards
 
 Asked = Callable[..., int]
+# Snakemake gives a job what there is.
+ALL_CORES = 1_000_000
 
 
 class Needs:
@@ -21,6 +23,13 @@ class Needs:
     def threads(self, scale: str) -> int:
         """Return the CPU threads of a job."""
         return self.scales.plan(scale).scale.execution.threads
+
+    def alone(self, scale: str) -> int:
+        """Return the threads of a local job that must not have others beside it.
+
+        It uses no more than any other job. Where nothing may be concluded, it may be disturbed.
+        """
+        return ALL_CORES if self.scales.plan(scale).scale.conclusive else self.threads(scale)
 
     def of(self, stage: str) -> dict[str, Asked]:
         """Return what the rule of a stage has under ``resources``.

@@ -1,9 +1,12 @@
 """What jobs ask for: by their scale, whatever the site calls it."""
 
+import re
+
 import pytest
 import yaml
 from harness import ROOT, edit_yaml, run_command
 
+from dmp.numerics import REQUIRED
 from dmp.studies import load_plan
 
 ASKED = ("gpu", "gpu_share", "mem_mb", "runtime")
@@ -54,6 +57,31 @@ def test_scale_says_what_each_stage_asks_for(tiny, tmp_path):
     assert found["sample"][0] == whole | {"gpu": "1", "gpu_share": "50", "runtime": "30"}
     expected = {"gpu": "0", "gpu_share": "0", "mem_mb": "9000", "runtime": "30"}
     assert found["evaluate"][0] == expected
+
+
+@pytest.mark.parametrize("conclusive", [True, False])
+def test_what_is_timed_has_the_machine_for_itself(tiny, tmp_path, conclusive):
+    """Unless nothing is concluded from it; batch systems give it a machine or a part of one."""
+    edit_yaml(tiny / "scales/smoke.yaml", lambda data: data.update(conclusive=conclusive))
+    said = dry_run(tiny, tmp_path / "results")
+    threads = {
+        words[1].rstrip(":"): re.search(r"^    threads: (\d+)", block, re.MULTILINE)
+        for block in re.split(r"^(?=rule )", said, flags=re.MULTILINE)
+        if (words := block.split())[:1] == ["rule"]
+    }
+    assert {name: found[1] for name, found in threads.items() if found} == (
+        {"speed": "2"} if conclusive else {}
+    )
+
+
+def test_threads_of_what_is_timed_are_no_more_than_those_of_its_scale():
+    """Snakemake would tell libraries to use all that the job has, which portable runs refuse."""
+    rule = (ROOT / "workflow/rules/compare.smk").read_text().split("rule speed:")[1]
+    unset = re.search(r'"unset ([\w ]+); "\n\s+"dmp speed', rule)
+    assert unset
+    pinned = {name for name in REQUIRED if name.endswith("_NUM_THREADS")}
+    assert pinned
+    assert pinned < set(unset[1].split())
 
 
 def test_samples_are_divided_among_jobs_and_joined(tiny, tmp_path):

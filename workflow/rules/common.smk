@@ -81,6 +81,8 @@ if "--unlock" in sys.argv:
 # Options that every call of the command line gets.
 where = given(scales.options)
 threads_of = given(needs.threads)
+# What is timed would be timed with whatever else this machine does; a batch system gives it cores.
+threads_of_timing = given(needs.alone if workflow.local_exec else needs.threads)
 
 # Files with wildcards, for the outputs of rules.
 FILES = scales.layout("{scale}")

@@ -88,7 +88,7 @@ rule speed:
         FILES.speed_table,
     log:
         FILES.root / "logs/speed.log",
-    threads: threads_of
+    threads: threads_of_timing
     resources:
         **needs.of("speed"),
     params:
@@ -96,6 +96,8 @@ rule speed:
     message:
         "Timing training and sampling"
     shell:
+        # Snakemake tells libraries to use all threads of a job; this one has them to be alone.
+        "unset OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS NUMEXPR_NUM_THREADS; "
         "dmp speed {params.where} > {log:q} 2>&1"
 
 
