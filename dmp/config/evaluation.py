@@ -25,7 +25,8 @@ class SamplingConfig(Strict):
 
 
 # Extractors with logits; torch-fidelity's others (CLIP, DINOv2, VGG) have features alone.
-CLASSIFIERS = ("inception-v3-compat", "dataset-classifier", "random-network")
+DATASET_CLASSIFIER = "dataset-classifier"
+CLASSIFIERS = ("inception-v3-compat", DATASET_CLASSIFIER, "random-network")
 # All of them, known without torch.
 EXTRACTORS = (
     *CLASSIFIERS,
@@ -46,6 +47,11 @@ class ExtractorConfig(Strict):
     name: str
     epochs: Count = 20
     weights: Place | None = None
+
+    @property
+    def trained_here(self) -> bool:
+        """Whether the workflow trains it, and so has its file."""
+        return self.name == DATASET_CLASSIFIER
 
     @property
     def has_logits(self) -> bool:

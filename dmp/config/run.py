@@ -39,6 +39,12 @@ class DataConfig(Strict):
         """What the split for evaluation is called, as a dataset."""
         return f"{self.name}-test"
 
+    @property
+    def on_disk(self) -> dict[str, SourceConfig]:
+        """The datasets among these that lie on disk, by name; a split for evaluation is its own."""
+        every = {self.name: self.source, self.test_name: self.test}
+        return {name: source for name, source in every.items() if source is not None}
+
     def parts(self, images: int) -> dict[str, int]:
         """Return how many of so many images serve for what; ``all`` is without the extractor's."""
         held_out, own = round(images * self.held_out), round(images * self.extractor)
@@ -153,8 +159,7 @@ class TaskConfig(Strict):
 
     @model_validator(mode="after")
     def _extractor_has_images_of_its_own(self) -> Self:
-        trained = self.evaluation.extractor.name == "dataset-classifier"
-        if trained and not self.data.extractor:
+        if self.evaluation.extractor.trained_here and not self.data.extractor:
             raise ValueError(
                 "evaluation.extractor.name = dataset-classifier needs data.extractor, the share of "
                 "images that it is trained on, such as 0.2"

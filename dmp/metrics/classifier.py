@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
+from dmp.config.evaluation import DATASET_CLASSIFIER
 from dmp.data.images import to_model
 from dmp.data.registry import DatasetInfo, Images
 from dmp.errors import DMPError
@@ -20,7 +21,7 @@ from dmp.initialisation import kaiming_uniform_
 from dmp.rng import generator
 from dmp.tensorfile import load_tensors, save_tensors
 
-NAME = "dataset-classifier"
+NAME = DATASET_CLASSIFIER
 RANDOM = "random-network"
 WIDTH = 64
 

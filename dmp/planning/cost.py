@@ -17,7 +17,6 @@ from dmp.running.launch import training_gpus
 from dmp.studies import Plan
 from dmp.studies.run import RunConfig
 
-CLASSIFIER = "dataset-classifier"
 GATE_IMAGES = 32
 FLOAT, HALF = 4, 2
 INCEPTION_FEATURES = 2048 + 1008
@@ -125,7 +124,7 @@ def _pixels(task: TaskConfig) -> tuple[int, int]:
 def _features(task: TaskConfig, images: int, rates: Rates) -> tuple[Time, int]:
     """Return time and bytes of the features of images."""
     classes = input_shape(task.data).classes
-    own = task.evaluation.extractor.name == CLASSIFIER
+    own = task.evaluation.extractor.trained_here
     macs = networks.classifier(*_pixels(task), classes) if own else networks.INCEPTION
     width = CLASSIFIER_FEATURES + classes if own else INCEPTION_FEATURES
     return rates.convolutions(macs * images), images * width * FLOAT
@@ -142,7 +141,7 @@ def _preparation(name: str, task: TaskConfig, rates: Rates, latents_jobs: int) -
         width = HALF if latents.dtype == "float16" else FLOAT
         time = rates.convolutions(networks.encode(_pixels(task)[0]) * views)
         yield Job(_latents_key(task), time, latents_jobs, numbers * width)
-    if task.evaluation.extractor.name == CLASSIFIER:
+    if task.evaluation.extractor.trained_here:
         macs = networks.classifier(*_pixels(task), shape.classes)
         epochs = task.evaluation.extractor.epochs
         key = ("extractor", task.data.name)

@@ -95,5 +95,4 @@ def captions_product(plan: Plan, layout: Layout, task: str) -> Product:
 
 
 def _manifests(layout: Layout, config: TaskConfig) -> tuple[Path, ...]:
-    names = (config.data.name, config.data.test_name)
-    return tuple(layout.record(f"manifest/{name}") for name in names) if config.data.source else ()
+    return tuple(layout.record(f"manifest/{name}") for name in config.data.on_disk)

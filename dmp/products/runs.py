@@ -10,8 +10,6 @@ from dmp.products.product import Product
 from dmp.recipes import DECAYED
 from dmp.studies.run import RunConfig, RunStage
 
-_DATASET_CLASSIFIER = "dataset-classifier"
-
 
 def run_products(layout: Layout, run: RunConfig) -> dict[str, Product]:
     """Return what the stages of one run make, by stage, first things first."""
@@ -80,7 +78,7 @@ def convergence_product(layout: Layout, run: RunConfig) -> Product:
 
 def extractor_records(layout: Layout, config: TaskConfig) -> tuple[Path, ...]:
     """Return the record of a task's feature extractor, if the workflow trains it."""
-    own = config.evaluation.extractor.name == _DATASET_CLASSIFIER
+    own = config.evaluation.extractor.trained_here
     return (layout.record(f"extractor/{config.data.name}"),) if own else ()
 
 

@@ -101,12 +101,12 @@ def _begins_smaller(task: TaskConfig, edge: int, place: str) -> None:
 
 def _nothing_is_ignored(task: TaskConfig, place: str) -> None:
     """Refuse options of a network that is chosen by its name and has no such options."""
-    evaluation, trained = task.evaluation, "dataset-classifier"
+    evaluation = task.evaluation
     for key, given in (
         ("extractor", evaluation.extractor),
         ("second_opinion", evaluation.second_opinion),
     ):
-        option = "weights" if given and given.name == trained else "epochs"
+        option = "weights" if given and given.trained_here else "epochs"
         if given is not None and option in given.model_fields_set:
             raise DMPError(
                 f"{place}.evaluation.{key}.{option} has no meaning with name = {given.name}; leave "

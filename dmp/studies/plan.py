@@ -205,11 +205,9 @@ class Plan:
 
     def sources(self) -> dict[str, SourceConfig]:
         """Return the datasets that lie on disk, by name; a split for evaluation is one itself."""
-        found = {}
-        for data in (task.data for task in self.scale.tasks.values()):
-            for name, source in ((data.name, data.source), (data.test_name, data.test)):
-                if source is not None:
-                    found[name] = source
+        found: dict[str, SourceConfig] = {}
+        for task in self.scale.tasks.values():
+            found |= task.data.on_disk
         return found
 
     def source(self, name: str) -> SourceConfig:

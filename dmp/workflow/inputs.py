@@ -31,21 +31,20 @@ class Inputs:
     def extractor(self, scale: str, task: str) -> list[Path]:
         """Weights of the classifier whose features a task's metrics compare, if we train it."""
         config = self._task(scale, task)
-        own = config.evaluation.extractor.name == "dataset-classifier"
+        own = config.evaluation.extractor.trained_here
         return [self.scales.layout(scale).extractor(config.data.name)] if own else []
 
     def data(self, scale: str, task: str) -> list[Path]:
         """What of a task's data is prepared: captions and latents, if it has any."""
         config, files = self._task(scale, task), self.scales.layout(scale)
-        text = [files.captions(task)] if config.conditioning == "text" else []
+        text = [files.captions(task)] if config.text is not None else []
         latents = files.latents(config.data.name) / "index.json"
         return [*text, latents] if config.data.latents is not None else text
 
     def manifests(self, scale: str, task: str) -> list[Path]:
         """What was found of those of a task's datasets that are on disk."""
-        data, files = self._task(scale, task).data, self.scales.layout(scale)
-        datasets = [(data.name, data.source), (data.test_name, data.test)]
-        return [files.manifest(name) for name, source in datasets if source is not None]
+        files = self.scales.layout(scale)
+        return [files.manifest(name) for name in self._task(scale, task).data.on_disk]
 
     def trained_on(self, scale: str, dataset: str) -> list[Path]:
         """What was found of the dataset that is trained on, if this is its split for evaluation."""

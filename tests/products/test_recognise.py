@@ -190,7 +190,11 @@ def test_records_of_results_that_are_there_are_looked_for_where_they_were_writte
     for product in products:
         found = product.record.relative_to(layout.root).as_posix()
         assert found == SMOKE[product.stage].format(*product.names)
-    # What is made from another is made from its record.
+
+
+@pytest.mark.parametrize("scale", ["smoke", "digits", "paper-smoke", "paper"])
+def test_what_is_made_from_another_is_made_from_its_record(scale):
+    products = list(all_products(load_plan(scale, ROOT / "ablations"), Layout(Path("r"), scale)))
     records = {product.record for product in products}
     assert {each for product in products for each in product.made_from} <= records
 
