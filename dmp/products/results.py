@@ -66,17 +66,21 @@ def page_product(plan: Plan, layout: Layout, study: str) -> Product:
 
 def verdicts_product(plan: Plan, layout: Layout, scope: str) -> Product:
     """Return the verdicts on the paper's claims, or on hypotheses of our own."""
-    depends = [plan.judged.get(scope), plan.scale.conclusive, plan.scale.not_run]
-    if plan.scale.affords is not None:
-        depends.append(plan.scale.affords)
-    if layout.published_numbers.is_file():
-        # Their spread is part of the verdicts.
-        depends.append(hashlib.sha256(layout.published_numbers.read_bytes()).hexdigest())
+
+    def depends() -> list[Any]:
+        found = [plan.judged.get(scope), plan.scale.conclusive, plan.scale.not_run]
+        if plan.scale.affords is not None:
+            found.append(plan.scale.affords)
+        if layout.published_numbers.is_file():
+            # Their spread is part of the verdicts.
+            found.append(hashlib.sha256(layout.published_numbers.read_bytes()).hexdigest())
+        return found
+
     pages = (layout.verdicts(scope).with_suffix(suffix) for suffix in PAGE_SUFFIXES)
     tables = ("parameters", "speed") if scope == CLAIMS else ()
     made_from = tuple(layout.record(name) for name in (f"numbers/{scope}", *tables))
     files = (*pages, layout.figures(scope))
-    return named(layout, scope, "", lambda: depends, files, made_from)
+    return named(layout, scope, "", depends, files, made_from)
 
 
 def tracking_product(plan: Plan, layout: Layout, target: str) -> Product:

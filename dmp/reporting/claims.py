@@ -42,7 +42,7 @@ def claims_page(
         no_recipe: as given there.
         name: of the page's files.
     """
-    summary = summarise(evaluated, claims)
+    summary, spread = summarise(evaluated, claims), _spread(evaluated)
     verdicts = _verdicts(claims, summary)
     marks = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
     narrow = verdicts.iloc[:, :2].assign(**{"": summary["verdict"].map(MARKS)})
@@ -57,7 +57,7 @@ def claims_page(
     return Page(
         title=claims.title,
         warning=_warning(scale),
-        introduction=[_what(claims, scale), *_counts(claims, summary), *_spread(evaluated)],
+        introduction=[_what(claims, scale), *_counts(claims, summary), *spread],
         tables=tables,
         picture=(
             f"figures/{name}/{name}-forest.png",
@@ -69,24 +69,24 @@ def claims_page(
         ],
         notes=[
             f"{name}-evidence has all pieces of evidence, in all endpoints; {name}.csv all digits.",
-            *notes(claims, bool(_spread(evaluated))),
+            *notes(claims, bool(spread)),
         ],
     )
 
 
 def evidence_page(claims: Claims, evaluated: pd.DataFrame, scale: Scale) -> Page:
     """Return a page with every piece of evidence in every endpoint."""
-    lines = [_line(row, claims) for row in records(evaluated)]
+    lines, spread = [_line(row, claims) for row in records(evaluated)], _spread(evaluated)
     words = 8 if len(claims.recipes) > 1 else 7
     return Page(
         title=f"{claims.title}: all evidence",
         warning=_warning(scale),
-        introduction=[_what(claims, scale), *_spread(evaluated)],
+        introduction=[_what(claims, scale), *spread],
         tables=[
             Table("All pieces of evidence, with 95 % intervals", pd.DataFrame(lines), words),
             Table("Other readings of the same numbers; they decide nothing", _robust(evaluated), 3),
         ],
-        notes=notes(claims, bool(_spread(evaluated))),
+        notes=notes(claims, bool(spread)),
     )
 
 

@@ -57,8 +57,15 @@ class Numbers(NamedTuple):
 
     def runs(self) -> list[Run]:
         """Return the (task, variant, seed) of every run, in the order of the rows."""
-        names = self.results[_RUN].drop_duplicates()
-        return list(names.itertuples(index=False, name=None))
+        return list(self.configurations())
+
+    def configurations(self) -> dict[Run, str]:
+        """Return the configuration of every run, in the order of the rows."""
+        found = self.results[[*_RUN, "config"]].drop_duplicates(_RUN)
+        return {
+            (task, variant, seed): config
+            for task, variant, seed, config in found.itertuples(index=False, name=None)
+        }
 
     def part(
         self, runs: Collection[Run], baselines: Collection[tuple[str, int]] | None = None

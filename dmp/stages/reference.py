@@ -95,14 +95,10 @@ class Reference:
 
 def outdated(plan: Plan, numbers: Numbers) -> str:
     """Return why numbers are not those of the plan's configurations, or nothing if they are."""
-    names = ["task", "variant", "seed"]
-    runs = numbers.results.drop_duplicates(names)
-    for task, variant, seed, config in zip(
-        *(runs[name] for name in (*names, "config")), strict=True
-    ):
+    for (task, variant, seed), config in numbers.configurations().items():
         where = f"{task}/{variant}/seed{seed}"
         try:
-            expected = plan.run(task, variant, int(seed)).hash
+            expected = plan.run(task, variant, seed).hash
         except DMPError as error:
             return f"{where} cannot be run any more ({error})"
         if config != expected:

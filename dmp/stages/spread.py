@@ -21,13 +21,10 @@ def known_spread(plan: Plan, layout: Layout, scope: str) -> pd.DataFrame | None:
     reference = Reference(layout.published)
     if not layout.published_numbers.is_file():
         return None
-    names, wanted, seeds = ["task", "variant", "seed"], set(plan.variants(scope)), set(plan.seeds)
-    sources = reference.numbers.results.drop_duplicates(names)
+    wanted, seeds = set(plan.variants(scope)), set(plan.seeds)
     runs = [
         (task, variant, seed)
-        for task, variant, seed, config in zip(
-            *(sources[name] for name in (*names, "config")), strict=True
-        )
+        for (task, variant, seed), config in reference.numbers.configurations().items()
         if (task, variant) in wanted
         and seed not in seeds
         and plan.run(task, variant, seed).hash == config

@@ -91,16 +91,11 @@ def _bits(plan: Plan, layout: Layout, reference: Reference, scope: Scope, ours: 
     rows = compare_numbers(ours.long(), theirs)
     write_csv(layout.root / "verify-numbers.csv", rows)
     lines, same = tell_numbers(rows)
-    configs = [
-        numbers.results.drop_duplicates(["task", "variant", "seed"])
-        .set_index(["task", "variant", "seed"])["config"]
-        .rename(name)
-        for name, numbers in (("here", ours), ("there", reference.numbers))
-    ]
-    both = pd.concat(configs, axis=1, join="inner")
-    other = both[both["here"] != both["there"]]
-    if len(other) and not same:
-        task, variant, seed = other.index[0]
+    here, there = ours.configurations(), reference.numbers.configurations()
+    both = [run for run in here if run in there]
+    other = [run for run in both if here[run] != there[run]]
+    if other and not same:
+        task, variant, seed = other[0]
         lines.append(
             f"other configurations: {len(other):,} of {len(both):,} runs, first "
             f"{task}/{variant}/seed{seed}: their settings are not those of the reference"
