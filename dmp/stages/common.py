@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dmp.backbones import Backbone, DiT, build_backbone
+from dmp.backbones.compiling import compile_blocks
 from dmp.config import LatentsConfig, TaskConfig, UNetConfig
 from dmp.data.autoencoder import Autoencoder, load_autoencoder
 from dmp.data.captions import load_captions
@@ -78,6 +79,8 @@ class Context:
         device = settle_torch(plan.scale.execution.threads)
         if in_force(plan.scale.numerics, device) == "portable":
             pin_products()
+        if plan.scale.execution.compile and device == "cuda":
+            compile_blocks()
         # What a job spends before it computes anything; see .ci/overhead.py.
         alive = time.time() - psutil.Process().create_time()
         print(f"started up in {alive:.2f} s", flush=True)

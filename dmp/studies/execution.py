@@ -44,6 +44,8 @@ class Execution(Strict):
         variants_per_job: for ``bundle``. A job computes what is not there yet of its runs.
         seeds_per_job: for ``bundle``; likewise.
         threads: CPU threads of a job.
+        compile: whether the blocks of a DiT go through ``torch.compile`` where they are computed on
+            a GPU; on a CPU nothing is compiled.
         sampling_batch_size: images sampled at once.
         batch_limits: by task, how many images its backbone is given at once outside of training,
             where memory holds fewer than otherwise.
@@ -60,6 +62,7 @@ class Execution(Strict):
     variants_per_job: Count = 1
     seeds_per_job: Count = 3
     threads: Few = 1
+    compile: bool = False
     sampling_batch_size: Count = 256
     batch_limits: dict[str, Count] = {}
     latents_jobs: Count = 1

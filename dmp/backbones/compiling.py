@@ -1,0 +1,26 @@
+"""The blocks of a DiT through ``torch.compile``, which fuses what one reads and the next writes."""
+
+import torch
+import torch._dynamo
+import torch._inductor.config
+
+from dmp.backbones.dit import DiTBlock
+
+# Each size of batch, number of tokens, and set of parameters that train has code of its own; torch
+# gives up at eight.
+VARIANTS = 128
+
+
+def compile_blocks(backend: str = "inductor") -> None:
+    """Let all DiT blocks of this process be compiled, once for all blocks of a shape.
+
+    Prompts enter outside of them. Whole models would take minutes to compile, blocks take seconds,
+    and files on disk keep what was compiled for the next process.
+
+    Args:
+        backend: of ``torch.compile``.
+    """
+    torch._dynamo.config.recompile_limit = VARIANTS
+    # Which of several kernels is fastest would be tried out, and they round differently.
+    torch._inductor.config.deterministic = True
+    DiTBlock.forward = torch.compile(DiTBlock.forward, backend=backend, dynamic=False)
