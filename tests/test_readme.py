@@ -28,16 +28,22 @@ def rows(text: str) -> list[list[str]]:
         (
             "README.md",
             "## Results",
-            ["digits/tables/table2", "digits/tables/mechanism", "mnist/tables/mechanism"],
+            [
+                "digits/tables/table2",
+                "digits/tables/mechanism",
+                "mnist/tables/mechanism",
+                "mnist-s2/tables/mechanism",
+            ],
         ),
         ("docs/results.md", "## Table 2: further training", ["digits/tables/table2"]),
         ("docs/results.md", "## The mechanism\n", ["digits/tables/mechanism"]),
         (
             "docs/results.md",
             "## The mechanism at 256 tokens",
-            ["digits/tables/mechanism", "mnist/tables/mechanism"],
+            ["digits/tables/mechanism", "mnist/tables/mechanism", "mnist-s2/tables/mechanism"],
         ),
         ("docs/results.md", "## Rates and rivals", ["digits/tables/rivals"]),
+        ("docs/cluster.md", "### 4. Measure your GPUs", ["gpu-check/H200/gpu-check"]),
     ],
 )
 def test_numbers_that_pages_show_are_those_of_the_reference(page, heading, tables):

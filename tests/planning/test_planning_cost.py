@@ -48,6 +48,10 @@ def few(ablations):
             path.unlink()
     for name in ("claims", "hypotheses"):
         (ablations / f"{name}.yaml").unlink()
+    # What is kept says how fast real GPUs are, and scales name studies that are not here.
+    for path in (ablations / "throughput").glob("*-paper-*.yaml"):
+        path.unlink()
+    edit_yaml(ablations / "scales/mnist-s2.yaml", lambda data: data.pop("affords"))
     return ablations
 
 

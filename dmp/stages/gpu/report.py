@@ -35,7 +35,8 @@ NOTES = [
     "and an average, in float32 with products in TF32 on a GPU, or with bf16 autocast (AMP).",
     "MFU: floating-point operations of the model, nothing computed again among them, over the peak "
     "of the card in the step's precision.",
-    "Compiled: the transformer's blocks go through torch.compile; jobs of the workflow do not.",
+    "Compiled: the transformer's blocks go through torch.compile, as in jobs of a scale that asks "
+    "for it.",
     "A goal that is not met fails nothing; a check that fails does.",
 ]
 
