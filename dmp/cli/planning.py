@@ -36,7 +36,13 @@ def plan(
     budget: Annotated[
         float | None, typer.Option(help="GPU-hours that may be spent.", min=0, max=1e12)
     ] = None,
-    compiled: Annotated[bool, typer.Option(help="Count with compiled backbones.")] = False,
+    compiled: Annotated[
+        bool | None,
+        typer.Option(
+            "--compiled/--not-compiled",
+            help="Count with compiled backbones, or not; as the scale says, if left out.",
+        ),
+    ] = None,
 ) -> None:
     """Say what a scale costs, table by table: runs, GPU-hours, disk, wall time."""
     from dmp.planning.report import plan_scale

@@ -38,7 +38,7 @@ def plan_scale(
     budget: float | None = None,
     throughput: Path = THROUGHPUT,
     *,
-    compiled: bool = False,
+    compiled: bool | None = None,
     csv: Path | None = None,
 ) -> str:
     """Return what a scale costs on a kind of GPU, and which tables a budget allows.
@@ -47,7 +47,8 @@ def plan_scale(
         gpu: a kind of GPU in ``gpus.yaml``.
         budget: GPU-hours, or None for no limit.
         throughput: the folder of ``gpus.yaml`` and of throughput files.
-        compiled: whether the backbone is compiled; only files measured so are used.
+        compiled: whether the backbone is compiled; only files measured so are used. As the scale
+            says, if None.
         csv: if given, the tables are written there with all digits, and the jobs beside it as
             ``<stem>-jobs.csv``.
 
@@ -65,6 +66,8 @@ def plan_scale(
         plan.scale.precision,
     )
     kind = find_gpu(gpus, gpu, precision)
+    if compiled is None:
+        compiled = plan.scale.execution.compile
     conditions = f"{precision}, {'compiled' if compiled else 'not compiled'}"
     used = {n: f for n, f in files.items() if (f.gpu, f.conditions) == (gpu, conditions)}
     every = jobs(plan, Rates(kind, gpus.utilisation, precision, list(used.values())))

@@ -253,6 +253,10 @@ def test_measured_rates_replace_computed_ones_and_are_named(few):
     text = plan_scale(plan, "A100-80GB", 8, throughput=folder)
     assert "there is measured.yaml (A100-80GB, bf16, compiled)." in text
     assert "% measured" not in text
+    text = plan_scale(plan, "A100-80GB", 8, throughput=folder, compiled=True)
+    assert "% measured" in text
+    edit_yaml(few / "scales/paper.yaml", lambda data: data["execution"].update(compile=True))
+    assert plan_scale(load_plan("paper", few), "A100-80GB", 8, throughput=folder) == text
     path.unlink()
 
 
