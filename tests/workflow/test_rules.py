@@ -30,8 +30,8 @@ def blocks(ablations: Path, seeds: int) -> set[tuple[int, ...]]:
 
 
 def test_more_seeds_leave_the_bundles_of_others_alone(ablations):
-    assert blocks(ablations, 3) == {(0, 1, 2)}
-    assert blocks(ablations, 7) == {(0, 1, 2), (3, 4, 5), (6,)}
+    assert blocks(ablations, 4) == {(0, 1), (2, 3)}
+    assert blocks(ablations, 7) == {(0, 1), (2, 3), (4, 5), (6,)}
 
 
 @pytest.mark.parametrize("scale", ["smoke", "digits", "paper-smoke"])
