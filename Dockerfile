@@ -7,10 +7,11 @@ FROM python:3.11-slim-bookworm
 
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 
-# git says which commit computed a row. The checkout belongs to another user than the container's.
+# git says which commit computed a row; Triton compiles with gcc where blocks are compiled for a GPU. The
+# checkout belongs to another user than the container's.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends git \
+    && apt-get install -y --no-install-recommends git gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/* \
     && git config --system --add safe.directory '*'
 

@@ -5,9 +5,9 @@ from dmp.recipes import DECAYED
 from dmp.statistics.labels import metric_name
 
 _SPREAD = (
-    "'3 baselines, spread of 12': the mean is of three baselines, which were run here. Their "
-    "variance is pooled with that of nine others in results/reference, whose runs have the same "
-    "configuration and other seeds: Student's t has 2 + 8 degrees of freedom then. Where settings "
+    "'4 baselines, spread of 12': the mean is of four baselines, which were run here. Their "
+    "variance is pooled with that of eight others in results/reference, whose runs have the same "
+    "configuration and other seeds: Student's t has 3 + 7 degrees of freedom then. Where settings "
     "were changed, the variance is that of the run's own baselines. The other readings of the same "
     "numbers are of those alone."
 )

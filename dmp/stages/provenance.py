@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 
+from dmp.backbones.compiling import are_compiled
 from dmp.files import write_json
 from dmp.numerics import in_force, processor
 from dmp.running.programs import NoAnswerError, ask
@@ -33,6 +34,7 @@ def write_record(directory: Path, run: RunConfig, device: str, started: float) -
             **({"commit_unknown": code.why} if code.why else {}),
             "device": device,
             "numerics": in_force(run.numerics, device),
+            "compiled": are_compiled(),
             "architecture": platform.machine(),
             "machine": f"{platform.system()} {platform.machine()}, {name}",
             "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""How a scale is run: jobs, and what they ask of a machine. No number depends on it."""
+"""How a scale is run, and what jobs ask of a machine; numbers depend on it by rounding at most."""
 
 from typing import Annotated, Literal, Self
 
@@ -45,7 +45,7 @@ class Execution(Strict):
         seeds_per_job: for ``bundle``; likewise.
         threads: CPU threads of a job.
         compile: whether the blocks of a DiT go through ``torch.compile`` where they are computed on
-            a GPU; on a CPU nothing is compiled.
+            a GPU; on a CPU nothing is compiled. Compiled code rounds differently.
         sampling_batch_size: images sampled at once.
         batch_limits: by task, how many images its backbone is given at once outside of training,
             where memory holds fewer than otherwise.

@@ -5,13 +5,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch._dynamo
+import torch._dynamo.utils
 import torch._inductor.config
 
-from dmp.backbones import DiT
-from dmp.backbones.compiling import compile_blocks
+from dmp.backbones import DiT, compiling
+from dmp.backbones.compiling import are_compiled, compile_blocks
 from dmp.backbones.dit import DiTBlock
 from dmp.data.stream import Batch
 from dmp.diffusion import Diffusion
+from dmp.errors import DMPError
 from dmp.methods import find_method
 from dmp.stages import common
 from dmp.stages.common import Context
@@ -25,7 +27,10 @@ def as_before(monkeypatch):
     dynamo, inductor = torch._dynamo.config, torch._inductor.config
     # These keep what is set, and bring it back.
     with (
-        dynamo.patch(recompile_limit=dynamo.recompile_limit),
+        dynamo.patch(
+            recompile_limit=dynamo.recompile_limit,
+            fail_on_recompile_limit_hit=dynamo.fail_on_recompile_limit_hit,
+        ),
         inductor.patch(deterministic=inductor.deterministic),
     ):
         yield
@@ -53,18 +58,35 @@ def gradients(name: str, edge: int = 8) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("method", ["dmp", "fine-tuning", "prompt-tuning", "lora", "bitfit"])
 def test_a_step_of_every_kind_of_method_is_the_same(method, as_before):
     expected = gradients(method)
-    calls = []
-
-    def backend(graph, _):
-        calls.append(graph)
-        return graph.forward
-
-    compile_blocks(backend)
+    assert not are_compiled()
+    compile_blocks("aot_eager")
     found = gradients(method)
     assert found.keys() == expected.keys() != set()
     for name, gradient in found.items():
         torch.testing.assert_close(gradient, expected[name], msg=name)
-    assert calls  # it was compiled
+    assert are_compiled()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+
+
+def test_more_shapes_than_torch_compiles_are_an_error_and_kernels_are_not_tried_out(
+    as_before, monkeypatch
+):
+    monkeypatch.setattr(compiling, "VARIANTS", 2)
+    compile_blocks("aot_eager")
+    assert torch._inductor.config.deterministic
+    gradients("fine-tuning")
+    gradients("fine-tuning", edge=12)
+    with pytest.raises(Exception, match="recompile_limit"):
+        gradients("fine-tuning", edge=16)
+
+
+def test_machine_that_cannot_compile_is_told_so(as_before, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(compiling.importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(compiling.shutil, "which", lambda _: None)
+    with pytest.raises(DMPError, match=r"execution\.compile .*: this machine has no C compiler"):
+        compile_blocks()
+    assert not are_compiled()
 
 
 def test_all_blocks_share_code_and_other_sizes_have_their_own(as_before):

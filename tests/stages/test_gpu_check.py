@@ -58,13 +58,13 @@ def test_every_check_passes_at_toy_sizes_on_a_cpu(run):
     assert set(checks["outcome"]) == {"passed"}
     assert [name.split(": ")[-1] for name in checks["name"]] == [
         *("GPU leases", "a step in bf16 is that of the CPU"),
-        *("the same bits twice", "training in a process group", "kill and resume"),
-        *("training", "sampling"),
+        *("the same bits twice", "the same bits twice, compiled"),
+        *("training in a process group", "kill and resume", "training", "sampling"),
     ]
     assert "all-reduce by gloo: the same bits as without" in process.stdout
     assert "killed after iteration 6 and resumed: the same bits as without" in process.stdout
     assert "this device is not in gpus.yaml: no MFU is told" in process.stdout
-    assert "7 of 7 checks passed, 0 skipped" in process.stdout
+    assert "8 of 8 checks passed, 0 skipped" in process.stdout
 
 
 def test_page_and_tables_have_every_step_and_goal(run):
@@ -134,7 +134,7 @@ def test_failed_check_is_named_after_all_others_and_ends_in_status_1(tmp_path, q
         raise CheckFailedError("other weights")
 
     monkeypatch.setattr(gpu_check.Trainings, "check_resumed", fails)
-    with pytest.raises(CheckFailedError, match="1 of 10 checks failed: kill and resume") as error:
+    with pytest.raises(CheckFailedError, match="1 of 12 checks failed: kill and resume") as error:
         check(tmp_path)
     assert error.value.status == 1
     checks = pd.read_csv(tmp_path / "checks.csv").set_index("name")
@@ -142,7 +142,7 @@ def test_failed_check_is_named_after_all_others_and_ends_in_status_1(tmp_path, q
         "failed",
         "other weights",
     )
-    assert (checks["outcome"] == "passed").sum() == 9
+    assert (checks["outcome"] == "passed").sum() == 11
     assert len(load_throughput(tmp_path)) == 1
 
 
@@ -151,7 +151,7 @@ def test_step_that_fails_is_a_failure_and_the_others_are_measured(tmp_path, quic
         return timed(model, stage), ["DMP (compiled): no"] * (stage == "training"), ["batch of 2"]
 
     monkeypatch.setattr(gpu_check, "measure", measure)
-    with pytest.raises(CheckFailedError, match=r"2 of 10 checks failed: .*training; .*training"):
+    with pytest.raises(CheckFailedError, match=r"2 of 12 checks failed: .*training; .*training"):
         check(tmp_path)
     assert len(pd.read_csv(tmp_path / "figures.csv")) == 2 * (3 + 2)
     assert "training: batch of 2" in (tmp_path / "gpu-check.md").read_text()

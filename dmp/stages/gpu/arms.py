@@ -7,9 +7,6 @@ after the other, products of float32 in TF32 where the GPU has it, and no promis
 
 import contextlib
 import functools
-import importlib.util
-import os
-import shutil
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -71,17 +68,6 @@ Builder = Callable[[], list[Arm]]
 Stage = Literal["training", "sampling"]
 
 
-def why_not_compiled() -> str:
-    """Return what this machine lacks to compile for its GPU; empty if nothing."""
-    if not torch.cuda.is_available():
-        return ""
-    if importlib.util.find_spec("triton") is None:
-        return "not compiled: the package triton is missing"
-    if not any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))):
-        return "not compiled: this machine has no C compiler"
-    return ""
-
-
 def builders(model: Model, stage: Stage, device: str, bf16: bool) -> dict[str, Builder]:
     """Return what builds the steps of training: of DMP, of fine-tuning, and of the public recipe.
 
@@ -134,7 +120,7 @@ def _training(model: Model, device: str, bf16: bool, name: str, method: str) -> 
     flops = count_flops(model, method, training=True)
     return [
         Arm(name, False, flops, step, value, tensors),
-        Arm(name, True, flops, _compiled(step, backbone), value, tensors),
+        Arm(name, True, flops, compiled_step(step, backbone), value, tensors),
     ]
 
 
@@ -180,7 +166,7 @@ def _sampling(model: Model, device: str, bf16: bool, name: str, method: str) -> 
     flops = count_flops(model, method, training=False)
     return [
         Arm(name, False, flops, step, step, whole.parameters),
-        Arm(name, True, flops, _compiled(step, backbone), step, whole.parameters),
+        Arm(name, True, flops, compiled_step(step, backbone), step, whole.parameters),
     ]
 
 
@@ -216,7 +202,7 @@ def _as_in_public() -> Generator[None]:
         torch.use_deterministic_algorithms(repeatable, warn_only=warns)
 
 
-def _compiled(step: Callable[[Batch], Tensor], backbone: DiT) -> Callable[[Batch], Tensor]:
+def compiled_step(step: Callable[[Batch], Tensor], backbone: DiT) -> Callable[[Batch], Tensor]:
     """Return a step in which the blocks are compiled; prompts enter outside of them.
 
     All blocks share their code, which is compiled once: seconds, where whole models take minutes.

@@ -1,14 +1,17 @@
 """What must come out of a device: the same bits each time, and what a CPU computes."""
 
+import functools
+
 import torch
 from torch import Tensor
 
+from dmp.backbones.compiling import why_not_compiled
 from dmp.data.stream import Batch
 from dmp.diffusion import Diffusion
 from dmp.diffusion.sampling import sample
 from dmp.rng import generator
-from dmp.stages.gpu.arms import LEARNING_RATE, train_step
-from dmp.stages.gpu.checking import CheckFailedError
+from dmp.stages.gpu.arms import LEARNING_RATE, compiled_step, train_step
+from dmp.stages.gpu.checking import CheckFailedError, SkippedError
 from dmp.stages.gpu.models import TIMESTEPS, Model, attach, autocast, objective, relative_difference
 from dmp.training.repeatable import repeatable
 
@@ -18,15 +21,21 @@ ITERATIONS, IMAGES, SAMPLED, STEPS = 3, 8, 2, 4
 ROUNDINGS = 3
 
 
-def check_repeatable(model: Model, device: str, bf16: bool) -> str:
+def check_repeatable(model: Model, device: str, bf16: bool, compiled: bool = False) -> str:
     """Train a few steps of DMP and of fine-tuning and sample, twice.
+
+    Args:
+        compiled: whether the blocks are, of training and of sampling.
 
     Raises:
         CheckFailedError: the bits differ, a number is not finite, a frozen weight has moved or
             what trains has not.
+        SkippedError: blocks cannot be compiled here.
     """
+    if compiled and (why := why_not_compiled()):
+        raise SkippedError(why)
     for method in ("dmp", "fine-tuning"):
-        first, second = (_train_and_sample(model, method, device, bf16) for _ in range(2))
+        first, second = (_train_and_sample(model, method, device, bf16, compiled) for _ in range(2))
         for name, value in first.items():
             if not torch.isfinite(value).all():
                 raise CheckFailedError(f"{method}: {name} is not finite")
@@ -35,7 +44,9 @@ def check_repeatable(model: Model, device: str, bf16: bool) -> str:
     return f"{ITERATIONS} iterations of DMP and fine-tuning, {SAMPLED} samples: the same bits twice"
 
 
-def _train_and_sample(model: Model, method: str, device: str, bf16: bool) -> dict[str, Tensor]:
+def _train_and_sample(
+    model: Model, method: str, device: str, bf16: bool, compiled: bool
+) -> dict[str, Tensor]:
     """Return all that was trained, by name, and samples ``(n, C, H, W)``."""
     backbone = model.build(device)
     attached = attach(backbone, method)
@@ -43,8 +54,18 @@ def _train_and_sample(model: Model, method: str, device: str, bf16: bool) -> dic
     optimizer = torch.optim.AdamW(whole.groups(LEARNING_RATE), fused=True)
     trained, batch = whole.trainable(), model.batch(IMAGES, device)
     before = {name: value.detach().clone() for name, value in whole.named_parameters()}
+
+    def step(batch: Batch) -> Tensor:
+        return train_step(whole, optimizer, batch, device, bf16)
+
+    def prediction(batch: Batch) -> Tensor:
+        with autocast(device, bf16):
+            return backbone(batch.images, batch.timesteps, batch.labels)
+
+    run = functools.partial(compiled_step, backbone=backbone) if compiled else lambda call: call
+    train, evaluate = run(step), run(prediction)
     for _ in range(ITERATIONS):
-        train_step(whole, optimizer, batch, device, bf16)
+        train(batch)
     for name, value in whole.named_parameters():
         if name not in trained and not torch.equal(value, before[name]):
             raise CheckFailedError(f"{method}: {name} has changed, and must not")
@@ -54,8 +75,7 @@ def _train_and_sample(model: Model, method: str, device: str, bf16: bool) -> dic
     whole.eval()
 
     def network(x: Tensor, t: Tensor) -> Tensor:
-        with autocast(device, bf16):
-            return backbone(x, t, torch.zeros_like(t))
+        return evaluate(Batch(x, torch.zeros_like(t), t, x))
 
     shape = (model.sizes.channels, model.sizes.input_size, model.sizes.input_size)
     sources = [generator(0, "gpu-check", number) for number in range(SAMPLED)]

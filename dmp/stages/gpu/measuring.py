@@ -7,8 +7,9 @@ from functools import partial
 
 import torch
 
+from dmp.backbones.compiling import why_not_compiled
 from dmp.data.stream import Batch
-from dmp.stages.gpu.arms import Arm, Stage, builders, why_not_compiled
+from dmp.stages.gpu.arms import Arm, Stage, builders
 from dmp.stages.gpu.checking import CheckFailedError
 from dmp.stages.gpu.models import Model, relative_difference
 from dmp.stages.speed import Step, log_ratio, time_blocks
