@@ -133,7 +133,7 @@ def test_costs_grow_with_iterations_samples_seeds_and_depth(few):
         hours(lambda d: d["defaults"]["training"].update(iterations=600)),
         hours(lambda d: d["defaults"]["sampling"].update(samples=2000)),
         hours(lambda d: d["defaults"]["backbone"].update(depth=6)),
-        hours(lambda d: d.update(seeds=4)),
+        hours(lambda d: d.update(seeds=5)),
         hours(lambda d: d.update(baseline_seeds=2)),
     ]
     assert costs == sorted(costs)

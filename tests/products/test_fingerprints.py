@@ -39,6 +39,7 @@ TABLE = {
         "name",
         # How the work is divided among jobs, and what these ask for.
         *("execution.batch_limits", "execution.gpu_share", "execution.gpus", "execution.job"),
+        "execution.compile",
         *("execution.kept_samples", "execution.latents_jobs", "execution.mem_mb"),
         *("execution.runtime", "execution.sampling_batch_size", "execution.sampling_shards"),
         *("execution.seeds_per_job", "execution.threads", "execution.variants_per_job"),

@@ -39,7 +39,7 @@ def test_a_new_study_is_one_new_file(ablations):
     before = set(load_plan("digits", ablations).runs())
     (ablations / "studies/depth.yaml").write_text(yaml.safe_dump(study))
     plan = load_plan("digits", ablations)
-    new = {("unconditional", "dmp,depth=2", seed) for seed in range(3)}
+    new = {("unconditional", "dmp,depth=2", seed) for seed in plan.seeds}
     assert set(plan.runs()) == before | new
     assert plan.studies["depth"].comparisons[0].task == "unconditional"
 
