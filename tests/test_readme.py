@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from harness import ROOT
 
@@ -80,3 +81,24 @@ def test_both_containers_begin_alike_and_install_the_lock():
     for text in (docker, apptainer):
         assert "uv pip sync --system" in text
         assert "exec python -m dmp" in text
+
+
+def test_changes_that_were_seen_with_dit_s_2_follow_from_its_runs():
+    runs = pd.read_csv(REFERENCE / "tuning/mnist-s2.csv")
+    values = runs.pivot_table(index="seed", columns="variant", values=["denoising_mse", "fid"])
+    table = rows(read(ROOT / "docs/experiment.md").split("### On one GPU")[1].split("\n### ")[0])
+    shown = {cells[0]: cells[1:] for cells in table if len(cells) == 3}
+    names = {
+        "DMP": "dmp",
+        "prompt tuning": "prompt-tuning",
+        "fine-tuning": "fine-tuning",
+        "fine-tuning, a tenth of the rate": "fine-tuning,learning_rate_factor=0.1",
+    }
+    assert len(values) == 3
+    assert set(names) <= set(shown)
+    for label, variant in names.items():
+        for metric, cell in zip(("denoising_mse", "fid"), shown[label], strict=True):
+            change = 100 * (values[metric, variant] / values[metric, "baseline"] - 1).mean()
+            said = float(cell.removesuffix(" %").replace("−", "-"))
+            digits = len(cell.partition(".")[2].removesuffix(" %"))
+            assert round(change, digits) == said, (label, metric)
