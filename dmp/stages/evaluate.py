@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from dmp.arrayfile import load_arrays, save_arrays
 from dmp.backbones import Backbone
-from dmp.config import TaskConfig, content_hash, from_file
+from dmp.config import BackboneConfig, TaskConfig, content_hash, from_file
 from dmp.data.images import resized_images
 from dmp.data.registry import Images
 from dmp.diffusion import Diffusion
@@ -149,9 +149,15 @@ class RunState(State):
 
     def at(self, edge: int) -> DenoisingLosses | None:
         """The losses of held-out images at another resolution, of what can be brought there."""
-        patch = self._run.patch
+        patch, size = self._run.patch, self.task.backbone
         if find_method(self._run.method).trains and (patch is None or patch.resize == "none"):
             return None
+        assert isinstance(size, BackboneConfig)  # the metric has seen to it
+        try:
+            if patch is not None:
+                patch.check_grid(edge // size.patch_size)
+        except ValueError:
+            return None  # 8 x 8 prompts are not spread over 12 x 12 tokens in blocks of one size
         backbone, _ = load_weights(self._context, self._run, edge=edge)
         return self._losses(resized_images(self._data.held_out, edge), backbone)
 

@@ -133,3 +133,14 @@ def test_patch_is_measured_at_other_resolutions_and_may_be_trained_there(mnist):
         assert (found[name][everywhere] != found["baseline"]).all()
     with np.load(mnist.layout.gate("unconditional", names[2], 0)) as file:
         assert file["weights"].shape == (10, 2, 144)
+
+
+@pytest.mark.parametrize(("grid", "fits"), [(4, True), (8, False)])
+def test_prompts_in_blocks_are_measured_where_blocks_fit(mnist, grid, fits):
+    """Images of 24 and 40 pixels are 12 and 20 tokens wide; those of 32 are 16."""
+    run = mnist.plan.run("unconditional", f"dmp,grid={grid},resize=nearest", 0)
+    complete_run(mnist, run)
+    metrics = pd.read_csv(mnist.layout.metrics("unconditional", run.variant, 0))["metric"]
+    assert "denoising_mse" in set(metrics)
+    resized = {f"resized_denoising_mse/{edge}" for edge in (24, 40)}
+    assert resized & set(metrics) == (resized if fits else set())
