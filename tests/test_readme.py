@@ -3,9 +3,12 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from harness import ROOT
+
+from dmp.stages.reference import Reference
 
 REFERENCE = ROOT / "results/reference"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
@@ -102,3 +105,25 @@ def test_changes_that_were_seen_with_dit_s_2_follow_from_its_runs():
             said = float(cell.removesuffix(" %").replace("−", "-"))
             digits = len(cell.partition(".")[2].removesuffix(" %"))
             assert round(change, digits) == said, (label, metric)
+
+
+def test_changes_at_other_learning_rates_follow_from_the_numbers():
+    numbers = Reference(REFERENCE / "mnist").numbers.results
+    numbers = numbers[(numbers["bin"] == "all") & (numbers["task"] == "unconditional")]
+    numbers = numbers.astype({"value": float, "iteration": int}).sort_values("iteration")
+    last = numbers.drop_duplicates(["variant", "seed", "metric"], keep="last")
+    values = last.pivot_table(index="seed", columns=["metric", "variant"], values="value")
+    page = read(ROOT / "docs/results.md").split("## Learning rates at 256 tokens")[1]
+    shown = {cells[0]: cells[1:] for cells in rows(page.split("\n## ")[0])[2:]}
+    assert len(shown) == 7
+    for label, cells in shown.items():
+        name, _, rate = label.partition(", ")
+        variant = {"DMP": "dmp"}.get(name, name.replace(" ", "-"))
+        variant += "" if rate == "1" else f",learning_rate_factor={rate}"
+        if name.startswith("none"):
+            variant = "baseline,recipe=decayed"
+        for metric, cell in zip(("denoising_mse", "fid"), cells, strict=True):
+            ratio = values[metric, variant] / values[metric, "baseline"]
+            digits = len(cell.partition(".")[2])
+            found = 100 * np.log(ratio).mean()
+            assert round(found, digits) == float(cell.replace("−", "-")), (label, metric, found)
