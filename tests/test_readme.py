@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from harness import ROOT
+from scipy import stats
 
 from dmp.stages.reference import Reference
 
@@ -107,12 +108,17 @@ def test_changes_that_were_seen_with_dit_s_2_follow_from_its_runs():
             assert round(change, digits) == said, (label, metric)
 
 
-def test_changes_at_other_learning_rates_follow_from_the_numbers():
+@pytest.fixture(scope="module")
+def mnist() -> pd.DataFrame:
+    """A row for each seed, a column for each metric and variant of the unconditional task."""
     numbers = Reference(REFERENCE / "mnist").numbers.results
     numbers = numbers[(numbers["bin"] == "all") & (numbers["task"] == "unconditional")]
     numbers = numbers.astype({"value": float, "iteration": int}).sort_values("iteration")
     last = numbers.drop_duplicates(["variant", "seed", "metric"], keep="last")
-    values = last.pivot_table(index="seed", columns=["metric", "variant"], values="value")
+    return last.pivot_table(index="seed", columns=["metric", "variant"], values="value")
+
+
+def test_changes_at_other_learning_rates_follow_from_the_numbers(mnist):
     page = read(ROOT / "docs/results.md").split("## Learning rates at 256 tokens")[1]
     shown = {cells[0]: cells[1:] for cells in rows(page.split("\n## ")[0])[2:]}
     assert len(shown) == 7
@@ -123,7 +129,25 @@ def test_changes_at_other_learning_rates_follow_from_the_numbers():
         if name.startswith("none"):
             variant = "baseline,recipe=decayed"
         for metric, cell in zip(("denoising_mse", "fid"), cells, strict=True):
-            ratio = values[metric, variant] / values[metric, "baseline"]
+            found = 100 * np.log(mnist[metric, variant] / mnist[metric, "baseline"]).mean()
             digits = len(cell.partition(".")[2])
-            found = 100 * np.log(ratio).mean()
             assert round(found, digits) == float(cell.replace("−", "-")), (label, metric, found)
+
+
+def test_gains_at_other_resolutions_follow_from_the_numbers(mnist):
+    page = read(ROOT / "docs/results.md").split("## Other resolutions")[1].split("\n## ")[0]
+    table = {cells[0]: cells[1:] for cells in rows(page)[2:]}
+    assert list(table) == ["24×24", "32×32", "40×40"]
+    metrics = ["resized_denoising_mse/24", "denoising_mse", "resized_denoising_mse/40"]
+    for edge, cells in table.items():
+        own = "" if edge == "32×32" else f",resolution={edge[:2]}"
+        for metric, cell in zip(metrics, cells, strict=True):
+            gains = 100 * np.log(
+                mnist[metric, "baseline"] / mnist[metric, f"dmp,resize=bicubic{own}"]
+            )
+            mean, half = gains.mean(), stats.t.ppf(0.975, len(gains) - 1) * stats.sem(gains)
+            said = [float(each) for each in re.findall(r"-?\d\.\d+", cell.replace("−", "-"))]
+            assert said == pytest.approx([mean, mean - half, mean + half], abs=0.00051), (
+                edge,
+                metric,
+            )
