@@ -146,7 +146,9 @@ def _merge(plan: Plan, old: Reference, new: Numbers) -> Numbers:
             f"--replace"
         )
     results = pd.concat([old.numbers.results, new.results]).drop_duplicates(KEYS)
-    baselines = pd.concat([old.numbers.baselines, new.baselines]).drop_duplicates(names)
+    # An empty table has no types, and would make numbers of seeds fractions.
+    tables = [each for each in (old.numbers.baselines, new.baselines) if len(each)]
+    baselines = pd.concat(tables).drop_duplicates(names) if tables else new.baselines
     order = ["task", "variant", "seed"]
     results = results.sort_values(order, kind="stable", ignore_index=True)
     return Numbers(results, baselines.sort_values(names, kind="stable", ignore_index=True))
