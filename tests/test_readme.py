@@ -47,6 +47,7 @@ def rows(text: str) -> list[list[str]]:
             "## The mechanism at 256 tokens",
             ["digits/tables/mechanism", "mnist/tables/mechanism", "mnist-s2/tables/mechanism"],
         ),
+        ("docs/results.md", "## Table 2 at 256 tokens", ["mnist/tables/table2"]),
         ("docs/results.md", "## Rates and rivals", ["digits/tables/rivals"]),
         ("docs/cluster.md", "### 4. Measure your GPUs", ["gpu-check/H200/gpu-check"]),
     ],

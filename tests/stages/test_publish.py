@@ -3,6 +3,7 @@
 import dataclasses
 import filecmp
 import shutil
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -19,7 +20,7 @@ from dmp.stages import claims
 from dmp.stages import publish as module
 from dmp.stages import rebuild as stage
 from dmp.stages.collect import collect
-from dmp.stages.numbers import read_numbers
+from dmp.stages.numbers import Numbers, read_numbers
 from dmp.stages.pages import write_pages
 from dmp.stages.publish import check_width, publish
 from dmp.stages.rebuild import rebuild, rebuild_reference
@@ -197,6 +198,17 @@ def test_studies_may_have_different_numbers_of_seeds_which_are_told(folder, layo
     )
     both = set(plan.variants("extra"))
     assert len(runs) == 4 * len(both) + 3 * len(set(plan.variants()) - both)
+
+
+def test_baselines_are_added_to_a_reference_that_has_none(folder, layout):
+    """Where decay says how far baselines have converged, there is no table of them."""
+    plan = published(folder, layout)
+    whole = Reference(layout.published).numbers
+    assert len(whole.baselines)
+    none = whole.baselines[:0].astype({"baseline_seed": float, "iterations": float})
+    old = SimpleNamespace(numbers=Numbers(whole.results, none), folder=layout.published)
+    merged = module._merge(plan, old, whole)
+    pd.testing.assert_frame_equal(merged.baselines, whole.baselines)
 
 
 def test_a_run_that_is_published_with_other_bits_is_named(folder, layout):
