@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from dmp.backbones.dit import DiTBlock
 from dmp.errors import DMPError
@@ -26,6 +27,20 @@ def why_not_compiled() -> str:
     return ""
 
 
+def compiled_forward(backend: str | Callable) -> Callable[[DiTBlock, Tensor, Tensor], Tensor]:
+    """Return ``DiTBlock.forward`` compiled, once for all blocks of a shape, to repeatable code."""
+    # Half a second that jobs which compile nothing don't spend.
+    import torch._dynamo.config as dynamo
+    import torch._inductor.config as inductor
+
+    dynamo.recompile_limit = VARIANTS  # ty: ignore[invalid-assignment]
+    # torch would go on uncompiled, and round differently from there on.
+    dynamo.fail_on_recompile_limit_hit = True  # ty: ignore[invalid-assignment]
+    # Which of several kernels is fastest would be tried out, and they round differently.
+    inductor.deterministic = True
+    return torch.compile(_AS_WRITTEN, backend=backend, dynamic=False)
+
+
 def compile_blocks(backend: str | Callable = "inductor") -> None:
     """Let all DiT blocks of this process be compiled, once for all blocks of a shape.
 
@@ -40,17 +55,7 @@ def compile_blocks(backend: str | Callable = "inductor") -> None:
     """
     if why := why_not_compiled():
         raise DMPError(f"execution.compile asks for compiled blocks: {why}")
-    # Half a second that jobs which compile nothing don't spend.
-    import torch._dynamo.config as dynamo
-    import torch._inductor.config as inductor
-
-    dynamo.recompile_limit = VARIANTS  # ty: ignore[invalid-assignment]
-    # torch would go on uncompiled, and round differently from there on.
-    dynamo.fail_on_recompile_limit_hit = True  # ty: ignore[invalid-assignment]
-    # Which of several kernels is fastest would be tried out, and they round differently.
-    inductor.deterministic = True
-    compiled = torch.compile(_AS_WRITTEN, backend=backend, dynamic=False)
-    DiTBlock.forward = compiled  # ty: ignore[invalid-assignment]
+    DiTBlock.forward = compiled_forward(backend)  # ty: ignore[invalid-assignment]
 
 
 def are_compiled() -> bool:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dmp.backbones import DiT
+from dmp.backbones.compiling import compiled_forward
 from dmp.backbones.dit import DiTBlock
 from dmp.data.stream import Batch
 from dmp.planning.counting import count_model
@@ -209,7 +210,7 @@ def compiled_step(step: Callable[[Batch], Tensor], backbone: DiT) -> Callable[[B
     On a CPU, where speed is not the question, nothing is handed to a compiler of C++.
     """
     backend = "inductor" if torch.cuda.is_available() else "aot_eager"
-    forward = torch.compile(DiTBlock.forward, backend=backend, dynamic=False)
+    forward = compiled_forward(backend)
     blocks = [block for block in backbone.blocks if isinstance(block, DiTBlock)]
 
     def compiled(batch: Batch) -> Tensor:
