@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from dmp.claims.evidence import AnyEvidence, Evidence, Judged, Run, VariantName
 from dmp.config import Strict, nearest
@@ -87,6 +87,10 @@ class Claims(Strict):
         further_metrics: those that single pieces of evidence name in place of the endpoints.
         level: the chance of any false verdict on the page, for each endpoint and recipe by itself;
             verdicts for and against share it in halves.
+        looks: of a scale, how often its reference was judged on a growing number of baselines, the
+            present one included; once, if it is not named. Whoever adds baselines because claims
+            were left open looks once more, and the level is shared among the looks in equal parts
+            (Bonferroni).
         recipes: of the baselines that all evidence is judged on; the first is the one that counts.
         curves: what the figure of lr·E[w] shows, a panel each.
     """
@@ -96,9 +100,11 @@ class Claims(Strict):
     endpoints: Annotated[list[Metric], Field(min_length=1)]
     further_metrics: list[Metric] = []
     level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    looks: dict[str, Annotated[int, Field(ge=1, le=20)]] = {}
     recipes: Annotated[list[Recipe], Field(min_length=1)] = [PAPER]
     claims: Annotated[list[Claim], Field(min_length=1)]
     curves: list[Curve] = []
+    _looks_here: int = PrivateAttr(default=1)
 
     @model_validator(mode="after")
     def _names_are_unique_and_known(self) -> Self:
@@ -131,8 +137,30 @@ class Claims(Strict):
 
     @property
     def each_way(self) -> float:
-        """The level of the verdicts for, and of those against: half of the whole."""
-        return self.level / 2
+        """The level of the verdicts for, and of those against: half of the whole, at each look."""
+        return self.level / 2 / self.looks_here
+
+    @property
+    def looks_here(self) -> int:
+        """How often the reference of the scale was judged that :meth:`at` has given."""
+        return self._looks_here
+
+    def at(self, scale: str) -> "Claims":
+        """Return the file as it judges the results of a scale."""
+        found = self.model_copy()
+        found._looks_here = self.looks.get(scale, 1)
+        return found
+
+    def only(self, claim: str) -> "Claims":
+        """Return the file with one claim alone, and no curves.
+
+        Raises:
+            KeyError: there is none of that id.
+        """
+        found = [each for each in self.claims if each.id == claim]
+        if not found:
+            raise KeyError(claim)
+        return self.model_copy(update={"claims": found, "curves": []})
 
     def sign(self, metric: str) -> int:
         """Return -1 if a lower value of a listed metric is better, else 1."""

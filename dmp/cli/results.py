@@ -16,7 +16,8 @@ app = typer.Typer()
 def collect(
     workspace: Workspace,
     scope: Annotated[
-        list[str], typer.Argument(help="Studies, or: tables, studies, claims, hypotheses.")
+        list[str],
+        typer.Argument(help="Studies, single claims, or: tables, studies, claims, hypotheses."),
     ],
 ) -> None:
     """Gather the numbers of runs, and the convergence of their baselines, into one table each."""
@@ -87,7 +88,9 @@ def publish(
     workspace: Workspace,
     scope: Annotated[
         list[str] | None,
-        typer.Argument(help="Studies, or: tables, studies, claims, hypotheses, sweeps; all."),
+        typer.Argument(
+            help="Studies, single claims, or: tables, studies, claims, hypotheses, sweeps; all."
+        ),
     ] = None,
     replace: Annotated[
         bool, typer.Option(help="Start anew, in place of adding to what is published.")

@@ -162,7 +162,7 @@ def all_products(plan: Plan, layout: Layout) -> Iterator[Product]:
         yield baseline_product(layout, plan.pretraining(task, seed, DECAYED))
     for names in plan.runs():
         yield from run_products(layout, plan.run(*names)).values()
-    for scope in [*plan.studies, *SCOPES]:
+    for scope in [*plan.studies, *SCOPES, *plan.judged_one_by_one]:
         yield numbers_product(plan, layout, scope)
     yield parameters_product(plan, layout)
     yield speed_product(plan, layout)

@@ -32,7 +32,7 @@ def notes(claims: Claims, spread: bool = False) -> list[str]:
         "supported by two one-sided tests (TOST) within that size either way, and contradicted if "
         "a larger difference is shown.",
         "A claim is supported if all that was tested of it is, and contradicted if any of it is.",
-        *_error(claims, level, half),
+        *_error(claims, level),
         *_relevant(claims),
         "Effects are in percent. Metrics that are positive are compared by their logarithms, so "
         "that an effect is a ratio within a seed and takes no mean as known; 1 % less is then a "
@@ -54,7 +54,8 @@ def notes(claims: Claims, spread: bool = False) -> list[str]:
     ]
 
 
-def _error(claims: Claims, level: str, half: str) -> list[str]:
+def _error(claims: Claims, level: str) -> list[str]:
+    half, compared = f"{100 * claims.level / 2:g} %", f"{100 * claims.each_way:g} %"
     count = len(claims.endpoints) * len(claims.recipes)
     each = []
     if len(claims.endpoints) > 1:
@@ -72,6 +73,12 @@ def _error(claims: Claims, level: str, half: str) -> list[str]:
         f"that of claims. Tests of other metrics, such as divergence, count with "
         f"{metric_name(claims.primary)}."
     ]
+    if claims.looks_here > 1:
+        lines.append(
+            f"Baselines were added since verdicts on fewer had left claims open. These verdicts "
+            f"are the outcome of look {claims.looks_here}, and each look has an equal part of the "
+            f"level: corrected p values are compared with {compared}."
+        )
     if count > 1:
         lines.append(
             f"Over all {count} columns of verdicts together (endpoints and recipes), the chance of "

@@ -36,8 +36,9 @@ def publish(
     numbers are copied.
 
     Args:
-        scopes: studies, or ``tables``, ``studies``, ``claims``, ``hypotheses``, ``sweeps`` or
-            ``sweeps/<name>``; everything, if there are none.
+        scopes: studies, or ``tables``, ``studies``, ``claims``, ``hypotheses``, the id of a claim
+            for further baselines of what it alone is judged by, ``sweeps`` or ``sweeps/<name>``;
+            everything, if there are none.
         replace: start anew, in place of adding to what is published.
         ablations: the folder with the sweeps.
 
@@ -56,7 +57,7 @@ def publish(
         numbers, published = _here(plan, layout, studies)
         if old is not None:
             numbers = _merge(plan, old, numbers)
-            seeds = {name: _joined(name, old, own) for name, own in published.seeds.items()}
+            seeds = {n: _joined(plan, n, old, own) for n, own in published.seeds.items()}
             origin = merged(old.origin, published.origin, len(numbers.runs()))
             published = Published(origin=origin, seeds=dict(sorted((old.seeds | seeds).items())))
     staged = Reference(folder.with_name(f".{folder.name}.new"))
@@ -94,7 +95,7 @@ def _studies(plan: Plan, scopes: Sequence[str]) -> tuple[list[str], bool]:
         return sorted({*plan.studies, *verdicts}), bool(plan.parameter_studies)
     names: set[str] = set()
     for scope in scopes:
-        if scope in verdicts:
+        if scope in verdicts or scope in plan.judged_one_by_one:
             names.add(scope)
         elif scope in JUDGED_WITH.values():
             judged = {name for name in verdicts if JUDGED_WITH[name] == scope}
@@ -154,8 +155,9 @@ def _merge(plan: Plan, old: Reference, new: Numbers) -> Numbers:
     return Numbers(results, baselines.sort_values(names, kind="stable", ignore_index=True))
 
 
-def _joined(study: str, old: Reference, new: Seeds) -> Seeds:
-    there = old.seeds.get(study, new)
+def _joined(plan: Plan, study: str, old: Reference, new: Seeds) -> Seeds:
+    page = plan.judged_one_by_one.get(study, study)
+    there = old.seeds.get(study, old.seeds.get(page, new))
     first, last = min(there.first, new.first), max(there.last, new.last)
     if max(there.first, new.first) > min(there.last, new.last) + 1:
         raise DMPError(

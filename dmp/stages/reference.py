@@ -53,12 +53,20 @@ class Reference:
     def of(self, plan: Plan, study: str, seeds: Seeds | None = None) -> Numbers:
         """Return the numbers of a study, or of the claims, with its seeds or with some of them.
 
+        With all seeds of claims, those are among them that single claims have beyond.
+
         Raises:
             DMPError: a run of it is missing, so that its cells would have unequal seeds.
         """
-        chosen = (seeds or self.seeds[study]).of(plan)
-        runs = chosen.runs(study)
-        return self._whole(runs, self.numbers.part(runs, chosen.baselines(study)))
+        asked = {study: seeds or self.seeds[study]}
+        if seeds is None:
+            one_by_one = plan.judged_one_by_one
+            asked |= {
+                name: own for name, own in self.seeds.items() if one_by_one.get(name) == study
+            }
+        runs = sorted({run for name, own in asked.items() for run in own.of(plan).runs(name)})
+        trained = {each for name, own in asked.items() for each in own.of(plan).baselines(name)}
+        return self._whole(runs, self.numbers.part(runs, sorted(trained)))
 
     def _whole(self, runs: list[Run], found: Numbers) -> Numbers:
         absent = set(runs) - set(found.runs())

@@ -92,10 +92,18 @@ def find_scope(plan: Plan, layout: Layout, reference: Reference) -> Scope:
     notes += _of_seeds(ours, {name: reference.seeds[name] for name in asked})
     if asked and not common:
         raise DMPError(f"no seed is both here and in the reference: {notes[-1]}")
-    every = {run for name, seeds in common.items() for run in seeds.of(plan).runs(name)}
+    # Single claims have no page of their own: their runs alone are compared.
+    alone = {
+        name: seeds
+        for name in plan.judged_one_by_one
+        if name in reference.seeds and layout.results_table(name).is_file()
+        if (seeds := ours.common(reference.seeds[name])) is not None
+    }
+    compared = [(name, seeds.of(plan)) for name, seeds in (common | alone).items()]
+    every = {run for name, own in compared for run in own.runs(name)}
     # In the order of the workflow, in which the first difference is nearest to its cause.
     runs = sorted(every, key=lambda run: (run[1] != "baseline", *run))
-    trained = {each for name, seeds in common.items() for each in seeds.of(plan).baselines(name)}
+    trained = {each for name, own in compared for each in own.baselines(name)}
     part = f" (in the {len(both)} of {len(theirs)} studies that were run here)"
     return Scope(
         common,

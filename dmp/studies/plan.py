@@ -37,8 +37,8 @@ class Plan:
         left_out: studies that are not run at this scale, each with the reason.
 
     A scope is a study's id, ``tables`` for all that the paper shows and claims, ``studies`` for our
-    own questions and hypotheses, ``claims`` and ``hypotheses`` for what those are judged by, or
-    empty for everything.
+    own questions and hypotheses, ``claims`` and ``hypotheses`` for what those are judged by, the id
+    of one of them, such as ``H5``, for what it alone is judged by, or empty for everything.
     """
 
     name: str
@@ -54,6 +54,11 @@ class Plan:
         """What has verdicts, by the scope whose runs it is judged by."""
         found = {CLAIMS: self.claims, HYPOTHESES: self.hypotheses}
         return {name: claims for name, claims in found.items() if claims is not None}
+
+    @property
+    def judged_one_by_one(self) -> dict[str, str]:
+        """The ids of all claims and hypotheses, each with ``claims`` or ``hypotheses``."""
+        return {each.id: name for name, claims in self.judged.items() for each in claims.claims}
 
     @property
     def seeds(self) -> list[int]:
@@ -90,7 +95,11 @@ class Plan:
         for name, claims in self.judged.items():
             if scope in ("", JUDGED_WITH[name], name):
                 pairs |= set(judged_by(claims, self.scale))
-        if scope in ("", *SCOPES):
+        if scope in self.judged_one_by_one:
+            claims = self.judged[self.judged_one_by_one[scope]]
+            pairs |= set(judged_by(claims.only(scope), self.scale))
+            studies = []
+        elif scope in ("", *SCOPES):
             studies = [s for s in self.studies.values() if scope in ("", s.target)]
         else:
             studies = [self.study(scope)]

@@ -70,17 +70,33 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
             left_out[name] = affords.reason
         else:
             studies[name] = _resolve(study, loaded, str(ablations / "studies" / f"{name}.yaml"))
-    claims = _claims(ablations / "claims.yaml", loaded, every)
-    hypotheses = _claims(ablations / "hypotheses.yaml", loaded, every)
-    return Plan(scale, loaded, studies, parameter_studies, claims, hypotheses, left_out)
+    claims = _claims(ablations, "claims.yaml", scale, loaded, every)
+    hypotheses = _claims(ablations, "hypotheses.yaml", scale, loaded, every)
+    plan = Plan(scale, loaded, studies, parameter_studies, claims, hypotheses, left_out)
+    for name in every:
+        if name in plan.judged_one_by_one:
+            raise DMPError(
+                f"{ablations / 'studies' / name}.yaml: no study may be called '{name}', which is "
+                f"the id of one of the {plan.judged_one_by_one[name]}"
+            )
+    return plan
 
 
 def _claims(
-    path: Path, scale: Scale, studies: Mapping[str, Study | ParameterStudy]
+    ablations: Path,
+    file: str,
+    name: str,
+    scale: Scale,
+    studies: Mapping[str, Study | ParameterStudy],
 ) -> Claims | None:
+    path = ablations / file
     if not path.is_file():
         return None
     claims = from_data(Claims, read_yaml(path), str(path))
+    for other in claims.looks:
+        if other not in scale_names(ablations):
+            known = nearest(other, scale_names(ablations))
+            raise DMPError(f"{path}: looks: unknown scale '{other}': {known}")
     asked = {*studies, SPEED}
     for claim in claims.claims:
         if claim.study and claim.study not in asked:
@@ -95,7 +111,7 @@ def _claims(
             raise DMPError(f"{path}: unknown task '{task}': {nearest(task, known)}")
     for task, variant in judged_by(claims, scale):
         resolve_variant(variant, task, scale, str(path))
-    return claims
+    return claims.at(name)
 
 
 def _resolve(study: Study, scale: Scale, where: str) -> Study:

@@ -17,6 +17,7 @@ from dmp.statistics.paired import power, units_needed
 PAGES, SEEDS, SD, MARGIN = 250, 6, 0.02, 5
 # The size of a relevant effect on logarithms.
 DELTA = float(np.log1p(MARGIN / 100))
+DECIDED = ("supported", "contradicted")
 ARMS = ["dmp", "dmp,depth=1", "dmp,depth=half", "fine-tuning", "prompt-tuning", "continued"]
 
 
@@ -69,24 +70,31 @@ def skewed(rng, shape):
 def simulate(make):
     """For each page: claim to verdict, and claim to the pieces' measurements."""
 
-    def simulated(effects, seed, noise=normal, page=PAGE, seeds=SEEDS, pages=PAGES, further=0):
+    def simulated(
+        effects, seed, noise=normal, page=PAGE, seeds=SEEDS, pages=PAGES, further=0, looks=()
+    ):
         claims = make(
             endpoints=[relevant("fid", MARGIN)],
+            looks={"drawn": len(looks)} if looks else {},
             claims=[
                 {"id": f"C{k:02}", "statement": "s", "location": "l", "evidence": pieces}
                 for k, pieces in enumerate(page, start=1)
             ],
-        )
+        ).at("drawn")
         rng, names = np.random.default_rng(seed), ["baseline", *ARMS]
         means = np.log(10) + np.array([0.0, *effects])
         for _ in range(pages):
-            units = seeds + further
+            units = max([seeds + further, *looks])
             drawn = means[:, None] + noise(rng, (len(names), units)) + rng.normal(0, 0.1, units)
-            numbers = Drawn(dict(zip(names, drawn, strict=True)), {}, own=seeds)
-            tested = measure(claims, numbers)
-            by_claim = {}
-            for each, given in zip(tested, judge(tested, claims.each_way), strict=True):
-                by_claim.setdefault(each.claim, []).append((each.found, given.verdict))
+            for own in looks or [seeds]:
+                known = drawn[:, :own] if looks else drawn
+                numbers = Drawn(dict(zip(names, known, strict=True)), {}, own=own)
+                tested = measure(claims, numbers)
+                by_claim = {}
+                for each, given in zip(tested, judge(tested, claims.each_way), strict=True):
+                    by_claim.setdefault(each.claim, []).append((each.found, given.verdict))
+                if all(verdict(own) in DECIDED for own in by_claim.values()):
+                    break
             yield by_claim
 
     return simulated
@@ -184,6 +192,23 @@ def test_a_spread_that_others_have_measured_decides_more(simulate):
 
     alone, known = decided(0), decided(9)
     assert known > 1.5 * alone > 0
+
+
+@pytest.mark.parametrize("noise", [normal, skewed])
+@pytest.mark.parametrize("scene", SCENES)
+def test_looking_again_makes_no_more_false_verdicts(simulate, scene, noise):
+    """Baselines are added until every claim of the page is decided, or a fourth time."""
+    effects = SCENES[scene]
+    pages = simulate(effects, 40 + list(SCENES).index(scene), noise, looks=[4, 6, 9, 14])
+    assert within(false_verdicts(pages, effects), PAGES, 0.05)
+
+
+def test_looking_often_would_find_what_is_not_there_at_an_unshared_level(simulate):
+    noisy = lambda rng, shape: 6 * normal(rng, shape)  # noqa: E731
+    page, looks = [[_difference("dmp", "better")]], list(range(4, 32, 3))
+    pages = simulate([0.0] * 6, 51, noisy, page, pages=2 * PAGES, looks=looks)
+    false = sum(verdict(each["C01"]) == "supported" for each in pages)
+    assert within(false, 2 * PAGES, 0.025)
 
 
 def test_the_level_is_used_where_nothing_is_true(simulate):

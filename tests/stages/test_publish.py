@@ -200,6 +200,25 @@ def test_studies_may_have_different_numbers_of_seeds_which_are_told(folder, layo
     assert len(runs) == 4 * len(both) + 3 * len(set(plan.variants()) - both)
 
 
+def test_a_single_claim_may_rest_on_more_baselines_than_its_page(folder, layout):
+    published(folder, layout, seeds=2)
+    shutil.rmtree(layout.root)
+    plan = published(folder, layout, seeds=3, first=2, scopes=["C02"])
+    reference = Reference(layout.published)
+    told = {name: str(seeds) for name, seeds in reference.seeds.items()}
+    assert told == {"C02": "0 to 4", "claims": "0 to 1", "table2": "0 to 1"}
+    table = pd.read_csv(layout.published / "claims.csv")
+    assert set(table["n"][table["claim"] == "C02"].dropna()) == {5}
+    assert set(pd.read_csv(layout.published / "tables/table2.csv")["units"]) == {2}
+    extra = set(reference.numbers.runs()) - set(reference.of(plan, "table2").runs())
+    assert {run for run in extra if run[2] > 1} == set(plan.runs("C02"))
+    before = files(layout)
+    rebuild_reference(plan, reference)
+    assert files(layout) == before
+    with pytest.raises(DMPError, match="study C02: seeds 0 to 4 are published, and 9 would leave"):
+        published(folder, layout, seeds=1, first=9, scopes=["C02"])
+
+
 def test_baselines_are_added_to_a_reference_that_has_none(folder, layout):
     """Where decay says how far baselines have converged, there is no table of them."""
     plan = published(folder, layout)

@@ -266,6 +266,22 @@ def test_the_seeds_that_both_have_are_compared_and_their_tables_too(made, folder
     assert not verify_scale(other, layout)[1]
 
 
+def test_further_baselines_of_a_single_claim_are_compared_too(made, folder):
+    _, layout = made
+    other = load_plan("smoke", folder, 4)
+    make_results(other, layout)
+    publish(other, layout, ["C02"])
+    run = ("unconditional", "dmp", 3)
+    assert run in other.runs("C02")
+    edit_table(layout.metrics(*run), raised)
+    # As long as nobody has asked for its numbers here, they are not compared.
+    assert verify_scale(other, layout)[1]
+    collect(other, layout, "C02")
+    told, agree = verify_scale(other, layout)
+    assert not agree
+    assert "unconditional/dmp/seed3" in told
+
+
 def test_seeds_that_only_one_side_has_are_told(made, folder):
     _, layout = made
     edit_yaml(folder / "scales/smoke.yaml", lambda data: data.update(first_seed=2))

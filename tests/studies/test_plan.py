@@ -56,6 +56,30 @@ def test_scopes_part_the_studies_and_claims_belong_to_the_tables(ablations):
         load_plan("digits", ablations)
 
 
+def test_a_single_claim_is_a_scope(ablations):
+    """Who doubts one verdict adds baselines for that one alone."""
+    plan = load_plan("digits", ablations)
+    tested = {id: page for id, page in plan.judged_one_by_one.items() if plan.variants(id)}
+    for page in ("claims", "hypotheses"):
+        alone = [set(plan.variants(id)) for id, own in tested.items() if own == page]
+        drawn = {(c.task, v) for c in plan.judged[page].curves for v in c.variants}
+        assert set.union(*alone) | drawn >= set(plan.variants(page))
+    recipes = ("baseline", "baseline,recipe=decayed", "dmp,recipe=decayed")
+    assert plan.variants("H5") == [("unconditional", variant) for variant in recipes]
+    shutil.copy(ablations / "studies/init.yaml", ablations / "studies/H5.yaml")
+    with pytest.raises(DMPError, match="'H5', which is the id of one of the hypotheses"):
+        load_plan("digits", ablations)
+
+
+def test_a_look_at_more_baselines_costs_level_at_its_own_scale_alone(ablations):
+    edit_yaml(ablations / "hypotheses.yaml", lambda data: data.update(looks={"digits": 2}))
+    assert load_plan("digits", ablations).hypotheses.each_way == 0.0125
+    assert load_plan("mnist", ablations).hypotheses.each_way == 0.025
+    edit_yaml(ablations / "hypotheses.yaml", lambda data: data.update(looks={"digit": 2}))
+    with pytest.raises(DMPError, match=r"hypotheses.yaml: looks: unknown scale 'digit': did you"):
+        load_plan("digits", ablations)
+
+
 def test_number_of_seeds_can_be_given(ablations):
     plan = load_plan("digits", ablations, seeds=7)
     assert plan.seeds == list(range(7))
