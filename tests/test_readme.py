@@ -88,6 +88,14 @@ def test_both_containers_begin_alike_and_install_the_lock():
         assert "exec python -m dmp" in text
 
 
+def geometric(ratios: pd.Series) -> tuple[float, float, float]:
+    """Return the geometric mean of ratios and its t interval, as changes in percent."""
+    logs = np.log(ratios)
+    half = stats.t.ppf(0.975, len(logs) - 1) * stats.sem(logs)
+    mean, low, high = (100 * np.expm1(logs.mean() + each) for each in (0, -half, half))
+    return float(mean), float(low), float(high)
+
+
 def test_changes_that_were_seen_with_dit_s_2_follow_from_its_runs():
     runs = pd.read_csv(REFERENCE / "tuning/mnist-s2.csv")
     values = runs.pivot_table(index="seed", columns="variant", values=["denoising_mse", "fid"])
@@ -100,10 +108,14 @@ def test_changes_that_were_seen_with_dit_s_2_follow_from_its_runs():
         "fine-tuning, a tenth of the rate": "fine-tuning,learning_rate_factor=0.1",
     }
     assert len(values) == 3
+    assert shown["baseline"] == [
+        f"{values['denoising_mse', 'baseline'].mean():.5f}",
+        f"{values['fid', 'baseline'].mean():.1f}",
+    ]
     assert set(names) <= set(shown)
     for label, variant in names.items():
         for metric, cell in zip(("denoising_mse", "fid"), shown[label], strict=True):
-            change = 100 * (values[metric, variant] / values[metric, "baseline"] - 1).mean()
+            change = geometric(values[metric, variant] / values[metric, "baseline"])[0]
             said = float(cell.removesuffix(" %").replace("−", "-"))
             digits = len(cell.partition(".")[2].removesuffix(" %"))
             assert round(change, digits) == said, (label, metric)
@@ -122,17 +134,21 @@ def mnist() -> pd.DataFrame:
 def test_changes_at_other_learning_rates_follow_from_the_numbers(mnist):
     page = read(ROOT / "docs/results.md").split("## Learning rates at 256 tokens")[1]
     shown = {cells[0]: cells[1:] for cells in rows(page.split("\n## ")[0])[2:]}
-    assert len(shown) == 7
+    assert len(shown) == 18
     for label, cells in shown.items():
         name, _, rate = label.partition(", ")
         variant = {"DMP": "dmp"}.get(name, name.replace(" ", "-"))
+        rate = {"1/256": "one-over-n"}.get(rate, rate)
         variant += "" if rate == "1" else f",learning_rate_factor={rate}"
         if name.startswith("none"):
             variant = "baseline,recipe=decayed"
         for metric, cell in zip(("denoising_mse", "fid"), cells, strict=True):
-            found = 100 * np.log(mnist[metric, variant] / mnist[metric, "baseline"]).mean()
-            digits = len(cell.partition(".")[2])
-            assert round(found, digits) == float(cell.replace("−", "-")), (label, metric, found)
+            found = geometric(mnist[metric, variant] / mnist[metric, "baseline"])
+            said = re.findall(r"-?\d+\.\d+", cell.replace("−", "-"))
+            assert len(said) == 3
+            for value, text in zip(found, said, strict=True):
+                digits = len(text.partition(".")[2])
+                assert f"{value:.{digits}f}" == text, (label, metric, found)
 
 
 def test_gains_at_other_resolutions_follow_from_the_numbers(mnist):

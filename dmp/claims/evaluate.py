@@ -1,7 +1,7 @@
 """All evidence, corrected together, each piece with its verdict."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +40,7 @@ def evaluate(
     no_recipe: Mapping[str, str] | None = None,
     left_out: Mapping[str, str] | None = None,
     spread: pd.DataFrame | None = None,
+    seeds: Mapping[str, Collection[int]] | None = None,
 ) -> pd.DataFrame:
     """Judge every piece of evidence in every endpoint, on every recipe.
 
@@ -50,6 +51,7 @@ def evaluate(
         left_out: id of a claim to the reason why nothing is run for it at this scale.
         spread: results of further baselines, for the standard deviation; see
             :class:`dmp.statistics.arms.Arms`.
+        seeds: id of a claim to the seeds that it is judged on; all, if it is not named.
 
     Returns:
         One row per claim, piece of evidence, endpoint and recipe, with ``COLUMNS``. ``endpoint`` is
@@ -58,8 +60,9 @@ def evaluate(
         ``effect``, ``low``, ``high``, ``relevant``, ``sd``, ``detectable``, ``paper_effect`` and
         those of the Hodges-Lehmann estimate are in percent of ``percent_of``. ``p_for`` and
         ``p_against`` are one-sided; ``_holm`` marks those corrected as :mod:`dmp.claims.judge`
-        says, which are compared with half the level. ``detectable``, ``power`` and the two numbers
-        of units are for a test at that half, not corrected, at the observed ``sd``:
+        says, which are compared with :attr:`dmp.claims.schema.Claims.each_way`. ``detectable``,
+        ``power`` and the two numbers of units are for a test at that level, not corrected, at the
+        observed ``sd``:
         ``units_relevant`` find a relevant effect, and exclude one where there is none, with 80 %
         power; ``units_paper`` find, and ``power`` is for, the paper's own effect. ``p_t`` of
         no effect at all and ``p_sign_flip`` are two-sided.
@@ -68,13 +71,19 @@ def evaluate(
         DMPError: the results are malformed, or what is to be compared was measured differently.
     """
     numbers = Numbers(Arms(results, spread), not_run or {}, parameters, speed)
-    tested = measure(claims, numbers, no_recipe, left_out)
+    parts = {frozenset(own) for own in (seeds or {}).values()}
+    arms = {own: Arms(results[results["seed"].isin(own)], spread) for own in parts}
+    own_arms = {name: arms[frozenset(own)] for name, own in (seeds or {}).items()}
+    tested = measure(claims, numbers, no_recipe, left_out, own_arms)
     table = []
     for each, verdict in zip(tested, judge(tested, claims.each_way), strict=True):
         row: dict[str, Any] = {"claim": each.claim, "evidence": each.number}
         row |= {"recipe": each.recipe, "endpoint": each.endpoint, "test": each.evidence.test}
         row |= {"predicts": each.evidence.prediction()} | each.evidence.compared()
-        row |= _numbers(each.found) | {"verdict": verdict.verdict, "finding": verdict.finding}
+        row |= _numbers(each.found, claims.each_way) | {
+            "verdict": verdict.verdict,
+            "finding": verdict.finding,
+        }
         row |= {"p_for_holm": verdict.p_for, "p_against_holm": verdict.p_against}
         if each.evidence.recipe == DECAYED:
             row["variant"] += " (decayed baselines)"
@@ -88,8 +97,13 @@ def measure(
     numbers: Numbers,
     no_recipe: Mapping[str, str] | None = None,
     left_out: Mapping[str, str] | None = None,
+    own_arms: Mapping[str, Arms] | None = None,
 ) -> list[Tested]:
-    """Measure all evidence in all endpoints, on all recipes; errors as :func:`evaluate`."""
+    """Measure all evidence in all endpoints, on all recipes; errors as :func:`evaluate`.
+
+    Args:
+        own_arms: id of a claim to what it is judged by in place of ``numbers.results``.
+    """
     tested, absent = [], left_out or {}
     endpoints = [entry.metric for entry in claims.endpoints]
     for column, own, claim, number, evidence in claims.on_recipes():
@@ -97,6 +111,7 @@ def measure(
         for metric, endpoint in evidence.metrics(endpoints):
             asked = replace(
                 numbers,
+                results=(own_arms or {}).get(claim.id, numbers.results),
                 metric=metric,
                 sign=claims.sign(metric),
                 primary=metric == claims.primary,
@@ -114,17 +129,21 @@ def measure(
     return tested
 
 
-def _numbers(found: Measurement) -> dict[str, Any]:
+def _numbers(found: Measurement, level: float) -> dict[str, Any]:
     row = vars(found) | {"percent_of": found.of, "paper_excluded": found.paper_excluded}
+    row["detectable"] = math.nan
     effect = found.source
-    if effect is None or found.n is None or found.n < 2:
+    if effect is None or found.n is None:
+        return row
+    row["detectable"] = effect.percent(effect.found.detectable(level))
+    if found.n < 2:
         return row
     relevant, papers = map(effect.standardised, (found.relevant, found.paper_effect))
     centre, low, high = hodges_lehmann(effect.found.units)
     return row | {
-        "units_relevant": _needed(relevant),
-        "units_paper": _needed(papers),
-        "power": math.nan if math.isnan(papers) else power(papers, found.n, effect.found.df),
+        "units_relevant": _needed(relevant, level),
+        "units_paper": _needed(papers, level),
+        "power": math.nan if math.isnan(papers) else power(papers, found.n, effect.found.df, level),
         "skewness": skewness(effect.found.units),
         "p_t": 2 * min(effect.found.p_below(0), effect.found.p_above(0)),
         "p_sign_flip": sign_flip_p(effect.found.units),
@@ -134,6 +153,6 @@ def _numbers(found: Measurement) -> dict[str, Any]:
     }
 
 
-def _needed(effect: float) -> int | None:
+def _needed(effect: float, level: float) -> int | None:
     """Return how many units find an effect; none for 0, which has no direction to be found."""
-    return None if math.isnan(effect) or effect == 0 else units_needed(effect)
+    return None if math.isnan(effect) or effect == 0 else units_needed(effect, level)

@@ -38,7 +38,6 @@ class Measurement:
         unit: ``seed``, ``baseline``, ``run`` or ``block``.
         further: how many units of the reference, beside the n, ``sd`` is of.
         sd: standard deviation between units, in percent.
-        detectable: the smallest true effect that is found with 80 % power, in percent.
         source: the effect itself, for what is computed from its units; None where it has none.
         paper_effect: the paper's own effect in percent.
         verdict: fixed, where no test is needed; otherwise empty.
@@ -60,7 +59,6 @@ class Measurement:
     unit: str = ""
     further: int = 0
     sd: float = NAN
-    detectable: float = NAN
     source: "Effect | None" = None
     paper_effect: float = NAN
     verdict: str = ""
@@ -92,7 +90,7 @@ def of_effect(effect: "Effect", metric: str, **fields: Any) -> Measurement:
         metric=metric, effect=effect.percent(found.mean), low=effect.percent(found.low),
         high=effect.percent(found.high), of=effect.of, n=found.n, unit=found.unit,
         further=found.further, sd=effect.percent(found.sd),
-        detectable=effect.percent(found.detectable), source=effect, **fields,
+        source=effect, **fields,
     )  # fmt: skip
 
 

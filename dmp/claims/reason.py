@@ -58,8 +58,9 @@ def _inconclusive(
     if found.sd == 0:
         parts.append(f"all {found.n} {found.unit}s gave the same difference")
     elif found.source is not None:
+        smallest = size(row["detectable"])
         parts.append(f"{evidence.observed(found)}; smallest detectable effect with "
-                     f"{found.units}: {size(found.detectable)}")  # fmt: skip
+                     f"{found.units}: {smallest}")  # fmt: skip
     else:
         parts.append(f"{evidence.observed(found)}, which {found.units} do not decide")
     if needed is not None and not pd.isna(needed) and found.sd and needed > (found.n or 0):

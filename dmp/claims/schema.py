@@ -87,10 +87,10 @@ class Claims(Strict):
         further_metrics: those that single pieces of evidence name in place of the endpoints.
         level: the chance of any false verdict on the page, for each endpoint and recipe by itself;
             verdicts for and against share it in halves.
-        looks: of a scale, how often its reference was judged on a growing number of baselines, the
-            present one included; once, if it is not named. Whoever adds baselines because claims
-            were left open looks once more, and the level is shared among the looks in equal parts
-            (Bonferroni).
+        looks: of a scale, how often its reference is judged on a growing number of baselines;
+            once, if it is not named. Whoever adds baselines because claims were left open looks
+            once more, and the level of the reference is shared among the looks in equal parts
+            (Bonferroni). A run of one's own is another experiment.
         recipes: of the baselines that all evidence is judged on; the first is the one that counts.
         curves: what the figure of lr·E[w] shows, a panel each.
     """
@@ -146,7 +146,7 @@ class Claims(Strict):
         return self._looks_here
 
     def at(self, scale: str) -> "Claims":
-        """Return the file as it judges the results of a scale."""
+        """Return the file as it judges the reference of a scale."""
         found = self.model_copy()
         found._looks_here = self.looks.get(scale, 1)
         return found

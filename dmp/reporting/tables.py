@@ -171,7 +171,8 @@ def _comparison_lines(
     why: dict[str, str],
 ) -> list[dict[str, str]]:
     found = {(row.task, row.variant, row.metric): row for row in records(cells)}
-    shown = [metrics[0], *(metric for metric in metrics[1:] if metric.startswith("denoising"))]
+    held_out = (m for m in metrics[1:] if m.removeprefix("resized_").startswith("denoising"))
+    shown = [metrics[0], *held_out]
     lines = []
     for metric in shown:
         for row in records(comparisons[comparisons["metric"] == metric]):

@@ -1,6 +1,6 @@
 """From the numbers of runs to a verdict on every claim and hypothesis; no torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 from dmp.claims.evaluate import evaluate
 from dmp.claims.rates import points
@@ -25,7 +25,12 @@ from dmp.studies.judged import left_out, undecayed
 from dmp.studies.plan import CLAIMS
 
 
-def judge(plan: Plan, layout: Layout, scope: str) -> None:
+def judge(
+    plan: Plan,
+    layout: Layout,
+    scope: str,
+    published: Mapping[str, Collection[int]] | None = None,
+) -> None:
     """Write the table of all evidence, the pages of verdicts, and their figures.
 
     Of baselines that are not run here, but stand in the scale's committed reference, the spread is
@@ -33,6 +38,8 @@ def judge(plan: Plan, layout: Layout, scope: str) -> None:
 
     Args:
         scope: ``claims`` for those of the paper, ``hypotheses`` for our own.
+        published: of a reference, the seeds of single claims that have more than the others; its
+            level is shared among the looks at it. None for the results of a run.
 
     Raises:
         DMPError: there is nothing to judge, or numbers are missing or inconsistent.
@@ -40,7 +47,9 @@ def judge(plan: Plan, layout: Layout, scope: str) -> None:
     if scope not in plan.judged:
         raise DMPError(f"there are no {scope} to judge: ablations/{scope}.yaml does not exist")
     claims, scale, path = plan.judged[scope], plan.scale, layout.verdicts(scope)
+    claims = claims if published is None else claims.at(plan.name)
     results = read_results(layout.results_table(scope))
+    seeds = {claim.id: plan.seeds for claim in claims.claims} | dict(published or {})
     tables = {}
     if scope == CLAIMS:
         tables["parameters"] = read_parameters(layout.parameters_table)
@@ -55,6 +64,7 @@ def judge(plan: Plan, layout: Layout, scope: str) -> None:
         no_recipe=lacking,
         left_out=left_out(claims, scale),
         spread=known_spread(plan, layout, scope),
+        seeds=seeds,
         **tables,
     )
     summary = summarise(evaluated, claims)
@@ -76,7 +86,8 @@ def judge(plan: Plan, layout: Layout, scope: str) -> None:
     if scope == CLAIMS:
         figures["paper"] = paper_against_ours(evaluated, scale)
     else:
-        found, left = points(claims.curves, Arms(results), _tokens(plan), _factor(plan))
+        arms = Arms(results[results["seed"].isin(plan.seeds)])
+        found, left = points(claims.curves, arms, _tokens(plan), _factor(plan))
         figures["rates"] = effective_rates(found, left, scale)
     for name, figure in figures.items():
         write_figure(figure, layout.figures(scope) / f"{scope}-{name}")

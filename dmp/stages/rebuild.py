@@ -72,7 +72,10 @@ def rebuild_reference(plan: Plan, reference: Reference) -> str:
                 restore(plan, reference, name, layout)
             own = seeds.of(plan)
             if name in plan.judged:
-                tasks.insert(0, partial(judge, own, layout, name))
+                one_by_one = plan.judged_one_by_one
+                more = {n: s.of(plan).seeds for n, s in reference.seeds.items()
+                        if one_by_one.get(n) == name}  # fmt: skip
+                tasks.insert(0, partial(judge, own, layout, name, more))
             else:
                 tasks.append(partial(write_pages, own, layout, [name], from_numbers=True))
         for name, path in ((COUNTS, layout.parameters_table), (TIMES, layout.speed_table)):

@@ -50,10 +50,13 @@ class UnitEstimate(Estimate):
         """The degrees of freedom of ``sd``."""
         return self.n - 1 + max(0, self.further - 1)
 
-    @property
-    def detectable(self) -> float:
-        """The smallest true effect that a two-sided t test at 5 % finds with 80 % power."""
-        return detectable_effect(self.n, self.df) * self.sd if self.n > 1 else math.nan
+    def detectable(self, level: float) -> float:
+        """Return the smallest true effect that a t test finds with 80 % power.
+
+        Args:
+            level: in each direction.
+        """
+        return detectable_effect(self.n, self.df, level) * self.sd if self.n > 1 else math.nan
 
 
 class Contrast(UnitEstimate):

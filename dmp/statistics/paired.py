@@ -120,18 +120,19 @@ def paired_difference(
     )
 
 
-def power(effect: float, n: int, df: int | None = None) -> float:
-    """Return the power of a two-sided paired t test at 5 %.
+def power(effect: float, n: int, df: int | None = None, level: float = ALPHA / 2) -> float:
+    """Return the power of a paired t test that looks in both directions.
 
     Args:
-        effect: the true difference in standard deviations; 0 gives the level, ±∞ gives 1.
+        effect: the true difference in standard deviations; 0 gives twice the level, ±∞ gives 1.
         n: number of units, at least 2.
         df: the degrees of freedom of the standard deviation, if they are not n - 1.
+        level: in each direction.
     """
     if math.isinf(effect):
         return 1.0
     found, opposite = (
-        TTestPower().power(abs(effect), n, ALPHA / 2, df, alternative=side)
+        TTestPower().power(abs(effect), n, level, df, alternative=side)
         for side in ("larger", "smaller")
     )
     # In the opposite direction large effects are found so rarely that it cannot be computed.
@@ -139,29 +140,35 @@ def power(effect: float, n: int, df: int | None = None) -> float:
 
 
 @functools.cache
-def detectable_effect(n: int, df: int | None = None) -> float:
+def detectable_effect(n: int, df: int | None = None, level: float = ALPHA / 2) -> float:
     """Return the effect in standard deviations that n ≥ 2 pairs find with 80 % power.
 
     Args:
-        df: see :func:`power`.
+        df, level: see :func:`power`.
     """
     # The normal distribution's answer is too small, by less than half from five pairs on.
-    low = (stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)) / np.sqrt(n)
-    high = 12.0 if n < 5 else 2 * low
-    return float(optimize.brentq(lambda effect: power(effect, n, df) - POWER, 0.9 * low, high))
+    low = (stats.norm.ppf(1 - level) + stats.norm.ppf(POWER)) / np.sqrt(n)
+    high = 12.0 * ALPHA / 2 / level if n < 5 else 2 * low
+    return float(
+        optimize.brentq(lambda effect: power(effect, n, df, level) - POWER, 0.9 * low, high)
+    )
 
 
-def units_needed(effect: float) -> int:
-    """Return how many units find an effect, in standard deviations and not 0, with 80 % power."""
+def units_needed(effect: float, level: float = ALPHA / 2) -> int:
+    """Return how many units find an effect, in standard deviations and not 0, with 80 % power.
+
+    Args:
+        level: see :func:`power`.
+    """
     effect = abs(effect)
     if math.isinf(effect):
         return 2
     # The normal distribution needs fewer than t, so that the search goes up from there.
-    normal = ((stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)) / effect) ** 2
+    normal = ((stats.norm.ppf(1 - level) + stats.norm.ppf(POWER)) / effect) ** 2
     n = max(2, math.ceil(normal))
     if n > NORMAL:
         return n
-    while detectable_effect(n) > effect:
+    while detectable_effect(n, level=level) > effect:
         n += 1
     return n
 

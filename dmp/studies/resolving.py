@@ -70,8 +70,8 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
             left_out[name] = affords.reason
         else:
             studies[name] = _resolve(study, loaded, str(ablations / "studies" / f"{name}.yaml"))
-    claims = _claims(ablations, "claims.yaml", scale, loaded, every)
-    hypotheses = _claims(ablations, "hypotheses.yaml", scale, loaded, every)
+    claims = _claims(ablations, "claims.yaml", loaded, every)
+    hypotheses = _claims(ablations, "hypotheses.yaml", loaded, every)
     plan = Plan(scale, loaded, studies, parameter_studies, claims, hypotheses, left_out)
     for name in every:
         if name in plan.judged_one_by_one:
@@ -83,11 +83,7 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
 
 
 def _claims(
-    ablations: Path,
-    file: str,
-    name: str,
-    scale: Scale,
-    studies: Mapping[str, Study | ParameterStudy],
+    ablations: Path, file: str, scale: Scale, studies: Mapping[str, Study | ParameterStudy]
 ) -> Claims | None:
     path = ablations / file
     if not path.is_file():
@@ -111,7 +107,7 @@ def _claims(
             raise DMPError(f"{path}: unknown task '{task}': {nearest(task, known)}")
     for task, variant in judged_by(claims, scale):
         resolve_variant(variant, task, scale, str(path))
-    return claims.at(name)
+    return claims
 
 
 def _resolve(study: Study, scale: Scale, where: str) -> Study:

@@ -19,7 +19,8 @@ def test_a_pair_agrees_with_the_paired_difference():
     for baselines in (ONE, np.array([0, 1, 2, 0, 1])):
         found = Aligned(np.column_stack([A, B]), baselines).contrast((1, -1))
         oracle = paired_difference(A, B, baselines, resamples=99)
-        assert (found.mean, found.low, found.high, found.sd, found.n, found.detectable) == (
+        detectable = found.detectable(0.025)
+        assert (found.mean, found.low, found.high, found.sd, found.n, detectable) == (
             pytest.approx((oracle.mean, oracle.t_low, oracle.t_high, oracle.sd, oracle.n,
                            oracle.detectable))
         )  # fmt: skip
@@ -58,7 +59,7 @@ def test_one_unit_has_no_test():
     found = Aligned(np.array([[1.0, 2.0]]), ONE[:1]).contrast((1, -1))
     assert found.mean == -1
     assert np.isnan(
-        [found.low, found.sd, found.p_below(0), found.p_above(0), found.detectable]
+        [found.low, found.sd, found.p_below(0), found.p_above(0), found.detectable(0.025)]
     ).all()
 
 
@@ -202,10 +203,19 @@ def test_arms_that_are_equal_everywhere_have_no_spread_at_all():
     assert Aligned(data.values, BASELINES, Aligned(FURTHER, np.arange(7))).contrast((1, -1)).sd > 0
 
 
+@pytest.mark.parametrize("level", [0.025, 0.00625])
 @pytest.mark.parametrize("further", [3, 9])
-def test_power_with_a_known_spread_is_that_of_more_degrees_of_freedom(further):
+def test_power_with_a_known_spread_is_that_of_more_degrees_of_freedom(further, level):
     n, df = 3, 2 + further - 1
-    effect = detectable_effect(n, df)
-    tail = stats.ncf.sf(stats.f.ppf(0.95, 1, df), 1, df, n * effect**2)
+    effect = detectable_effect(n, df, level)
+    tail = stats.ncf.sf(stats.f.ppf(1 - 2 * level, 1, df), 1, df, n * effect**2)
     assert tail == pytest.approx(0.8, abs=2e-4)
-    assert effect < detectable_effect(n)
+    assert effect < detectable_effect(n, level=level)
+
+
+def test_a_stricter_level_needs_more_units():
+    for n in (2, 3, 12):
+        strict = detectable_effect(n, level=0.001)
+        assert strict > detectable_effect(n)
+        assert power(strict, n, level=0.001) == pytest.approx(0.8)
+    assert units_needed(0.5, level=0.001) > units_needed(0.5)

@@ -73,8 +73,8 @@ def test_a_single_claim_is_a_scope(ablations):
 
 def test_a_look_at_more_baselines_costs_level_at_its_own_scale_alone(ablations):
     edit_yaml(ablations / "hypotheses.yaml", lambda data: data.update(looks={"digits": 2}))
-    assert load_plan("digits", ablations).hypotheses.each_way == 0.0125
-    assert load_plan("mnist", ablations).hypotheses.each_way == 0.025
+    assert load_plan("digits", ablations).hypotheses.at("digits").each_way == 0.0125
+    assert load_plan("digits", ablations).hypotheses.at("mnist").each_way == 0.025
     edit_yaml(ablations / "hypotheses.yaml", lambda data: data.update(looks={"digit": 2}))
     with pytest.raises(DMPError, match=r"hypotheses.yaml: looks: unknown scale 'digit': did you"):
         load_plan("digits", ablations)

@@ -1,6 +1,5 @@
 """The gate uses more than a share of the prompts, or less, at every timestep."""
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -55,7 +54,7 @@ class PromptsUsed(Evidence):
             f"t = {worst:.0f}",
         )
         # No effect that could be 0: only its level is compared.
-        return replace(found, source=None, detectable=math.nan)
+        return replace(found, source=None)
 
     @property
     def _sign(self) -> int:
