@@ -43,7 +43,10 @@ def notes(claims: Claims, spread: bool = False) -> list[str]:
         "the unit is the baseline, or the seed where all seeds rest on one baseline. p values are "
         "one-sided. Hodges and Lehmann's estimate with its exact interval, which needs six units, "
         "and Fisher's sign-flip test do not take them for normal; they stand beside it and decide "
-        "nothing. A skewness beyond ±1 says where to look at them.",
+        "nothing. A skewness beyond ±1 says where to look at them: of simulated pages of twelve "
+        "units on which every effect lies at its margin, 8 % had a false verdict at a true "
+        "skewness of 1, 18 % at a skewness of 2, and no more than the level where effects lie "
+        "elsewhere.",
         *([_SPREAD] if spread else []),
         f"Smallest detectable: the true effect that a test at {half}, not corrected, finds with "
         "80 % power at the observed standard deviation. Units for the relevant effect: how many "
