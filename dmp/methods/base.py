@@ -37,6 +37,8 @@ class Method(abc.ABC, Generic[Options]):
         options: the model of its options, each with a default; in a variant they are written
             ``name,key=value,...``.
         trains: whether anything trains; the baseline is only sampled and evaluated.
+        saves_backbone: whether a whole model is saved, all weights of the backbone, where other
+            methods save what they have added or trained.
         continues: whether training goes on from the baseline's own state: its optimiser, its
             average, its stream of examples.
         fixed: options of further training that would contradict what the method is.
@@ -45,6 +47,7 @@ class Method(abc.ABC, Generic[Options]):
     name: ClassVar[str]
     options: ClassVar[type[Strict]] = NoOptions
     trains: ClassVar[bool] = True
+    saves_backbone: ClassVar[bool] = False
     continues: ClassVar[bool] = False
     fixed: ClassVar[frozenset[str]] = frozenset()
 

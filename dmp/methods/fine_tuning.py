@@ -15,6 +15,7 @@ class FineTuning(Method[NoOptions]):
     """All weights train, from the baseline's average on, with an optimiser of their own."""
 
     name = "fine-tuning"
+    saves_backbone = True
 
     def attach(self, backbone: "nn.Module", options: NoOptions, seed: int) -> "Attached":
         """Leave the backbone as it is: all of its weights are free."""

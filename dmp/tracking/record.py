@@ -14,11 +14,15 @@ from pydantic import AwareDatetime, BaseModel
 from dmp.config import content_hash, from_data
 from dmp.errors import DMPError
 from dmp.files import NO_ADVICE, read_json, understood
+from dmp.methods import find_method
 from dmp.runlog import Point, read_log
+from dmp.studies.run import PRETRAINING
 from dmp.tracking.points import read_convergence, read_gate, read_metrics
 
 # Enough for a curve; the whole log is among the artifacts.
 MAX_RECORDS = 100
+# Three times the paper's largest patch. A third of a DiT-XL/2, which adaln trains, is beyond it.
+MAX_PATCH_BYTES = 100_000_000
 
 _ARTIFACTS = (
     "config.json",
@@ -97,18 +101,16 @@ def run_record(folder: Path, tags: Mapping[str, str] | None = None) -> Record:
     """Return the record of a run, or of a baseline's own training, that is not being written to.
 
     ``config.json`` and ``provenance.json`` are required. Other files are taken if present: a run
-    can be seen before it has been evaluated, and is replaced afterwards. The weights of a patch are
-    kept with the run; those of other runs are not, since they are whole models, gigabytes at full
-    scale.
+    can be seen before it has been evaluated, and is replaced afterwards. What a method has added to
+    its backbone is kept with the run, up to ``MAX_PATCH_BYTES`` a file; whole models are not, which
+    are gigabytes at full scale.
 
     Raises:
         DMPError: a file is missing, is not what it should be, or lacks a key.
     """
     artifacts = {name: folder / name for name in _ARTIFACTS if (folder / name).is_file()}
     config = from_data(_Config, read_json(folder / "config.json"), str(folder / "config.json"))
-    weights = folder / "weights.safetensors"
-    if weights.is_file() and config.config.get("patch") is not None:
-        artifacts["patch/weights.safetensors"] = weights
+    artifacts |= _patch(folder, config.config.get("method", PRETRAINING))
     # Before the files are read: should one change in between, the next ingest sees another digest.
     further = dict(tags or {})
     digest = digest_files(list(artifacts.values()), json.dumps(further, sort_keys=True))
@@ -215,6 +217,21 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             flat[prefix + name] = value if isinstance(value, str) else json.dumps(value)
     return flat
+
+
+def _patch(folder: Path, method: str) -> dict[str, Path]:
+    """Return the files of what a method has added to its backbone, peft's own among them."""
+    if method == PRETRAINING:
+        return {}
+    found = find_method(method, f"{folder / 'config.json'}: method")
+    if not found.trains or found.saves_backbone:
+        return {}
+    saved = [folder / "weights.safetensors", *sorted((folder / "weights.peft").glob("adapter_*"))]
+    return {
+        f"patch/{path.relative_to(folder)}": path
+        for path in saved
+        if path.is_file() and path.stat().st_size <= MAX_PATCH_BYTES
+    }
 
 
 def _dataset(settings: Mapping[str, Any], protocols: Path) -> DatasetUse | None:

@@ -114,6 +114,15 @@ def test_saved_and_loaded_predicts_the_same_bits(name, tmp_path):
     assert loaded.noise_shape == attached.noise_shape
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_method_that_saves_a_whole_model_says_so(name):
+    """MLflow keeps what others save."""
+    backbone = make_backbone()
+    saved = attach(name, backbone).tensors()
+    method = find_method(Variant.parse(name).method)
+    assert method.saves_backbone == (saved.keys() == backbone.state_dict().keys())
+
+
 @pytest.mark.parametrize("name", RIVALS)
 def test_weights_of_another_backbone_are_refused(name, tmp_path):
     attach(name, make_backbone()).save(tmp_path / "weights.safetensors", "identity")

@@ -3,22 +3,17 @@ import os
 
 import numpy as np
 import pytest
+from harness import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from dmp.errors import DMPError
+from dmp.stages.provenance import write_config
+from dmp.studies import load_plan
+from dmp.studies.run import PRETRAINING
 from dmp.tracking.record import flatten, run_record, run_title
 
-CONFIG = {
-    "scale": "digits",
-    "task": "class",
-    "variant": "dmp,depth=1",
-    "seed": 2,
-    "baseline_seed": 0,
-    "hash": "92b52ff7055d",
-    "config": {"method": "dmp", "patch": {"gate": {"name": "linear"}, "sizes": [1, 2]}},
-}
 PROVENANCE = {
     "commit": "1f7137f",
     "dirty": False,
@@ -30,11 +25,31 @@ PROVENANCE = {
 }
 
 
+@pytest.fixture(scope="module")
+def plan():
+    return load_plan("smoke", ROOT / "ablations")
+
+
 @pytest.fixture
-def folder(tmp_path):
+def configure(plan):
+    """Return what writes a folder's ``config.json`` as the run of a variant does."""
+
+    def configured(folder, variant):
+        pretraining = variant == PRETRAINING
+        own = ("class-conditional", 2) if pretraining else ("class-conditional", variant, 2)
+        run = (plan.pretraining if pretraining else plan.run)(*own)
+        write_config(folder, run)
+        (folder / ".config.json.sha256").unlink()  # tests change the file
+        return run
+
+    return configured
+
+
+@pytest.fixture
+def folder(tmp_path, configure):
     folder = tmp_path / "seed2"
     folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(CONFIG))
+    configure(folder, "dmp,depth=1")
     (folder / "provenance.json").write_text(json.dumps(PROVENANCE))
     (folder / "log.jsonl").write_text('{"step": 40, "time": 1.0, "loss": 0.5}\n')
     (folder / "metrics.csv").write_text("metric,bin,iteration,value\nfid,all,30,20.5\n")
@@ -52,22 +67,25 @@ def rewrite(path, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def test_run_is_described_by_its_configuration_and_provenance(folder):
+def test_run_is_described_by_its_configuration_and_provenance(folder, configure):
+    run = configure(folder, "dmp,depth=1")
     record = run_record(folder)
 
-    assert record.name == "class/dmp,depth=1/seed002"
-    assert record.title == "dmp,depth=1 · class · s2"
+    assert record.name == "class-conditional/dmp,depth=1/seed002"
+    assert record.title == "dmp,depth=1 · class-cond · s2"
     assert record.tags == {
-        "task": "class",
+        "task": "class-conditional",
         "variant": "dmp,depth=1",
         "seed": "002",
-        "cell": "dmp,depth=1 · class",
-        "baseline_seed": "000",
+        "cell": "dmp,depth=1 · class-cond",
+        "baseline_seed": str(run.baseline_seed).zfill(3),
         "commit": "1f7137f",
-        "config_hash": "92b52ff7055d",
+        "config_hash": run.hash,
         "mlflow.source.git.commit": "1f7137f",
     }
-    assert record.params == {"method": "dmp", "patch.gate.name": "linear", "patch.sizes": "[1, 2]"}
+    expected = {"method": "dmp", "options.gate": "linear", "options.depth": "1"}
+    expected |= {"config.conditioning": "class", "sampling_seed": "2"}
+    assert expected.items() <= record.params.items()
     # 2026-01-31T12:00:00Z, by `date --date ... +%s`
     assert (record.start_ms, record.end_ms) == (1769860800000, 1769860801000)
 
@@ -83,13 +101,41 @@ def test_commit_with_uncommitted_changes_is_marked(folder):
     assert run_record(folder).tags["commit"] == "1f7137f-dirty"
 
 
-def test_patch_and_gate_are_kept_and_other_weights_are_not(folder):
-    small = {"config.json", "provenance.json", "metrics.csv", "samples.png", "log.jsonl"}
-    small.add("gate.npz")
-    assert set(run_record(folder).artifacts) == small | {"patch/weights.safetensors"}
+SMALL = {"config.json", "provenance.json", "metrics.csv", "samples.png", "log.jsonl", "gate.npz"}
+PATCH = {"patch/weights.safetensors"}
 
-    rewrite(folder / "config.json", config={"method": "fine-tuning", "patch": None})
-    assert set(run_record(folder).artifacts) == small
+
+@pytest.mark.parametrize("variant", ["dmp,depth=1", "prompt-tuning", "bitfit", "difffit"])
+def test_what_a_method_has_added_is_kept(folder, configure, variant):
+    configure(folder, variant)
+    record = run_record(folder)
+    assert set(record.artifacts) == SMALL | PATCH
+    assert record.artifacts["patch/weights.safetensors"] == folder / "weights.safetensors"
+
+
+def test_adapter_is_kept_as_peft_reads_it(folder, configure):
+    configure(folder, "lora")
+    adapter = folder / "weights.peft"
+    adapter.mkdir()
+    names = ("adapter_config.json", "adapter_model.safetensors")
+    for name in (*names, ".adapter_config.json.sha256"):
+        (adapter / name).write_text("{}")
+    found = set(run_record(folder).artifacts)
+    assert found == SMALL | PATCH | {f"patch/weights.peft/{name}" for name in names}
+
+
+@pytest.mark.parametrize("variant", ["fine-tuning", "baseline", PRETRAINING])
+def test_whole_models_are_not_kept(folder, configure, variant):
+    configure(folder, variant)
+    assert set(run_record(folder).artifacts) == SMALL
+
+
+def test_what_is_too_large_for_a_tracker_is_not_kept(folder, monkeypatch):
+    size = (folder / "weights.safetensors").stat().st_size
+    monkeypatch.setattr("dmp.tracking.record.MAX_PATCH_BYTES", size)
+    assert set(run_record(folder).artifacts) == SMALL | PATCH
+    monkeypatch.setattr("dmp.tracking.record.MAX_PATCH_BYTES", size - 1)
+    assert set(run_record(folder).artifacts) == SMALL
 
 
 def test_final_metrics_stand_at_the_last_step_and_the_end_time(folder):
@@ -99,9 +145,8 @@ def test_final_metrics_stand_at_the_last_step_and_the_end_time(folder):
     ]
 
 
-def test_dataset_has_the_hash_of_what_the_metrics_compared_with(folder):
-    data = {"name": "digits", "held_out": 0.2}
-    rewrite(folder / "config.json", config={"method": "dmp", "config": {"data": data}})
+def test_dataset_has_the_hash_of_what_the_metrics_compared_with(folder, configure):
+    data = configure(folder, "dmp").config.data.model_dump(mode="json")
     before = run_record(folder).dataset
     reference = {"sha256": "ab" * 32, "images": 1438}
     protocols = {"1a": {"kind": "denoising"}, "2b": {"kind": "samples", "reference": reference}}
@@ -135,13 +180,16 @@ def test_digest_follows_the_content_of_each_file_and_nothing_else(folder, name):
     assert run_record(folder).digest != before
 
 
-def test_digest_follows_the_tags_and_not_the_weights_that_are_not_kept(folder):
+def test_digest_follows_the_tags_and_not_the_weights_that_are_not_kept(folder, configure):
     assert len({run_record(folder, {"claims": ids}).digest for ids in ("C01", "C01 C02")}) == 2
 
-    rewrite(folder / "config.json", config={"method": "fine-tuning"})
+    configure(folder, "fine-tuning")
     before = run_record(folder).digest
     (folder / "weights.safetensors").write_bytes(b"others")
     assert run_record(folder).digest == before
+
+
+REQUIRED = ("task", "variant", "seed", "baseline_seed", "hash", "config")
 
 
 def missing(key):
@@ -151,7 +199,8 @@ def missing(key):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        *(("config.json", *missing(key)) for key in CONFIG if key != "scale"),
+        *(("config.json", *missing(key)) for key in REQUIRED),
+        ("config.json", lambda values: values | {"config": {"method": "dpm"}}, "method 'dpm'"),
         ("provenance.json", *missing("dirty")),
         ("provenance.json", lambda values: values | {"finished": "yesterday"}, "'finished' = "),
         # Without a zone it would be another moment on another machine.
