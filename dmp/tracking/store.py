@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from dmp.errors import DMPError
-from dmp.tracking.moved import follow_folder
 from dmp.tracking.record import Record
 from dmp.unreachable import cause_of, without_secrets, words_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric, Param, Run
+    from mlflow.entities import Experiment, Metric, Param, Run
 
 # Long enough for an ingest of a thousand runs.
 LOCK_TIMEOUT_S = 1800.0
@@ -178,12 +177,12 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
     """Open an experiment for writing, and create it and its SQLite store if need be.
 
     A SQLite store, ``sqlite:///path/mlflow.db``, is locked against other writers meanwhile, and
-    keeps artifacts in ``mlartifacts`` beside it if there is no ``artifact_root``, also after both
-    have been moved; a server, given by its address, is used as it is.
+    keeps artifacts in ``mlartifacts`` beside it if there is no ``artifact_root``; a server, given
+    by its address, is used as it is.
 
     Raises:
         DMPError: the store cannot be read or written, the server does not answer or not in time,
-            or the experiment keeps its artifacts elsewhere.
+            or the experiment keeps its artifacts elsewhere: the store was moved or copied.
     """
     if "://" not in uri or uri.rstrip("/") == "sqlite:":
         raise DMPError(
@@ -191,9 +190,8 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
             f"sqlite:///path/mlflow.db and the address of a server such as http://localhost:5000"
         )
     path = Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
-    beside = path is not None and artifact_root is None
-    if path and beside:
-        artifact_root = path.parent / "mlartifacts"
+    if path and artifact_root is None:
+        artifact_root = artifacts_beside(path)
     location = (artifact_root.resolve() / experiment).as_uri() if artifact_root else None
     # MLflow reads the first on import, and the others when it needs them.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -209,10 +207,8 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with _locked(path) if path else contextlib.nullcontext():
-            if path and beside:
-                follow_folder(path)
             client = MlflowClient(uri)
-            yield Store(client, _experiment_id(client, experiment, location))
+            yield Store(client, _experiment_id(client, experiment, location, path))
     except failures as error:
         cause, said = cause_of(error), words_of(error)
         what = f"{cause.what} ({said})" if cause else said
@@ -257,18 +253,45 @@ def _locked(path: Path) -> Generator[None]:
         yield
 
 
-def _experiment_id(client: "MlflowClient", name: str, location: str | None) -> str:
+def artifacts_beside(store: Path) -> Path:
+    """Return where a SQLite store has its artifacts, if it is told nothing else."""
+    return store.parent / "mlartifacts"
+
+
+def check_place(experiment: "Experiment", location: str, store: Path | None) -> None:
+    """Check that an experiment keeps its artifacts where those of its store are now.
+
+    MLflow notes where they are in full, has no relative locations, and no command that changes
+    them.
+
+    Args:
+        location: where they should be, as a URI.
+        store: the SQLite store, for the message; None for a server.
+
+    Raises:
+        DMPError: it keeps them elsewhere; the message says what to do.
+    """
+    if experiment.artifact_location.rstrip("/") == location:
+        return
+    what = f"{store} and {artifacts_beside(store)}" if store else "the experiment"
+    raise DMPError(
+        f"MLflow's experiment '{experiment.name}' keeps its artifacts in "
+        f"{experiment.artifact_location}, not in {location}: the results were moved or copied, and "
+        f"MLflow cannot follow; rename or delete {what}, and run `dmp track` again (for each "
+        f"scale and target): it fills a new one from the runs' folders"
+    )
+
+
+def _experiment_id(
+    client: "MlflowClient", name: str, location: str | None, store: Path | None
+) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         # Else MLflow's pages ask what the experiment is for, and may show traces in place of runs.
         kind = {"mlflow.experimentKind": "custom_model_development"}
         return client.create_experiment(name, artifact_location=location, tags=kind)
-    if location and found.artifact_location.rstrip("/") != location:
-        raise DMPError(
-            f"experiment '{name}' keeps its artifacts in {found.artifact_location}, not in "
-            f"{location}: the results were moved; move the MLflow store away and run the same "
-            f"command again (it is rebuilt from the runs' folders)"
-        )
+    if location:
+        check_place(found, location, store)
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return found.experiment_id

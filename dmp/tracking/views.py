@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from dmp.errors import DMPError
-from dmp.tracking.moved import follow_folder
+from dmp.tracking.store import artifacts_beside, check_place
 
 _METRICS = ("final/fid", "final/denoising_mse", "final/kid", "loss")
 _TAGS = ("task", "variant", "seed")
@@ -47,22 +47,19 @@ def runs_page(experiment_id: str, view: str = "runs") -> str:
 def links(uri: str, address: str, scale: str) -> list[str]:
     """Return lines with the links to the runs of each experiment of a scale.
 
-    Of a SQLite store that was moved, artifacts are found again.
-
     Args:
         address: where MLflow's pages are served, such as ``http://127.0.0.1:5000``.
         scale: the first part of an experiment's name.
 
     Raises:
-        DMPError: there is no such store, or it has nothing of the scale.
+        DMPError: there is no such store, it has nothing of the scale, or it was moved or copied
+            with its artifacts.
     """
     from mlflow import MlflowClient
 
     store = Path(uri.removeprefix("sqlite:///"))
     found = []
     if not uri.startswith("sqlite:") or store.is_file():
-        if store.is_file():
-            follow_folder(store)
         found = [
             each
             for each in MlflowClient(uri).search_experiments()
@@ -75,6 +72,9 @@ def links(uri: str, address: str, scale: str) -> list[str]:
         )
     lines = []
     for each in sorted(found, key=lambda each: int(each.experiment_id)):
+        if uri.startswith("sqlite:"):
+            folder = artifacts_beside(store).resolve()
+            check_place(each, (folder / each.name).as_uri(), store)
         lines.append(each.name)
         for view, what in VIEWS.items():
             lines.append(f"  {what}: {address}/{runs_page(each.experiment_id, view)}")

@@ -231,7 +231,8 @@ def test_two_folders_of_one_run_are_refused(uri, client, folder, tmp_path):
 def test_results_that_were_moved_are_refused(uri, folder, tmp_path):
     ingest([folder], uri, "digits", tmp_path / "old")
 
-    with pytest.raises(DMPError, match=f"keeps its artifacts in .*old.*, not in .*{tmp_path}/new"):
+    told = rf"keeps its artifacts in .*old.*, not in .*{tmp_path}/new.* rename or delete "
+    with pytest.raises(DMPError, match=told):
         ingest([folder], uri, "digits", tmp_path / "new")
 
 

@@ -1,4 +1,4 @@
-"""What a browser shows of MLflow that has never seen it, and of results that were moved."""
+"""What a browser shows of MLflow that has never seen it; results that were moved."""
 
 import json
 import re
@@ -113,25 +113,37 @@ def test_metrics_of_the_end_are_written_before_curves(uri, client, folder, monke
     assert written[0] == "final/fid"
 
 
-def test_artifacts_move_with_the_folder(uri, store, folder, tmp_path):
+def test_store_that_was_moved_says_what_to_do_and_that_helps(uri, store, folder, tmp_path):
     other = make_run(tmp_path / "runs/seed1", seed=1)
-    ingest([folder], uri, "digits")
-    ingest([], uri, "elsewhere", tmp_path / "far away")
+    ingest([folder], uri, "digits/table2")
+    before = store.read_bytes()
     # With a character that addresses spell differently.
     moved = Path(shutil.move(store.parent, tmp_path / "moved results"))
+    store, artifacts = moved / "mlflow.db", moved / "mlartifacts"
+    uri = f"sqlite:///{store}"
 
-    uri = f"sqlite:///{moved / 'mlflow.db'}"
-    report = ingest([folder, other], uri, "digits")
+    told = re.escape(f"rename or delete {store} and {artifacts}, and run `dmp track` again")
+    for command in (
+        lambda: ingest([folder, other], uri, "digits/table2"),
+        lambda: links(uri, ADDRESS, "digits"),
+    ):
+        with pytest.raises(DMPError, match=f"'digits/table2' keeps its artifacts in .*{told}"):
+            command()
+    assert store.read_bytes() == before
 
-    assert (report.created, report.unchanged) == (1, 1)
+    store.unlink()
+    shutil.rmtree(artifacts)
+    # Spelled differently: to the other, this process still has a connection.
+    uri = f"sqlite:///{moved}/./mlflow.db"
+    assert ingest([folder, other], uri, "digits/table2").created == 2
+    assert links(uri, ADDRESS, "digits")[0] == "digits/table2"
     client = MlflowClient(uri)
-    runs = by_name(client)
-    for made, run in zip((folder, other), map(runs.get, sorted(runs)), strict=True):
-        assert artifact_folder(run).is_relative_to(moved / "mlartifacts" / "digits")
+    experiment = client.get_experiment_by_name("digits/table2").experiment_id
+    for run in client.search_runs([experiment]):
+        assert artifact_folder(run).is_relative_to(artifacts / "digits/table2")
+        made = folder if run.data.tags["seed"] == "000" else other
         kept = Path(client.download_artifacts(run.info.run_id, "config.json"))
         assert kept.read_bytes() == (made / "config.json").read_bytes()
-    location = client.get_experiment_by_name("elsewhere").artifact_location
-    assert location == (tmp_path / "far away" / "elsewhere").as_uri()
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
