@@ -106,6 +106,8 @@ def test_no_folder_imports_one_that_comes_after_it():
         ("dmp.stages.pages, dmp.stages.claims", ("torch", "matplotlib.pyplot", "mlflow")),
         # Every command reads the studies and the claims.
         ("dmp.studies, dmp.reporting.figures", ("torch", "matplotlib", "numpy", "scipy", "pandas")),
+        # Every call of snakemake reads what a report would call things.
+        ("dmp.workflow.titles", ("torch", "matplotlib", "numpy", "scipy", "pandas")),
     ],
 )
 def test_what_needs_no_heavy_package_imports_none(modules, heavy):

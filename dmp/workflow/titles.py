@@ -1,5 +1,6 @@
 """What a report calls tables and figures."""
 
+from dmp.reporting.figures import KINDS
 from dmp.studies import Plan
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.schema import Sweep
@@ -9,15 +10,6 @@ _VERDICTS = {
     "evidence": "All evidence",
     "paper": "The paper against ours",
     "rates": "Held-out loss against the effective learning rate",
-}
-_KINDS = {
-    "classes": "Samples by class",
-    "curve": "Change over further training",
-    "denoising": "Change of the denoising loss",
-    "dose-response": "Dose and response",
-    "entropy": "How evenly the gate uses its prompts",
-    "gate": "Weights of the gate",
-    "samples": "Samples from the same noise",
 }
 
 
@@ -30,13 +22,14 @@ def table_title(plan: Plan, study: str) -> dict[str, str]:
 def figure_title(plan: Plan, study: str, figure: str) -> dict[str, str]:
     """Return the labels of a figure of a study, by the name of its file without a suffix."""
     rest = figure.removeprefix(f"{study}-")
-    kinds = [spec.kind for spec in plan.studies[study].figures] if study in plan.studies else []
-    kind = max((kind for kind in kinds if rest.startswith(kind)), key=len, default=rest)
-    task = rest.removeprefix(kind).strip("-")
+    found = plan.studies.get(study)
+    kinds = [spec.kind for spec in found.figures] if found else []
+    kind = max((kind for kind in kinds if rest.startswith(kind)), key=len, default="")
     return {
-        "Title": plan.studies[study].title if study in plan.studies else study,
-        "Figure": _KINDS.get(kind, kind),
-        "Task": task,
+        "Title": found.title if found else study,
+        # With what draws it a second, which a call without a report saves.
+        "Figure": KINDS.get(kind, f"study {study}: figures").title if kind else rest,
+        "Task": rest.removeprefix(kind).strip("-") if kind else "",
     }
 
 

@@ -4,9 +4,9 @@ import pytest
 from harness import ROOT
 
 from dmp.reporting.figures import KINDS
+from dmp.reporting.figures.registry import register_figure
 from dmp.studies import load_plan
 from dmp.workflow.titles import (
-    _KINDS,
     figure_title,
     table_title,
     verdicts_page_title,
@@ -41,14 +41,25 @@ def test_a_figure_is_called_by_what_it_shows_and_its_task(plan, study, figure, k
     assert found["Title"] == plan.studies[study].title
 
 
-def test_every_kind_of_figure_has_a_title():
-    assert set(_KINDS) == set(KINDS.names())
+def test_every_kind_of_figure_of_ours_has_a_title():
+    for name in KINDS.names():
+        assert KINDS.get(name, "test").title != name
 
 
-def test_a_kind_of_another_package_is_called_by_its_name():
+@pytest.mark.parametrize(("title", "called"), [("A rose", "A rose"), ("", "rose")])
+def test_a_kind_is_called_as_it_is_registered_and_else_by_its_name(monkeypatch, title, called):
+    # As another package's module does, which an entry point of the group dmp.figures names.
+    monkeypatch.setattr(KINDS, "_found", dict(KINDS._found))
+    register_figure("rose", title=title)(lambda *_: None)
     study = SimpleNamespace(title="A study", figures=[SimpleNamespace(kind="rose")])
     plan = SimpleNamespace(studies={"s": study})
-    assert figure_title(plan, "s", "s-rose-text")["Figure"] == "rose"
+    found = {"Title": "A study", "Figure": called, "Task": "text"}
+    assert figure_title(plan, "s", "s-rose-text") == found
+
+
+def test_a_figure_that_no_study_has_is_called_by_its_file(plan):
+    found = {"Title": "gone", "Figure": "gate-text", "Task": ""}
+    assert figure_title(plan, "gone", "gone-gate-text") == found
 
 
 def test_figures_of_verdicts_have_titles():

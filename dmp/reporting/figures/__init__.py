@@ -26,11 +26,13 @@ class Kind(NamedTuple):
 
     Attributes:
         options: what it takes.
+        title: what reports call it.
         files: whether it draws files of runs, such as samples, beside their numbers.
     """
 
     draw: Draw
     options: type[Strict]
+    title: str
     files: bool = False
 
 

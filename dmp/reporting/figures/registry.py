@@ -14,18 +14,19 @@ from dmp.studies.schema import FigureSpec, Study
 
 
 def register_figure(
-    name: str, options: type[Strict] = Strict, files: bool = False
+    name: str, options: type[Strict] = Strict, title: str = "", files: bool = False
 ) -> Callable[[Draw], Draw]:
     """Return a decorator that registers a function as a kind of figure.
 
     Args:
         options: what the figure's ``options`` in a study are validated as; none, if left out.
+        title: what reports call it; its name, if left out.
         files: whether it draws files of runs beside their numbers: such a figure cannot be drawn
             from published numbers.
     """
 
     def registered(draw: Draw) -> Draw:
-        KINDS.register(name)(Kind(styled(draw), options, files))
+        KINDS.register(name)(Kind(styled(draw), options, title or name, files))
         return draw
 
     return registered

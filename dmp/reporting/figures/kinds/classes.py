@@ -33,7 +33,7 @@ class ClassesOptions(Strict):
     classes: list[Annotated[int, Field(ge=0, le=10**9)]] = Field(min_length=1, max_length=100)
 
 
-@register_figure("classes", ClassesOptions, files=True)
+@register_figure("classes", ClassesOptions, title="Samples by class", files=True)
 def classes(study: Study, data: FigureData, task: str, options: ClassesOptions) -> Figure:
     """Draw a panel of 8 by 8 images for each class: samples, and two rows of real images below.
 

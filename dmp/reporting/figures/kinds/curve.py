@@ -43,7 +43,7 @@ class CurveOptions(Strict):
     paper: dict[str, dict[Annotated[int, Field(ge=0, le=10**9)], Value]] = {}
 
 
-@register_figure("curve", CurveOptions)
+@register_figure("curve", CurveOptions, title="Change over further training")
 def curve(study: Study, data: FigureData, task: str, options: CurveOptions) -> Figure:
     """Draw changes to the baseline in percent, with 95 % t intervals, here and in the paper.
 

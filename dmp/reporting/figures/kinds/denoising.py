@@ -34,7 +34,7 @@ class DenoisingOptions(Strict):
     metric: MetricName = "denoising_mse"
 
 
-@register_figure("denoising", DenoisingOptions)
+@register_figure("denoising", DenoisingOptions, title="Change of the denoising loss")
 def denoising(study: Study, data: FigureData, task: str, options: DenoisingOptions) -> Figure:
     """Draw the paired change to the baseline in percent, with 95 % t intervals.
 

@@ -24,7 +24,7 @@ class DoseResponseOptions(Strict):
     metric: MetricName | None = None
 
 
-@register_figure("dose-response", DoseResponseOptions)
+@register_figure("dose-response", DoseResponseOptions, title="Dose and response")
 def dose_response(
     study: Study, data: FigureData, task: str, options: DoseResponseOptions
 ) -> Figure:

@@ -20,7 +20,7 @@ _THIN: dict[str, Any] = {"linewidth": 0.7, "alpha": 0.6}
 _UNTRAINED = (0, (4, 2))
 
 
-@register_figure("entropy", files=True)
+@register_figure("entropy", title="How evenly the gate uses its prompts", files=True)
 def entropy(study: Study, data: FigureData, task: str, options: Strict) -> Figure:
     """Draw ln K − H of the weights over K prompts: left over timesteps, right over training.
 

@@ -35,7 +35,7 @@ class GateOptions(Strict):
     variant: str | None = None
 
 
-@register_figure("gate", GateOptions, files=True)
+@register_figure("gate", GateOptions, title="Weights of the gate", files=True)
 def gate(study: Study, data: FigureData, task: str, options: GateOptions) -> Figure:
     """Draw heat maps of prompts by timesteps: a column for each of six blocks, a row per seed.
 

@@ -26,7 +26,7 @@ class SamplesOptions(Strict):
     columns: int = Field(default=12, ge=1, le=12)
 
 
-@register_figure("samples", SamplesOptions, files=True)
+@register_figure("samples", SamplesOptions, title="Samples from the same noise", files=True)
 def samples(study: Study, data: FigureData, task: str, options: SamplesOptions) -> Figure:
     """Draw the first samples of each variant; a column starts from one and the same noise.
 
