@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from harness import ROOT
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -17,7 +18,8 @@ from dmp.methods.attached import Attached
 from dmp.metrics.classifier import Classifier
 from dmp.patching import GATES, LinearGate, patch
 from dmp.planning import networks
-from dmp.planning.counting import Counts, count_model
+from dmp.planning.counting import Counts, count, count_model
+from dmp.studies import load_plan
 
 BATCH = 2
 TINY_UNET = UNetConfig(
@@ -215,3 +217,18 @@ def test_networks_around_the_backbone_take_what_the_counter_counts():
         assert macs(lambda: text(ids)) == networks.text_encoder(64, 2)
         own = Classifier(channels=1, classes=10).requires_grad_(False)
         assert macs(lambda: own(torch.zeros(1, 1, 8, 8))) == networks.classifier(8, 1, 10)
+
+
+def test_study_of_rivals_says_how_many_parameters_of_each_train():
+    plan = load_plan("digits", ROOT / "ablations")
+    study = plan.study("rivals")
+    tasks = list(dict.fromkeys(cell.task for cell in study.cells))
+    found: dict[str, list[str]] = {}
+    for cell in study.cells:
+        run = plan.run(cell.task, cell.variant, 0)
+        if run.method != "baseline":
+            found.setdefault(run.method, []).append(f"{count(run).trained:,}")
+    told = "; ".join(f"{method} {' / '.join(counts)}" for method, counts in found.items())
+    where = " / ".join(tasks)
+    note = f"Parameters that train at scale digits, in the tasks {where}: {told}."
+    assert note in study.notes
