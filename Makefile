@@ -141,7 +141,7 @@ chaos: $(READY)
 bench: $(READY)
 	$(RUN) python .ci/benchmark.py
 
-# Minutes; with less of them there are fewer repetitions.
+# Minutes; fewer minutes mean fewer repetitions.
 BUDGET ?= 8
 gpu: $(READY)
 	$(RUN) dmp gpu-check --budget $(BUDGET)

@@ -65,7 +65,7 @@ def gpu_check(
     workspace: Workspace,
     toy: Annotated[bool, typer.Option(help="At toy sizes, on a CPU too.")] = False,
     budget: Annotated[
-        float, typer.Option(help="Minutes; less of them, fewer repetitions.", min=1, max=600)
+        float, typer.Option(help="Minutes; fewer minutes mean fewer repetitions.", min=1, max=600)
     ] = 8,
     task: Annotated[
         list[str] | None,
@@ -84,7 +84,7 @@ def gpu_check(
     else:
         raise DMPError(
             "there is no GPU here that this process may use; gpu-check --toy makes the same checks "
-            "at toy sizes on the CPU, and measures nothing of worth"
+            "at toy sizes on the CPU, but its timings are meaningless"
         )
     from dmp.stages.gpu_check import gpu_check
 

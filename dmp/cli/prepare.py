@@ -22,7 +22,9 @@ def download(
         typer.Option(help="You have accepted this licence of a dataset; may be repeated."),
     ] = None,
 ) -> None:
-    """Fetch a scale's pretrained models, and say what else it needs; exit status 1 if it lacks.
+    """Fetch a scale's pretrained models, and say what else it needs.
+
+    Exits with 1 if anything is missing.
 
     A dataset is fetched only if it is named, and if its owners let it be fetched without a person;
     where a licence has to be accepted, the answer says which, and where.

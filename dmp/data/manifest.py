@@ -80,6 +80,6 @@ def load_manifest(path: Path, config: SourceConfig, name: str) -> Manifest:
     if manifest.damaged:
         raise DMPError(
             f"{path}: dataset '{name}' is damaged in {manifest.damaged} places, listed in "
-            f"{path.with_name(manifest.findings)}; mend them and check it again"
+            f"{path.with_name(manifest.findings)}; fix them and check it again"
         )
     return manifest

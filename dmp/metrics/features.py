@@ -36,7 +36,7 @@ class Extractor:
         weights: file of the extractor's weights; None lets torch-fidelity find its own.
 
     Raises:
-        DMPError: unknown extractor, or its weights cannot be had.
+        DMPError: unknown extractor, or its weights are unavailable.
     """
 
     def __init__(self, name: str, weights: Path | None, device: str) -> None:
@@ -61,7 +61,7 @@ class Extractor:
             )
         except OSError as error:
             raise DMPError(
-                f"the weights of the feature extractor '{name}' cannot be had: {error}. "
+                f"the weights of the feature extractor '{name}' are unavailable: {error}. "
                 f"torch-fidelity downloads them to $TORCH_HOME/hub/checkpoints (~/.cache/torch by "
                 f"default); without a network, copy them there from a machine that has one, or "
                 f"name a file with evaluation.extractor.weights"

@@ -123,7 +123,7 @@ def task_extractor(context: Context, task: TaskConfig, second: bool = False) -> 
     It is loaded once per process.
 
     Raises:
-        DMPError: unknown extractor, or its weights cannot be had.
+        DMPError: unknown extractor, or its weights are unavailable.
     """
     config = task.evaluation.second_opinion if second else task.evaluation.extractor
     assert config is not None  # callers ask for a second opinion only where there is one
@@ -144,7 +144,7 @@ def decoder(context: Context, task: TaskConfig) -> Callable[[Tensor], Tensor]:
     """Return the map from what a backbone makes to images in [-1, 1]: none, or an autoencoder's.
 
     Raises:
-        DMPError: the autoencoder cannot be had, or does not fit the configuration.
+        DMPError: the autoencoder is unavailable, or does not fit the configuration.
     """
     if task.data.latents is None:
         return lambda images: images
@@ -156,7 +156,7 @@ def open_autoencoder(config: LatentsConfig, device: str) -> Autoencoder:
     """Return an autoencoder, loaded once per process.
 
     Raises:
-        DMPError: it cannot be had, or does not fit the configuration.
+        DMPError: it is unavailable, or does not fit the configuration.
     """
     return load_autoencoder(config, device)
 

@@ -45,7 +45,7 @@ def gpu_check(
         folder: gets the page and its tables, and the throughput files of toys.
         tasks: whose backbones; the smallest and the largest of the scale, if left out.
         batch_size: of training, in place of each task's own.
-        budget: minutes; with less of them there are fewer repetitions.
+        budget: minutes; fewer minutes mean fewer repetitions.
         toy: whether backbones are replaced by small ones, for a CPU.
         note: for readers of the throughput files.
 
@@ -69,7 +69,7 @@ def gpu_check(
     )  # fmt: skip
     print(f"{name}: {', '.join(model.name for model in chosen)}, {scale.precision}", flush=True)
     if kind is None:
-        print("this device is not in gpus.yaml: no MFU is told", flush=True)
+        print("this device is not in gpus.yaml: MFU is not reported", flush=True)
     time = Budget(budget)
     with tempfile.TemporaryDirectory(prefix="dmp-gpu-check-") as temporary:
         place = Path(temporary)

@@ -67,7 +67,7 @@ def pretrain(context: Context, task: str, seed: int, recipe: Recipe = PAPER) -> 
     directory = context.layout.pretrained(*run.baseline)
     with alone(directory, "training") as waited:
         if waited and baseline_product(context.layout, run).is_current():
-            print(f"{directory}: its weights are there now", flush=True)
+            print(f"{directory}: its weights now exist", flush=True)
             return
         _pretrain(context, run)
 

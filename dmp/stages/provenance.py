@@ -63,8 +63,8 @@ class Code(NamedTuple):
     """Which code runs.
 
     Attributes:
-        commit: its first twelve digits; ``UNKNOWN`` where it cannot be had.
-        dirty: whether files differ from it; None where that cannot be had either.
+        commit: its first twelve digits; ``UNKNOWN`` where it is unavailable.
+        dirty: whether files differ from it; None where that is unavailable too.
         why: what keeps it from being known.
     """
 

@@ -27,7 +27,7 @@ def train_run(context: Context, run: RunConfig, data: TaskData, watch: Watch | N
     directory = context.layout.run(run.task, run.variant, run.seed)
     with alone(directory, "training") as waited:
         if waited and run_products(context.layout, run)["weights"].is_current():
-            print(f"{directory}: its weights are there now", flush=True)
+            print(f"{directory}: its weights now exist", flush=True)
             return
         _train(context, run, data, watch)
 

@@ -63,7 +63,7 @@ def test_every_check_passes_at_toy_sizes_on_a_cpu(run):
     ]
     assert "all-reduce by gloo: the same bits as without" in process.stdout
     assert "killed after iteration 6 and resumed: the same bits as without" in process.stdout
-    assert "this device is not in gpus.yaml: no MFU is told" in process.stdout
+    assert "this device is not in gpus.yaml: MFU is not reported" in process.stdout
     assert "8 of 8 checks passed, 0 skipped" in process.stdout
 
 

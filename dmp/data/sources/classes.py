@@ -30,7 +30,8 @@ class ClassFolders(FileSource):
         classes = self._files.folders
         folders = [self.name(index).partition("/")[0] for index in range(len(self))]
         labels = self.set_labels(classes, folders)
-        problem, remedy = "the image lies in no class folder", "move it into its class, or away"
+        problem = "the image lies in no class folder"
+        remedy = "move it into its class, or remove it"
         outside = (self.name(index) for index in np.flatnonzero(labels < 0))
         self.findings += [Finding(name, "damage", problem, remedy) for name in outside]
         empty = sorted(set(classes) - set(folders))

@@ -105,7 +105,7 @@ class ResizedMse(DenoisingMse):
         if task.data.source is not None or not isinstance(task.backbone, BackboneConfig):
             return "for a DiT on an embedded dataset"
         edges, patch = self.edges(task), task.backbone.patch_size
-        return f"{edges} is no multiple of the patch" if any(e % patch for e in edges) else ""
+        return f"{edges} is not a multiple of the patch" if any(e % patch for e in edges) else ""
 
     @staticmethod
     def edges(task: TaskConfig) -> list[int]:

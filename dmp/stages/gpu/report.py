@@ -96,7 +96,7 @@ class Report:
         return [f"{verdict:9} {goal}: {format_number(value)}" for verdict, goal, value in rows]
 
     def _page(self, tables: list[Table]) -> Page:
-        known = f"known as {self.kind}" if self.kind else "not in gpus.yaml: no MFU is told"
+        known = f"known as {self.kind}" if self.kind else "not in gpus.yaml: MFU is not reported"
         return Page(
             title=f"GPU check on {self.device}",
             warning=TOY if self.toy else "",

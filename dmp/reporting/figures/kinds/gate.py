@@ -109,9 +109,9 @@ def _normalised_entropy(
     bar.set_label("Entropy over ln K")
     bar.ax.grid(False)
     notes.append(
-        f"Gate of {name}: its blocks differ in the number K of prompts, so that the evenness of "
-        f"the weights is drawn in place of the weights, 1 where all K are alike. Blocks are "
-        f"counted from the input. Timestep 0 is the least noisy."
+        f"Gate of {name}: its blocks differ in the number K of prompts, so that the normalised "
+        f"entropy of the weights is drawn in place of the weights, 1 where all K are alike. Blocks "
+        f"are counted from the input. Timestep 0 is the least noisy."
     )
     return finish(result, title, data.scale, notes)
 
