@@ -54,9 +54,9 @@ def load_arrays(
     return arrays
 
 
-def array_names(path: Path, advice: Advice = STAGE_OUTPUT) -> frozenset[str]:
+def array_names(path: Path) -> frozenset[str]:
     """Return the names of an .npz's arrays; errors as :func:`load_arrays`."""
-    with _opened(path, advice) as file:
+    with _opened(path, STAGE_OUTPUT) as file:
         return frozenset(file.files)
 
 

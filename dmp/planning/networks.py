@@ -25,9 +25,9 @@ def _autoencoder(convolutions: int, resolution: int) -> int:
     return convolutions * resolution**2 // 256**2 + 2 * points**2 * _AUTOENCODER_WIDTH
 
 
-def text_encoder(width: int, layers: int, tokens: int = CAPTION_TOKENS) -> int:
+def text_encoder(width: int, layers: int) -> int:
     """Return the MACs of a CLIP text encoder on one caption."""
-    return layers * (12 * tokens * width**2 + 2 * tokens**2 * width)
+    return layers * (12 * CAPTION_TOKENS * width**2 + 2 * CAPTION_TOKENS**2 * width)
 
 
 def classifier(size: int, channels: int, classes: int) -> int:

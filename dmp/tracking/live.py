@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from dmp.runlog import Point, read_log
+from dmp.runlog import read_log
 from dmp.tracking.record import MAX_RECORDS, run_name, run_title
 from dmp.tracking.store import Store
 
@@ -35,8 +35,9 @@ def follow(
 ) -> str:
     """Append to a run what its log has and MLflow lacks; return the run's id.
 
-    The run is created if there is none. It is not marked as complete: when it has ended, the whole
-    run takes its place.
+    The run is created if there is none. Of a long log it gets what a run that has ended gets:
+    records evenly spaced. It is not marked as complete: when it has ended, the whole run takes its
+    place.
 
     Args:
         live: the experiment's runs of this folder.
@@ -48,10 +49,10 @@ def follow(
     """
     from mlflow.entities import Metric
 
-    points = read_log(folder / _LOG)
+    points = read_log(folder / _LOG, MAX_RECORDS)
     found = next((run for run in live if _STEP_TAG in run.data.tags), None)
     last = -1 if found is None else int(found.data.tags[_STEP_TAG])
-    new = _thinned([point for point in points if point.step > last])
+    new = [point for point in points if point.step > last]
     if found is None:
         store.delete(live)
         start = points[0].time_ms if points else 0
@@ -65,12 +66,3 @@ def follow(
     if new or found is None:
         store.tag(run_id, {_STEP_TAG: str(max((point.step for point in new), default=last))})
     return run_id
-
-
-def _thinned(points: list[Point]) -> list[Point]:
-    """Return the points of at most ``MAX_RECORDS`` steps, evenly spaced, the last among them."""
-    steps = sorted({point.step for point in points})
-    if len(steps) <= MAX_RECORDS:
-        return points
-    kept = {steps[-1 - number * len(steps) // MAX_RECORDS] for number in range(MAX_RECORDS)}
-    return [point for point in points if point.step in kept]

@@ -70,13 +70,18 @@ def test_steps_that_a_resumed_run_repeats_are_there_once(uri, client, training):
     assert history(client, run, "loss") == [(10, 0.5), (20, 0.25), (30, 0.125)]
 
 
-def test_long_log_is_thinned_evenly_and_keeps_its_last_step(uri, client, training, monkeypatch):
+def test_long_log_is_thinned_evenly_and_keeps_its_ends(uri, client, training, monkeypatch):
     monkeypatch.setattr(dmp.tracking.live, "MAX_RECORDS", 4)
     write_log(training, [(step, 1.0) for step in range(1, 9)])
     ingest([training], uri, "digits", tags=tags)
 
     steps = [step for step, _ in history(client, by_name(client)[NAME], "loss")]
-    assert steps == [2, 4, 6, 8]
+    assert steps == [1, 3, 6, 8]
+
+    append(training, json.dumps({"step": 9, "time": 1009.0, "loss": 1.0}) + "\n")
+    ingest([training], uri, "digits", tags=tags)
+    steps = [step for step, _ in history(client, by_name(client)[NAME], "loss")]
+    assert steps == [1, 3, 6, 8, 9]
 
 
 def test_log_that_cannot_be_read_holds_up_no_other_run(uri, client, training, tmp_path):
