@@ -15,6 +15,11 @@ class DMPError(Exception):
     status = 2
 
 
+def one_line(error: BaseException) -> str:
+    """Return what an error says, on one line; the name of its kind if it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def printable(text: str) -> str:
     """Return text that every terminal and file takes, on one line.
 

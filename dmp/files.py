@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmp import seals
-from dmp.errors import DMPError
+from dmp.errors import DMPError, one_line
 from dmp.jsontext import not_finite, parse_json
 from dmp.temporaries import temporary_path
 
@@ -214,8 +214,8 @@ def check_seal(path: Path) -> None:
 
 def damaged(path: str | Path, error: Exception, advice: Advice = STAGE_OUTPUT) -> DMPError:
     """Return the error about a file that is there and is not what was written."""
-    why = " ".join(str(error).split()) or type(error).__name__
-    return DMPError(told(f"{path} is truncated or corrupt ({why:.200})", advice.damaged))
+    problem = f"{path} is truncated or corrupt ({one_line(error):.200})"
+    return DMPError(told(problem, advice.damaged))
 
 
 def told(problem: str, advice: str) -> str:

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from dmp.config import ArchiveConfig, DownloadConfig, SourceConfig
-from dmp.errors import DMPError
+from dmp.errors import DMPError, one_line
 
 LOGIN = "log in with `hf auth login` or set HF_TOKEN"
 
@@ -90,11 +90,10 @@ def _fetch_archive(archive: ArchiveConfig, target: Path) -> None:
             downloader=download,  # ty: ignore[invalid-argument-type]  # pooch's own class
         )
     except (RequestException, ValueError) as error:  # the latter is another checksum
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DMPError(
-            f"{archive.url} cannot be fetched ({reason}). Run the same command again: it starts "
-            f"anew. `curl -C - -o {path} {archive.url}` also goes on where it was interrupted; the "
-            "command then verifies and unpacks what is there"
+            f"{archive.url} cannot be fetched ({one_line(error)}). Run the same command again: it "
+            f"starts anew. `curl -C - -o {path} {archive.url}` also goes on where it was "
+            "interrupted; the command then verifies and unpacks what is there"
         ) from error
     _unpack(archive, path, target)
     path.unlink()
@@ -183,11 +182,9 @@ def _hub_problem(where: str, download: DownloadConfig, error: BaseException) -> 
         if isinstance(cause, OSError) and (cause.filename or cause.errno == errno.ENOSPC):
             return cause  # of a file, not of a connection
     told = next((c for c in causes if isinstance(c, HfHubHTTPError)), causes[-1])
-    reason = " ".join(str(told).split()) or type(told).__name__
     return DMPError(
-        f"{where} cannot be fetched ({reason}); see to that (for an "
-        f"account that may read it, {LOGIN}), and run the same command again: files that have "
-        "arrived are kept"
+        f"{where} cannot be fetched ({one_line(told)}); see to that (for an account that may read "
+        f"it, {LOGIN}), and run the same command again: files that have arrived are kept"
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dmp.errors import DMPError
+from dmp.errors import DMPError, one_line
 from dmp.finite import check_tensors
 
 
@@ -51,13 +51,12 @@ def pretrained_folder(name: str, files: Sequence[str], key: str) -> Path:
         ) from error
     except (OSError, ValueError, RuntimeError) as error:  # no network, a full disk, a proxy, ...
         offline = " (offline, since HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else ""
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DMPError(
             f"{key} = '{name}': its files are not on this machine and cannot be fetched{offline}. "
             f"Needed are {needed} from https://huggingface.co/{name}. Where there is a network, "
             f"run `hf download {name} {' '.join(files)}` with the same HF_HOME (now "
             f"{constants.HF_HOME}), or put the files into a folder and set {key} to its path. "
-            f"The hub's client says: {reason}"
+            f"The hub's client says: {one_line(error)}"
         ) from error
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmp.config import PatchConfig
-from dmp.errors import DMPError
+from dmp.errors import DMPError, one_line
 from dmp.files import write_text
 from dmp.finite import check_tensors
 from dmp.patching.loading import attach_saved
@@ -207,7 +207,7 @@ def _problem(name: str, revision: str | None, write: bool, error: Exception) -> 
     if isinstance(error, hub.RemoteEntryNotFoundError):
         return f"{where} holds no {FILE}; accepted: a repository that a patch's push_to_hub() wrote"
     cause = error.__cause__ if isinstance(error, hub.LocalEntryNotFoundError) else error
-    why = " ".join(str(cause or error).split()) or type(error).__name__
+    why = one_line(cause or error)
     if constants.HF_HUB_OFFLINE:
         why = "offline, since HF_HUB_OFFLINE is set"
     if write:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from torch import Tensor, nn
 
 from dmp.config import PatchConfig, from_data
-from dmp.errors import DMPError
+from dmp.errors import DMPError, one_line
 from dmp.files import Advice, understood
 from dmp.patching.calls import patch_of
 from dmp.patching.points import PatchPoints, compute_device
@@ -67,7 +67,7 @@ class SavedPatch(NamedTuple):
         except RuntimeError as error:
             raise DMPError(
                 f"{self.path} does not hold the tensors that its own header asks for, as of "
-                f"another version of dmp: {' '.join(str(error).split())}"
+                f"another version of dmp: {one_line(error)}"
             ) from error
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from dmp.config import from_data, nearest
-from dmp.errors import DMPError
+from dmp.errors import DMPError, one_line
 from dmp.files import NOT_UNDERSTOOD
 from dmp.studies.schema import ParameterStudy, Scale, Study
 
@@ -77,7 +77,7 @@ def read_yaml(path: Path) -> Any:
     except DMPError as error:
         raise DMPError(f"{path}: {error}") from error
     except (yaml.YAMLError, *NOT_UNDERSTOOD) as error:  # of dates and numbers that are none
-        raise DMPError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise DMPError(f"{path} is not valid YAML: {one_line(error)}") from error
 
 
 def _merge(base: Any, change: Any) -> Any:

@@ -14,7 +14,7 @@ from dmp.data.sources.captioned import captions_in
 from dmp.data.sources.findings import AGAIN, DamagedFileError, Finding, alike, note
 from dmp.data.sources.listing import list_named
 from dmp.data.sources.splits import check_files
-from dmp.errors import DMPError
+from dmp.errors import DMPError, one_line
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -188,7 +188,7 @@ def _opened(path: Path, where: Path | None = None) -> "Generator[ParquetFile]":
         problem = f"has a name, or a text in it, that is not UTF-8 ({error})"
         raise DamagedFileError(where or path, problem, "rename it, or write it again") from error
     except (pyarrow.ArrowException, OSError) as error:
-        problem = f"cannot be read as parquet ({' '.join(str(error).split())})"
+        problem = f"cannot be read as parquet ({one_line(error)})"
         raise DamagedFileError(where or path, problem, f"{AGAIN}: {path.name}") from error
 
 
