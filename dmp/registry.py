@@ -3,9 +3,9 @@
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from dmp.config import nearest
 from dmp.errors import DMPError
@@ -22,6 +22,40 @@ def load_all(package: str, group: str) -> None:
         importlib.import_module(f"{package}.{module.name}")
     for entry in entry_points(group=group):
         entry.load()
+
+
+def add(
+    known: dict[str, T], name: str, thing: T, kind: str, of: Callable[[T], Any] = lambda it: it
+) -> None:
+    """Make a thing known by its name.
+
+    Args:
+        kind: what it is, such as ``method``.
+        of: returns the class, the instance or the function by which it is told from others.
+
+    Raises:
+        DMPError: another one has that name already; the same one may come again.
+    """
+    if name in known and (first := _place(of(known[name]))) != (second := _place(of(thing))):
+        raise DMPError(f"two {kind}s are called '{name}': {first} and {second}; rename one of them")
+    known[name] = thing
+
+
+def _place(thing: Any) -> str:
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def find(known: Mapping[str, T], name: str, kind: str, where: str = "") -> T:
+    """Return a thing by its name.
+
+    Raises:
+        DMPError: there is none; ``where`` is the key in the file.
+    """
+    if name not in known:
+        place = f"{where}: " if where else ""
+        raise DMPError(f"{place}unknown {kind} '{name}': {nearest(name, known)}")
+    return known[name]
 
 
 class Registry(Generic[T]):
@@ -42,10 +76,10 @@ class Registry(Generic[T]):
         self._found: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that registers a class or function."""
+        """Return a decorator that registers a class or function; errors as :func:`add`."""
 
         def registered(thing: T) -> T:
-            self._found[name] = thing
+            add(self._found, name, thing, f"{self._group} kind")
             return thing
 
         return registered

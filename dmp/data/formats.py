@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from dmp.config import DataConfig, SourceConfig, nearest
+from dmp.config import DataConfig, SourceConfig
 from dmp.errors import DMPError
-from dmp.registry import load_all
+from dmp.registry import add, find, load_all
 
 if TYPE_CHECKING:
     from dmp.data.sources.base import Source
@@ -27,7 +27,7 @@ def dataset_format(name: str) -> Callable[[Reader], Reader]:
     """Register the decorated class as the reader of a format."""
 
     def register(reader: Reader) -> Reader:
-        _FORMATS[name] = reader
+        add(_FORMATS, name, reader, "format")
         return reader
 
     return register
@@ -50,9 +50,8 @@ def find_format(name: str, where: str = "format") -> "type[Source]":
     Raises:
         DMPError: there is no such format; the message says which there are.
     """
-    if name not in format_names():
-        raise DMPError(f"{where}: unknown format '{name}': {nearest(name, _FORMATS)}")
-    return _FORMATS[name]
+    _load()
+    return find(_FORMATS, name, "format", where)
 
 
 def check_sources(config: DataConfig, where: str) -> None:

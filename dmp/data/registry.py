@@ -11,8 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dmp.config import nearest
-from dmp.errors import DMPError
+from dmp.registry import add, find
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +82,8 @@ def dataset(
     def register(load: Loader) -> Loader:
         # A job that does several runs reads the images once.
         cached = functools.cache(load)
-        DATASETS[name] = DatasetInfo(cached, image_size, channels, classes, flip, images, phrases)
+        info = DatasetInfo(cached, image_size, channels, classes, flip, images, phrases)
+        add(DATASETS, name, info, "dataset", lambda known: known.load)
         return load
 
     return register
@@ -98,9 +98,7 @@ def dataset_info(name: str, where: str = "dataset") -> DatasetInfo:
     if name not in DATASETS:
         for entry in entry_points(group="dmp.datasets"):
             entry.load()
-    if name not in DATASETS:
-        raise DMPError(f"{where}: unknown dataset '{name}': {nearest(name, DATASETS)}")
-    return DATASETS[name]
+    return find(DATASETS, name, "dataset", where)
 
 
 NUMERALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from dmp.config.base import Strict, nearest
+from dmp.config.base import Strict
 from dmp.config.run import TaskConfig
-from dmp.errors import DMPError
+from dmp.registry import add, find
 
 if TYPE_CHECKING:  # names are looked up by commands that never compute
     from pathlib import Path
@@ -110,12 +110,9 @@ def register(method: type[AnyMethod]) -> type[AnyMethod]:
     """Make a method known by its name; used as a decorator of its class.
 
     Raises:
-        ValueError: another class has that name already.
+        DMPError: another class has that name already.
     """
-    known = _METHODS.get(method.name)
-    if known is not None and type(known).__qualname__ != method.__qualname__:
-        raise ValueError(f"two methods are called '{method.name}': {known}, {method}")
-    _METHODS[method.name] = method()
+    add(_METHODS, method.name, method(), "method")
     return method
 
 
@@ -133,6 +130,6 @@ def find_method(name: str, where: str = "method") -> Method[Any]:
     Raises:
         DMPError: there is none; the message says which there are.
     """
-    if name not in _METHODS and name not in method_names():
-        raise DMPError(f"{where}: unknown method '{name}': {nearest(name, _METHODS)}")
-    return _METHODS[name]
+    if name not in _METHODS:
+        method_names()
+    return find(_METHODS, name, "method", where)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, 
 
 from dmp.bins import bin_label, timestep_bin
 from dmp.config import EvaluationConfig, TaskConfig
+from dmp.registry import add
 
 if TYPE_CHECKING:  # a plan is read before the environment is settled in which these compute
     import numpy as np
@@ -184,5 +185,5 @@ Kind = TypeVar("Kind", bound=type[Quantity])
 
 def register(kind: Kind) -> Kind:
     """Make a class known by its name; a decorator."""
-    REGISTERED[kind.name] = kind()
+    add(REGISTERED, kind.name, kind(), "metric")
     return kind

@@ -16,6 +16,7 @@ from dmp.errors import DMPError
 from dmp.initialisation import normal_, uniform_
 from dmp.patching.points import PatchPoints
 from dmp.patching.weights import GateOutput, Weighting, apply_noise, select, to_weights
+from dmp.registry import add
 
 GATES: dict[str, type["Gate"]] = {}
 AnyGate = TypeVar("AnyGate", bound="Gate")
@@ -25,7 +26,7 @@ def register_gate(name: str) -> Callable[[type[AnyGate]], type[AnyGate]]:
     """Make a gate selectable as ``PatchConfig.gate``; used as a decorator of its class."""
 
     def register(gate: type[AnyGate]) -> type[AnyGate]:
-        GATES[name] = gate
+        add(GATES, name, gate, "gate")
         announce(name)
         return gate
 
