@@ -56,15 +56,6 @@ def contents(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_weights_that_are_not_finite_are_refused(copy):
-    weights = load_file(copy / "model.safetensors")
-    name = next(name for name in weights if name.endswith("final_layer_norm.weight"))
-    weights[name][0] = float("inf")
-    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(DMPError, match=r"text\.name: .*1 of \d+ tensors \(.*final_layer_norm"):
-        load_text_encoder(str(copy))
-
-
 @torch.no_grad()
 def test_cache_holds_what_transformers_computes(finished, folder):
     from transformers import AutoTokenizer, CLIPTextModel
@@ -105,7 +96,7 @@ def test_weights_that_are_not_in_the_file_are_never_random(copy):
     weights = load_file(copy / "model.safetensors")
     del weights[sorted(name for name in weights if "final_layer_norm.bias" in name)[0]]
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(DMPError, match="are missing"):
+    with pytest.raises(DMPError, match=r"text\.name: .*1 are missing .*final_layer_norm\.bias"):
         load_text_encoder(str(copy))
 
 
