@@ -61,6 +61,9 @@ def _combined(pieces: list[Any]) -> str:
     tested = verdicts - {NOT_TESTED}
     if CONTRADICTED in tested:
         return CONTRADICTED
+    by_runs = [piece.verdict for piece in pieces if piece.task]
+    if by_runs and set(by_runs) == {NOT_TESTED}:
+        return NOT_TESTED
     if len(tested) == 1:
         return tested.pop()
     if tested:

@@ -31,7 +31,8 @@ def notes(claims: Claims, spread: bool = False) -> list[str]:
         "the relevant one is excluded, and contradicted only if a larger one is shown. 'Equal' is "
         "supported by two one-sided tests (TOST) within that size either way, and contradicted if "
         "a larger difference is shown.",
-        "A claim is supported if all that was tested of it is, and contradicted if any of it is.",
+        "A claim is supported if all that was tested of it is, and contradicted if any of it is. "
+        "Arithmetic and numbers of parameters alone don't support a claim that rests on runs, too.",
         *_error(claims, level),
         *_relevant(claims),
         "Effects are in percent. Metrics that are positive are compared by their logarithms, so "

@@ -242,6 +242,22 @@ def test_arithmetic_that_fails_decides_a_claim_and_counts_in_no_correction(make,
     assert last.p_for_holm == last.p_for
 
 
+def test_arithmetic_alone_does_not_support_what_runs_would_show(make, table, rows):
+    """Runs that a scale cannot afford leave a claim open, however well the paper calculates."""
+    right, wrong = (
+        {"test": "arithmetic", "from": "6", "to": "5", "claimed_percent": percent, "digits": 0}
+        for percent in ("17", "1")
+    )
+    elsewhere = TUNED | {"task": "class-conditional"}
+    claims = make(
+        claims=[whole([elsewhere, right]), whole([elsewhere, wrong], 2), whole([right], 3)]
+    )
+    results = table(rows({"dmp": SMALLER, "baseline": BASE}))
+    summary = summarise(evaluate(claims, results), claims)
+    assert summary["verdict"].tolist() == ["not tested", "contradicted", "supported"]
+    assert "class-conditional" in summary["why"][0]
+
+
 def test_a_claim_with_a_piece_that_has_no_p_value_is_not_shown(make, table, rows):
     claims = make(claims=[whole([DIFFERENCE, TUNED | {"task": "class-conditional"}])])
     results = table(

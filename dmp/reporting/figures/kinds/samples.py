@@ -57,7 +57,9 @@ def samples(study: Study, data: FigureData, task: str, options: SamplesOptions) 
             )
     captions = data.captions(task)
     classes = [captions.get(label, ("", label))[1] for label in labels[:count].tolist()]
-    real = _real(data, task, classes)
+    # Without a condition all have one label, which says nothing.
+    varied = len(set(labels.tolist())) > 1
+    real = _real(data, task, classes if varied else None, count)
     pictures = [(label(cell), images[:count]) for cell, images, _ in rows]
     pictures += [] if real is None else [("real images", real)]
     result = Figure(figsize=(WIDTH, 0.5 * len(pictures) + 0.1))
@@ -66,11 +68,12 @@ def samples(study: Study, data: FigureData, task: str, options: SamplesOptions) 
         for axes, image in zip(line, images, strict=True):
             show(axes, image)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
-    if len(set(labels.tolist())) > 1:
+    if varied:
         for axes, number in zip(grid[0], labels.tolist(), strict=False):
             text = captions[number][0] if number in captions else f"class {number}"
             axes.set_title(textwrap.fill(text, 11), fontsize=5)
-    told = "" if real is None else " Real images are the first of the same classes."
+    which = "the first of the same classes" if varied else "evenly spaced in the data"
+    told = "" if real is None else f" Real images are {which}."
     notes.append(
         f"The first {count} samples of seed {seed}, not selected; the samples of a column start "
         f"from the same noise.{told} Pixels are enlarged without smoothing."
@@ -78,11 +81,17 @@ def samples(study: Study, data: FigureData, task: str, options: SamplesOptions) 
     return finish(result, title, data.scale, notes)
 
 
-def _real(data: FigureData, task: str, classes: list[int]) -> np.ndarray | None:
-    """Return the first real images of these classes, each image once; None where there are none."""
+def _real(data: FigureData, task: str, classes: list[int] | None, count: int) -> np.ndarray | None:
+    """Return the first real images of these classes, each image once; None where there are none.
+
+    Args:
+        classes: None for so many images that are evenly spaced: datasets may be sorted.
+    """
     found = data.real(task)
     if found is None:
         return None
+    if classes is None:
+        return found.images[np.arange(count) * len(found.images) // count]
     rows = {number: iter(np.flatnonzero(found.labels == number)) for number in set(classes)}
     chosen = [next(rows[number], None) for number in classes]
     return None if None in chosen else found.images[np.array(chosen)]
