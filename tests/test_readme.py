@@ -121,14 +121,42 @@ def test_changes_that_were_seen_with_dit_s_2_follow_from_its_runs():
             assert round(change, digits) == said, (label, metric)
 
 
-@pytest.fixture(scope="module")
-def mnist() -> pd.DataFrame:
-    """A row for each seed, a column for each metric and variant of the unconditional task."""
-    numbers = Reference(REFERENCE / "mnist").numbers.results
-    numbers = numbers[(numbers["bin"] == "all") & (numbers["task"] == "unconditional")]
+def of_seeds(scale: str, task: str) -> pd.DataFrame:
+    """Return a row for each seed, a column for each metric and variant of a task."""
+    numbers = Reference(REFERENCE / scale).numbers.results
+    numbers = numbers[(numbers["bin"] == "all") & (numbers["task"] == task)]
     numbers = numbers.astype({"value": float, "iteration": int}).sort_values("iteration")
     last = numbers.drop_duplicates(["variant", "seed", "metric"], keep="last")
     return last.pivot_table(index="seed", columns=["metric", "variant"], values="value")
+
+
+@pytest.fixture(scope="module")
+def mnist() -> pd.DataFrame:
+    return of_seeds("mnist", "unconditional")
+
+
+def assert_said(cell: str, ratios: pd.Series) -> None:
+    """Check ``mean [low, high]`` in percent against ratios, to the digits that are shown."""
+    said = re.findall(r"-?\d+\.\d+", cell.replace("−", "-"))
+    found = geometric(ratios.dropna())
+    assert len(said) == 3
+    for value, text in zip(found, said, strict=True):
+        assert f"{value:.{len(text.partition('.')[2])}f}" == text, (cell, found)
+
+
+def test_changes_by_the_number_of_tokens_follow_from_the_numbers():
+    page = read(ROOT / "docs/results.md").split("## Hypotheses of our own")[1].split("\n## ")[0]
+    shown = {cells[0]: cells[1:] for cells in rows(page)[2:]}
+    assert list(shown) == ["4", "16", "64"]
+    by_rate = "prompt-tuning,learning_rate_factor=one-over-n"
+    arms = [("fid", "dmp"), ("fid", by_rate), ("fid", "baseline,recipe=decayed")]
+    arms.append(("denoising_mse", "dmp"))
+    for tokens, (count, *cells) in shown.items():
+        task = "unconditional" + ("" if tokens == "16" else f"-{tokens}-tokens")
+        found = of_seeds("digits", task)
+        assert len(found["fid", "dmp"].dropna()) == int(count)
+        for (metric, variant), cell in zip(arms, cells, strict=True):
+            assert_said(cell, found[metric, variant] / found[metric, "baseline"])
 
 
 def test_changes_at_other_learning_rates_follow_from_the_numbers(mnist):
@@ -143,12 +171,7 @@ def test_changes_at_other_learning_rates_follow_from_the_numbers(mnist):
         if name.startswith("none"):
             variant = "baseline,recipe=decayed"
         for metric, cell in zip(("denoising_mse", "fid"), cells, strict=True):
-            found = geometric(mnist[metric, variant] / mnist[metric, "baseline"])
-            said = re.findall(r"-?\d+\.\d+", cell.replace("−", "-"))
-            assert len(said) == 3
-            for value, text in zip(found, said, strict=True):
-                digits = len(text.partition(".")[2])
-                assert f"{value:.{digits}f}" == text, (label, metric, found)
+            assert_said(cell, mnist[metric, variant] / mnist[metric, "baseline"])
 
 
 def test_gains_at_other_resolutions_follow_from_the_numbers(mnist):
