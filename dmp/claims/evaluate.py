@@ -1,7 +1,7 @@
 """All evidence, corrected together, each piece with its verdict."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -40,7 +40,7 @@ def evaluate(
     no_recipe: Mapping[str, str] | None = None,
     left_out: Mapping[str, str] | None = None,
     spread: pd.DataFrame | None = None,
-    seeds: Mapping[str, Collection[int]] | None = None,
+    own: Mapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Judge every piece of evidence in every endpoint, on every recipe.
 
@@ -51,7 +51,7 @@ def evaluate(
         left_out: id of a claim to the reason why nothing is run for it at this scale.
         spread: results of further baselines, for the standard deviation; see
             :class:`dmp.statistics.arms.Arms`.
-        seeds: id of a claim to the seeds that it is judged on; all, if it is not named.
+        own: id of a claim to the results that it is judged by, in place of ``results``.
 
     Returns:
         One row per claim, piece of evidence, endpoint and recipe, with ``COLUMNS``. ``endpoint`` is
@@ -71,9 +71,7 @@ def evaluate(
         DMPError: the results are malformed, or what is to be compared was measured differently.
     """
     numbers = Numbers(Arms(results, spread), not_run or {}, parameters, speed)
-    parts = {frozenset(own) for own in (seeds or {}).values()}
-    arms = {own: Arms(results[results["seed"].isin(own)], spread) for own in parts}
-    own_arms = {name: arms[frozenset(own)] for name, own in (seeds or {}).items()}
+    own_arms = {name: Arms(found, spread) for name, found in (own or {}).items()}
     tested = measure(claims, numbers, no_recipe, left_out, own_arms)
     table = []
     for each, verdict in zip(tested, judge(tested, claims.each_way), strict=True):
@@ -130,13 +128,11 @@ def measure(
 
 
 def _numbers(found: Measurement, level: float) -> dict[str, Any]:
-    row = vars(found) | {"percent_of": found.of, "paper_excluded": found.paper_excluded}
-    row["detectable"] = math.nan
     effect = found.source
-    if effect is None or found.n is None:
-        return row
-    row["detectable"] = effect.percent(effect.found.detectable(level))
-    if found.n < 2:
+    smallest = math.nan if effect is None else effect.percent(effect.found.detectable(level))
+    row = vars(found) | {"percent_of": found.of, "paper_excluded": found.paper_excluded}
+    row["detectable"] = smallest
+    if effect is None or found.n is None or found.n < 2:
         return row
     relevant, papers = map(effect.standardised, (found.relevant, found.paper_effect))
     centre, low, high = hodges_lehmann(effect.found.units)

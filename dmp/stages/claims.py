@@ -48,8 +48,9 @@ def judge(
         raise DMPError(f"there are no {scope} to judge: ablations/{scope}.yaml does not exist")
     claims, scale, path = plan.judged[scope], plan.scale, layout.verdicts(scope)
     claims = claims if published is None else claims.at(plan.name)
-    results = read_results(layout.results_table(scope))
-    seeds = {claim.id: plan.seeds for claim in claims.claims} | dict(published or {})
+    whole = read_results(layout.results_table(scope))
+    results = whole[whole["seed"].isin(plan.seeds)]
+    own = {name: whole[whole["seed"].isin(seeds)] for name, seeds in (published or {}).items()}
     tables = {}
     if scope == CLAIMS:
         tables["parameters"] = read_parameters(layout.parameters_table)
@@ -64,7 +65,7 @@ def judge(
         no_recipe=lacking,
         left_out=left_out(claims, scale),
         spread=known_spread(plan, layout, scope),
-        seeds=seeds,
+        own=own,
         **tables,
     )
     summary = summarise(evaluated, claims)
@@ -86,8 +87,7 @@ def judge(
     if scope == CLAIMS:
         figures["paper"] = paper_against_ours(evaluated, scale)
     else:
-        arms = Arms(results[results["seed"].isin(plan.seeds)])
-        found, left = points(claims.curves, arms, _tokens(plan), _factor(plan))
+        found, left = points(claims.curves, Arms(results), _tokens(plan), _factor(plan))
         figures["rates"] = effective_rates(found, left, scale)
     for name, figure in figures.items():
         write_figure(figure, layout.figures(scope) / f"{scope}-{name}")

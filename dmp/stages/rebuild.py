@@ -72,9 +72,8 @@ def rebuild_reference(plan: Plan, reference: Reference) -> str:
                 restore(plan, reference, name, layout)
             own = seeds.of(plan)
             if name in plan.judged:
-                one_by_one = plan.judged_one_by_one
-                more = {n: s.of(plan).seeds for n, s in reference.seeds.items()
-                        if one_by_one.get(n) == name}  # fmt: skip
+                alone = reference.single_claims(plan, name)
+                more = {claim: each.of(plan).seeds for claim, each in alone.items()}
                 tasks.insert(0, partial(judge, own, layout, name, more))
             else:
                 tasks.append(partial(write_pages, own, layout, [name], from_numbers=True))

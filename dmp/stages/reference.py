@@ -50,6 +50,11 @@ class Reference:
         with self.damaged():
             return read_numbers(self.folder / "numbers")
 
+    def single_claims(self, plan: Plan, page: str) -> dict[str, Seeds]:
+        """Return the seeds of those claims of a page that were published one by one."""
+        pages = plan.judged_one_by_one
+        return {name: own for name, own in self.seeds.items() if pages.get(name) == page}
+
     def of(self, plan: Plan, study: str, seeds: Seeds | None = None) -> Numbers:
         """Return the numbers of a study, or of the claims, with its seeds or with some of them.
 
@@ -59,11 +64,7 @@ class Reference:
             DMPError: a run of it is missing, so that its cells would have unequal seeds.
         """
         asked = {study: seeds or self.seeds[study]}
-        if seeds is None:
-            one_by_one = plan.judged_one_by_one
-            asked |= {
-                name: own for name, own in self.seeds.items() if one_by_one.get(name) == study
-            }
+        asked |= self.single_claims(plan, study) if seeds is None else {}
         runs = sorted({run for name, own in asked.items() for run in own.of(plan).runs(name)})
         trained = {each for name, own in asked.items() for each in own.of(plan).baselines(name)}
         return self._whole(runs, self.numbers.part(runs, sorted(trained)))

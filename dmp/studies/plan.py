@@ -95,9 +95,8 @@ class Plan:
         for name, claims in self.judged.items():
             if scope in ("", JUDGED_WITH[name], name):
                 pairs |= set(judged_by(claims, self.scale))
-        if scope in self.judged_one_by_one:
-            claims = self.judged[self.judged_one_by_one[scope]]
-            pairs |= set(judged_by(claims.only(scope), self.scale))
+        if page := self.judged_one_by_one.get(scope):
+            pairs |= set(judged_by(self.judged[page].only(scope), self.scale))
             studies = []
         elif scope in ("", *SCOPES):
             studies = [s for s in self.studies.values() if scope in ("", s.target)]
