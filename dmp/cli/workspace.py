@@ -60,9 +60,9 @@ class Workspace:
     ] = Path("data")
 
     def __post_init__(self) -> None:
-        """Read the scale and its studies, and settle the numerics that the scale asks for.
+        """Settle the numerics that the scale asks for, and read the scale and its studies.
 
-        This comes before anything that computes is imported.
+        The first comes before anything that computes is imported.
 
         Raises:
             DMPError: as :func:`dmp.studies.load_plan`, :func:`dmp.reporting.figures.check_figures`
@@ -72,14 +72,15 @@ class Workspace:
         from dmp.numerics import settle
         from dmp.reporting.figures import check_figures
         from dmp.studies import load_plan
+        from dmp.studies.loading import scale_numerics
 
         for name in ("results", "ablations", "data"):
             setattr(self, name, usable_folder(getattr(self, name), f"--{name}"))
+        settle(scale_numerics(self.ablations, self.scale), f"scale '{self.scale}'")
         self.plan: Plan = load_plan(self.scale, self.ablations, self.seeds)
         for study in self.plan.studies.values():
             check_figures(study, options=False)
         self.layout: Layout = Layout(self.results, self.scale)
-        settle(self.plan.scale.numerics, f"scale '{self.scale}'")
 
     def context(self, stage: str) -> "Context":
         """Prepare this process, once it holds the GPU that a stage needs.

@@ -2,8 +2,8 @@
 
 A format is one subclass of :class:`~dmp.data.sources.base.Source` under the decorator
 :func:`dataset_format`: a module of :mod:`dmp.data.sources`, or one of another package that is named
-in its entry-point group ``dmp.formats``. Their modules are imported when a format is first asked
-for, before numerics are settled: like the metrics' they import NumPy inside functions alone.
+in its entry-point group ``dmp.formats``. Ours import NumPy inside functions alone: commands that
+answer at once import them.
 """
 
 import functools

@@ -9,6 +9,7 @@ from dmp.files import write_csv
 from dmp.layout import Layout
 from dmp.patching import patch
 from dmp.products.results import parameters_product
+from dmp.statistics.results import PARAMETER_COLUMNS
 from dmp.studies import Plan
 
 
@@ -46,5 +47,5 @@ def count_parameters(plan: Plan, layout: Layout) -> None:
                     "paper_increase_percent": cell.paper_increase,
                 }
             )
-    write_csv(layout.parameters_table, pd.DataFrame(rows))
+    write_csv(layout.parameters_table, pd.DataFrame(rows, columns=list(PARAMETER_COLUMNS)))
     parameters_product(plan, layout).mark_finished()

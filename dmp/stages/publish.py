@@ -147,9 +147,7 @@ def _merge(plan: Plan, old: Reference, new: Numbers) -> Numbers:
             f"--replace"
         )
     results = pd.concat([old.numbers.results, new.results]).drop_duplicates(KEYS)
-    # An empty table has no types, and would make numbers of seeds fractions.
-    tables = [each for each in (old.numbers.baselines, new.baselines) if len(each)]
-    baselines = pd.concat(tables).drop_duplicates(names) if tables else new.baselines
+    baselines = pd.concat([old.numbers.baselines, new.baselines]).drop_duplicates(names)
     order = ["task", "variant", "seed"]
     results = results.sort_values(order, kind="stable", ignore_index=True)
     return Numbers(results, baselines.sort_values(names, kind="stable", ignore_index=True))

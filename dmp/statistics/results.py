@@ -81,7 +81,9 @@ def read_csv(path: str | Path, columns: Columns) -> pd.DataFrame:
     for name, kind in columns.items():
         if kind is not str:
             texts = table[name].to_list()  # to take them one by one from the column is slow
-            table[name] = numbers(texts, kind, lambda k, name=name: f"{path}: line {k + 2}: {name}")
+            values = numbers(texts, kind, lambda k, name=name: f"{path}: line {k + 2}: {name}")
+            # A table without rows has its types all the same.
+            table[name] = pd.Series(values, dtype=kind)
     return table
 
 

@@ -9,6 +9,7 @@ import yaml
 from dmp.config import from_data, nearest
 from dmp.errors import DMPError, one_line
 from dmp.files import NOT_UNDERSTOOD
+from dmp.numerics import Numerics
 from dmp.studies.schema import ParameterStudy, Scale, Study
 
 
@@ -143,6 +144,19 @@ def find_file(ablations: Path, folder: str, name: str) -> Path:
 def scale_names(ablations: Path) -> list[str]:
     """Return the names of all scales."""
     return file_names(ablations, "scales")
+
+
+def scale_numerics(ablations: Path, name: str) -> Numerics:
+    """Return the numerics that a scale asks for, before anything else of it is understood.
+
+    To check the rest imports modules of other packages, which may import NumPy.
+
+    Raises:
+        DMPError: no such scale, or the file is not YAML.
+    """
+    data = read_yaml(find_file(ablations, "scales", name))
+    asked = data.get("numerics") if isinstance(data, dict) else None
+    return "portable" if asked == "portable" else "native"
 
 
 def load_scale(ablations: Path, name: str) -> Scale:

@@ -1,4 +1,4 @@
-"""Another package adds a dataset and a format by its entry points, and both are computed with."""
+"""Another package adds a format by its entry point, and its data are trained on."""
 
 import importlib
 import shutil
@@ -7,19 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import ROOT, edit_yaml, make_tiny
+from harness import ROOT, edit_yaml
 from tiny_models import write_autoencoder
 
-from dmp.data import formats, registry
+from dmp.data import formats
 from dmp.errors import DMPError
 from dmp.files import read_json
 from dmp.products.prepared import manifest_product
 from dmp.stages.check_data import check_data
 from dmp.stages.common import Context
 from dmp.stages.data import task_data
-from dmp.stages.prepare import encode_part, make_reference, train_extractor, verify_parts
+from dmp.stages.prepare import encode_part, verify_parts
 from dmp.stages.pretrain import pretrain
-from dmp.stages.run import complete_run
 from dmp.studies import load_plan
 
 MODULE = '''
@@ -29,18 +28,7 @@ from PIL import Image
 from pydantic import PositiveInt
 from dmp.config import Strict
 from dmp.data.formats import dataset_format
-from dmp.data.registry import Images, dataset
 from dmp.data.sources.base import Source
-
-
-@dataset("stripes", image_size=8, channels=1, classes=2, flip=True, images=200)
-def stripes():
-    """Stripes across or along, each of its own brightness."""
-    labels = np.arange(200) % 2
-    rows = np.where(np.arange(8) % 2, 255, np.arange(200)[:, None]).astype(np.uint8)
-    across = np.repeat(rows[:, None, :, None], 8, axis=3)
-    images = np.where(labels[:, None, None, None] == 1, across, across.swapaxes(2, 3))
-    return Images(images, labels)
 
 
 class Options(Strict):
@@ -76,7 +64,7 @@ class Raw(Source):
     def label(self, index):
         return index % 2
 '''
-ENTRIES = "[dmp.formats]\nraw = outside_data\n[dmp.datasets]\nstripes = outside_data\n"
+ENTRIES = "[dmp.formats]\nraw = outside_data\n"
 
 
 @pytest.fixture(scope="module")
@@ -90,26 +78,11 @@ def _outside(tmp_path_factory):
     formats.format_names()  # those of this package, which are registered once
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        patch.setattr(registry, "DATASETS", dict(registry.DATASETS))
         patch.setattr(formats, "_FORMATS", dict(formats._FORMATS))
         formats._load.cache_clear()
         importlib.invalidate_caches()
         yield
     sys.modules.pop("outside_data", None)
-
-
-@pytest.mark.usefixtures("_outside")
-def test_a_dataset_from_outside_goes_from_its_name_to_numbers(tmp_path):
-    ablations = make_tiny(Path(shutil.copytree(ROOT / "ablations", tmp_path / "ablations")))
-    edit_yaml(
-        ablations / "scales/smoke.yaml", lambda d: d["defaults"]["data"].update(name="stripes")
-    )
-    context = Context.open(load_plan("smoke", ablations), tmp_path / "results")
-    train_extractor(context, "stripes")
-    make_reference(context, "unconditional")
-    pretrain(context, "unconditional", 0)
-    complete_run(context, context.plan.run("unconditional", "dmp", 0))
-    assert context.layout.metrics("unconditional", "dmp", 0).is_file()
 
 
 def on_disk(folder: Path, **changes) -> Context:

@@ -47,6 +47,13 @@ def test_baselines_are_read(tmp_path):
     assert (row.fid_last, row.iterations, row.commit) == (12.5, 4000, "0012345")
 
 
+def test_a_table_without_rows_has_the_types_of_one_with_rows(tmp_path):
+    full = read_baselines(write(tmp_path, BASELINES))
+    empty = read_baselines(write(tmp_path, BASELINES.splitlines()[0] + "\n"))
+    assert len(empty) == 0
+    assert list(empty.dtypes) == list(full.dtypes)
+
+
 @pytest.mark.parametrize(
     ("read", "text", "message"),
     [
