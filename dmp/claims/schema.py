@@ -1,14 +1,14 @@
 """What ``ablations/claims.yaml`` and ``hypotheses.yaml`` may say: claims, and what settles each."""
 
 from collections.abc import Collection, Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from dmp.claims.evidence import AnyEvidence, Evidence, Judged, Run, VariantName
 from dmp.config import Strict, nearest
 from dmp.config.numbers import Percent
-from dmp.methods import Variant, find_method, on_recipe
+from dmp.methods import Variant, find_method, method_names, on_recipe
 from dmp.metrics.registry import quantities
 from dmp.recipes import PAPER, Recipe
 
@@ -78,11 +78,33 @@ class Curve(Strict):
     variants: Annotated[list[VariantName], Field(min_length=1)]
 
 
+def with_arms(data: Any, scale: str) -> Any:
+    """Return what a file says with each arm's name replaced by the variant that it has at a scale.
+
+    What is not as it has to be stays, for validation to refuse.
+    """
+    if not isinstance(data, dict):
+        return data
+    arms, others = data.get("arms"), data.get("arms_at")
+    own = others.get(scale) if isinstance(others, dict) else None
+    named = (arms if isinstance(arms, dict) else {}) | (own if isinstance(own, dict) else {})
+
+    def spelled(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: spelled(value) for key, value in part.items()}
+        if isinstance(part, list):
+            return [spelled(value) for value in part]
+        return named.get(part, part) if isinstance(part, str) else part
+
+    return data | {key: spelled(data[key]) for key in ("claims", "curves") if key in data}
+
+
 class Claims(Strict):
     """The whole file.
 
     Attributes:
-        arms: names for variants that several pieces of evidence share, by YAML's anchors.
+        arms: variants by a name of ours, which stands for them in evidence and curves.
+        arms_at: of a scale, the variants that some of these names have there.
         endpoints: what differences, trends and interactions are tested in; the first is primary.
         further_metrics: those that single pieces of evidence name in place of the endpoints.
         level: the chance of any false verdict on the page, for each endpoint and recipe by itself;
@@ -97,6 +119,7 @@ class Claims(Strict):
 
     title: str = "What the paper claims, and what the results say about it"
     arms: dict[str, VariantName] = {}
+    arms_at: dict[str, dict[str, VariantName]] = {}
     endpoints: Annotated[list[Metric], Field(min_length=1)]
     further_metrics: list[Metric] = []
     level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
@@ -115,6 +138,13 @@ class Claims(Strict):
                 raise ValueError(f"{what} '{twice[0]}' is listed twice; list it once")
         for entry in (*self.endpoints, *self.further_metrics):
             check_metric(entry.metric, entry.better)
+        for name in self.arms:
+            if name in method_names():
+                raise ValueError(f"arms: '{name}' is the name of a method; choose another")
+        for scale, names in self.arms_at.items():
+            for name in names:
+                if name not in self.arms:
+                    raise ValueError(f"arms_at.{scale}: no arm '{name}': {nearest(name, self.arms)}")
         for claim, number, evidence in self.evidence():
             where = f"{claim.id}, evidence {number}"
             metric = getattr(evidence, "metric", None)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dmp.claims.schema import Claims
+from dmp.claims.schema import Claims, with_arms
 from dmp.config import from_data, nearest
 from dmp.errors import DMPError
 from dmp.methods import Variant
@@ -88,11 +88,12 @@ def _claims(
     path = ablations / file
     if not path.is_file():
         return None
-    claims = from_data(Claims, read_yaml(path), str(path))
-    for other in claims.looks:
-        if other not in scale_names(ablations):
-            known = nearest(other, scale_names(ablations))
-            raise DMPError(f"{path}: looks: unknown scale '{other}': {known}")
+    claims = from_data(Claims, with_arms(read_yaml(path), scale.name), str(path))
+    for key, scales in (("looks", claims.looks), ("arms_at", claims.arms_at)):
+        for other in scales:
+            if other not in scale_names(ablations):
+                known = nearest(other, scale_names(ablations))
+                raise DMPError(f"{path}: {key}: unknown scale '{other}': {known}")
     asked = {*studies, SPEED}
     for claim in claims.claims:
         if claim.study and claim.study not in asked:

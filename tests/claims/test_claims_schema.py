@@ -4,7 +4,7 @@ import pytest
 from claim_examples import DIFFERENCE
 from harness import ROOT
 
-from dmp.claims.schema import Claims
+from dmp.claims.schema import Claims, with_arms
 from dmp.config import from_data
 from dmp.errors import DMPError
 from dmp.methods import Variant, on_recipe
@@ -18,7 +18,8 @@ def shipped():
 
 @pytest.fixture(scope="module")
 def hypotheses():
-    return from_data(Claims, read_yaml(ROOT / "ablations" / "hypotheses.yaml"), "hypotheses.yaml")
+    data = read_yaml(ROOT / "ablations" / "hypotheses.yaml")
+    return from_data(Claims, with_arms(data, "digits"), "hypotheses.yaml")
 
 
 def test_shipped_file_has_every_claim_of_the_paper(shipped):
@@ -141,3 +142,23 @@ def test_bad_files_are_refused(make):
     trend = {"test": "trend", "task": "t", "predicts": "better", "paper": ["1", "2"]}
     with pytest.raises(DMPError, match="paper has 2 numbers for 3 variants"):
         make(trend | {"variants": ["baseline", "dmp,depth=1", "dmp"]})
+
+
+def test_an_arm_has_a_name_and_may_be_another_variant_at_another_scale(make):
+    named = DIFFERENCE | {"variant": "best"}
+    fields = {"arms": {"best": "dmp"}, "arms_at": {"larger": {"best": "dmp,depth=1"}}}
+
+    def compared(scale):
+        data = {"claims": [{"id": "C01", "statement": "s", "evidence": [named]}], **fields}
+        return make(**with_arms(data, scale)).claims[0].evidence[0].variant
+
+    assert (compared("digits"), compared("larger")) == ("dmp", "dmp,depth=1")
+    with pytest.raises(DMPError, match="arms_at.larger: no arm 'bset': did you mean 'best'"):
+        make(DIFFERENCE, **fields | {"arms_at": {"larger": {"bset": "dmp"}}})
+    with pytest.raises(DMPError, match="arms: 'dmp' is the name of a method"):
+        make(DIFFERENCE, arms={"dmp": "lora"})
+
+
+@pytest.mark.parametrize("data", ["text", {"arms": 3}, {"arms_at": {"digits": 3}, "claims": None}])
+def test_names_of_arms_in_what_is_no_file_of_claims_are_left_to_validation(data):
+    assert with_arms(data, "digits") == data
