@@ -60,14 +60,15 @@ def pretrain(context: Context, task: str, seed: int, recipe: Recipe = PAPER) -> 
     The decayed recipe goes on from where it branches off the other's training.
 
     Those of some way before the end are kept beside them, for :func:`dmp.stages.converge.converge`.
-    Where several processes train together, the first alone writes. If another process is training
-    it, this one waits, and trains only what that has not.
+    What is there already, and current, is not trained anew: to train it takes hours at the larger
+    scales. Where several processes train together, the first alone writes. If another process is
+    training it, this one waits, and trains only what that has not.
     """
     run = context.plan.pretraining(task, seed, recipe)
     directory = context.layout.pretrained(*run.baseline)
-    with alone(directory, "training") as waited:
-        if waited and baseline_product(context.layout, run).is_current():
-            print(f"{directory}: its weights now exist", flush=True)
+    with alone(directory, "training"):
+        if baseline_product(context.layout, run).is_current():
+            print(f"{directory} is there already: delete it to train it anew", flush=True)
             return
         _pretrain(context, run)
 
