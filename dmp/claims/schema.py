@@ -142,9 +142,9 @@ class Claims(Strict):
             if name in method_names():
                 raise ValueError(f"arms: '{name}' is the name of a method; choose another")
         for scale, names in self.arms_at.items():
-            for name in names:
-                if name not in self.arms:
-                    raise ValueError(f"arms_at.{scale}: no arm '{name}': {nearest(name, self.arms)}")
+            for name in names.keys() - self.arms:
+                known = nearest(name, self.arms)
+                raise ValueError(f"arms_at.{scale}: unknown arm '{name}': {known}")
         for claim, number, evidence in self.evidence():
             where = f"{claim.id}, evidence {number}"
             metric = getattr(evidence, "metric", None)
