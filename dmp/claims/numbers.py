@@ -22,8 +22,8 @@ class Numbers:
 
     Attributes:
         not_run: task to the reason why this scale leaves it out.
-        parameters: counts, see :func:`dmp.statistics.results.read_parameters`; or None.
-        speed: timings, see :func:`dmp.statistics.results.read_speed`; or None.
+        parameters: counts, with :data:`dmp.statistics.results.PARAMETER_COLUMNS`; or None.
+        speed: timings, with :data:`dmp.statistics.results.SPEED_COLUMNS`; or None.
         sign: -1 where a lower value is better, else 1.
         primary: whether that is the primary endpoint, which the paper's numbers are of.
         relevant: the smallest relevant effect in percent.

@@ -10,8 +10,13 @@ from scipy import stats
 
 from dmp.errors import DMPError
 from dmp.statistics.holm import holm
-from dmp.statistics.paper import paper_difference
-from dmp.statistics.study import CELL_COLUMNS, COMPARISON_COLUMNS, cells, comparisons
+from dmp.statistics.study import (
+    CELL_COLUMNS,
+    COMPARISON_COLUMNS,
+    cells,
+    comparisons,
+    paper_difference,
+)
 
 PAPER = {"baseline": 6.27, "fine-tuning": "6.80", "dmp": 5.87}
 TASKS = ("unconditional", "class-conditional")
