@@ -1,34 +1,12 @@
-import gc
-
 import pandas as pd
 import pytest
-from fake_results import relevant
+from fake_results import relevant, result_rows
 
 from dmp.claims.evaluate import evaluate
 from dmp.claims.schema import Claims
 from dmp.config import from_data
 
-
-def _rows(arms, task="unconditional", metric="fid", **fields):
-    """One row per seed and variant; ``arms``: variant to values, seeds from 0."""
-    row = {"baseline_seed": 0, "bin": "all", "iteration": 300, "samples": 1000, "protocol": "p",
-           "evaluator": "e", "commit": "c", "config": "x"}  # fmt: skip
-    return [
-        {"task": task, "variant": variant, "seed": seed, "metric": metric, "value": float(value)}
-        | row
-        | fields
-        for variant, values in arms.items()
-        for seed, value in enumerate(values)
-    ]
-
-
 FID = relevant("fid", 1)
-
-
-@pytest.fixture(autouse=True)
-def _no_collection(monkeypatch):
-    """Holm in statsmodels collects garbage at every call: most of the time of these tests."""
-    monkeypatch.setattr(gc, "collect", lambda *_: 0)
 
 
 @pytest.fixture
@@ -39,7 +17,7 @@ def table():
 
 @pytest.fixture
 def rows():
-    return _rows
+    return result_rows
 
 
 @pytest.fixture
@@ -71,12 +49,12 @@ def make():
 
 
 @pytest.fixture
-def judge(make, table, rows):
+def judge(make, table):
     """One piece of evidence on arms of FID, or on other rows: its row of the table."""
 
     def judged(evidence, arms=None, *parts, **fields):
         if arms is not None:
-            parts = (rows(arms), *parts)
+            parts = (result_rows(arms), *parts)
         return evaluate(make(evidence), table(*parts), **fields).iloc[0]
 
     return judged
