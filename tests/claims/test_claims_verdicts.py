@@ -65,9 +65,8 @@ def test_within_a_claim_all_must_pass_uncorrected_and_one_refutes_corrected(make
     assert alone.p_for_holm == pytest.approx(2 * p)
 
 
-def test_sentence_of_an_inconclusive_verdict_says_what_could_have_been_found(make, table, rows):
-    results = table(rows({"dmp": NOISE, "baseline": BASE}))
-    row = evaluate(make(DIFFERENCE | {"paper": ["6.4", "6.6"]}), results).iloc[0]
+def test_sentence_of_an_inconclusive_verdict_says_what_could_have_been_found(judge):
+    row = judge(DIFFERENCE | {"paper": ["6.4", "6.6"]}, {"dmp": NOISE, "baseline": BASE})
     sd = np.std(np.log(NOISE / BASE), ddof=1)
     assert row.detectable == pytest.approx(100 * np.expm1(detectable_effect(4) * sd))
 
@@ -96,8 +95,8 @@ def test_a_verdict_lost_by_the_correction_is_told(make, table, rows):
     assert (row.verdict, told in row.reason) == ("inconclusive", True)
 
 
-def test_one_seed_gives_no_verdict(make, table, rows):
-    row = evaluate(make(DIFFERENCE), table(rows({"dmp": [9.0], "baseline": [10.0]}))).iloc[0]
+def test_one_seed_gives_no_verdict(judge):
+    row = judge(DIFFERENCE, {"dmp": [9.0], "baseline": [10.0]})
     assert (row.effect, row.n, row.verdict) == (pytest.approx(-10), 1, "inconclusive")
     assert np.isnan([row.low, row.p_for, row.p_for_holm, row.detectable]).all()
     assert row.reason == "one seed gives neither an interval nor a test"
@@ -105,28 +104,25 @@ def test_one_seed_gives_no_verdict(make, table, rows):
     assert pd.isna(row.paper_excluded)
 
 
-def test_baselines_are_the_units_where_there_are_several(make, table, rows):
-    results = table(rows({"dmp": SMALLER, "baseline": BASE}))
-    results["baseline_seed"] = results["seed"] % 2
-    row = evaluate(make(DIFFERENCE), results).iloc[0]
+def test_baselines_are_the_units_where_there_are_several(judge, rows):
+    results = rows({"dmp": SMALLER, "baseline": BASE})
+    row = judge(DIFFERENCE, None, [row | {"baseline_seed": row["seed"] % 2} for row in results])
     means = [np.log(SMALLER / BASE)[k::2].mean() for k in (0, 1)]
     assert (row.n, row.unit) == (2, "baseline")
     assert row.p_for == pytest.approx(stats.ttest_1samp(means, 0, alternative="less").pvalue)
 
 
-def test_what_does_nothing_is_no_help(make, table, rows):
-    results = table(rows({"dmp": BASE, "baseline": BASE}))
-    row = evaluate(make(DIFFERENCE), results).iloc[0]
+def test_what_does_nothing_is_no_help(judge):
+    arms = {"dmp": BASE, "baseline": BASE}
+    row = judge(DIFFERENCE, arms)
     assert (row.verdict, row.low, row.high) == ("contradicted", 0, 0)
     assert "equal to the last digit in each of 4 seeds" in row.reason
-    row = evaluate(make(DIFFERENCE | {"predicts": "not-better"}), results).iloc[0]
-    assert row.verdict == "supported"
+    assert judge(DIFFERENCE | {"predicts": "not-better"}, arms).verdict == "supported"
 
 
-def test_equal_ratios_that_are_not_one_are_certain(make, table, rows):
+def test_equal_ratios_that_are_not_one_are_certain(judge):
     base = np.array([2.0, 4.0, 8.0])
-    results = table(rows({"dmp": base / 2, "baseline": base}))
-    row = evaluate(make(DIFFERENCE | {"paper": ["5", "6"]}), results).iloc[0]
+    row = judge(DIFFERENCE | {"paper": ["5", "6"]}, {"dmp": base / 2, "baseline": base})
     assert (row.verdict, row.p_for, row.units_paper, row.power) == ("supported", 0, 2, 1)
 
 
@@ -272,11 +268,10 @@ def test_a_claim_with_a_piece_that_has_no_p_value_is_not_shown(make, table, rows
     assert summary["why"].tolist() == [told]
 
 
-def test_other_readings_stand_beside_and_decide_nothing(make, table, rows):
+def test_other_readings_stand_beside_and_decide_nothing(judge):
     logs = np.array([0.001, 0.003, 0.010, 0.015, 0.021, 0.095])
     base = 10 + np.arange(6) / 10
-    row = evaluate(make(DIFFERENCE), table(rows({"dmp": base * np.exp(logs), "baseline": base})))
-    row = row.iloc[0]
+    row = judge(DIFFERENCE, {"dmp": base * np.exp(logs), "baseline": base})
     walsh = [(a + b) / 2 for k, a in enumerate(logs) for b in logs[k:]]
     assert row.hodges_lehmann == pytest.approx(100 * np.expm1(np.median(walsh)))
     assert row.hodges_lehmann_low == pytest.approx(100 * np.expm1(0.001))
