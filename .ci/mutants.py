@@ -1,4 +1,4 @@
-"""Plants faults in patches, methods, statistics and fingerprints: does a test notice each of them?
+"""Plants faults in what decides a number or a verdict: does a test notice each of them?
 
     python .ci/mutants.py [NAMES] [--count 100] [--seed 0] [--again]
 

@@ -4,8 +4,6 @@ import pytest
 from claim_examples import BASE, DIFFERENCE, EQUIVALENCE, LARGER, SMALLER
 from scipy import stats
 
-from dmp.claims.evaluate import evaluate
-
 WIDE = BASE + np.array([0.9, -1.2, 0.3, 0.1])
 LOG = np.log1p(0.01)
 DIVERGENCE = DIFFERENCE | {"test": "divergence", "predicts": "more"}
@@ -90,12 +88,11 @@ def test_a_margin_of_its_own_takes_the_place_of_that_of_the_metric(judge):
     assert row.reason.startswith("a decline by 5 % is excluded")
 
 
-def test_where_more_is_better_signs_turn(make, table, rows):
+def test_where_more_is_better_signs_turn(judge, rows):
     for arm, verdict in ((LARGER, "supported"), (SMALLER, "contradicted")):
         for predicts in ("better", "not-worse"):
-            claims = make(DIFFERENCE | {"metric": "recall", "predicts": predicts})
-            results = table(rows({"dmp": arm, "baseline": BASE}, metric="recall"))
-            row = evaluate(claims, results).iloc[0]
+            evidence = DIFFERENCE | {"metric": "recall", "predicts": predicts}
+            row = judge(evidence, None, rows({"dmp": arm, "baseline": BASE}, metric="recall"))
             assert (row.metric, row.endpoint, row.verdict) == ("recall", "fid", verdict)
 
 
@@ -222,14 +219,11 @@ def test_runs_that_are_not_finite_count_as_diverged_and_nowhere_else(judge, rows
     assert judge(DIVERGENCE, None, lost, kept, finite, base).effect == 75
 
 
-def test_gap_is_in_percent_of_the_held_out_loss_it_is_part_of(make, table, rows):
+def test_gap_is_in_percent_of_the_held_out_loss_it_is_part_of(judge, rows):
     held_out = {"dmp": [0.30, 0.31, 0.32], "baseline": [0.20, 0.21, 0.22]}
     training = {"dmp": [0.10, 0.12, 0.11], "baseline": [0.18, 0.18, 0.19]}
-    claims = make(DIFFERENCE | {"metric": "denoising_gap", "predicts": "worse"})
-    results = table(
-        rows(held_out, metric="denoising_mse"), rows(training, metric="train_denoising_mse")
-    )
-    row = evaluate(claims, results).iloc[0]
+    losses = rows(held_out, metric="denoising_mse") + rows(training, metric="train_denoising_mse")
+    row = judge(DIFFERENCE | {"metric": "denoising_gap", "predicts": "worse"}, None, losses)
     gap = {v: np.subtract(held_out[v], training[v]) for v in held_out}
     shares = (gap["dmp"] - gap["baseline"]) / held_out["baseline"]
     oracle = stats.ttest_1samp(shares, 0, alternative="greater").pvalue

@@ -2,6 +2,7 @@ import re
 
 import pytest
 from claim_examples import DIFFERENCE
+from fake_results import relevant
 from harness import ROOT
 
 from dmp.claims.schema import Claims
@@ -132,6 +133,8 @@ def test_bad_files_are_refused(make):
     bare = {"metric": "fid", "better": "lower"}
     with pytest.raises(DMPError, match="metric 'fid' is listed twice"):
         make(DIFFERENCE, further_metrics=[bare])
+    with pytest.raises(DMPError, match="metric 'fid': better = higher, but lower is better"):
+        make(DIFFERENCE, endpoints=[relevant("fid", 1, better="higher")])
     with pytest.raises(DMPError, match="C01, evidence 1: nothing says which effect on 'fid' is"):
         make(DIFFERENCE, endpoints=[bare], further_metrics=[])
     with pytest.raises(DMPError, match="relevant_percent needs a reason"):
