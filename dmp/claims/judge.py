@@ -63,12 +63,11 @@ def judge(tested: Sequence[Tested], level: float) -> list[Verdict]:
     """
     verdicts: dict[int, Verdict] = {}
     families: dict[tuple[str, str], dict[str, list[int]]] = {}
+    fixed = {_where(each) for each in tested if each.found.verdict == CONTRADICTED}
     for k, each in enumerate(tested):
         if each.found.verdict:
             verdicts[k] = Verdict(each.found.verdict)
-    fixed = {_where(tested[k]) for k, given in verdicts.items() if given.verdict == CONTRADICTED}
-    for k, each in enumerate(tested):
-        if k not in verdicts:
+        else:
             family = families.setdefault((each.recipe, each.endpoint), {})
             # A claim that arithmetic contradicts needs no test, and does not count as one.
             name = "" if _where(each) in fixed else each.claim

@@ -13,8 +13,6 @@ from dmp.statistics.arms import DERIVED, Arm, Arms, By, Unmeasured
 from dmp.statistics.contrast import Aligned, align
 from dmp.statistics.labels import metric_name
 
-_LUCKY = "the mean over the others would be that of the lucky ones"
-
 
 @dataclass(frozen=True)
 class Numbers:
@@ -133,6 +131,7 @@ class Numbers:
             lost = self.results.lost(task, variant)
             if lost:
                 raise Unmeasured(
-                    f"{variant} diverged: not finite in {lost[0]} of {lost[1]} seeds, and {_LUCKY}"
+                    f"{variant} diverged: not finite in {lost[0]} of {lost[1]} seeds, and the mean "
+                    f"over the others would be that of the lucky ones"
                 )
         return named
