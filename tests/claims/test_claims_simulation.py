@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from claim_examples import make
 from fake_results import relevant
 from scipy import stats
 
@@ -83,42 +84,35 @@ def lopsided(skewness):
     return draw
 
 
-@pytest.fixture
-def simulate(make):
-    """For each page: claim to verdict, and claim to the pieces' measurements."""
+def paged(page=PAGE, looks=()):
+    return make(
+        endpoints=[relevant("fid", MARGIN)],
+        looks={"drawn": len(looks)} if looks else {},
+        claims=[
+            {"id": f"C{k:02}", "statement": "s", "location": "l", "evidence": pieces}
+            for k, pieces in enumerate(page, start=1)
+        ],
+    ).at("drawn")
 
-    def paged(page=PAGE, looks=()):
-        return make(
-            endpoints=[relevant("fid", MARGIN)],
-            looks={"drawn": len(looks)} if looks else {},
-            claims=[
-                {"id": f"C{k:02}", "statement": "s", "location": "l", "evidence": pieces}
-                for k, pieces in enumerate(page, start=1)
-            ],
-        ).at("drawn")
 
-    def simulated(
-        effects, seed, noise=normal, page=PAGE, seeds=SEEDS, pages=PAGES, further=0, looks=()
-    ):
-        claims = paged(page, looks)
-        rng, names = np.random.default_rng(seed), ["baseline", *ARMS]
-        means = np.log(10) + np.array([0.0, *effects])
-        for _ in range(pages):
-            units = max([seeds + further, *looks])
-            drawn = means[:, None] + noise(rng, (len(names), units)) + rng.normal(0, 0.1, units)
-            for own in looks or [seeds]:
-                known = drawn[:, :own] if looks else drawn
-                numbers = Drawn(dict(zip(names, known, strict=True)), {}, own=own)
-                tested = measure(claims, numbers)
-                by_claim = {}
-                for each, given in zip(tested, judge(tested, claims.each_way), strict=True):
-                    by_claim.setdefault(each.claim, []).append((each.found, given.verdict))
-                if all(verdict(own) in DECIDED for own in by_claim.values()):
-                    break
-            yield by_claim
-
-    simulated.claims = paged
-    return simulated
+def simulate(effects, seed, noise=normal, page=PAGE, seeds=SEEDS, pages=PAGES, further=0, looks=()):
+    """Yield for each page its claims, each with its pieces' measurements and verdicts."""
+    claims = paged(page, looks)
+    rng, names = np.random.default_rng(seed), ["baseline", *ARMS]
+    means = np.log(10) + np.array([0.0, *effects])
+    for _ in range(pages):
+        units = max([seeds + further, *looks])
+        drawn = means[:, None] + noise(rng, (len(names), units)) + rng.normal(0, 0.1, units)
+        for own in looks or [seeds]:
+            known = drawn[:, :own] if looks else drawn
+            numbers = Drawn(dict(zip(names, known, strict=True)), {}, own=own)
+            tested = measure(claims, numbers)
+            by_claim = {}
+            for each, given in zip(tested, judge(tested, claims.each_way), strict=True):
+                by_claim.setdefault(each.claim, []).append((each.found, given.verdict))
+            if all(verdict(own) in DECIDED for own in by_claim.values()):
+                break
+        yield by_claim
 
 
 def verdict(pieces):
@@ -195,16 +189,16 @@ SCENES = {
         pytest.param(40, {"looks": [4, 6, 9, 14]}, id="looking again"),
     ],
 )
-def test_pages_with_any_false_verdict_are_at_most_5_percent(simulate, seed, options, scene, noise):
+def test_pages_with_any_false_verdict_are_at_most_5_percent(seed, options, scene, noise):
     effects = SCENES[scene]
     pages = simulate(effects, seed + list(SCENES).index(scene), noise, **options)
     assert within(false_verdicts(pages, effects), PAGES, 0.05)
 
 
 @pytest.mark.parametrize("skewness", [1, -1, 2, -2])
-def test_skewed_differences_make_as_many_false_verdicts_as_the_page_says(simulate, skewness):
+def test_skewed_differences_make_as_many_false_verdicts_as_the_page_says(skewness):
     """Where every effect lies at its margin, which is the worst; elsewhere they do no harm."""
-    told = " ".join(notes(simulate.claims()))
+    told = " ".join(notes(paged()))
     percent = {1: 8, 2: 18}[abs(skewness)]
     assert f"skewness of {abs(skewness)}" in told
     assert f"{percent} %" in told
@@ -214,7 +208,7 @@ def test_skewed_differences_make_as_many_false_verdicts_as_the_page_says(simulat
         assert within(false_verdicts(pages, SCENES[scene]), PAGES, most), scene
 
 
-def test_a_spread_that_others_have_measured_decides_more(simulate):
+def test_a_spread_that_others_have_measured_decides_more():
     effects = SCENES["beyond"]
 
     def decided(further):
@@ -226,14 +220,14 @@ def test_a_spread_that_others_have_measured_decides_more(simulate):
     assert known > 1.5 * alone > 0
 
 
-def test_looking_often_would_find_what_is_not_there_at_an_unshared_level(simulate):
+def test_looking_often_would_find_what_is_not_there_at_an_unshared_level():
     page, looks = [[_difference("dmp", "better")]], list(range(4, 32, 3))
     pages = simulate([0.0] * 6, 51, larger(6), page, pages=2 * PAGES, looks=looks)
     false = sum(verdict(each["C01"]) == "supported" for each in pages)
     assert within(false, 2 * PAGES, 0.025)
 
 
-def test_the_level_is_used_where_nothing_is_true(simulate):
+def test_the_level_is_used_where_nothing_is_true():
     # A rule that never says anything would keep it as well: at margins the bound is not far.
     page = [[_difference(variant, "better")] for variant in ARMS]
     effects = [0.0] * 6
@@ -247,7 +241,7 @@ def test_the_level_is_used_where_nothing_is_true(simulate):
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.5])
-def test_power_is_what_the_page_says(simulate, factor):
+def test_power_is_what_the_page_says(factor):
     # One claim, without a correction, at a test of 2.5 %: power as of a two-sided one at 5 %.
     effect, page = -factor * DELTA, [[_difference("dmp", "better")]]
     sd = np.sqrt(2) * 3 * SD
@@ -263,7 +257,7 @@ def test_power_is_what_the_page_says(simulate, factor):
     assert stats.binomtest(covered, PAGES, 0.95).pvalue > 1e-3
 
 
-def test_as_many_units_as_the_page_says_exclude_a_relevant_effect_in_80_percent(simulate):
+def test_as_many_units_as_the_page_says_exclude_a_relevant_effect_in_80_percent():
     sd = np.sqrt(2) * 2 * SD
     needed = units_needed(DELTA / sd)
     page = [[_difference("dmp", "better")]]
@@ -274,7 +268,7 @@ def test_as_many_units_as_the_page_says_exclude_a_relevant_effect_in_80_percent(
     assert excluded < 0.95 * PAGES
 
 
-def test_divergence_keeps_its_levels(make):
+def test_divergence_keeps_its_levels():
     rng = np.random.default_rng(5)
     given = {"test": "divergence", "task": "unconditional", "variant": "dmp",
              "against": "baseline", "predicts": "more"}  # fmt: skip
