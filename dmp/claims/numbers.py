@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dmp.claims.effects import Effect
+from dmp.claims.measurement import Effect
 from dmp.methods import on_recipe
 from dmp.recipes import PAPER, Recipe
 from dmp.statistics.arms import DERIVED, Arm, Arms, By, Unmeasured

@@ -6,7 +6,7 @@ import pytest
 from claim_examples import BASE, DIFFERENCE, EQUIVALENCE, LARGER, SMALLER, judge, rows
 from scipy import stats
 
-from dmp.claims.effects import Effect
+from dmp.claims.measurement import Effect
 
 WIDE = BASE + np.array([0.9, -1.2, 0.3, 0.1])
 LOG = np.log1p(0.01)

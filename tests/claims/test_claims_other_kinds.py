@@ -6,9 +6,8 @@ import pytest
 from claim_examples import BASE, EQUIVALENCE, judge
 from scipy import stats
 
-from dmp.claims.effects import Effect
 from dmp.claims.evidence import KINDS, Evidence, register_evidence
-from dmp.claims.measurement import of_effect
+from dmp.claims.measurement import Effect, of_effect
 from dmp.errors import DMPError
 from dmp.registry import Registry
 
