@@ -178,10 +178,8 @@ def test_swapped_arms_mirror(pairs):
     a, b = np.round(np.array(pairs).T, 3)
     logs = np.log(a / b)
     assume(np.ptp(logs) > 1e-6)
-    results = table(rows({"dmp": a, "baseline": b}))
     swapped = DIFFERENCE | {"variant": "baseline", "against": "dmp", "predicts": "worse"}
-    one = evaluate(make(DIFFERENCE), results).iloc[0]
-    other = evaluate(make(swapped), results).iloc[0]
+    one, other = (judge(given, {"dmp": a, "baseline": b}) for given in (DIFFERENCE, swapped))
     mirrored = [100 / (1 + x / 100) - 100 for x in (other.effect, other.high, other.low)]
     assert [one.effect, one.low, one.high] == pytest.approx(mirrored, rel=1e-6, abs=1e-9)
     for name in ("p_for", "p_against", "p_sign_flip"):
