@@ -1,4 +1,4 @@
-"""Plants faults in patches, methods, statistics and fingerprints: does a test notice each of them?
+"""Plants faults in what decides a number or a verdict: does a test notice each of them?
 
     python .ci/mutants.py [NAMES] [--count 100] [--seed 0] [--again]
 
@@ -232,21 +232,22 @@ def in_fresh_process(mutant: str, tests: list[str]) -> int:
     return int(subprocess.run(command, env=env, capture_output=True).returncode != 0)
 
 
-def noticed_once_planted(path: Path, whole: str, fault: str, tests: str) -> bool:
-    """Return whether tests fail once a fault is planted.
+def noticed_once_planted(name: str, whole: str, fault: str, tests: str) -> bool:
+    """Return whether tests fail once a fault is planted in a file, which then has no mutants.
 
     Raises:
         ValueError: the file does not hold what the fault replaces.
     """
-    text = path.read_text()
+    text, copy = Path(name).read_text(), COPY / name
     if text.count(whole) != 1:
-        raise ValueError(f"{path} holds {whole!r} {text.count(whole)} times, not once")
-    path.write_text(text.replace(whole, fault))
+        raise ValueError(f"{name} holds {whole!r} {text.count(whole)} times, not once")
+    mutated = copy.read_text()
+    copy.write_text(text.replace(whole, fault))
     try:
         command = [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider", tests]
         return subprocess.run(command, cwd=COPY, capture_output=True).returncode == 1
     finally:
-        path.write_text(text)
+        copy.write_text(mutated)
 
 
 def report(statuses: dict[str, int]) -> float:
@@ -287,7 +288,7 @@ def main() -> int:
     missed = [
         fault
         for name, whole, fault, tests in ONCE_MISSED
-        if not noticed_once_planted(COPY / name, whole, fault, tests)
+        if not noticed_once_planted(name, whole, fault, tests)
     ]
     print(f"{len(ONCE_MISSED) - len(missed)} of {len(ONCE_MISSED)} once missed", *missed, sep="\n")
     return int(share < AIM or bool(missed))

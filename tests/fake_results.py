@@ -33,3 +33,16 @@ def without_times(folder: Path, seed: int, latest: float = 1.5e9) -> None:
 def relevant(metric, percent, better="lower"):
     """Return a metric as in the file of claims, with its smallest relevant effect."""
     return {"metric": metric, "better": better, "relevant_percent": percent, "reason": "r"}
+
+
+def result_rows(arms, task="unconditional", metric="fid", **fields):
+    """Return a row of results per seed and variant; ``arms``: variant to values, seeds from 0."""
+    row = {"baseline_seed": 0, "bin": "all", "iteration": 300, "samples": 1000, "protocol": "p",
+           "evaluator": "e", "commit": "c", "config": "x"}  # fmt: skip
+    return [
+        {"task": task, "variant": variant, "seed": seed, "metric": metric, "value": float(value)}
+        | row
+        | fields
+        for variant, values in arms.items()
+        for seed, value in enumerate(values)
+    ]

@@ -78,10 +78,8 @@ def evaluate(
         row: dict[str, Any] = {"claim": each.claim, "evidence": each.number}
         row |= {"recipe": each.recipe, "endpoint": each.endpoint, "test": each.evidence.test}
         row |= {"predicts": each.evidence.prediction()} | each.evidence.compared()
-        row |= _numbers(each.found, claims.each_way) | {
-            "verdict": verdict.verdict,
-            "finding": verdict.finding,
-        }
+        row |= _numbers(each.found, claims.each_way)
+        row |= {"verdict": verdict.verdict, "finding": verdict.finding}
         row |= {"p_for_holm": verdict.p_for, "p_against_holm": verdict.p_against}
         if each.evidence.recipe == DECAYED:
             row["variant"] += " (decayed baselines)"

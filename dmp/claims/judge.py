@@ -63,12 +63,11 @@ def judge(tested: Sequence[Tested], level: float) -> list[Verdict]:
     """
     verdicts: dict[int, Verdict] = {}
     families: dict[tuple[str, str], dict[str, list[int]]] = {}
+    fixed = {_where(each) for each in tested if each.found.verdict == CONTRADICTED}
     for k, each in enumerate(tested):
         if each.found.verdict:
             verdicts[k] = Verdict(each.found.verdict)
-    fixed = {_where(tested[k]) for k, given in verdicts.items() if given.verdict == CONTRADICTED}
-    for k, each in enumerate(tested):
-        if k not in verdicts:
+        else:
             family = families.setdefault((each.recipe, each.endpoint), {})
             # A claim that arithmetic contradicts needs no test, and does not count as one.
             name = "" if _where(each) in fixed else each.claim
@@ -86,12 +85,10 @@ def _family(
     tested: Sequence[Tested], claims: dict[str, list[int]], level: float
 ) -> dict[int, Verdict]:
     names = [name for name in claims if name]
-    within = {}
-    for name in claims:
-        within[name] = holm([tested[k].found.p_against for k in claims[name]])
+    within = {name: holm([tested[k].found.p_against for k in own]) for name, own in claims.items()}
     largest = [_largest([tested[k].found.p_for for k in claims[name]]) for name in names]
-    every = (within[name] for name in names)
-    smallest = [math.nan if np.isnan(p).all() else float(np.nanmin(p)) for p in every]
+    # NaN only where all are.
+    smallest = [np.fmin.reduce(within[name]) for name in names]
     factors_for = dict(zip(names, holm_factors(largest, level).tolist(), strict=True))
     factors_against = dict(zip(names, holm_factors(smallest, level).tolist(), strict=True))
     verdicts = {}

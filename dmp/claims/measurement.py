@@ -1,4 +1,10 @@
-"""What one piece of evidence measured, before all are corrected together."""
+"""What one piece of evidence measured, before all are corrected together: an effect in percent.
+
+Metrics that are positive are compared by their logarithms: a difference of logs is a ratio, whose
+percentage needs no reference that would be taken as known, and is less skewed than a difference.
+Percentages are factors there: 1 % less is 1 / 1.01. What is a share already, or may be 0 or less,
+is compared as it stands.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -6,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dmp.claims.effects import Effect
+    from dmp.statistics.contrast import Contrast, Share
 
 SUPPORTED = "supported"
 CONTRADICTED = "contradicted"
@@ -14,6 +20,50 @@ INCONCLUSIVE = "inconclusive"
 NOT_TESTED = "not tested"
 VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, NOT_TESTED)
 NAN = math.nan
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A contrast of arms, told in percent.
+
+    Attributes:
+        found: the contrast, on logarithms or as a share.
+        of: what it is in percent of, in words.
+        log: whether ``found`` is on logarithms.
+    """
+
+    found: "Contrast | Share"
+    of: str
+    log: bool = False
+
+    def percent(self, value: float) -> float:
+        """Return a value of ``found`` in percent."""
+        return 100 * math.expm1(value) if self.log else 100 * value
+
+    def bound(self, percent: float) -> float:
+        """Return a percentage as a value of ``found``: the same factor up and down."""
+        if self.log:
+            return math.copysign(math.log1p(abs(percent) / 100), percent)
+        return percent / 100
+
+    def p_beyond(self, percent: float, sign: int) -> float:
+        """Return the p value of "no more than ``percent`` towards ``sign``", one-sided."""
+        bound = sign * self.bound(percent)
+        return self.found.p_above(bound) if sign > 0 else self.found.p_below(bound)
+
+    def p_short(self, percent: float, sign: int) -> float:
+        """Return the p value of "at least ``percent`` towards ``sign``", one-sided."""
+        bound = sign * self.bound(percent)
+        return self.found.p_below(bound) if sign > 0 else self.found.p_above(bound)
+
+    def standardised(self, percent: float) -> float:
+        """Return a percentage in standard deviations between units; NaN where there is none."""
+        sd = self.found.sd
+        if math.isnan(sd) or math.isnan(percent):
+            return math.nan
+        # A percentage of the paper may be anything above -100 %, and is a factor as it stands.
+        value = math.log1p(percent / 100) if self.log else percent / 100
+        return value / sd if sd else math.copysign(math.inf, value)
 
 
 @dataclass(frozen=True)
@@ -59,7 +109,7 @@ class Measurement:
     unit: str = ""
     further: int = 0
     sd: float = NAN
-    source: "Effect | None" = None
+    source: Effect | None = None
     paper_effect: float = NAN
     verdict: str = ""
     reason: str = ""
@@ -83,7 +133,7 @@ def count_of_units(n: int, unit: str, further: int) -> str:
     return f"{own}, spread of {n + further}" if further else own
 
 
-def of_effect(effect: "Effect", metric: str, **fields: Any) -> Measurement:
+def of_effect(effect: Effect, metric: str, **fields: Any) -> Measurement:
     """Return the measurement of an effect; ``fields`` are further ones of it."""
     found = effect.found
     return Measurement(
@@ -94,7 +144,7 @@ def of_effect(effect: "Effect", metric: str, **fields: Any) -> Measurement:
     )  # fmt: skip
 
 
-def directed(effect: "Effect", sign: int, relevant: float) -> dict[str, float]:
+def directed(effect: Effect, sign: int, relevant: float) -> dict[str, float]:
     """Return the p values of a claim that there is an effect towards ``sign``.
 
     It is shown if the effect is above 0 there, and refuted if one of ``relevant`` percent is

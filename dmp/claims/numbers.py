@@ -6,14 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dmp.claims.effects import Effect
+from dmp.claims.measurement import Effect
 from dmp.methods import on_recipe
 from dmp.recipes import PAPER, Recipe
 from dmp.statistics.arms import DERIVED, Arm, Arms, By, Unmeasured
 from dmp.statistics.contrast import Aligned, align
 from dmp.statistics.labels import metric_name
-
-_LUCKY = "the mean over the others would be that of the lucky ones"
 
 
 @dataclass(frozen=True)
@@ -22,8 +20,8 @@ class Numbers:
 
     Attributes:
         not_run: task to the reason why this scale leaves it out.
-        parameters: counts, see :func:`dmp.statistics.results.read_parameters`; or None.
-        speed: timings, see :func:`dmp.statistics.results.read_speed`; or None.
+        parameters: counts, with :data:`dmp.statistics.results.PARAMETER_COLUMNS`; or None.
+        speed: timings, with :data:`dmp.statistics.results.SPEED_COLUMNS`; or None.
         sign: -1 where a lower value is better, else 1.
         primary: whether that is the primary endpoint, which the paper's numbers are of.
         relevant: the smallest relevant effect in percent.
@@ -133,6 +131,7 @@ class Numbers:
             lost = self.results.lost(task, variant)
             if lost:
                 raise Unmeasured(
-                    f"{variant} diverged: not finite in {lost[0]} of {lost[1]} seeds, and {_LUCKY}"
+                    f"{variant} diverged: not finite in {lost[0]} of {lost[1]} seeds, and the mean "
+                    f"over the others would be that of the lucky ones"
                 )
         return named

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from dmp.claims.effects import Effect
+from dmp.claims.measurement import Effect
 from dmp.claims.schema import Curve
 from dmp.methods import Variant
 from dmp.statistics.arms import Arms, Unmeasured

@@ -1,5 +1,6 @@
 """What ``ablations/claims.yaml`` and ``hypotheses.yaml`` may say: claims, and what settles each."""
 
+import math
 from collections.abc import Collection, Iterator
 from typing import Annotated, Any, Literal, Self
 
@@ -31,19 +32,6 @@ class Claim(Strict):
     remark: str = ""
     contradicted_in_paper: str = ""
     evidence: Annotated[list[AnyEvidence], Field(min_length=1)]
-
-
-def check_metric(name: str, better: str) -> None:
-    """Check that claims may be tested in a metric.
-
-    Raises:
-        ValueError: there is none of that name, or its other direction is better.
-    """
-    known = quantities()
-    if name not in known:
-        raise ValueError(f"unknown metric '{name}': {nearest(name, known)}")
-    if known[name].better not in (better, ""):
-        raise ValueError(f"metric '{name}': better = {better}, but {known[name].better} is better")
 
 
 class Metric(Strict):
@@ -136,24 +124,29 @@ class Claims(Strict):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what} '{twice[0]}' is listed twice; list it once")
-        for entry in (*self.endpoints, *self.further_metrics):
-            check_metric(entry.metric, entry.better)
         for name in self.arms:
             if name in method_names():
                 raise ValueError(f"arms: '{name}' is the name of a method; choose another")
         for scale, names in self.arms_at.items():
             for name in names.keys() - self.arms:
-                known = nearest(name, self.arms)
-                raise ValueError(f"arms_at.{scale}: unknown arm '{name}': {known}")
+                arms = nearest(name, self.arms)
+                raise ValueError(f"arms_at.{scale}: unknown arm '{name}': {arms}")
+        known = quantities()
+        for name, entry in self._listed.items():
+            if name not in known:
+                raise ValueError(f"unknown metric '{name}': {nearest(name, known)}")
+            best = known[name].better
+            if best not in (entry.better, ""):
+                raise ValueError(f"metric '{name}': better = {entry.better}, but {best} is better")
         for claim, number, evidence in self.evidence():
             where = f"{claim.id}, evidence {number}"
             metric = getattr(evidence, "metric", None)
             if metric is not None and metric not in metrics:
                 raise ValueError(f"{where}: unknown metric '{metric}': {nearest(metric, metrics)}")
-            if not isinstance(evidence, Judged) or evidence.relevant_percent is not None:
+            if not isinstance(evidence, Judged):
                 continue
             for name, _ in evidence.metrics([entry.metric for entry in self.endpoints]):
-                if self._metrics().get(name) is None:
+                if math.isnan(self.relevant(evidence, name)):
                     raise ValueError(
                         f"{where}: nothing says which effect on '{name}' is relevant; give "
                         f"relevant_percent, here or with the metric"
@@ -194,14 +187,14 @@ class Claims(Strict):
 
     def sign(self, metric: str) -> int:
         """Return -1 if a lower value of a listed metric is better, else 1."""
-        lower = (e.metric for e in (*self.endpoints, *self.further_metrics) if e.better == "lower")
-        return -1 if metric in lower else 1
+        return -1 if metric in self._listed and self._listed[metric].better == "lower" else 1
 
     def relevant(self, evidence: Evidence, metric: str) -> float:
         """Return the smallest relevant effect in percent; NaN where there is none."""
-        own = evidence.relevant_percent if isinstance(evidence, Judged) else None
-        found = self._metrics().get(metric) if own is None else own
-        return float("nan") if found is None else found
+        found = evidence.relevant_percent if isinstance(evidence, Judged) else None
+        if found is None and metric in self._listed:
+            found = self._listed[metric].relevant_percent
+        return math.nan if found is None else found
 
     def on_recipes(self) -> Iterator[tuple[Recipe, Recipe, Claim, int, Evidence]]:
         """Yield what is judged: the column it counts for, its own recipe, and as :meth:`evidence`.
@@ -244,6 +237,6 @@ class Claims(Strict):
         named = {task for evidence in each for task, _ in (*evidence.runs(), *evidence.timed())}
         return named | {curve.task for curve in self.curves}
 
-    def _metrics(self) -> dict[str, float | None]:
-        entries = (*self.endpoints, *self.further_metrics)
-        return {entry.metric: entry.relevant_percent for entry in entries}
+    @property
+    def _listed(self) -> dict[str, Metric]:
+        return {entry.metric: entry for entry in (*self.endpoints, *self.further_metrics)}

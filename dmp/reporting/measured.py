@@ -7,9 +7,8 @@ import pandas as pd
 from dmp.reporting.document import Table
 from dmp.statistics.formatting import MISSING, format_interval, format_paper
 from dmp.statistics.labels import metric_label, metric_name
-from dmp.statistics.paper import paper_difference
 from dmp.statistics.results import records
-from dmp.statistics.study import OK
+from dmp.statistics.study import OK, paper_difference
 
 UNCONVERGED = " †"
 BETTER, WORSE, OPEN, DIFFERENT = "✓ better", "✗ worse", "○ open", "≠ different"

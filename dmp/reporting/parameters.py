@@ -18,7 +18,7 @@ def write_parameters(
     """Write ``<study.id>.csv``, ``.md``, ``.tex`` and ``.html``; equal input gives equal bytes.
 
     Args:
-        parameters: see :func:`dmp.statistics.results.read_parameters`; the paper's columns are
+        parameters: see :data:`dmp.statistics.results.PARAMETER_COLUMNS`; the paper's columns are
             printed as they stand.
 
     Raises:

@@ -21,9 +21,8 @@ from dmp.statistics.formatting import (
     format_range,
 )
 from dmp.statistics.labels import metric_label, metric_name
-from dmp.statistics.paper import paper_difference
 from dmp.statistics.results import records
-from dmp.statistics.study import OK
+from dmp.statistics.study import OK, paper_difference
 from dmp.statistics.variance import RELATIVE_EFFECT
 from dmp.studies.schema import Scale, Study
 

@@ -19,7 +19,7 @@ from dmp.reporting.figures.style import write_figure
 from dmp.reporting.page import html, markdown, write_page
 from dmp.stages.spread import known_spread
 from dmp.statistics.arms import Arms
-from dmp.statistics.results import read_parameters, read_results, read_speed
+from dmp.statistics.results import PARAMETER_COLUMNS, SPEED_COLUMNS, read_csv, read_results
 from dmp.studies import Plan
 from dmp.studies.judged import left_out, undecayed
 from dmp.studies.plan import CLAIMS
@@ -53,8 +53,8 @@ def judge(
     own = {name: whole[whole["seed"].isin(seeds)] for name, seeds in (published or {}).items()}
     tables = {}
     if scope == CLAIMS:
-        tables["parameters"] = read_parameters(layout.parameters_table)
-        tables["speed"] = read_speed(layout.speed_table)
+        tables["parameters"] = read_csv(layout.parameters_table, PARAMETER_COLUMNS)
+        tables["speed"] = read_csv(layout.speed_table, SPEED_COLUMNS)
     known, lacking = {*scale.tasks, *scale.not_run}, undecayed(scale)
     absent = {task: "this scale has no such task" for task, _ in claims.runs()}
     not_run = {task: reason for task, reason in absent.items() if task not in known} | scale.not_run

@@ -10,7 +10,7 @@ from dmp.reporting.figures.registry import without_files, write_figures
 from dmp.reporting.parameters import write_parameters
 from dmp.reporting.tables import study_page, write_table
 from dmp.statistics.arms import Arms
-from dmp.statistics.results import read_baselines, read_parameters, read_results
+from dmp.statistics.results import PARAMETER_COLUMNS, read_baselines, read_csv, read_results
 from dmp.statistics.study import cells, comparisons
 from dmp.statistics.variance import variances
 from dmp.studies import Plan
@@ -37,7 +37,7 @@ def write_pages(
 
 
 def _parameters(plan: Plan, layout: Layout, name: str) -> None:
-    parameters = read_parameters(layout.parameters_table)
+    parameters = read_csv(layout.parameters_table, PARAMETER_COLUMNS)
     rows = parameters[parameters["study"] == name]
     write_parameters(plan.parameter_studies[name], rows, layout.tables)
     _emptied(layout.figures(name))

@@ -263,5 +263,4 @@ def _lost(final: pd.DataFrame) -> dict[tuple[str, str], tuple[int, int]]:
     measured = final["metric"] != DIVERGED
     finite = measured.groupby([final["task"], final["variant"], final["seed"]], sort=False).any()
     runs = (~finite).groupby(level=["task", "variant"], sort=False).agg(["sum", "size"])
-    counts = zip(runs["sum"].tolist(), runs["size"].tolist(), strict=True)
-    return {cell: count for cell, count in zip(runs.index, counts, strict=True) if count[0]}
+    return {cell: (int(lost), int(n)) for cell, lost, n in runs.itertuples(name=None) if lost}

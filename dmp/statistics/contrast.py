@@ -21,6 +21,7 @@ from scipy import special, stats
 
 from dmp.statistics.arms import Arm, Unmeasured, check_pair
 from dmp.statistics.estimates import (
+    ROUNDING,
     Array,
     Estimate,
     line_weights,
@@ -68,21 +69,18 @@ class Contrast(UnitEstimate):
 
     def p_below(self, bound: float) -> float:
         """Return the one-sided p value of the hypothesis that the effect is at least ``bound``."""
-        if self.n == 1:
-            return math.nan
-        if self.sd == 0:
-            return 0.0 if self.mean < bound else 1.0
-        t = (self.mean - bound) * math.sqrt(self.n) / self.sd
-        return float(special.stdtr(self.df, t))
+        return self._p(self.mean - bound)
 
     def p_above(self, bound: float) -> float:
         """Return the one-sided p value of the hypothesis that the effect is at most ``bound``."""
+        return self._p(bound - self.mean)
+
+    def _p(self, beyond: float) -> float:
         if self.n == 1:
             return math.nan
         if self.sd == 0:
-            return 0.0 if self.mean > bound else 1.0
-        t = (self.mean - bound) * math.sqrt(self.n) / self.sd
-        return float(special.stdtr(self.df, -t))
+            return 0.0 if beyond < 0 else 1.0
+        return float(special.stdtr(self.df, beyond * math.sqrt(self.n) / self.sd))
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ class Aligned:
         further = np.array([]) if self.spread is None else np.sort(self.spread._units(weights))
         if len(further):
             sd = math.sqrt(_pooled(sd**2, mean_and_sd(further, magnitude)[1] ** 2, units, further))
-        if abs(mean) <= 8 * np.finfo(np.float64).eps * magnitude and not sd > 0:
+        if abs(mean) <= ROUNDING * magnitude and not sd > 0:
             mean = 0.0
         unit = "baseline" if len(np.unique(self.baselines)) > 1 else "seed"
         found = Contrast(
@@ -148,17 +146,15 @@ class Aligned:
 
     def logs(self) -> "Aligned":
         """Return the natural logarithms; every value must be positive."""
-        return self._with(np.log(self.values), self.spread and self.spread.logs())
+        spread = self.spread and self.spread.logs()
+        return Aligned(np.log(self.values), self.baselines, spread)
 
     def over(self, whole: "Aligned") -> "Aligned":
         """Return every value as a share of that of the same seed in (seeds, 1) others."""
         own, others, spread = self.spread, whole.spread, None
         if own and others and np.array_equal(own.baselines, others.baselines):
             spread = own.over(others)
-        return self._with(self.values / whole.values, spread)
-
-    def _with(self, values: Array, spread: "Aligned | None") -> "Aligned":
-        return Aligned(values, self.baselines, spread)
+        return Aligned(self.values / whole.values, self.baselines, spread)
 
     def share(self, weights: ArrayLike, whole: ArrayLike) -> Share:
         """Estimate the contrast ``weights`` as a share of the contrast ``whole``.

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from dmp.errors import DMPError
-from dmp.statistics.estimates import Array, as_values
+from dmp.statistics.estimates import as_values
 
 # Four checkpoints are the fewest whose strict decrease, with p = 1/4!, is significant at 5 %.
 FEWEST_CHECKPOINTS = 4
@@ -61,13 +61,9 @@ def convergence(fids: ArrayLike, tolerance: float) -> Convergence:
     half = len(fids) // 2
     first, second = fids[:half].mean(), fids[-half:].mean()
     change = float((second - first) / first)
-    tau, p_value = _decreasing_trend(fids)
+    tau, p_value = 0.0, 1.0
+    if len(set(fids)) > 1:
+        # Exact where no two are equal, and else the tie-corrected normal approximation.
+        found = stats.kendalltau(np.arange(len(fids)), fids, alternative="less")
+        tau, p_value = float(found.statistic), float(found.pvalue)
     return Convergence(tau, p_value, change, -change <= tolerance)
-
-
-def _decreasing_trend(fids: Array) -> tuple[float, float]:
-    if len(set(fids)) == 1:
-        return 0.0, 1.0
-    # Exact where no two are equal, and else the tie-corrected normal approximation.
-    found = stats.kendalltau(np.arange(len(fids)), fids, alternative="less")
-    return float(found.statistic), float(found.pvalue)

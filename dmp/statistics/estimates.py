@@ -18,7 +18,7 @@ from dmp.errors import DMPError
 Array = NDArray[np.float64]
 
 # Sums and differences of a few float64 numbers are off by a few units in the last place.
-_ROUNDING = 8 * np.finfo(np.float64).eps
+ROUNDING = 8 * np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def mean_and_sd(units: Array, magnitude: float) -> tuple[float, float]:
     """
     if len(units) == 1:
         return float(units[0]), math.nan
-    if np.ptp(units) <= _ROUNDING * magnitude:
+    if np.ptp(units) <= ROUNDING * magnitude:
         # Adding 0.0 turns -0.0 into 0.0: the sign of a zero depends on the order of the units.
         return float(units[0]) + 0.0, 0.0
     return float(units.mean()), float(units.std(ddof=1))

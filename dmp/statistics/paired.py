@@ -16,7 +16,14 @@ from statsmodels.stats.power import TTestPower
 
 from dmp.errors import DMPError
 from dmp.rng import generator
-from dmp.statistics.estimates import Array, as_values, mean_and_sd, t_interval, unit_means
+from dmp.statistics.estimates import (
+    ROUNDING,
+    Array,
+    as_values,
+    mean_and_sd,
+    t_interval,
+    unit_means,
+)
 from dmp.statistics.robust import sign_flip_p
 
 ALPHA = 0.05
@@ -97,7 +104,7 @@ def paired_difference(
     sign = -1.0 if np.sort(units).mean() < 0 else 1.0
     units = np.sort(sign * units)
     mean, sd = mean_and_sd(units, magnitude)
-    if sd == 0 and abs(mean) <= 8 * np.finfo(np.float64).eps * magnitude:
+    if sd == 0 and abs(mean) <= ROUNDING * magnitude:
         mean, units = 0.0, np.zeros(n)
     t_limits = t_interval(mean, sd, n, level)
     boot_limits = _bootstrap_interval(units, mean, sd, level, resamples, seed)

@@ -61,16 +61,6 @@ def read_baselines(path: str | Path) -> pd.DataFrame:
     return baselines
 
 
-def read_parameters(path: str | Path) -> pd.DataFrame:
-    """Read counts of parameters: ``PARAMETER_COLUMNS``, one backbone per row; errors as above."""
-    return read_csv(path, PARAMETER_COLUMNS)
-
-
-def read_speed(path: str | Path) -> pd.DataFrame:
-    """Read timings: ``SPEED_COLUMNS``, one timing per row; errors as above."""
-    return read_csv(path, SPEED_COLUMNS)
-
-
 def read_csv(path: str | Path, columns: Columns) -> pd.DataFrame:
     """Read a CSV file with known columns; errors as :func:`read_results`."""
     # Everything is read as text first: a hash such as 12e4 must never become a number, nor a

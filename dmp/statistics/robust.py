@@ -11,13 +11,11 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from dmp.rng import generator
-from dmp.statistics.estimates import Array
+from dmp.statistics.estimates import ROUNDING, Array
 
 # The sums of either half are counted: 2^15 of them are sorted in milliseconds.
 LARGEST_EXACT = 30
 RANDOM_FLIPS = 99_999
-# Sums of the same numbers in another order differ by a few units in the last place.
-_ROUNDING = 8 * np.finfo(np.float64).eps
 
 
 def sign_flip_p(differences: ArrayLike, seed: int = 0) -> float:
@@ -33,7 +31,7 @@ def sign_flip_p(differences: ArrayLike, seed: int = 0) -> float:
     n, total = len(differences), float(np.abs(differences).sum())
     if n == 1:
         return 1.0
-    least = abs(float(differences.sum())) - _ROUNDING * total
+    least = abs(float(differences.sum())) - ROUNDING * total
     if n > LARGEST_EXACT:
         sums = _random_sums(differences, generator(seed, "sign-flip"))
         return float((1 + np.count_nonzero(np.abs(sums) >= least)) / (1 + RANDOM_FLIPS))
@@ -88,6 +86,6 @@ def hodges_lehmann(differences: ArrayLike, level: float = 0.95) -> tuple[float, 
 def skewness(differences: ArrayLike) -> float:
     """Return the sample skewness G1 of (n,) differences; NaN below 3, or if all are equal."""
     differences = np.asarray(differences, dtype=np.float64)
-    if len(differences) < 3 or np.ptp(differences) <= _ROUNDING * np.abs(differences).max():
+    if len(differences) < 3 or np.ptp(differences) <= ROUNDING * np.abs(differences).max():
         return math.nan
     return float(stats.skew(differences, bias=False))

@@ -1,6 +1,7 @@
 """The two tables of a study: its cells, and its comparisons."""
 
 from dataclasses import asdict, fields
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,6 @@ from dmp.statistics.contrast import align
 from dmp.statistics.estimates import mean_interval
 from dmp.statistics.holm import holm
 from dmp.statistics.paired import Difference, paired_difference
-from dmp.statistics.paper import paper_difference
 from dmp.statistics.results import typed
 
 if TYPE_CHECKING:
@@ -164,6 +164,20 @@ def comparisons(results: pd.DataFrame | Arms, study: "Study") -> pd.DataFrame:
     for test in ("p_exact", "p_t"):
         frame[f"{test}_holm"] = frame.groupby("metric")[test].transform(holm)
     return frame
+
+
+def paper_difference(a: float | str | None, b: float | str | None) -> Decimal | None:
+    """Return ``a - b`` of the paper, with the digits that are printed: 5.61 - 6.26 is -0.65.
+
+    None if either number is unknown, or is text that is not a plain number.
+    """
+    if a is None or b is None:
+        return None
+    try:
+        difference = Decimal(str(a)) - Decimal(str(b))
+    except InvalidOperation:
+        return None
+    return difference if difference.is_finite() else None
 
 
 def _unit(arm: Arm) -> str:

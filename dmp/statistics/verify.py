@@ -87,12 +87,11 @@ def rows_of(study: "Study", here: Arms, there: Arms, same: frozenset[str]) -> li
         rows.append(_row((*name, DIVERGED), arms[:1], arms[1:], by_seed))
     for pair in study.comparisons:
         task = str(pair.task)
+        both = (pair.variant, pair.against)
         for metric in study.metrics:
-            keys = [(task, variant, metric) for variant in (pair.variant, pair.against)]
-            a, b = ([side[key] for key in keys if key in side] for side in (ours, theirs))
-            if len(a) == len(b) == 2:
-                name = (study.id, "difference", task, pair.variant, pair.against, metric)
-                rows.append(_row(name, a, b, task in same))
+            a, b = ([side[task, arm, metric] for arm in both] for side in (ours, theirs))
+            name = (study.id, "difference", task, *both, metric)
+            rows.append(_row(name, a, b, task in same))
     return [row for row in rows if len(row.here) or len(row.there)]
 
 

@@ -1,10 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
-from claim_examples import BASE, DIFFERENCE, EQUIVALENCE, LARGER, SMALLER
+from claim_examples import BASE, DIFFERENCE, EQUIVALENCE, LARGER, SMALLER, judge, rows
 from scipy import stats
 
-from dmp.claims.evaluate import evaluate
+from dmp.claims.measurement import Effect
 
 WIDE = BASE + np.array([0.9, -1.2, 0.3, 0.1])
 LOG = np.log1p(0.01)
@@ -17,7 +19,7 @@ def times(percents):
     return BASE * (1 + np.array(percents) / 100)
 
 
-def test_difference_is_the_mean_log_ratio_and_agrees_with_scipy(judge):
+def test_difference_is_the_mean_log_ratio_and_agrees_with_scipy():
     row = judge(DIFFERENCE | {"paper": ["5.87", "6.27"]}, {"dmp": SMALLER, "baseline": BASE})
     logs = np.log(SMALLER / BASE)
     limits = stats.ttest_1samp(logs, 0).confidence_interval()
@@ -64,12 +66,12 @@ def test_difference_is_the_mean_log_ratio_and_agrees_with_scipy(judge):
         ("not-worse", [9, -12, 3, 1], "inconclusive", ""),
     ],
 )
-def test_verdict_on_a_difference(judge, predicts, percents, verdict, finding):
+def test_verdict_on_a_difference(predicts, percents, verdict, finding):
     row = judge(DIFFERENCE | {"predicts": predicts}, {"dmp": times(percents), "baseline": BASE})
     assert (row.verdict, row.finding) == (verdict, finding)
 
 
-def test_words_of_a_difference_say_what_was_excluded(judge):
+def test_words_of_a_difference_say_what_was_excluded():
     for percents, told in (
         ([0.05, -0.1, 0.1, -0.05], "no relevant effect: an improvement by 1 % is excluded, c"),
         ([-0.1, -0.11, -0.1, -0.12],
@@ -81,7 +83,7 @@ def test_words_of_a_difference_say_what_was_excluded(judge):
     assert "and a decline by more than 1 % is shown" in row.reason
 
 
-def test_a_margin_of_its_own_takes_the_place_of_that_of_the_metric(judge):
+def test_a_margin_of_its_own_takes_the_place_of_that_of_the_metric():
     arms = {"dmp": times([2, 2.1, 1.9, 2]), "baseline": BASE}
     evidence = DIFFERENCE | {"predicts": "not-worse"}
     assert judge(evidence, arms).verdict == "contradicted"
@@ -90,16 +92,15 @@ def test_a_margin_of_its_own_takes_the_place_of_that_of_the_metric(judge):
     assert row.reason.startswith("a decline by 5 % is excluded")
 
 
-def test_where_more_is_better_signs_turn(make, table, rows):
+def test_where_more_is_better_signs_turn():
     for arm, verdict in ((LARGER, "supported"), (SMALLER, "contradicted")):
         for predicts in ("better", "not-worse"):
-            claims = make(DIFFERENCE | {"metric": "recall", "predicts": predicts})
-            results = table(rows({"dmp": arm, "baseline": BASE}, metric="recall"))
-            row = evaluate(claims, results).iloc[0]
+            evidence = DIFFERENCE | {"metric": "recall", "predicts": predicts}
+            row = judge(evidence, None, rows({"dmp": arm, "baseline": BASE}, metric="recall"))
             assert (row.metric, row.endpoint, row.verdict) == ("recall", "fid", verdict)
 
 
-def test_not_better_is_supported_just_where_the_95_percent_interval_excludes_the_margin(judge):
+def test_not_better_is_supported_just_where_the_95_percent_interval_excludes_the_margin():
     rng = np.random.default_rng(0)
     seen = set()
     for _ in range(20):
@@ -111,7 +112,7 @@ def test_not_better_is_supported_just_where_the_95_percent_interval_excludes_the
     assert seen == {True, False}
 
 
-def test_equivalence_agrees_with_two_one_sided_tests(judge):
+def test_equivalence_agrees_with_two_one_sided_tests():
     arm = times([0.1, -0.1, 0.15, 0.05])
     row, logs = judge(EQUIVALENCE, {"dmp": arm, "baseline": BASE}), np.log(arm / BASE)
     sides = [
@@ -127,7 +128,7 @@ def test_equivalence_agrees_with_two_one_sided_tests(judge):
         assert judge(EQUIVALENCE, {"dmp": other, "baseline": BASE}).verdict == verdict
 
 
-def test_what_may_be_zero_is_compared_as_a_share_of_the_mean(judge):
+def test_what_may_be_zero_is_compared_as_a_share_of_the_mean():
     dmp, base = np.array([0.5, -0.1, 0.3, 0.2]), np.array([2.0, 2.4, 1.9, 2.2])
     row = judge(DIFFERENCE, {"dmp": dmp, "baseline": base})
     assert row.effect == pytest.approx(100 * (dmp.mean() / base.mean() - 1))
@@ -142,7 +143,13 @@ def test_what_may_be_zero_is_compared_as_a_share_of_the_mean(judge):
     assert (none.verdict, "is not positive on average" in none.reason) == ("not tested", True)
 
 
-def test_trend_is_the_line_from_first_to_last_and_pages_test_is_told(judge):
+def test_an_effect_in_standard_deviations_is_a_factor_or_a_share():
+    found = SimpleNamespace(sd=0.02)
+    assert Effect(found, "FID", log=True).standardised(-10) == pytest.approx(np.log(0.9) / 0.02)
+    assert Effect(found, "N prompts").standardised(-10) == pytest.approx(-5)
+
+
+def test_trend_is_the_line_from_first_to_last_and_pages_test_is_told():
     variants = ["baseline", "dmp,depth=1", "dmp,depth=half", "dmp"]
     arms = {v: BASE - 0.5 * k + 0.05 * np.sin(np.arange(4) + k) for k, v in enumerate(variants)}
     evidence = {"test": "trend", "task": "unconditional", "variants": variants,
@@ -161,7 +168,7 @@ def test_trend_is_the_line_from_first_to_last_and_pages_test_is_told(judge):
     assert judge(evidence | {"variants": variants[::-1]}, arms).verdict == "contradicted"
 
 
-def test_interaction_is_the_ratio_of_ratios(judge):
+def test_interaction_is_the_ratio_of_ratios():
     names = ("both", "first", "second", "neither")
     variants = ("dmp", "dmp,load_weight=0", "dmp,importance_weight=0",
                 "dmp,importance_weight=0,load_weight=0")  # fmt: skip
@@ -184,7 +191,7 @@ def test_interaction_is_the_ratio_of_ratios(judge):
     assert row.effect == pytest.approx(100 * each.mean() / values[3].mean())
 
 
-def test_divergence_agrees_with_fisher_by_hand(judge, rows):
+def test_divergence_agrees_with_fisher_by_hand():
     arms = {"dmp": [1, 1, 1, 1, 1], "baseline": [0] * 5}
     row = judge(DIVERGENCE, None, rows(arms, metric="diverged"))
     # One table of the 252 with these margins is as extreme in this direction.
@@ -199,7 +206,7 @@ def test_divergence_agrees_with_fisher_by_hand(judge, rows):
 
 
 @pytest.mark.parametrize(("n", "verdict"), [(36, "contradicted"), (34, "inconclusive")])
-def test_none_of_36_excludes_that_a_tenth_more_diverge(judge, rows, n, verdict):
+def test_none_of_36_excludes_that_a_tenth_more_diverge(n, verdict):
     none = {"dmp": [0] * n, "baseline": [0] * n}
     row = judge(DIVERGENCE, None, rows(none, metric="diverged"))
     assert row.p_against == pytest.approx(0.9**n / 0.99, rel=1e-6)
@@ -209,7 +216,7 @@ def test_none_of_36_excludes_that_a_tenth_more_diverge(judge, rows, n, verdict):
         assert "divergence of 10 % more runs is excluded" in row.reason
 
 
-def test_runs_that_are_not_finite_count_as_diverged_and_nowhere_else(judge, rows):
+def test_runs_that_are_not_finite_count_as_diverged_and_nowhere_else():
     lost = rows({"dmp": [1, 1, 1]}, metric="diverged")
     kept = rows({"dmp": SMALLER}, metric="diverged")[3:]
     finite = [row for row in rows({"dmp": SMALLER}) if row["seed"] == 3]
@@ -222,14 +229,11 @@ def test_runs_that_are_not_finite_count_as_diverged_and_nowhere_else(judge, rows
     assert judge(DIVERGENCE, None, lost, kept, finite, base).effect == 75
 
 
-def test_gap_is_in_percent_of_the_held_out_loss_it_is_part_of(make, table, rows):
+def test_gap_is_in_percent_of_the_held_out_loss_it_is_part_of():
     held_out = {"dmp": [0.30, 0.31, 0.32], "baseline": [0.20, 0.21, 0.22]}
     training = {"dmp": [0.10, 0.12, 0.11], "baseline": [0.18, 0.18, 0.19]}
-    claims = make(DIFFERENCE | {"metric": "denoising_gap", "predicts": "worse"})
-    results = table(
-        rows(held_out, metric="denoising_mse"), rows(training, metric="train_denoising_mse")
-    )
-    row = evaluate(claims, results).iloc[0]
+    losses = rows(held_out, metric="denoising_mse") + rows(training, metric="train_denoising_mse")
+    row = judge(DIFFERENCE | {"metric": "denoising_gap", "predicts": "worse"}, None, losses)
     gap = {v: np.subtract(held_out[v], training[v]) for v in held_out}
     shares = (gap["dmp"] - gap["baseline"]) / held_out["baseline"]
     oracle = stats.ttest_1samp(shares, 0, alternative="greater").pvalue

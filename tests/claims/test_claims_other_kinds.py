@@ -3,12 +3,11 @@ from importlib.metadata import EntryPoint, EntryPoints
 import numpy as np
 import pandas as pd
 import pytest
-from claim_examples import BASE, EQUIVALENCE
+from claim_examples import BASE, EQUIVALENCE, judge
 from scipy import stats
 
-from dmp.claims.effects import Effect
 from dmp.claims.evidence import KINDS, Evidence, register_evidence
-from dmp.claims.measurement import of_effect
+from dmp.claims.measurement import Effect, of_effect
 from dmp.errors import DMPError
 from dmp.registry import Registry
 
@@ -28,14 +27,14 @@ PARAMETERS = {"test": "parameters", "study": "table1", "backbones": ["B", "L"],
         ({"from": "47.18", "to": "35.44", "claimed_percent": "10.74"}, "contradicted", "24.883 %"),
     ],
 )
-def test_arithmetic(judge, change, verdict, told):
+def test_arithmetic(change, verdict, told):
     row = judge(ARITHMETIC | change, {"dmp": [1.0]})
     assert row.verdict == verdict
     assert told in row.reason
     assert np.isnan(row.p_for)
 
 
-def test_parameters(judge):
+def test_parameters():
     counted = pd.DataFrame({"study": "table1", "backbone": ["B", "L", "XL"],
                             "increase_percent": [1.9664, 1.2671, 5.0]})  # fmt: skip
     row = judge(PARAMETERS, {"dmp": [1.0]}, parameters=counted)
@@ -58,7 +57,7 @@ def timings(ratios):
     )  # fmt: skip
 
 
-def test_speed_is_the_ratio_of_paired_repeats(judge):
+def test_speed_is_the_ratio_of_paired_repeats():
     evidence = EQUIVALENCE | {"test": "speed", "stage": "sampling"}
     ratios = [1.01, 1.02, 1.00, 1.03]
     row = judge(evidence, {"dmp": [1.0]}, speed=timings(ratios))
@@ -78,7 +77,7 @@ def test_speed_is_the_ratio_of_paired_repeats(judge):
         judge(evidence, {"dmp": [1.0]}, speed=timings([1.0, 0.0]))
 
 
-def test_a_kind_from_outside_is_judged_by_its_name(judge, monkeypatch):
+def test_a_kind_from_outside_is_judged_by_its_name(monkeypatch):
     # As another package's module does, which an entry point of the group dmp.evidence names.
     monkeypatch.setattr(KINDS, "_found", dict(KINDS._found))
 
@@ -125,6 +124,6 @@ def test_entry_points_name_the_modules_of_other_packages(monkeypatch):
         kinds.get("there", "test")
 
 
-def test_untested_says_why(judge):
+def test_untested_says_why():
     row = judge({"test": "untested", "reason": "needs people"}, {"dmp": [1.0]})
     assert (row.verdict, row.reason) == ("not tested", "needs people")

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import matplotlib
 import numpy as np
 import pytest
+from claim_examples import rows, table
 
 from dmp.claims.rates import mean_weight, points, spread
 from dmp.claims.schema import Curve
@@ -39,7 +40,7 @@ def test_mean_weight(variant, weight):
 
 
 @pytest.fixture
-def found(table, rows):
+def found():
     values = {"baseline": LOSS, "dmp": LOSS * 0.998, "prompt-tuning": LOSS * [1.01, 1.02, 1.03],
               ARMS[3]: LOSS * [0.9981, 0.9982, 0.998]}  # fmt: skip
     results = Arms(table(rows(values, metric="denoising_mse")))

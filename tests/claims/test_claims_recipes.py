@@ -1,4 +1,4 @@
-from claim_examples import BASE, DIFFERENCE, SMALLER
+from claim_examples import BASE, DIFFERENCE, SMALLER, make, rows, table
 
 from dmp.claims.evaluate import evaluate
 from dmp.claims.summary import summarise
@@ -8,9 +8,7 @@ def decayed(arms):
     return {f"{variant},recipe=decayed": values for variant, values in arms.items()}
 
 
-def test_verdicts_on_decayed_baselines_stand_beside_and_are_a_family_of_their_own(
-    make, table, rows
-):
+def test_verdicts_on_decayed_baselines_stand_beside_and_are_a_family_of_their_own():
     arms = {"dmp": SMALLER, "baseline": BASE}
     claims = make(DIFFERENCE, {"test": "untested", "reason": "r"}, recipes=["paper", "decayed"])
     assert claims.runs() == [
@@ -31,7 +29,7 @@ def test_verdicts_on_decayed_baselines_stand_beside_and_are_a_family_of_their_ow
     assert "no decayed recipe" in summary["reason_decayed"][0]
 
 
-def test_evidence_of_one_recipe_is_judged_on_that_alone(make, table, rows):
+def test_evidence_of_one_recipe_is_judged_on_that_alone():
     claims = make(DIFFERENCE | {"recipe": "decayed"}, recipes=["paper", "decayed"])
     assert claims.runs() == [
         ("unconditional", "dmp,recipe=decayed"), ("unconditional", "baseline,recipe=decayed"),

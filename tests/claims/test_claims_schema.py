@@ -1,7 +1,8 @@
 import re
 
 import pytest
-from claim_examples import DIFFERENCE
+from claim_examples import DIFFERENCE, make
+from fake_results import relevant
 from harness import ROOT
 
 from dmp.claims.schema import Claims, with_arms
@@ -100,7 +101,17 @@ def test_claims_that_the_paper_itself_contradicts_say_so(shipped):
     assert {"C02", "C04", "C09", "C17"} <= told
 
 
-def test_two_spellings_of_a_variant_are_one_run(make):
+def test_each_kind_says_in_words_what_a_claim_predicts(shipped, hypotheses):
+    told = {e.prediction() for claims in (shipped, hypotheses) for *_, e in claims.evidence()}
+    assert told >= {
+        "10.38 %", "1.43 %", "1.26 to 1.96 %", "better", "not worse", "equal",
+        "diverges more often", "rises with the timestep, more than against",
+        "better together than both alone", "better at each step", "sampling not slower",
+        "above 99.5 % of N at every timestep",
+    }  # fmt: skip
+
+
+def test_two_spellings_of_a_variant_are_one_run():
     spelt = DIFFERENCE | {"variant": "dmp,type=hard,hard_weights=one-over-k,top_share=0.75"}
     claims = make(spelt, DIFFERENCE)
     assert claims.runs() == [
@@ -124,15 +135,17 @@ def test_two_spellings_of_a_variant_are_one_run(make):
         ({"test": "differences"}, "'differences': did you mean 'difference'"),
     ],
 )
-def test_bad_evidence_is_refused(make, change, message):
+def test_bad_evidence_is_refused(change, message):
     with pytest.raises(DMPError, match=message):
         make(DIFFERENCE | change)
 
 
-def test_bad_files_are_refused(make):
+def test_bad_files_are_refused():
     bare = {"metric": "fid", "better": "lower"}
     with pytest.raises(DMPError, match="metric 'fid' is listed twice"):
         make(DIFFERENCE, further_metrics=[bare])
+    with pytest.raises(DMPError, match="metric 'fid': better = higher, but lower is better"):
+        make(DIFFERENCE, endpoints=[relevant("fid", 1, better="higher")])
     with pytest.raises(DMPError, match="C01, evidence 1: nothing says which effect on 'fid' is"):
         make(DIFFERENCE, endpoints=[bare], further_metrics=[])
     with pytest.raises(DMPError, match="relevant_percent needs a reason"):
@@ -144,7 +157,7 @@ def test_bad_files_are_refused(make):
         make(trend | {"variants": ["baseline", "dmp,depth=1", "dmp"]})
 
 
-def test_an_arm_has_a_name_and_may_be_another_variant_at_another_scale(make):
+def test_an_arm_has_a_name_and_may_be_another_variant_at_another_scale():
     named = DIFFERENCE | {"variant": "best"}
     fields = {"arms": {"best": "dmp"}, "arms_at": {"larger": {"best": "dmp,depth=1"}}}
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from claim_examples import make
 from fake_results import relevant
 from scipy import stats
 
@@ -60,6 +61,10 @@ def normal(rng, shape):
     return rng.normal(0, SD, shape)
 
 
+def larger(times):
+    return lambda rng, shape: times * normal(rng, shape)
+
+
 def long_tailed(rng, shape):
     """Skewness 6 before pairing, in every arm: differences are symmetric, with long tails."""
     sigma = 1.0
@@ -79,42 +84,35 @@ def lopsided(skewness):
     return draw
 
 
-@pytest.fixture
-def simulate(make):
-    """For each page: claim to verdict, and claim to the pieces' measurements."""
+def paged(page=PAGE, looks=()):
+    return make(
+        endpoints=[relevant("fid", MARGIN)],
+        looks={"drawn": len(looks)} if looks else {},
+        claims=[
+            {"id": f"C{k:02}", "statement": "s", "location": "l", "evidence": pieces}
+            for k, pieces in enumerate(page, start=1)
+        ],
+    ).at("drawn")
 
-    def paged(page=PAGE, looks=()):
-        return make(
-            endpoints=[relevant("fid", MARGIN)],
-            looks={"drawn": len(looks)} if looks else {},
-            claims=[
-                {"id": f"C{k:02}", "statement": "s", "location": "l", "evidence": pieces}
-                for k, pieces in enumerate(page, start=1)
-            ],
-        ).at("drawn")
 
-    def simulated(
-        effects, seed, noise=normal, page=PAGE, seeds=SEEDS, pages=PAGES, further=0, looks=()
-    ):
-        claims = paged(page, looks)
-        rng, names = np.random.default_rng(seed), ["baseline", *ARMS]
-        means = np.log(10) + np.array([0.0, *effects])
-        for _ in range(pages):
-            units = max([seeds + further, *looks])
-            drawn = means[:, None] + noise(rng, (len(names), units)) + rng.normal(0, 0.1, units)
-            for own in looks or [seeds]:
-                known = drawn[:, :own] if looks else drawn
-                numbers = Drawn(dict(zip(names, known, strict=True)), {}, own=own)
-                tested = measure(claims, numbers)
-                by_claim = {}
-                for each, given in zip(tested, judge(tested, claims.each_way), strict=True):
-                    by_claim.setdefault(each.claim, []).append((each.found, given.verdict))
-                if all(verdict(own) in DECIDED for own in by_claim.values()):
-                    break
-            yield by_claim
-
-    simulated.claims = paged
-    return simulated
+def simulate(effects, seed, noise=normal, page=PAGE, seeds=SEEDS, pages=PAGES, further=0, looks=()):
+    """Yield for each page its claims, each with its pieces' measurements and verdicts."""
+    claims = paged(page, looks)
+    rng, names = np.random.default_rng(seed), ["baseline", *ARMS]
+    means = np.log(10) + np.array([0.0, *effects])
+    for _ in range(pages):
+        units = max([seeds + further, *looks])
+        drawn = means[:, None] + noise(rng, (len(names), units)) + rng.normal(0, 0.1, units)
+        for own in looks or [seeds]:
+            known = drawn[:, :own] if looks else drawn
+            numbers = Drawn(dict(zip(names, known, strict=True)), {}, own=own)
+            tested = measure(claims, numbers)
+            by_claim = {}
+            for each, given in zip(tested, judge(tested, claims.each_way), strict=True):
+                by_claim.setdefault(each.claim, []).append((each.found, given.verdict))
+            if all(verdict(own) in DECIDED for own in by_claim.values()):
+                break
+        yield by_claim
 
 
 def verdict(pieces):
@@ -180,16 +178,27 @@ SCENES = {
 
 @pytest.mark.parametrize("noise", [normal, long_tailed])
 @pytest.mark.parametrize("scene", SCENES)
-def test_pages_with_any_false_verdict_are_at_most_5_percent(simulate, scene, noise):
+@pytest.mark.parametrize(
+    ("seed", "options"),
+    [
+        pytest.param(0, {}, id="alone"),
+        # Four baselines, and eight for their spread alone, are what a first run has.
+        pytest.param(20, {"seeds": 3, "further": 9}, id="3 and a spread of 12"),
+        pytest.param(20, {"seeds": 4, "further": 8}, id="4 and a spread of 12"),
+        # Baselines are added until every claim of the page is decided, or a fourth time.
+        pytest.param(40, {"looks": [4, 6, 9, 14]}, id="looking again"),
+    ],
+)
+def test_pages_with_any_false_verdict_are_at_most_5_percent(seed, options, scene, noise):
     effects = SCENES[scene]
-    false = false_verdicts(simulate(effects, list(SCENES).index(scene), noise), effects)
-    assert within(false, PAGES, 0.05)
+    pages = simulate(effects, seed + list(SCENES).index(scene), noise, **options)
+    assert within(false_verdicts(pages, effects), PAGES, 0.05)
 
 
 @pytest.mark.parametrize("skewness", [1, -1, 2, -2])
-def test_skewed_differences_make_as_many_false_verdicts_as_the_page_says(simulate, skewness):
+def test_skewed_differences_make_as_many_false_verdicts_as_the_page_says(skewness):
     """Where every effect lies at its margin, which is the worst; elsewhere they do no harm."""
-    told = " ".join(notes(simulate.claims()))
+    told = " ".join(notes(paged()))
     percent = {1: 8, 2: 18}[abs(skewness)]
     assert f"skewness of {abs(skewness)}" in told
     assert f"{percent} %" in told
@@ -199,20 +208,7 @@ def test_skewed_differences_make_as_many_false_verdicts_as_the_page_says(simulat
         assert within(false_verdicts(pages, SCENES[scene]), PAGES, most), scene
 
 
-@pytest.mark.parametrize("noise", [normal, long_tailed])
-@pytest.mark.parametrize("scene", SCENES)
-@pytest.mark.parametrize("own", [3, 4])
-def test_a_spread_that_others_have_measured_makes_no_more_false_verdicts(
-    simulate, own, scene, noise
-):
-    """Four baselines, and eight for their spread alone, are what a first run has."""
-    effects = SCENES[scene]
-    seed = 20 + list(SCENES).index(scene)
-    pages = simulate(effects, seed, noise, seeds=own, further=12 - own)
-    assert within(false_verdicts(pages, effects), PAGES, 0.05)
-
-
-def test_a_spread_that_others_have_measured_decides_more(simulate):
+def test_a_spread_that_others_have_measured_decides_more():
     effects = SCENES["beyond"]
 
     def decided(further):
@@ -224,24 +220,14 @@ def test_a_spread_that_others_have_measured_decides_more(simulate):
     assert known > 1.5 * alone > 0
 
 
-@pytest.mark.parametrize("noise", [normal, long_tailed])
-@pytest.mark.parametrize("scene", SCENES)
-def test_looking_again_makes_no_more_false_verdicts(simulate, scene, noise):
-    """Baselines are added until every claim of the page is decided, or a fourth time."""
-    effects = SCENES[scene]
-    pages = simulate(effects, 40 + list(SCENES).index(scene), noise, looks=[4, 6, 9, 14])
-    assert within(false_verdicts(pages, effects), PAGES, 0.05)
-
-
-def test_looking_often_would_find_what_is_not_there_at_an_unshared_level(simulate):
-    noisy = lambda rng, shape: 6 * normal(rng, shape)  # noqa: E731
+def test_looking_often_would_find_what_is_not_there_at_an_unshared_level():
     page, looks = [[_difference("dmp", "better")]], list(range(4, 32, 3))
-    pages = simulate([0.0] * 6, 51, noisy, page, pages=2 * PAGES, looks=looks)
+    pages = simulate([0.0] * 6, 51, larger(6), page, pages=2 * PAGES, looks=looks)
     false = sum(verdict(each["C01"]) == "supported" for each in pages)
     assert within(false, 2 * PAGES, 0.025)
 
 
-def test_the_level_is_used_where_nothing_is_true(simulate):
+def test_the_level_is_used_where_nothing_is_true():
     # A rule that never says anything would keep it as well: at margins the bound is not far.
     page = [[_difference(variant, "better")] for variant in ARMS]
     effects = [0.0] * 6
@@ -255,12 +241,11 @@ def test_the_level_is_used_where_nothing_is_true(simulate):
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.5])
-def test_power_is_what_the_page_says(simulate, factor):
+def test_power_is_what_the_page_says(factor):
     # One claim, without a correction, at a test of 2.5 %: power as of a two-sided one at 5 %.
     effect, page = -factor * DELTA, [[_difference("dmp", "better")]]
     sd = np.sqrt(2) * 3 * SD
-    noisy = lambda rng, shape: 3 * normal(rng, shape)  # noqa: E731
-    pages = list(simulate([effect, 0, 0, 0, 0, 0], 12, noisy, page))
+    pages = list(simulate([effect, 0, 0, 0, 0, 0], 12, larger(3), page))
     said = [verdict(each["C01"]) for each in pages]
     expected = power(effect / sd, SEEDS)
     assert 0.2 < expected < 0.95
@@ -272,19 +257,18 @@ def test_power_is_what_the_page_says(simulate, factor):
     assert stats.binomtest(covered, PAGES, 0.95).pvalue > 1e-3
 
 
-def test_as_many_units_as_the_page_says_exclude_a_relevant_effect_in_80_percent(simulate):
+def test_as_many_units_as_the_page_says_exclude_a_relevant_effect_in_80_percent():
     sd = np.sqrt(2) * 2 * SD
     needed = units_needed(DELTA / sd)
-    noisy = lambda rng, shape: 2 * normal(rng, shape)  # noqa: E731
     page = [[_difference("dmp", "better")]]
-    pages = simulate([0.0] * 6, 13, noisy, page, seeds=needed)
+    pages = simulate([0.0] * 6, 13, larger(2), page, seeds=needed)
     excluded = sum(verdict(each["C01"]) == "contradicted" for each in pages)
     # At least: the number is rounded up.
     assert stats.binomtest(excluded, PAGES, 0.8, alternative="less").pvalue > 1e-3
     assert excluded < 0.95 * PAGES
 
 
-def test_divergence_keeps_its_levels(make):
+def test_divergence_keeps_its_levels():
     rng = np.random.default_rng(5)
     given = {"test": "divergence", "task": "unconditional", "variant": "dmp",
              "against": "baseline", "predicts": "more"}  # fmt: skip

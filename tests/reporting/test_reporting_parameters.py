@@ -4,7 +4,7 @@ import pytest
 
 from dmp.errors import DMPError
 from dmp.reporting.parameters import write_parameters
-from dmp.statistics.results import PARAMETER_COLUMNS, read_parameters
+from dmp.statistics.results import PARAMETER_COLUMNS, read_csv
 
 STUDY = SimpleNamespace(
     id="table1", title="Parameters with and without DMP", source="Table 1", notes=["A note."]
@@ -19,7 +19,7 @@ ROWS = (
 def parameters(tmp_path):
     path = tmp_path / "parameters.csv"
     path.write_text(",".join(PARAMETER_COLUMNS) + "\n" + ROWS)
-    return read_parameters(path)
+    return read_csv(path, PARAMETER_COLUMNS)
 
 
 def test_all_formats_show_counts_and_the_paper_as_printed(parameters, tmp_path):

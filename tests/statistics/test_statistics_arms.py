@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fake_results import result_rows
 
 from dmp.errors import DMPError
 from dmp.statistics.arms import Arms, Unmeasured, check_pair, listed
@@ -11,12 +12,10 @@ LOSSES = {"denoising_mse": [3.0, 5.0], "train_denoising_mse": [2.5, 4.0]}
 
 
 def make_rows(variant, protocol="p1", **changes):
-    row = {"task": "t", "variant": variant, "bin": "all", "iteration": 10, "baseline_seed": 0}
-    row |= {"samples": 64, "protocol": protocol, "evaluator": "e", "commit": "c", "config": "x"}
     return [
-        {**row, "seed": seed, "metric": metric, "value": value}
-        for metric, each in (LOSSES | changes).items()
-        for seed, value in enumerate(each)
+        row
+        for metric, values in (LOSSES | changes).items()
+        for row in result_rows({variant: values}, "t", metric, protocol=protocol)
     ]
 
 

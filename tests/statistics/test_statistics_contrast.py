@@ -105,21 +105,15 @@ def fieller_limits(top, bottom):
     return turns(-0.5), turns(0.5)
 
 
-def test_a_share_agrees_with_tests_of_what_is_left_of_it():
-    share = Aligned(np.column_stack([A, B]), ONE).share((1, -1), (0, 1))
-    assert share.mean == pytest.approx(A.mean() / B.mean() - 1)
-    assert (share.low, share.high) == pytest.approx(fieller_limits(A - B, B), rel=1e-6)
+@pytest.mark.parametrize("difference", [A - B, np.array([0.1, -0.1, 0.2, -0.2, 0.0])])
+def test_a_share_agrees_with_tests_of_what_is_left_of_it(difference):
+    share = Aligned(np.column_stack([B + difference, B]), ONE).share((1, -1), (0, 1))
+    assert share.mean == pytest.approx(difference.mean() / B.mean(), abs=1e-12)
+    assert (share.low, share.high) == pytest.approx(fieller_limits(difference, B), rel=1e-6)
     for bound in (-0.12, -0.05, 0.0):
-        left = A - B - bound * B
+        left = difference - bound * B
         for p, side in ((share.p_below(bound), "less"), (share.p_above(bound), "greater")):
             assert p == pytest.approx(stats.ttest_1samp(left, 0, alternative=side).pvalue)
-
-
-def test_a_share_of_no_difference_has_the_limits_of_fieller_too():
-    centred = np.array([0.1, -0.1, 0.2, -0.2, 0.0])
-    share = Aligned(np.column_stack([B + centred, B]), ONE).share((1, -1), (0, 1))
-    assert share.mean == pytest.approx(0, abs=1e-12)
-    assert (share.low, share.high) == pytest.approx(fieller_limits(centred, B), rel=1e-6)
 
 
 def test_a_share_of_what_may_be_zero_may_be_anything():
@@ -204,13 +198,17 @@ def test_arms_that_are_equal_everywhere_have_no_spread_at_all():
 
 
 @pytest.mark.parametrize("level", [0.025, 0.00625])
-@pytest.mark.parametrize("further", [3, 9])
-def test_power_with_a_known_spread_is_that_of_more_degrees_of_freedom(further, level):
-    n, df = 3, 2 + further - 1
+@pytest.mark.parametrize(
+    ("n", "further"), [(2, 0), (3, 0), (5, 0), (10, 0), (30, 0), (3, 3), (3, 9)]
+)
+def test_detectable_effect_has_80_percent_power(n, further, level):
+    """Also where further baselines give the standard deviation more degrees of freedom."""
+    df = n - 1 + max(0, further - 1)
     effect = detectable_effect(n, df, level)
-    tail = stats.ncf.sf(stats.f.ppf(1 - 2 * level, 1, df), 1, df, n * effect**2)
-    assert tail == pytest.approx(0.8, abs=2e-4)
-    assert effect < detectable_effect(n, level=level)
+    critical, shifted = stats.t.ppf(1 - level, df), stats.nct(df, effect * np.sqrt(n))
+    assert shifted.sf(critical) + shifted.cdf(-critical) == pytest.approx(0.8, abs=1e-6)
+    if further:
+        assert effect < detectable_effect(n, level=level)
 
 
 def test_a_stricter_level_needs_more_units():

@@ -4,14 +4,20 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from fake_results import result_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from dmp.errors import DMPError
 from dmp.statistics.holm import holm
-from dmp.statistics.paper import paper_difference
-from dmp.statistics.study import CELL_COLUMNS, COMPARISON_COLUMNS, cells, comparisons
+from dmp.statistics.study import (
+    CELL_COLUMNS,
+    COMPARISON_COLUMNS,
+    cells,
+    comparisons,
+    paper_difference,
+)
 
 PAPER = {"baseline": 6.27, "fine-tuning": "6.80", "dmp": 5.87}
 TASKS = ("unconditional", "class-conditional")
@@ -47,30 +53,16 @@ def make_study(**changes):
 
 def make_results(seeds=4, baselines=1):
     rng = np.random.default_rng(0)
-    return pd.DataFrame(
-        [
-            {
-                "task": task,
-                "variant": variant,
-                "seed": seed,
-                "baseline_seed": seed % baselines,
-                "metric": metric,
-                "bin": bin_,
-                "iteration": 0 if variant == "baseline" else 300,
-                "value": rng.normal(10, 1),
-                "samples": 1438,
-                "protocol": "p1",
-                "evaluator": "inception",
-                "commit": "c",
-                "config": variant,
-            }
-            for task in TASKS
-            for variant in PAPER
-            for seed in range(seeds)
-            for metric in ("fid", "denoising_mse")
-            for bin_ in (("all", "0-99") if metric == "denoising_mse" else ("all",))
-        ]
-    )
+    columns = [("fid", "all"), ("denoising_mse", "all"), ("denoising_mse", "0-99")]
+    rows = [
+        row
+        | {"baseline_seed": row["seed"] % baselines}
+        | {"iteration": 0 if row["variant"] == "baseline" else 300}
+        for task in TASKS
+        for metric, bin_ in columns
+        for row in result_rows({v: rng.normal(10, 1, seeds) for v in PAPER}, task, metric, bin=bin_)
+    ]
+    return pd.DataFrame(rows)
 
 
 def values(results, variant, task=TASKS[0], metric="fid"):
@@ -82,20 +74,20 @@ def where(results, **keys):
     return np.logical_and.reduce([results[name] == value for name, value in keys.items()])
 
 
-def pick(table, **keys):
-    (_, row), *more = table[where(table, **keys)].iterrows()
+def pick(table, task=TASKS[0], variant="dmp", metric="fid"):
+    (_, row), *more = table[where(table, task=task, variant=variant, metric=metric)].iterrows()
     assert not more
     return row
 
 
 def test_cells_and_comparisons_agree_with_scipy():
     results = make_results()
-    row = pick(cells(results, make_study()), task=TASKS[0], variant="dmp", metric="fid")
+    row = pick(cells(results, make_study()))
     oracle = stats.ttest_1samp(values(results, "dmp"), 0).confidence_interval()
     assert (row.low, row.high) == pytest.approx((oracle.low, oracle.high))
     assert (row.label, row.seeds, row.unit, row.units) == ("DMP", 4, "seed", 4)
-    assert (row.paper, row.samples, row.protocol, row.status) == (5.87, 1438, "p1", "ok")
-    row = pick(comparisons(results, make_study()), task=TASKS[0], variant="dmp", metric="fid")
+    assert (row.paper, row.samples, row.protocol, row.status) == (5.87, 1000, "p", "ok")
+    row = pick(comparisons(results, make_study()))
     oracle = stats.ttest_rel(values(results, "dmp"), values(results, "baseline"))
     assert row.p_t == pytest.approx(oracle.pvalue)
     assert row["mean"] == pytest.approx(
@@ -157,7 +149,7 @@ def test_holm_corrects_each_metric_by_itself_and_skips_what_is_not_run():
 
 def test_effect_in_the_paper_has_no_rounding_noise():
     table = comparisons(make_results(), make_study())
-    assert pick(table, task=TASKS[0], variant="dmp", metric="fid").paper_effect == -0.4
+    assert pick(table).paper_effect == -0.4
     assert pick(table, task=TASKS[0], variant="fine-tuning", metric="fid").paper_effect == 0.53
     assert table[table["metric"] == "denoising_mse"]["paper_effect"].isna().all()
 
@@ -171,9 +163,9 @@ def test_paper_difference_keeps_printed_digits():
 
 def test_several_baselines_become_the_unit():
     results, study = make_results(baselines=2), make_study()
-    cell = pick(cells(results, study), task=TASKS[0], variant="dmp", metric="fid")
+    cell = pick(cells(results, study))
     assert (cell.seeds, cell.unit, cell.units, cell.baseline_seeds) == (4, "baseline", 2, "0;1")
-    found = pick(comparisons(results, study), task=TASKS[0], variant="dmp", metric="fid")
+    found = pick(comparisons(results, study))
     difference = values(results, "dmp") - values(results, "baseline")
     by_baseline = [difference[::2].mean(), difference[1::2].mean()]
     assert found.p_t == pytest.approx(stats.ttest_1samp(by_baseline, 0).pvalue)
@@ -185,12 +177,12 @@ def test_a_cell_with_a_run_that_was_not_finite_has_no_mean_over_the_others():
     diverged = results[lost].iloc[:1].assign(metric="diverged", value=1.0)
     results = pd.concat([results[~lost], diverged], ignore_index=True)
     told = "diverged: not finite in 1 of 4 seeds"
-    row = pick(cells(results, make_study()), task=TASKS[0], variant="dmp", metric="fid")
+    row = pick(cells(results, make_study()))
     assert row.status == told
     assert np.isnan(row["mean"])
     found = comparisons(results, make_study())
-    assert pick(found, task=TASKS[0], variant="dmp", metric="fid").status == told
-    assert pick(found, task=TASKS[1], variant="dmp", metric="fid").status == "ok"
+    assert pick(found).status == told
+    assert pick(found, task=TASKS[1]).status == "ok"
 
 
 @settings(max_examples=5, deadline=None)
@@ -207,7 +199,7 @@ def test_order_of_rows_changes_no_bit(random):
 
 def test_single_seed_gives_numbers_without_intervals():
     results, study = make_results(seeds=1), make_study()
-    row = pick(comparisons(results, study), task=TASKS[0], variant="dmp", metric="fid")
+    row = pick(comparisons(results, study))
     assert (row.n, row.p_exact, row.status) == (1, 1.0, "ok")
     assert np.isfinite(row["mean"])
     assert np.isnan(row.t_low)

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from fake_results import result_rows
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from dmp.statistics.variance import variances
@@ -31,33 +32,12 @@ def study(metrics=("fid",)):
     )
 
 
-def results(values: dict[str, np.ndarray]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "task": TASK, "variant": name, "seed": seed, "baseline_seed": 0, "metric": "fid",
-                "bin": "all", "iteration": 300, "value": value, "samples": 10, "protocol": "p",
-                "evaluator": "e", "commit": "c", "config": name,
-            }
-            for name, column in values.items()
-            for seed, value in enumerate(column)
-        ]
-    )  # fmt: skip
-
-
 def simulated(seeds: int, sampling: float, training: float) -> pd.DataFrame:
     """Sampling noise is shared by the arms of a seed, and fixed where a cell says so."""
     rng = np.random.default_rng(0)
     noise, own = rng.normal(0, sampling, seeds), rng.normal(0, training, (3, seeds))
-    return results(
-        {
-            "baseline": 10 + noise,
-            "dmp": 9 + noise + own[0],
-            "dmp,sampling_seed=7": 9.3 + own[1],
-            "dmp,sampling_seed=8": 8.8 + own[2],
-            "baseline,sampling_seed=7": np.full(seeds, 10.3),
-        }
-    )
+    arms = (10 + noise, 9 + noise + own[0], 9.3 + own[1], 8.8 + own[2], np.full(seeds, 10.3))
+    return pd.DataFrame(result_rows(dict(zip(NAMES, arms, strict=True)), TASK))
 
 
 def test_parts_of_a_known_variance_are_found():

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fake_results import result_rows
 from scipy import stats
 
 from dmp.statistics.arms import Arms
@@ -26,26 +27,19 @@ STUDY = Study(
 ARMS = [(cell.variant, metric) for cell in STUDY.cells for metric in STUDY.metrics]
 
 
-def results(values, first=0, baselines=None, lost=()):
+def results(values, baselines=None, lost=()):
     """Numbers of arms by seed: (arms, seeds), in the order of ``ARMS``."""
-    row = {"task": "t", "bin": "all", "iteration": 9, "samples": 5, "protocol": "p",
-           "evaluator": "e", "commit": "c", "config": "x"}  # fmt: skip
-    seeds = range(first, first + np.shape(values)[1])
+    seeds = range(np.shape(values)[1])
     table = [
         row
-        | {"variant": variant, "seed": seed, "metric": metric, "value": value}
-        | {"baseline_seed": seed if baselines is None else baselines[k]}
         for (variant, metric), own in zip(ARMS, values, strict=True)
-        for k, (seed, value) in enumerate(zip(seeds, own, strict=True))
-        if (variant, seed) not in lost
+        for row in result_rows({variant: own}, "t", metric)
+        if (variant, row["seed"]) not in lost
     ]
-    for variant in dict(ARMS):
-        for seed in seeds:
-            gone = {"variant": variant, "seed": seed, "metric": "diverged"}
-            found = [r for r in table if r["variant"] == variant and r["seed"] == seed]
-            base = {"baseline_seed": seed if baselines is None else found[0]["baseline_seed"]}
-            table.append(row | gone | base | {"value": float((variant, seed) in lost)})
-    return Arms(pd.DataFrame(table))
+    told = {variant: [(variant, seed) in lost for seed in seeds] for variant in dict(ARMS)}
+    table += result_rows(told, "t", "diverged")
+    rests_on = seeds if baselines is None else baselines
+    return Arms(pd.DataFrame([row | {"baseline_seed": rests_on[row["seed"]]} for row in table]))
 
 
 def draw(rng, seeds, skewed=False, effect=None):

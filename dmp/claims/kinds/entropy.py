@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator
 
-from dmp.claims.effects import Effect
 from dmp.claims.evidence import (
     Judged,
     Run,
@@ -15,7 +14,7 @@ from dmp.claims.evidence import (
     size,
 )
 from dmp.claims.kinds.difference import PAIR
-from dmp.claims.measurement import Measurement, directed, of_effect
+from dmp.claims.measurement import Effect, Measurement, directed, of_effect
 
 if TYPE_CHECKING:
     from dmp.claims.numbers import Numbers

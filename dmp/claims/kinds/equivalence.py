@@ -4,10 +4,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dmp.claims.evidence import Pair, PrintedPair, lies, percent, register_evidence
 from dmp.claims.kinds.difference import PAIR
-from dmp.claims.measurement import Measurement, of_effect, of_paper
+from dmp.claims.measurement import Effect, Measurement, of_effect, of_paper
 
 if TYPE_CHECKING:
-    from dmp.claims.effects import Effect
     from dmp.claims.numbers import Numbers
 
 
@@ -35,7 +34,7 @@ class Equivalence(Pair):
         return f"{lies(found)}, and a difference of more than {percent(found.relevant)} is shown"
 
 
-def equal(effect: "Effect", margin: float) -> dict[str, float]:
+def equal(effect: Effect, margin: float) -> dict[str, float]:
     """Return the p values of a claim that an effect lies within a margin in percent.
 
     It is shown if both larger and smaller effects are excluded, and refuted if one that is larger

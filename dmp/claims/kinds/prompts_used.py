@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import pydantic
 
-from dmp.claims.effects import Effect
 from dmp.claims.evidence import Evidence, Run, VariantName, register_evidence, size
-from dmp.claims.measurement import Measurement, of_effect
+from dmp.claims.measurement import Effect, Measurement, of_effect
 
 if TYPE_CHECKING:
     from dmp.claims.numbers import Numbers

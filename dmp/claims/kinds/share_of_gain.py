@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING, Literal
 
-from dmp.claims.effects import Effect
 from dmp.claims.evidence import Pair, Run, VariantName, percent, register_evidence, size
 from dmp.claims.kinds.equivalence import equal
-from dmp.claims.measurement import Measurement, of_effect
+from dmp.claims.measurement import Effect, Measurement, of_effect
 from dmp.statistics.labels import metric_name
 
 if TYPE_CHECKING:

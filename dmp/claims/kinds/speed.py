@@ -4,10 +4,9 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from dmp.claims.effects import Effect
 from dmp.claims.evidence import Pair, Run, percent, register_evidence, size
 from dmp.claims.kinds.difference import PAIR
-from dmp.claims.measurement import Measurement, not_tested, of_effect
+from dmp.claims.measurement import Effect, Measurement, not_tested, of_effect
 from dmp.errors import DMPError
 
 if TYPE_CHECKING:
