@@ -156,6 +156,8 @@ def detectable_effect(n: int, df: int | None = None, level: float = ALPHA / 2) -
     # The normal distribution's answer is too small, by less than half from five pairs on.
     low = (stats.norm.ppf(1 - level) + stats.norm.ppf(POWER)) / np.sqrt(n)
     high = 12.0 * ALPHA / 2 / level if n < 5 else 2 * low
+    while power(high, n, df, level) < POWER:  # with few pairs, at a level far below 1 %
+        high *= 2
     return float(
         optimize.brentq(lambda effect: power(effect, n, df, level) - POWER, 0.9 * low, high)
     )

@@ -197,7 +197,7 @@ def test_arms_that_are_equal_everywhere_have_no_spread_at_all():
     assert Aligned(data.values, BASELINES, Aligned(FURTHER, np.arange(7))).contrast((1, -1)).sd > 0
 
 
-@pytest.mark.parametrize("level", [0.025, 0.00625])
+@pytest.mark.parametrize("level", [0.025, 0.00625, 0.0005])
 @pytest.mark.parametrize(
     ("n", "further"), [(2, 0), (3, 0), (5, 0), (10, 0), (30, 0), (3, 3), (3, 9)]
 )
@@ -212,7 +212,7 @@ def test_detectable_effect_has_80_percent_power(n, further, level):
 
 
 def test_a_stricter_level_needs_more_units():
-    for n in (2, 3, 12):
+    for n in (2, 3, 5, 6, 12):
         strict = detectable_effect(n, level=0.001)
         assert strict > detectable_effect(n)
         assert power(strict, n, level=0.001) == pytest.approx(0.8)
