@@ -39,8 +39,6 @@ def draw(*shape: int) -> Tensor:
 def test_schedule_is_that_of_stable_diffusion():
     theirs = scheduler().alphas_cumprod.numpy()
     np.testing.assert_allclose(theirs, alphas_cumprod("scaled-linear", 1000), rtol=1e-4)
-    # Its last step is known to leave signal: this is about 0.0047.
-    assert alphas_cumprod("scaled-linear", 1000)[-1] == pytest.approx(0.0047, rel=0.02)
 
 
 def test_noisy_images_are_those_of_diffusers():
