@@ -1,5 +1,6 @@
 """Learned factors on the branches of a DiT's blocks."""
 
+import functools
 from typing import cast
 
 import torch
@@ -25,15 +26,12 @@ class Factors(nn.Module):
         )
         for number, block in enumerate(backbone.blocks):
             for branch, module in enumerate((block.attn, block.mlp)):
-                cast(nn.Module, module).register_forward_hook(_Scaled(self, number, branch))
+                # Not a closure: a model with closures cannot be copied or pickled.
+                scale = functools.partial(_scaled, self, number, branch)
+                cast(nn.Module, module).register_forward_hook(scale)
 
 
-class _Scaled:
-    """A forward hook; an object, since a model with closures cannot be copied or pickled."""
-
-    def __init__(self, factors: Factors, block: int, branch: int) -> None:
-        self.factors, self.block, self.branch = factors, block, branch
-
-    def __call__(self, module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
-        factor = self.factors.factors[self.block, self.branch]
-        return output * factor.to(output.dtype)
+def _scaled(
+    factors: Factors, block: int, branch: int, module: nn.Module, inputs: tuple, output: Tensor
+) -> Tensor:
+    return output * factors.factors[block, branch].to(output.dtype)
