@@ -32,11 +32,6 @@ class Attached:
         self.backbone, self.module = backbone, module
         self.batch_losses = batch_losses or []
 
-    @property
-    def may_leave_unused(self) -> bool:
-        """Whether parameters may train that a loss does not depend on."""
-        return self.module is not None
-
     def set_noise(self, noise: Tensor) -> None:
         """Take the numbers of a batch, ``(B, *noise_shape)``, for the next forward pass."""
 

@@ -96,7 +96,7 @@ def fit(
             DistributedDataParallelKwargs(
                 broadcast_buffers=False,
                 # There are gates that never read the prompts.
-                find_unused_parameters=attached.may_leave_unused,
+                find_unused_parameters=attached.module is not None,
             )
         ],
     )
