@@ -63,8 +63,7 @@ class DiffFit(BitFit):
 
     def attach(self, backbone: "nn.Module", options: NoOptions, seed: int) -> "Partial":
         """Free the chosen parameters and hook a factor to each branch."""
-        from dmp.methods.attached import Partial
-        from dmp.methods.factors import Factors
+        from dmp.methods.attached import Factors, Partial
 
         return Partial(backbone, self.chosen(backbone), Factors(backbone))
 

@@ -108,15 +108,6 @@ def test_trainable_parameters_are_printed_as_peft_prints_them(capsys):
     assert capsys.readouterr().out.startswith("trainable params: 0 || all params:")
 
 
-def test_distinct_selection_differs_between_blocks_and_uniform_does_not():
-    for selection, same in (("distinct", False), ("uniform", True)):
-        model = make_backbone()
-        attached = patch(model, PatchConfig(selection=selection))
-        model(*make_inputs())
-        first, last = attached.weights()[0], attached.weights()[-1]
-        assert torch.equal(first, last) == same
-
-
 def test_depth_counts_patched_blocks_from_the_input():
     for depth, blocks in ((1, 1), ("half", 1), (2, 2), ("all", 3)):
         attached = patch(make_backbone(), PatchConfig(depth=depth))
