@@ -321,12 +321,9 @@ def test_prepended_prompts_go_through_the_blocks_and_leave(name):
     condition = model.t_embedder.forward(t) + model.y_embedder(y)
     weights = torch.ones(DEPTH, len(x), 3) if config.gate == "none" else attached.weights()
     tokens, front = model.x_embedder(x) + model.pos_embed, torch.zeros(len(x), 3, WIDTH)
-    patched = config.blocks(DEPTH)
-    handles = list(attached._handles)
-    for handle in handles:
-        handle.remove()
+    attached.remove()
     for i, block in enumerate(model.blocks):
-        if i < patched:
+        if i < config.blocks(DEPTH):
             own = weights[i][:, :, None] * attached.prompts[i]
             front = front + own if name == "carried" else own
         both = block(torch.cat([front, tokens], dim=1), condition)
