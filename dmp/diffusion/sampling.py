@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dmp.diffusion.losses import Diffusion
-from dmp.diffusion.schedule import make_scheduler, tables
+from dmp.diffusion.schedule import alphas_cumprod, tables
 from dmp.errors import DMPError
 
 
@@ -42,12 +42,9 @@ def sample(
     """
     if not 2 <= steps <= diffusion.timesteps:
         raise DMPError(f"sampling.steps = {steps}: accepted are 2 to {diffusion.timesteps}")
-    scheduler = make_scheduler(
-        diffusion.schedule, diffusion.timesteps, clip, diffusion.learned_variance
-    )
-    scheduler.set_timesteps(steps)
-    taken = scheduler.timesteps.flip(0).tolist()
-    numbers = tables(scheduler.alphas_cumprod[taken].numpy())
+    # Both ends are among them, as in diffusers' ``linspace`` spacing: the paper's 250 of 1000.
+    taken = np.linspace(0, diffusion.timesteps - 1, steps).round().astype(int).tolist()
+    numbers = tables(alphas_cumprod(diffusion.schedule, diffusion.timesteps)[taken])
     sources = list(generators)
 
     def draw() -> Tensor:
@@ -56,7 +53,7 @@ def sample(
             source.standard_normal(dtype=np.float32, out=row)
         return torch.from_numpy(noise).to(device)
 
-    # The steps are those of the scheduler's own `step`, which cannot take them here: it draws from
+    # The steps are those of diffusers' `DDPMScheduler`, which cannot take them here: it draws from
     # torch's generators, which keep 32 bits of a seed, and it takes square roots of tensors, whose
     # last bit depends on the processor.
     x = draw()

@@ -4,17 +4,11 @@ import math
 from typing import NamedTuple, Self
 
 import numpy as np
-import torch
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
 from dmp.config import nearest
 from dmp.errors import DMPError
 
-# The names that diffusers has for them.
-SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2", "scaled-linear": "scaled_linear"}
-# The first and the last beta, where a schedule is made from those.
-LINEAR = (1e-4, 0.02)
-SCALED_LINEAR = (0.00085, 0.012)
+SCHEDULES = ("linear", "cosine", "scaled-linear")
 
 
 def alphas_cumprod(schedule: str, timesteps: int) -> np.ndarray:
@@ -28,9 +22,9 @@ def alphas_cumprod(schedule: str, timesteps: int) -> np.ndarray:
         DMPError: unknown schedule.
     """
     if schedule == "linear":
-        betas = np.linspace(*LINEAR, timesteps, dtype=np.float64)
+        betas = np.linspace(1e-4, 0.02, timesteps, dtype=np.float64)
     elif schedule == "scaled-linear":
-        first, last = np.sqrt(SCALED_LINEAR)
+        first, last = np.sqrt((0.00085, 0.012))
         betas = np.linspace(first, last, timesteps, dtype=np.float64) ** 2
     elif schedule == "cosine":
 
@@ -41,7 +35,7 @@ def alphas_cumprod(schedule: str, timesteps: int) -> np.ndarray:
         ratios = [bar((i + 1) / timesteps) / bar(i / timesteps) for i in steps]
         betas = np.array([min(1 - ratio, 0.999) for ratio in ratios])
     else:
-        raise _unknown(schedule)
+        raise DMPError(f"diffusion.schedule: unknown '{schedule}': {nearest(schedule, SCHEDULES)}")
     return np.cumprod(1 - betas)
 
 
@@ -90,45 +84,3 @@ def tables(bar: np.ndarray) -> Tables:
         posterior_log=np.log(np.concatenate([posterior[1:2], posterior[1:]])),
         beta_log=np.log(beta),
     )
-
-
-def make_scheduler(
-    schedule: str, timesteps: int, clip: bool, learned_variance: bool = True
-) -> DDPMScheduler:
-    """Return diffusers' ancestral sampler, with its tables in float64 and not in float32.
-
-    Its ``linspace`` spacing takes steps evenly from 0 to T-1, both included: the paper's 250 of
-    1000. Its variances follow the respaced betas.
-
-    Args:
-        schedule: see :func:`alphas_cumprod`.
-        timesteps: T.
-        clip: whether to keep the predicted image within [-1, 1].
-        learned_variance: whether the model says where in its range the variance is; otherwise it
-            is the smaller end of that range, the posterior's.
-
-    Raises:
-        DMPError: unknown schedule.
-    """
-    if schedule not in SCHEDULES:
-        raise _unknown(schedule)
-    first, last = SCALED_LINEAR if schedule == "scaled-linear" else LINEAR
-    scheduler = DDPMScheduler(
-        num_train_timesteps=timesteps,
-        beta_start=first,
-        beta_end=last,
-        beta_schedule=SCHEDULES[schedule],
-        variance_type="learned_range" if learned_variance else "fixed_small",
-        timestep_spacing="linspace",
-        clip_sample=clip,
-    )
-    # Its own products of a thousand float32 factors are off by 1e-5 where no signal is left.
-    bar = torch.from_numpy(alphas_cumprod(schedule, timesteps))
-    scheduler.alphas_cumprod = bar
-    scheduler.alphas = bar / torch.cat([bar.new_ones(1), bar[:-1]])
-    scheduler.betas = 1 - scheduler.alphas
-    return scheduler
-
-
-def _unknown(schedule: str) -> DMPError:
-    return DMPError(f"diffusion.schedule: unknown '{schedule}': {nearest(schedule, SCHEDULES)}")

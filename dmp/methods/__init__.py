@@ -11,7 +11,7 @@ from dmp.methods.base import Method, NoOptions, UnfitError, find_method, method_
 from dmp.methods.variant import SamplingOptions, TrainingOptions, Variant, on_recipe
 
 # These import torch: the methods import them when something is attached.
-_COMPUTE = {"attached", "factors", "patched", "peft_adapter"}
+_COMPUTE = {"attached", "patched", "peft_adapter"}
 
 for _module in pkgutil.iter_modules(__path__):
     if _module.name not in _COMPUTE:

@@ -1,10 +1,13 @@
 """What a method has done to a backbone; the part of a method that computes."""
 
+import functools
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from dmp.backbones import DiT
 from dmp.errors import DMPError
 from dmp.files import STAGE_OUTPUT, understood
 from dmp.tensorfile import load_tensors, save_tensors
@@ -31,11 +34,6 @@ class Attached:
     ) -> None:
         self.backbone, self.module = backbone, module
         self.batch_losses = batch_losses or []
-
-    @property
-    def may_leave_unused(self) -> bool:
-        """Whether parameters may train that a loss does not depend on."""
-        return self.module is not None
 
     def set_noise(self, noise: Tensor) -> None:
         """Take the numbers of a batch, ``(B, *noise_shape)``, for the next forward pass."""
@@ -129,3 +127,31 @@ class Partial(Attached):
         for name, tensor in self.tensors().items():
             tensor.copy_(saved[name])
         return self
+
+
+class Factors(nn.Module):
+    """Multiplies the outputs of each block's attention and perceptron by learned vectors.
+
+    Attributes:
+        factors: ``(L, 2, D)``, ones at first.
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(backbone, DiT):
+            raise TypeError(f"factors belong to the blocks of a DiT, not of {type(backbone)}")
+        device = backbone.pos_embed.device
+        self.factors = nn.Parameter(
+            torch.ones(backbone.depth, 2, backbone.hidden_size, device=device)
+        )
+        for number, block in enumerate(backbone.blocks):
+            for branch, module in enumerate((block.attn, block.mlp)):
+                # Not a closure: a model with closures cannot be copied or pickled.
+                scale = functools.partial(_scaled, self, number, branch)
+                cast(nn.Module, module).register_forward_hook(scale)
+
+
+def _scaled(
+    factors: Factors, block: int, branch: int, module: nn.Module, inputs: tuple, output: Tensor
+) -> Tensor:
+    return output * factors.factors[block, branch].to(output.dtype)

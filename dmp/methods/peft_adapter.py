@@ -52,12 +52,9 @@ class AttachedAdapter(Attached):
         super().__init__(backbone)
         # The backbone is changed in place and goes on to be called itself.
         self._peft = peft.get_peft_model(backbone, config)
-        self._initialise(seed)
-
-    def _initialise(self, seed: int) -> None:
-        """Draw what peft drew from torch's generator anew: as peft does, from our own stream."""
+        # What peft drew from torch's generator is drawn anew: as peft does, from our own stream.
         source = generator(seed, "adapter initialisation")
-        for name, parameter in self.backbone.named_parameters():
+        for name, parameter in backbone.named_parameters():
             if ".lora_A." in name and parameter.device.type != "meta":
                 uniform_(parameter, 1 / math.sqrt(parameter.shape[1]), source)
 

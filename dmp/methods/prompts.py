@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 # The metric that asks what a patch is worth at other resolutions.
 RESIZED = "resized_denoising_mse"
 # Balancing losses that mix the images of a batch: their mean over parts of it is another number.
-_MIXING_IMPORTANCE = ("batch", "summed")
-_PER_IMAGE_LOAD = "indicator"
+_MIXING = {"importance": ("batch", "summed"), "load": ("smooth", "probability")}
 
 
 @register
@@ -57,14 +56,8 @@ class DMP(Method[PatchConfig]):
 
     def batch_losses(self, options: PatchConfig) -> list[str]:
         """Return the balancing losses that are not means over the images of a batch."""
-        if options.gate == "none":
-            return []
-        found = []
-        if options.importance in _MIXING_IMPORTANCE:
-            found.append(f"importance = {options.importance}")
-        if options.load != _PER_IMAGE_LOAD:
-            found.append(f"load = {options.load}")
-        return found
+        asked = {key: getattr(options, key) for key in _MIXING}
+        return [f"{key} = {form}" for key, form in asked.items() if form in _MIXING[key]]
 
     def starts_as_no_op(self, options: PatchConfig) -> bool:
         """Return whether prompts start at zero and displace nothing."""

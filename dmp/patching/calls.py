@@ -104,9 +104,8 @@ class Calls:
         handles.append(model.register_forward_hook(self.end, always_call=True))
         if points.timestep_embedding is not None:
             handles.append(points.timestep_embedding.register_forward_hook(self.read_timestep))
-        if self.patch.config.condition == "t+c":
-            if points.condition_embedding is None:
-                raise DMPError("patch: condition = t+c, but this backbone embeds no condition")
+        # Where the gate is to see it, `check_placement` has made sure that there is one.
+        if self.patch.config.condition == "t+c" and points.condition_embedding is not None:
             handles.append(points.condition_embedding.register_forward_hook(self.read_condition))
         return handles
 

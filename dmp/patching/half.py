@@ -125,15 +125,12 @@ def narrow(widened: Widened, output: Any) -> Any:
     assert widened.block is not None
     (block, dtype), widened.block = widened.block, None
     block.close()
-    if isinstance(output, tuple):
-        first, rest = narrow_tensor(output[0], dtype), narrow_tensor(output[1:], dtype)
-        widened.output = first, output[0]
-        return (first, *rest)
     if output is None:
         return None
-    first = narrow_tensor(output, dtype)
-    widened.output = first, output
-    return first
+    narrowed = narrow_tensor(output, dtype)
+    several = isinstance(output, tuple)
+    widened.output = (narrowed[0], output[0]) if several else (narrowed, output)
+    return narrowed
 
 
 def narrow_tensor(value: Any, dtype: torch.dtype) -> Any:

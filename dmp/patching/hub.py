@@ -110,7 +110,7 @@ class Shared:
             DMPError: the patch is not finite, the name is none, this account may not write there,
                 or the hub cannot be reached.
         """
-        from huggingface_hub import CommitOperationAdd, HfApi
+        from huggingface_hub import HfApi
 
         api = HfApi(token=token)
         with tempfile.TemporaryDirectory() as folder, _hub(repo_id, revision, write=True):
@@ -118,12 +118,11 @@ class Shared:
             api.create_repo(repo_id, private=private, exist_ok=True)
             if revision is not None and not create_pr:
                 api.create_branch(repo_id, branch=revision, exist_ok=True)
-            files = [FILE]
-            if not api.file_exists(repo_id, CARD, revision=revision):  # somebody may have edited it
-                files.append(CARD)
-            commit = api.create_commit(
-                repo_id,
-                [CommitOperationAdd(file, f"{folder}/{file}") for file in files],
+            has_card = api.file_exists(repo_id, CARD, revision=revision)
+            commit = api.upload_folder(
+                repo_id=repo_id,
+                folder_path=folder,
+                ignore_patterns=[CARD] if has_card else None,  # somebody may have edited it
                 commit_message=commit_message,
                 revision=revision,
                 create_pr=create_pr,

@@ -5,9 +5,6 @@ others take ``weights: (L, B, K)``: the weight of each of K prompts, in each of 
 for each of B images; or the K logits and their noise, in the same shape.
 """
 
-import functools
-import operator
-
 import torch
 from torch import Tensor
 
@@ -109,7 +106,7 @@ def balancing(blocks: list[Weighting], config: PatchConfig) -> tuple[Tensor, dic
     for name in parts[0]:
         shares = [len(g) / len(blocks) if name in means else 1 for g in groups.values()]
         values = [share * part[name] for share, part in zip(shares, parts, strict=True)]
-        terms[name] = functools.reduce(operator.add, values)
+        terms[name] = sum(values[1:], start=values[0])
     total = terms["loss/importance"].new_zeros(())
     if config.importance_weight:
         total = total + config.importance_weight * terms["loss/importance"]

@@ -96,7 +96,7 @@ def fit(
             DistributedDataParallelKwargs(
                 broadcast_buffers=False,
                 # There are gates that never read the prompts.
-                find_unused_parameters=attached.may_leave_unused,
+                find_unused_parameters=attached.module is not None,
             )
         ],
     )
@@ -113,15 +113,13 @@ def fit(
     done, kept = Progress(), kept_states or {}
     # The main process may have removed the checkpoint of another configuration.
     accelerator.wait_for_everyone()
-    if checkpoint.is_file():
-        done = load_checkpoint(checkpoint, identity, trainable, optimizer, averaged)
-        ema.count = done.averaged
-    elif branch is not None:
-        done = load_checkpoint(*branch, trainable, optimizer, averaged)
-        ema.count = done.averaged
+    goes_on_from = (checkpoint, identity) if checkpoint.is_file() else branch
+    if goes_on_from is not None:
+        done = load_checkpoint(*goes_on_from, trainable, optimizer, averaged)
     elif start is not None:
-        ema.count = load_checkpoint(*start, trainable, optimizer, averaged).averaged
-    first = done.step
+        begun = load_checkpoint(*start, trainable, optimizer, averaged)
+        done = Progress(averaged=begun.averaged)
+    first, ema.count = done.step, done.averaged
     rates = [group["lr"] for group in optimizer.param_groups]
     wrapped, optimizer = accelerator.prepare(objective, optimizer)
     loader = DataLoader(

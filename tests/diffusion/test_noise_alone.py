@@ -1,4 +1,4 @@
-"""Models that predict noise alone: Stable Diffusion's schedule, loss and sampler."""
+"""Models that predict noise alone: Stable Diffusion's schedule and loss."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,8 @@ from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from dmp.data.stream import Batch
-from dmp.diffusion import Diffusion, alphas_cumprod, guided, sample
+from dmp.diffusion import Diffusion, alphas_cumprod, guided
 from dmp.errors import DMPError
-from dmp.rng import generator
 from dmp.training import Objective
 
 SHAPE = (4, 3, 3)
@@ -17,15 +16,8 @@ ALONE = Diffusion("scaled-linear", learned_variance=False)
 
 
 def scheduler() -> DDPMScheduler:
-    """Stable Diffusion v1.5's, as its scheduler_config.json has it, but for the timesteps taken."""
-    return DDPMScheduler(
-        num_train_timesteps=1000,
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        timestep_spacing="linspace",
-    )
+    """Stable Diffusion v1.5's, as its scheduler_config.json has it."""
+    return DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
 
 
 def model(x: Tensor, t: Tensor) -> Tensor:
@@ -36,55 +28,30 @@ def draw(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(len(shape)))
 
 
+def drawn() -> tuple[Tensor, Tensor, Tensor]:
+    """Return images, noise and timesteps."""
+    return draw(5, *SHAPE), draw(1, 5, *SHAPE)[0], torch.tensor([0, 10, 300, 800, 999])
+
+
 def test_schedule_is_that_of_stable_diffusion():
     theirs = scheduler().alphas_cumprod.numpy()
     np.testing.assert_allclose(theirs, alphas_cumprod("scaled-linear", 1000), rtol=1e-4)
-    # Its last step is known to leave signal: this is about 0.0047.
-    assert alphas_cumprod("scaled-linear", 1000)[-1] == pytest.approx(0.0047, rel=0.02)
 
 
 def test_noisy_images_are_those_of_diffusers():
-    x, noise, t = draw(5, *SHAPE), draw(1, 5, *SHAPE)[0], torch.tensor([0, 10, 300, 800, 999])
+    x, noise, t = drawn()
     expected = scheduler().add_noise(x, noise, t)
     torch.testing.assert_close(ALONE.add_noise(x, noise, t), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_loss_is_the_squared_error_of_the_noise_and_nothing_else():
-    x, noise, t = draw(5, *SHAPE), draw(1, 5, *SHAPE)[0], torch.tensor([0, 10, 300, 800, 999])
+    x, noise, t = drawn()
     noisy = ALONE.add_noise(x, noise, t)
     losses = ALONE.losses(model(noisy, t), x, noisy, noise, t)
     for image in range(5):
         expected = nn.functional.mse_loss(model(noisy, t)[image], noise[image])
         torch.testing.assert_close(losses.mse[image], expected)
     assert losses.vb is None
-
-
-@pytest.mark.parametrize("steps", [2, 9])
-def test_every_step_has_the_mean_and_the_variance_of_the_posterior(steps):
-    seen: list[Tensor] = []
-
-    def recorded(x: Tensor, t: Tensor) -> Tensor:
-        seen.append(x)
-        return model(x, t)
-
-    last = sample(ALONE, recorded, SHAPE, [generator(0, "sampling", 0)], steps, clip=False)
-    again = generator(0, "sampling", 0)
-    again.standard_normal(SHAPE, dtype=np.float32)
-    taken = [round(i * 999 / (steps - 1)) for i in range(steps)]
-    bars = alphas_cumprod("scaled-linear", 1000)[taken]
-    for index, (x, after) in enumerate(zip(seen, [*seen[1:], last], strict=True)):
-        place = steps - 1 - index
-        bar, before = bars[place], bars[place - 1] if place else 1.0
-        noise = model(x, torch.tensor([taken[place]])).double()
-        x0 = (x.double() - np.sqrt(1 - bar) * noise) / np.sqrt(bar)
-        beta = 1 - bar / before
-        mean = np.sqrt(before) * beta * x0 + np.sqrt(bar / before) * (1 - before) * x.double()
-        expected = mean / (1 - bar)
-        if place:
-            variance = beta * (1 - before) / (1 - bar)
-            drawn = torch.from_numpy(again.standard_normal(SHAPE, dtype=np.float32)).double()
-            expected = expected + np.sqrt(variance) * drawn
-        torch.testing.assert_close(after.double(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_guidance_mixes_noise_where_there_is_nothing_else():
@@ -111,7 +78,7 @@ class Noise(nn.Module):
 
 
 def test_training_minimises_the_squared_error_alone():
-    x, noise, t = draw(5, *SHAPE), draw(1, 5, *SHAPE)[0], torch.tensor([0, 10, 300, 800, 999])
+    x, noise, t = drawn()
     batch = Batch(x, torch.zeros(5, dtype=torch.int64), t, noise)
     terms = Objective(Noise(), ALONE, None, "simple")(batch)
     expected = nn.functional.mse_loss(0.5 * ALONE.add_noise(x, noise, t), noise)

@@ -10,9 +10,9 @@ import pytest
 import torch
 import yaml
 from local_server import HubHandler, hub_of
-from test_patch import make_backbone, make_inputs, randomise
+from test_patch import make_backbone, make_inputs, patched, randomise
 
-from dmp import DMPError, Patch, PatchConfig, load_patch, patch
+from dmp import DMPError, Patch, PatchConfig, load_patch
 
 TOKEN = "hf_" + "x" * 34
 NAME = "owner/a-patch"
@@ -87,9 +87,7 @@ def hub(monkeypatch, tmp_path):
 
 def trained(**options) -> tuple[Patch, np.ndarray]:
     """A patch whose weights are random, and what its backbone predicts with it."""
-    model = make_backbone()
-    attached = patch(model, PatchConfig(**options))
-    randomise(attached)
+    model, attached = patched(PatchConfig(**options))
     return attached, predicted(model)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from scipy import stats
-from test_patch import DEPTH, TOKENS, WIDTH, make_backbone, make_inputs, randomise
+from test_patch import DEPTH, TOKENS, WIDTH, make_backbone, make_inputs, patched
 from torch import nn
 
 from dmp.config import PatchConfig
@@ -19,7 +19,13 @@ from dmp.patching.losses import importance_loss, smooth_load_loss, top_probabili
 from dmp.patching.weights import apply_noise, select, to_weights
 
 NO_GATE = {"gate": "none", "importance_weight": 0, "load_weight": 0}
+STATIC = {**NO_GATE, "weights": "one"}
 OPTIONS = {
+    "paper": PatchConfig(),
+    "prompt tuning": PatchConfig(**STATIC),
+    "ranges": PatchConfig(**STATIC, timestep_ranges=2),
+    "uniform": PatchConfig(selection="uniform"),
+    "shallow": PatchConfig(depth=1),
     "attention": PatchConfig(gate="attention"),
     "literal": PatchConfig(gate="attention-literal"),
     "attention-released": PatchConfig(gate="attention-released"),
@@ -47,7 +53,7 @@ OPTIONS = {
     "carried": PatchConfig(position="prepend", prompts=3, prepended="carried"),
     "stays": PatchConfig(position="prepend", prompts=3, prepended="stays", depth=2),
     "masked": PatchConfig(position="prepend", prompts=3, masked_start=True),
-    "prepend plain": PatchConfig(**NO_GATE, weights="one", position="prepend", prompts=3),
+    "prepend plain": PatchConfig(**STATIC, position="prepend", prompts=3),
     "grid": PatchConfig(grid=2, resize="nearest"),
     "smooth grid": PatchConfig(grid=2, resize="bicubic"),
     "released": Variant.parse("released").patch,
@@ -56,9 +62,7 @@ OPTIONS = {
 
 def run(config: PatchConfig, **change) -> tuple[nn.Module, Patch, torch.Tensor]:
     """A patched backbone with random patch, ready for sampling, and its output."""
-    model = make_backbone()
-    attached = patch(model, config, **change)
-    randomise(attached)
+    model, attached = patched(config, **change)
     attached.eval()
     attached.keep_weights = True
     return model, attached, model(*make_inputs())
@@ -68,8 +72,7 @@ def run(config: PatchConfig, **change) -> tuple[nn.Module, Patch, torch.Tensor]:
 def test_what_says_that_it_starts_as_no_op_does(name):
     config, model, inputs = OPTIONS[name], make_backbone(), make_inputs()
     before = model(*inputs)
-    attached = patch(model, config)
-    attached.eval()
+    patch(model, config).train(not config.gate_noise)  # which needs noise in training
     change = float((model(*inputs) - before).detach().abs().max())
     # Other numbers of tokens are other matrix shapes, whose sums round differently.
     tolerance = 1e-5 if config.masked_start else 0
@@ -83,8 +86,13 @@ def test_every_option_reaches_the_output_trains_and_survives_a_file(tmp_path, na
     assert not torch.equal(output, make_backbone()(*inputs))
     attached.save(tmp_path / "patch.safetensors")
     fresh = make_backbone()
-    Patch.load(tmp_path / "patch.safetensors", fresh)
+    trainable = {name: p.requires_grad for name, p in fresh.named_parameters()}
+    loaded = Patch.load(tmp_path / "patch.safetensors", fresh)
+    assert loaded.config == config
     assert torch.equal(fresh(*inputs), output)
+    loaded.remove()
+    assert {name: p.requires_grad for name, p in fresh.named_parameters()} == trainable
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in fresh.modules())
 
     attached.train()
     noise = torch.randn(len(inputs[0]), *attached.prompts.shape[:2])
@@ -279,6 +287,28 @@ def test_pool_lets_each_token_mix_all_prompts(name):
             np.testing.assert_allclose(seen[0][b, n].detach(), mixed, rtol=1e-3, atol=1e-3)
 
 
+# -- ranges of timesteps ---------------------------------------------------------------------------
+
+
+def test_each_range_has_the_output_of_prompts_that_are_its_own_alone():
+    """Four timesteps in one batch against a model for each range, patched by hand."""
+    x, _, y = make_inputs(batch=4)
+    inputs = x, torch.tensor([0, 499, 500, 999]), y
+    model, attached = patched(OPTIONS["ranges"])
+    found, of_first = model(*inputs), torch.tensor([True, True, False, False])
+    for prompts, own in zip(attached.prompts.chunk(2, dim=1), (of_first, ~of_first), strict=True):
+        other = make_backbone()
+        patch(other, OPTIONS["prompt tuning"]).prompts.data.copy_(prompts)
+        expected = other(*inputs)
+        torch.testing.assert_close(found[own], expected[own])
+        assert (found[~own] - expected[~own]).abs().max() > 1e-3
+
+
+def test_more_ranges_than_timesteps_are_refused():
+    with pytest.raises(DMPError, match="timestep_ranges = 1001 is more than the 1000 timesteps"):
+        patch(make_backbone(), PatchConfig(**STATIC, timestep_ranges=1001))
+
+
 # -- position --------------------------------------------------------------------------------------
 
 
@@ -291,12 +321,9 @@ def test_prepended_prompts_go_through_the_blocks_and_leave(name):
     condition = model.t_embedder.forward(t) + model.y_embedder(y)
     weights = torch.ones(DEPTH, len(x), 3) if config.gate == "none" else attached.weights()
     tokens, front = model.x_embedder(x) + model.pos_embed, torch.zeros(len(x), 3, WIDTH)
-    patched = config.blocks(DEPTH)
-    handles = list(attached._handles)
-    for handle in handles:
-        handle.remove()
+    attached.remove()
     for i, block in enumerate(model.blocks):
-        if i < patched:
+        if i < config.blocks(DEPTH):
             own = weights[i][:, :, None] * attached.prompts[i]
             front = front + own if name == "carried" else own
         both = block(torch.cat([front, tokens], dim=1), condition)
@@ -451,7 +478,7 @@ def test_epsilon_of_the_paper_takes_away_two_fifths_at_256_prompts():
         ),
         ({"prompts": 3}, "prompts = 3 has no effect with position = add"),
         ({"gate": "constant", "block_index": "embedded"}, "needs gate = linear"),
-        ({**NO_GATE, "weights": "one", "selection": "uniform"}, "no effect without a gate"),
+        ({**STATIC, "selection": "uniform"}, "no effect without a gate"),
         ({"gate": "none", "weights": "one"}, "must be 0 without a gate"),
         ({**NO_GATE}, "weights = softmax is not accepted with gate = none: one, one-over-n"),
         ({"weights": "one"}, "weights = one is not accepted with gate = linear: softmax"),
@@ -463,6 +490,10 @@ def test_epsilon_of_the_paper_takes_away_two_fifths_at_256_prompts():
         ({"gate": "attention", "selection": "uniform"}, "an attention gate sees no block"),
         ({"gate": "constant", "condition": "t+c"}, "sees neither timestep nor condition"),
         ({"selection": "uniform", "block_index": "embedded"}, "no effect with selection"),
+        ({"timestep_ranges": 2}, "timestep_ranges = 2 is defined for gate = none"),
+        ({"grid": 4}, "grid = 4 has no effect with resize = none"),
+        ({"resize": "bicubic", "position": "prepend"}, "resize = bicubic has no effect with pos"),
+        ({"resize": "bicubic", "mixture": "pool"}, "no effect with mixture = pool"),
         (
             {"type": "hard", "hard_weights": "renormalised", "hard_gradient": "none"},
             "have a gradient of their own",

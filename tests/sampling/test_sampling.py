@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -56,8 +56,10 @@ def draw(
     precision: str = "fp32",
 ) -> np.ndarray:
     labels = sample_labels(numbers.stop, np.arange(CLASSES))[numbers.start :]
-    batches = sample_images(backbone, task, seed, numbers, labels, batch_size, "cpu", precision)
-    return np.concatenate(list(batches))
+    drawn = sample_images(backbone, task, seed, numbers, labels, batch_size, "cpu", precision)
+    batches = list(drawn)
+    assert {len(batch) for batch in batches[:-1]} <= {batch_size}
+    return np.concatenate(batches)
 
 
 def assert_same_images(actual: np.ndarray, expected: np.ndarray) -> None:
@@ -99,20 +101,11 @@ def test_samples_are_varied_images(whole):
     assert len(np.unique(images.reshape(COUNT, -1), axis=0)) == COUNT
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 5, 16, 100])
-def test_batch_size_changes_no_image(backbone, whole, batch_size):
-    task, expected = whole
-    labels = sample_labels(COUNT, np.arange(CLASSES))
-    batches = sample_images(backbone, task, 0, range(COUNT), labels, batch_size, "cpu")
-    sizes = [len(batch) for batch in batches]
-    assert sum(sizes) == COUNT
-    assert set(sizes[:-1]) <= {batch_size}
-    assert_same_images(draw(backbone, task, batch_size=batch_size), expected)
-
-
 @settings(max_examples=15, deadline=None)
-@given(cuts=st.sets(st.integers(0, COUNT)), batch_size=st.integers(1, COUNT))
-def test_shards_together_are_the_whole(backbone, whole, cuts, batch_size):
+@given(cuts=st.sets(st.integers(0, COUNT)), batch_size=st.integers(1, COUNT + 1))
+@example(cuts=set(), batch_size=1)
+@example(cuts=set(), batch_size=5)
+def test_shards_of_any_batch_size_together_are_the_whole(backbone, whole, cuts, batch_size):
     task, expected = whole
     edges = [0, *sorted(cuts), COUNT]
     shards = [range(a, b) for a, b in pairwise(edges) if a < b]

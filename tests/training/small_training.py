@@ -1,9 +1,11 @@
 """A training of a second, for the tests of this folder and the processes that they start."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -14,7 +16,7 @@ from dmp.data.registry import Images
 from dmp.data.stream import TrainingStream
 from dmp.diffusion import Diffusion
 from dmp.methods import Variant, find_method
-from dmp.training import Objective
+from dmp.training import Objective, fit
 
 CONFIG = TrainingConfig(
     iterations=12, batch_size=8, learning_rate=1e-2, log_every=3, checkpoint_every=3
@@ -44,8 +46,39 @@ def make_stream(**options) -> TrainingStream:
     return TrainingStream(data, 0, 1000, flip=False, **options)
 
 
-def state(objective: Objective) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in objective.state_dict().items()}
+def train(
+    directory: Path,
+    patch: PatchConfig | None = None,
+    seed: int = 0,
+    stream: TrainingStream | None = None,
+    identity: str = "id",
+    changes: dict | None = None,
+    **options,
+) -> Objective:
+    """Train a new objective, with changes of the configuration, and return it."""
+    objective, config = make_objective(patch, seed), CONFIG.model_copy(update=changes)
+    fit(objective, stream or make_stream(), config, directory, identity, **options)
+    return objective
+
+
+def interrupt(patcher: pytest.MonkeyPatch, iterations: list[int], act: Callable[[], None]) -> None:
+    """Do something in the forward pass of these iterations, counted from now on."""
+    original, calls = Objective.forward, []
+
+    def forward(self, batch):
+        calls.append(None)
+        if len(calls) in iterations:
+            act()
+        return original(self, batch)
+
+    patcher.setattr(Objective, "forward", forward)
+
+
+def assert_same(actual: Objective, expected: Objective) -> None:
+    """All parameters are the same, to the last bit."""
+    theirs = expected.state_dict()
+    for name, value in actual.state_dict().items():
+        assert torch.equal(value, theirs[name]), name
 
 
 def logged(directory: Path) -> list[dict]:

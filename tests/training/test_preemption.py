@@ -4,84 +4,48 @@ import os
 import signal
 
 import pytest
-import torch
-from small_training import CONFIG, METHODS, logged, make_objective, make_stream, state
+from small_training import METHODS, assert_same, interrupt, logged, train
 
 from dmp.errors import DMPError
 from dmp.running.limits import TimeLimit
 from dmp.running.signals import PreemptedError, stop_requests
 from dmp.tensorfile import read_description
-from dmp.training import Objective, fit, loop
+from dmp.training import loop
 
 # Log records and checkpoints fall on multiples of three; these do not, but for the last.
 STOPS = [1, 2, 4, 8, 9, 11, 12]
 
 
-def train(directory, method: str, ema_decay: float | None = None, config=CONFIG) -> Objective:
-    objective = make_objective(METHODS[method])
-    fit(objective, make_stream(), config, directory, "id", ema_decay=ema_decay)
-    return objective
-
-
 def signal_during(monkeypatch, iterations: list[int], number: int = signal.SIGTERM) -> None:
     """Send this process a signal in the forward pass of these iterations."""
-    original, calls = Objective.forward, []
-
-    def forward(self, batch):
-        calls.append(None)
-        if len(calls) in iterations:
-            os.kill(os.getpid(), number)
-        return original(self, batch)
-
-    monkeypatch.setattr(Objective, "forward", forward)
+    interrupt(monkeypatch, iterations, lambda: os.kill(os.getpid(), number))
 
 
 @pytest.mark.parametrize(("method", "ema_decay"), [("fine-tuning", 0.9), ("dmp", None)])
 def test_training_stopped_again_and_again_ends_bit_identical(
     tmp_path, monkeypatch, method, ema_decay
 ):
-    through = train(tmp_path / "through", method, ema_decay)
+    patch = METHODS[method]
+    through = train(tmp_path / "through", patch, ema_decay=ema_decay)
     signal_during(monkeypatch, STOPS)
     for stop in STOPS:
         with pytest.raises(PreemptedError, match=f"saved after iteration {stop} of 12: run the"):
-            train(tmp_path / "stopped", method, ema_decay)
+            train(tmp_path / "stopped", patch, ema_decay=ema_decay)
         checkpoint = tmp_path / "stopped/checkpoint.safetensors"
         assert read_description(checkpoint)["step"] == stop
-    stopped = train(tmp_path / "stopped", method, ema_decay)
-    expected = state(through)
-    for name, value in state(stopped).items():
-        assert torch.equal(value, expected[name]), name
+    assert_same(train(tmp_path / "stopped", patch, ema_decay=ema_decay), through)
     assert logged(tmp_path / "stopped") == logged(tmp_path / "through")
     names = [{p.name for p in (tmp_path / n).iterdir()} for n in ("stopped", "through")]
     assert names[0] == names[1] == {"checkpoint.safetensors", "log.jsonl", ".log.jsonl.sha256"}
-
-
-def test_finished_checkpoint_is_the_same_to_the_last_byte(tmp_path, monkeypatch):
-    train(tmp_path / "through", "dmp")
-    signal_during(monkeypatch, [5])
-    with pytest.raises(PreemptedError):
-        train(tmp_path / "stopped", "dmp")
-    train(tmp_path / "stopped", "dmp")
-    through, stopped = (
-        (tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("through", "stopped")
-    )
-    assert through == stopped
-
-
-def test_sigusr1_stops_as_well_and_the_status_says_try_again(tmp_path, monkeypatch):
-    before = signal.getsignal(signal.SIGUSR1)
-    signal_during(monkeypatch, [2], signal.SIGUSR1)
-    with pytest.raises(PreemptedError, match="told to stop by SIGUSR1") as caught:
-        train(tmp_path, "dmp")
-    assert caught.value.status == 75
-    assert signal.getsignal(signal.SIGUSR1) is before
+    finished = tmp_path / "through/checkpoint.safetensors"
+    assert checkpoint.read_bytes() == finished.read_bytes()
 
 
 def test_record_counts_the_iterations_of_before_the_stop(tmp_path, monkeypatch):
     """The averages of a record are those of all its iterations, whoever did them."""
     signal_during(monkeypatch, [2])
     with pytest.raises(PreemptedError):
-        train(tmp_path, "dmp")
+        train(tmp_path)
     assert logged(tmp_path) == []
     meter = read_description(tmp_path / "checkpoint.safetensors")["meter"]
     assert meter["steps"] == 2
@@ -91,14 +55,14 @@ def test_record_counts_the_iterations_of_before_the_stop(tmp_path, monkeypatch):
 def test_time_limit_shorter_than_a_checkpoint_interval_ends_early(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "job_time_limit", lambda: TimeLimit(0, 1e-9))
     with pytest.raises(DMPError, match="iterations to a checkpoint take"):
-        train(tmp_path, "dmp")
+        train(tmp_path)
     # At the first record; the first iteration, which warms up, does not count.
     assert [record["step"] for record in logged(tmp_path)] == [3]
 
 
 def test_time_limit_that_reaches_a_checkpoint_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "job_time_limit", lambda: TimeLimit(0, 1e9))
-    train(tmp_path, "dmp")
+    train(tmp_path)
     assert len(logged(tmp_path)) == 4
 
 
@@ -113,12 +77,17 @@ def as_in_a_terminal():
 
 
 @pytest.mark.usefixtures("as_in_a_terminal")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_ctrl_c_and_a_closed_terminal_save_as_a_scheduler_does(tmp_path, monkeypatch, number):
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGINT, signal.SIGHUP])
+def test_other_signals_save_as_a_schedulers_does_and_the_status_says_try_again(
+    tmp_path, monkeypatch, number
+):
+    """Ctrl-C and a closed terminal among them."""
     before = signal.getsignal(number)
     signal_during(monkeypatch, [2], number)
-    with pytest.raises(PreemptedError, match=f"told to stop by {number.name}; saved after iter"):
-        train(tmp_path, "dmp")
+    told = f"told to stop by {number.name}; saved after iter"
+    with pytest.raises(PreemptedError, match=told) as caught:
+        train(tmp_path)
+    assert caught.value.status == 75
     assert signal.getsignal(number) is before
     assert read_description(tmp_path / "checkpoint.safetensors")["step"] == 2
 
@@ -128,7 +97,7 @@ def test_signal_that_is_ignored_stays_ignored(tmp_path, monkeypatch):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         signal_during(monkeypatch, [2], signal.SIGHUP)
-        train(tmp_path, "dmp")
+        train(tmp_path)
     finally:
         signal.signal(signal.SIGHUP, before)
     assert read_description(tmp_path / "checkpoint.safetensors")["step"] == 12

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from harness import ROOT, run_command
-from small_training import CONFIG, SHARED, logged, make_objective, make_stream
+from small_training import SHARED, logged, make_objective, make_stream, train
 
 from dmp.backbones import DiT
 from dmp.config import PatchConfig
 from dmp.methods.patched import AttachedPatch
 from dmp.patching import patch
 from dmp.studies import load_plan
-from dmp.training import Objective, fit, loop
+from dmp.training import Objective, loop
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +31,8 @@ def shared(tmp_path_factory) -> Path:
 @pytest.fixture
 def alone(tmp_path, method) -> tuple[Path, dict[str, torch.Tensor]]:
     torch.set_num_threads(1)
-    objective = make_objective(SHARED[method])
     decay = 0.9 if method == "fine-tuning" else None
-    fit(objective, make_stream(), CONFIG, tmp_path, "id", ema_decay=decay)
-    return tmp_path, objective.state_dict()
+    return tmp_path, train(tmp_path, SHARED[method], ema_decay=decay).state_dict()
 
 
 def vanishing(name: str, value: torch.Tensor) -> torch.Tensor:

@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from small_training import CONFIG, make_objective, make_stream, state
+from small_training import CONFIG, make_objective, train
 
 from dmp.config import PatchConfig
-from dmp.training import fit
 
 DECAY, FACTOR = 0.3, 5.0
 
@@ -15,22 +14,19 @@ def test_one_step_shrinks_what_trains_by_rate_times_decay(tmp_path, method):
     """The first step of Adam is the same with and without: w - w' = rate · decay · w₀."""
     gated = PatchConfig(prompt_init=0.1, gate_learning_rate_factor=FACTOR)
     config = {"fine-tuning": None, "dmp": gated}[method]
-    once = CONFIG.model_copy(update={"iterations": 1})
     start = make_objective(config)
     trained = {name for name, value in start.named_parameters() if value.requires_grad}
-    initial, ends = state(start), []
+    initial, ends = start.state_dict(), []
     for decay in (0.0, DECAY):
-        objective = make_objective(config)
-        changed = once.model_copy(update={"weight_decay": decay})
-        fit(objective, make_stream(), changed, tmp_path / str(decay), "id")
-        ends.append(state(objective))
+        changes = {"iterations": 1, "weight_decay": decay}
+        ends.append(train(tmp_path / str(decay), config, changes=changes).state_dict())
     without, with_decay = ends
     shrunk = set()
     for name, value in initial.items():
         if name not in trained:
             assert torch.equal(with_decay[name], without[name]), name
             continue
-        rate = once.learning_rate * (FACTOR if ".gate" in name or "gate." in name else 1)
+        rate = CONFIG.learning_rate * (FACTOR if ".gate" in name or "gate." in name else 1)
         expected = rate * DECAY * value
         torch.testing.assert_close(without[name] - with_decay[name], expected, atol=1e-6, rtol=1e-3)
         shrunk |= {name} if expected.abs().max() > 1e-5 else set()
