@@ -50,7 +50,9 @@ class Average:
         """Replace the parameters by their averages for a while."""
         current = [p.detach().clone() for p in self._current] if self._averaged else []
         self.keep()
-        yield
-        with torch.no_grad():
-            for parameter, value in zip(self._current, current, strict=False):
-                parameter.copy_(value)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value in zip(self._current, current, strict=False):
+                    parameter.copy_(value)
