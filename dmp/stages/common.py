@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from dmp.backbones import Backbone, DiT, build_backbone
 from dmp.backbones.compiling import compile_blocks
-from dmp.config import LatentsConfig, TaskConfig, UNetConfig
-from dmp.data.autoencoder import Autoencoder, load_autoencoder
+from dmp.config import TaskConfig, UNetConfig
+from dmp.data.autoencoder import load_autoencoder
 from dmp.data.captions import load_captions
 from dmp.data.registry import Images
 from dmp.data.text import TextStore
@@ -151,14 +151,8 @@ def decoder(context: Context, task: TaskConfig) -> Callable[[Tensor], Tensor]:
     return open_autoencoder(task.data.latents, context.device).decode
 
 
-@functools.lru_cache(maxsize=1)
-def open_autoencoder(config: LatentsConfig, device: str) -> Autoencoder:
-    """Return an autoencoder, loaded once per process.
-
-    Raises:
-        DMPError: it is unavailable, or does not fit the configuration.
-    """
-    return load_autoencoder(config, device)
+# Loaded once per process.
+open_autoencoder = functools.lru_cache(maxsize=1)(load_autoencoder)
 
 
 def new_backbone(context: Context, task: str, config: TaskConfig) -> Backbone:

@@ -120,11 +120,8 @@ def numbers_here(
     there = [run for run in runs if layout.metrics(*run).is_file()]
     rows = [row for run in there for row in run_rows(layout, *run)]
     trained = [each for each in baselines if layout.convergence(*each).is_file()]
-    table = (
-        gather_baselines(plan, layout, trained) if trained else pd.DataFrame(columns=[*_BASELINE])
-    )
     results = pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
-    return Numbers(results, _with_config(plan, table))
+    return Numbers(results, _with_config(plan, gather_baselines(plan, layout, trained)))
 
 
 def write_numbers(found: Numbers, folder: Path) -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dmp.errors import DMPError
-from dmp.files import atomic_path, check_seal
+from dmp.files import atomic_path, check_seal, write_csv
 from dmp.layout import Layout
 from dmp.reporting.figures import KINDS
 from dmp.stages.claims import judge
 from dmp.stages.pages import write_pages
-from dmp.stages.reference import COUNTS, TIMES, Reference, outdated, restore
+from dmp.stages.reference import COUNTS, TIMES, Reference, outdated
 from dmp.studies import Plan
 from dmp.studies.plan import CLAIMS
 
@@ -69,7 +69,10 @@ def rebuild_reference(plan: Plan, reference: Reference) -> str:
             if name not in plan.judged and name not in plan.studies:
                 continue
             with reference.damaged():
-                restore(plan, reference, name, layout)
+                numbers = reference.of(plan, name)
+            # As `dmp collect` would.
+            write_csv(layout.results_table(name), numbers.results)
+            write_csv(layout.baselines_table(name), numbers.baselines)
             own = seeds.of(plan)
             if name in plan.judged:
                 alone = reference.single_claims(plan, name)
