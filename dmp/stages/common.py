@@ -135,11 +135,6 @@ def task_extractor(context: Context, task: TaskConfig, second: bool = False) -> 
     return _extractor(config.name, weights, context.device)
 
 
-@functools.lru_cache(maxsize=2)
-def _extractor(name: str, weights: Path | None, device: str) -> Extractor:
-    return Extractor(name, weights, device)
-
-
 def decoder(context: Context, task: TaskConfig) -> Callable[[Tensor], Tensor]:
     """Return the map from what a backbone makes to images in [-1, 1]: none, or an autoencoder's.
 
@@ -152,6 +147,7 @@ def decoder(context: Context, task: TaskConfig) -> Callable[[Tensor], Tensor]:
 
 
 # Loaded once per process.
+_extractor = functools.lru_cache(maxsize=2)(Extractor)
 open_autoencoder = functools.lru_cache(maxsize=1)(load_autoencoder)
 
 

@@ -59,7 +59,7 @@ def task_data(context: Context, task: str, config: TaskConfig) -> TaskData:
     if config.data.source is None:
         train, held_out, seen = _embedded(config)
     else:
-        train, held_out, seen = _on_disk(context, task, config)
+        train, held_out, seen = _on_disk(context, config)
     if captions is not None:
         held_out, seen = _captioned(held_out, captions.test), _captioned(seen, captions.train)
     return TaskData(train, held_out, seen, captions)
@@ -73,9 +73,8 @@ def _embedded(config: TaskConfig) -> tuple[Examples, Images, Images]:
     return Pixels(train), held_out, _first(train, len(held_out.labels))
 
 
-def _on_disk(context: Context, task: str, config: TaskConfig) -> tuple[Examples, Images, Images]:
-    if config.data.latents is None:
-        raise DMPError(f"dataset '{config.data.name}' of task '{task}' has no latents")
+def _on_disk(context: Context, config: TaskConfig) -> tuple[Examples, Images, Images]:
+    assert config.data.latents is not None  # the configuration has seen to it
     store = LatentStore(context.layout.latents(config.data.name), config.data.latents)
     kept, out = split_on_disk(context, config.data.name, config.data.held_out)
     count = min(len(out), len(kept), config.evaluation.held_out_images)

@@ -67,14 +67,9 @@ class Numbers(NamedTuple):
             for task, variant, seed, config in found.itertuples(index=False, name=None)
         }
 
-    def part(
-        self, runs: Collection[Run], baselines: Collection[tuple[str, int]] | None = None
-    ) -> "Numbers":
-        """Return the numbers of some runs, and of some baselines: theirs, if none are given."""
+    def part(self, runs: Collection[Run], baselines: Collection[tuple[str, int]]) -> "Numbers":
+        """Return the numbers of some runs, and of some baselines."""
         results = self.results[pd.MultiIndex.from_frame(self.results[_RUN]).isin(list(runs))]
-        if baselines is None:
-            pairs = results[list(_NAMED)].drop_duplicates()
-            baselines = list(pairs.itertuples(index=False, name=None))
         chosen = pd.MultiIndex.from_frame(self.baselines[list(_NAMED)]).isin(list(baselines))
         return Numbers(results.reset_index(drop=True), self.baselines[chosen])
 

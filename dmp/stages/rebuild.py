@@ -147,17 +147,16 @@ def _share(tasks: Sequence[Task]) -> None:
 def _tasks(plan: Plan, layout: Layout) -> tuple[list[Task], list[str]]:
     """Return what can be made, the longest first, and the names of what lacks its numbers."""
     studies = sorted(plan.studies, key=lambda name: -len(plan.studies[name].figures))
-    pages = {
-        name: ([layout.results_table(name), layout.baselines_table(name)], [name])
-        for name in studies
-    } | {name: ([layout.parameters_table], [name]) for name in plan.parameter_studies}
     made: dict[str, tuple[list[Path], Task]] = {}
     for scope in plan.judged:
         needed = [layout.results_table(scope)]
         needed += [layout.parameters_table, layout.speed_table] if scope == CLAIMS else []
         made[scope] = needed, partial(judge, plan, layout, scope)
-    for name, (needed, names) in pages.items():
-        made[name] = needed, partial(write_pages, plan, layout, names)
+    for name in studies:
+        needed = [layout.results_table(name), layout.baselines_table(name)]
+        made[name] = needed, partial(write_pages, plan, layout, [name])
+    for name in plan.parameter_studies:
+        made[name] = [layout.parameters_table], partial(write_pages, plan, layout, [name])
     there = {name: all(path.is_file() for path in needed) for name, (needed, _) in made.items()}
     tasks = [task for name, (_, task) in made.items() if there[name]]
     return tasks, sorted(name for name, found in there.items() if not found)
