@@ -104,6 +104,7 @@ def test_no_folder_imports_one_that_comes_after_it():
     ("modules", "heavy"),
     [
         ("dmp.stages.pages, dmp.stages.claims", ("torch", "matplotlib.pyplot", "mlflow")),
+        ("dmp.stages.compare, dmp.stages.track", ("torch",)),
         # Every command reads the studies and the claims.
         ("dmp.studies, dmp.reporting.figures", ("torch", "matplotlib", "numpy", "scipy", "pandas")),
         # Every call of snakemake reads what a report would call things.

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Collection, Mapping
 
+import pandas as pd
+
 from dmp.claims.evaluate import evaluate
 from dmp.claims.rates import points
 from dmp.claims.summary import summarise
@@ -17,7 +19,7 @@ from dmp.reporting.figures.claims import all_evidence, forest, paper_against_our
 from dmp.reporting.figures.rates import effective_rates
 from dmp.reporting.figures.style import write_figure
 from dmp.reporting.page import html, markdown, write_page
-from dmp.stages.spread import known_spread
+from dmp.stages.reference import Reference
 from dmp.statistics.arms import Arms
 from dmp.statistics.results import PARAMETER_COLUMNS, SPEED_COLUMNS, read_csv, read_results
 from dmp.studies import Plan
@@ -64,7 +66,7 @@ def judge(
         not_run=not_run,
         no_recipe=lacking,
         left_out=left_out(claims, scale),
-        spread=known_spread(plan, layout, scope),
+        spread=_known_spread(plan, layout, scope),
         own=own,
         **tables,
     )
@@ -92,6 +94,37 @@ def judge(
     for name, figure in figures.items():
         write_figure(figure, layout.figures(scope) / f"{scope}-{name}")
     verdicts_product(plan, layout, scope).mark_finished()
+
+
+def _known_spread(plan: Plan, layout: Layout, scope: str) -> pd.DataFrame | None:
+    """Return the reference's results of a scope's variants, of seeds that the plan does not have.
+
+    Only runs of the configuration that they would have here are among them, and of those only
+    seeds that all of the scope has there.
+
+    Returns:
+        ``RESULT_COLUMNS``, or None where the reference has no such runs, or does not exist.
+
+    Raises:
+        DMPError: the reference is damaged.
+    """
+    if not layout.published_numbers.is_file():
+        return None
+    reference = Reference(layout.published)
+    wanted, seeds = set(plan.variants(scope)), set(plan.seeds)
+    whole = reference.seeds.get(scope)
+    runs = [
+        (task, variant, seed)
+        for (task, variant, seed), config in reference.numbers.configurations().items()
+        if (task, variant) in wanted
+        and seed not in seeds
+        and (whole is None or whole.first <= seed <= whole.last)
+        and plan.run(task, variant, seed).hash == config
+    ]
+    if not runs:
+        return None
+    with reference.damaged():
+        return reference.numbers.part(runs, []).table()
 
 
 def _tokens(plan: Plan) -> dict[str, int]:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from dmp.backbones import Backbone, DiT, build_backbone
 from dmp.backbones.compiling import compile_blocks
-from dmp.config import LatentsConfig, TaskConfig, UNetConfig
-from dmp.data.autoencoder import Autoencoder, load_autoencoder
+from dmp.config import TaskConfig, UNetConfig
+from dmp.data.autoencoder import load_autoencoder
 from dmp.data.captions import load_captions
 from dmp.data.registry import Images
 from dmp.data.text import TextStore
@@ -135,11 +135,6 @@ def task_extractor(context: Context, task: TaskConfig, second: bool = False) -> 
     return _extractor(config.name, weights, context.device)
 
 
-@functools.lru_cache(maxsize=2)
-def _extractor(name: str, weights: Path | None, device: str) -> Extractor:
-    return Extractor(name, weights, device)
-
-
 def decoder(context: Context, task: TaskConfig) -> Callable[[Tensor], Tensor]:
     """Return the map from what a backbone makes to images in [-1, 1]: none, or an autoencoder's.
 
@@ -151,14 +146,9 @@ def decoder(context: Context, task: TaskConfig) -> Callable[[Tensor], Tensor]:
     return open_autoencoder(task.data.latents, context.device).decode
 
 
-@functools.lru_cache(maxsize=1)
-def open_autoencoder(config: LatentsConfig, device: str) -> Autoencoder:
-    """Return an autoencoder, loaded once per process.
-
-    Raises:
-        DMPError: it is unavailable, or does not fit the configuration.
-    """
-    return load_autoencoder(config, device)
+# Loaded once per process.
+_extractor = functools.lru_cache(maxsize=2)(Extractor)
+open_autoencoder = functools.lru_cache(maxsize=1)(load_autoencoder)
 
 
 def new_backbone(context: Context, task: str, config: TaskConfig) -> Backbone:

@@ -66,8 +66,8 @@ def converge(context: Context, task: str, seed: int) -> None:
             "fids": [fid(backbone, f"published baseline of {task}")],
         }
     else:
-        if missing_averages(context.layout, run):
-            _train_again(context, run, data)
+        if missing := _missing_averages(context.layout, run):
+            _train_again(context, run, data, missing)
             if not is_main_process():
                 return
         steps, fids = judged_iterations(run), []
@@ -85,15 +85,8 @@ def converge(context: Context, task: str, seed: int) -> None:
     convergence_product(context.layout, run).mark_finished()
 
 
-def missing_averages(layout: Layout, run: RunConfig) -> list[int]:
-    """Return the iterations whose averages are needed and have not been kept.
-
-    Raises:
-        DMPError: a file is corrupt.
-    """
-    config = run.config.pretraining
-    if config.published is not None:
-        return []
+def _missing_averages(layout: Layout, run: RunConfig) -> list[int]:
+    """Return the iterations whose averages are needed and have not been kept."""
     missing = []
     for step in judged_iterations(run)[:-1]:
         path = layout.baseline_snapshot(run.task, run.seed, step)
@@ -102,8 +95,7 @@ def missing_averages(layout: Layout, run: RunConfig) -> list[int]:
     return missing
 
 
-def _train_again(context: Context, run: RunConfig, data: TaskData) -> None:
-    steps = missing_averages(context.layout, run)
+def _train_again(context: Context, run: RunConfig, data: TaskData, steps: list[int]) -> None:
     if is_main_process():
         print(
             f"the averages of baseline {run.seed} of {run.task} after iterations "

@@ -57,26 +57,24 @@ def task_data(context: Context, task: str, config: TaskConfig) -> TaskData:
     if config.conditioning == "text":
         captions = load_captions(context.layout.captions(task))
     if config.data.source is None:
-        return _embedded(config, captions)
-    return _on_disk(context, task, config, captions)
+        train, held_out, seen = _embedded(config)
+    else:
+        train, held_out, seen = _on_disk(context, config)
+    if captions is not None:
+        held_out, seen = _captioned(held_out, captions.test), _captioned(seen, captions.train)
+    return TaskData(train, held_out, seen, captions)
 
 
-def _embedded(config: TaskConfig, captions: Captions | None) -> TaskData:
+def _embedded(config: TaskConfig) -> tuple[Examples, Images, Images]:
     train, held_out = load_split(config.data)
     if config.conditioning == "none":
         train, held_out = (Images(part.images, part.labels * 0) for part in (train, held_out))
     held_out = _first(held_out, config.evaluation.held_out_images)
-    seen = _first(train, len(held_out.labels))
-    if captions is not None:
-        held_out, seen = _captioned(held_out, captions.test), _captioned(seen, captions.train)
-    return TaskData(Pixels(train), held_out, seen, captions)
+    return Pixels(train), held_out, _first(train, len(held_out.labels))
 
 
-def _on_disk(
-    context: Context, task: str, config: TaskConfig, captions: Captions | None
-) -> TaskData:
-    if config.data.latents is None:
-        raise DMPError(f"dataset '{config.data.name}' of task '{task}' has no latents")
+def _on_disk(context: Context, config: TaskConfig) -> tuple[Examples, Images, Images]:
+    assert config.data.latents is not None  # the configuration has seen to it
     store = LatentStore(context.layout.latents(config.data.name), config.data.latents)
     kept, out = split_on_disk(context, config.data.name, config.data.held_out)
     count = min(len(out), len(kept), config.evaluation.held_out_images)
@@ -84,8 +82,10 @@ def _on_disk(
     def labelled(rows: np.ndarray) -> np.ndarray:
         if config.conditioning == "class":
             return store.labels[rows]
+        if config.conditioning == "none":
+            return np.zeros(len(rows), np.int64)
         # Each image has captions of its own: its row among those of its split.
-        return np.arange(len(rows)) if captions is not None else np.zeros(len(rows), np.int64)
+        return np.arange(len(rows))
 
     def few(rows: np.ndarray) -> Images:
         examples = LatentImages(store, rows, labelled(rows))
@@ -93,10 +93,7 @@ def _on_disk(
         latents = examples.take(numbers, np.zeros(len(rows), bool), None)
         return Images(latents.numpy(), examples.labels)
 
-    held_out, seen = few(out[:count]), few(kept[:count])
-    if captions is not None:
-        held_out, seen = _captioned(held_out, captions.test), _captioned(seen, captions.train)
-    return TaskData(LatentImages(store, kept, labelled(kept)), held_out, seen, captions)
+    return LatentImages(store, kept, labelled(kept)), few(out[:count]), few(kept[:count])
 
 
 def _first(images: Images, count: int) -> Images:

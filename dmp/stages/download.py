@@ -57,7 +57,7 @@ def download(
             raise DMPError(
                 f"--accept-licence '{licence}': no dataset of scale '{plan.name}' has it: {hint}"
             )
-    needs = [_model(what, name, find) for what, name, find in _models(plan, data)]
+    needs = _models(plan, data)
     for name, source in sources.items():
         missing = ""
         if not is_there(source, data):
@@ -111,18 +111,18 @@ def _published_file(task: TaskConfig) -> str | None:
     return None if published is None or published.format == "diffusers-unet" else published.path
 
 
-def _models(plan: Plan, data: Path) -> list[tuple[str, str, Callable[[], Path]]]:
-    """Return the scale's pretrained models: what, name, and how to find or fetch its folder."""
-    found = {}
+def _models(plan: Plan, data: Path) -> list[Requirement]:
+    """Find or fetch the folders of the scale's pretrained models, each once."""
+    finders: dict[str, tuple[str, Callable[[], Path]]] = {}
     for task in plan.scale.tasks.values():
         if task.data.latents is not None:
             name = task.data.latents.autoencoder
             find = partial(pretrained_folder, name, autoencoder.FILES, autoencoder.KEY)
-            found[name] = ("autoencoder", name, find)
+            finders[name] = ("autoencoder", find)
         if task.text is not None and task.text.name is not None:
             name = task.text.name
             find = partial(pretrained_folder, name, textencoder.FILES, textencoder.KEY)
-            found[name] = ("text encoder", name, find)
+            finders[name] = ("text encoder", find)
     for task in plan.scale.tasks.values():
         published = task.pretraining.published
         if published is not None and published.format == "diffusers-unet":
@@ -130,12 +130,11 @@ def _models(plan: Plan, data: Path) -> list[tuple[str, str, Callable[[], Path]]]
             from dmp.backbones.unet import unet_folder
 
             name = published.path
-            found[name] = ("U-Net", name, partial(unet_folder, name, data))
-    return list(found.values())
-
-
-def _model(what: str, name: str, find: Callable[[], Path]) -> Requirement:
-    try:
-        return Requirement(what, str(find()))
-    except DMPError as error:
-        return Requirement(what, name, str(error))
+            finders[name] = ("U-Net", partial(unet_folder, name, data))
+    found = []
+    for name, (what, find) in finders.items():
+        try:
+            found.append(Requirement(what, str(find())))
+        except DMPError as error:
+            found.append(Requirement(what, name, str(error)))
+    return found

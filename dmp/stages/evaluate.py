@@ -1,12 +1,11 @@
 """Turning samples, held-out images and gates into numbers."""
 
-import csv
-import io
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from pydantic import BaseModel, Field
 
 from dmp.arrayfile import load_arrays, save_arrays
@@ -16,7 +15,7 @@ from dmp.data.images import resized_images
 from dmp.data.registry import Images
 from dmp.diffusion import Diffusion
 from dmp.errors import DMPError
-from dmp.files import write_json, write_text
+from dmp.files import write_csv, write_json, write_text
 from dmp.layout import Layout
 from dmp.methods import find_method
 from dmp.methods.attached import Attached
@@ -40,7 +39,7 @@ from dmp.stages.data import TaskData
 from dmp.stages.provenance import write_config
 from dmp.studies.run import RunConfig
 
-COLUMNS = ("metric", "bin", "iteration", "value", "samples", "protocol", "evaluator")
+COLUMNS = ["metric", "bin", "iteration", "value", "samples", "protocol", "evaluator"]
 
 
 class Row(NamedTuple):
@@ -255,23 +254,20 @@ def _write(
     for path, arrays in ((layout.denoising(*names), losses), (layout.gate(*names), gate)):
         save_arrays(path, arrays)
     protocols = {content_hash(row.protocol): row.protocol for row in rows}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    lines = []
     for row in rows:
         if not np.isfinite(row.value):
             where = "/".join(map(str, names))
             raise DMPError(f"{row.metric} of {where} is not finite: {row.value}")
         # repr gives the shortest text that reads back as the same float.
         *head, value, samples, protocol = row
-        writer.writerow(
-            (*head, repr(float(value)), samples, content_hash(protocol), protocol["evaluator"])
-        )
+        measured_by = (content_hash(protocol), protocol["evaluator"])
+        lines.append((*head, repr(float(value)), samples, *measured_by))
     # The numbers last, and none before that belong to an earlier configuration.
     layout.metrics(*names).unlink(missing_ok=True)
     write_config(layout.run(*names), run)
     write_json(layout.run(*names) / "protocols.json", protocols)
-    write_text(layout.metrics(*names), text.getvalue())
+    write_csv(layout.metrics(*names), pd.DataFrame(lines, columns=COLUMNS))
     run_products(layout, run)["metrics"].mark_finished()
     write_finished(layout, run)
 

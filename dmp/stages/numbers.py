@@ -67,14 +67,9 @@ class Numbers(NamedTuple):
             for task, variant, seed, config in found.itertuples(index=False, name=None)
         }
 
-    def part(
-        self, runs: Collection[Run], baselines: Collection[tuple[str, int]] | None = None
-    ) -> "Numbers":
-        """Return the numbers of some runs, and of some baselines: theirs, if none are given."""
+    def part(self, runs: Collection[Run], baselines: Collection[tuple[str, int]]) -> "Numbers":
+        """Return the numbers of some runs, and of some baselines."""
         results = self.results[pd.MultiIndex.from_frame(self.results[_RUN]).isin(list(runs))]
-        if baselines is None:
-            pairs = results[list(_NAMED)].drop_duplicates()
-            baselines = list(pairs.itertuples(index=False, name=None))
         chosen = pd.MultiIndex.from_frame(self.baselines[list(_NAMED)]).isin(list(baselines))
         return Numbers(results.reset_index(drop=True), self.baselines[chosen])
 
@@ -120,11 +115,8 @@ def numbers_here(
     there = [run for run in runs if layout.metrics(*run).is_file()]
     rows = [row for run in there for row in run_rows(layout, *run)]
     trained = [each for each in baselines if layout.convergence(*each).is_file()]
-    table = (
-        gather_baselines(plan, layout, trained) if trained else pd.DataFrame(columns=[*_BASELINE])
-    )
     results = pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
-    return Numbers(results, _with_config(plan, table))
+    return Numbers(results, _with_config(plan, gather_baselines(plan, layout, trained)))
 
 
 def write_numbers(found: Numbers, folder: Path) -> None:

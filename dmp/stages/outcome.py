@@ -23,13 +23,13 @@ def outcome(layout: Layout, run: RunConfig) -> str:
         DMPError: the run's metrics cannot be read.
     """
     folder = layout.run(run.task, run.variant, run.seed)
-    own = _metrics(folder / "metrics.csv")
+    own = last_values(folder / "metrics.csv")
     baseline = on_recipe("baseline", run.recipe)
     columns = [own]
     headers = [f"{run.task}, seed {run.seed}", run.variant]
     if run.variant != baseline:
         path = layout.metrics(run.task, baseline, run.seed)
-        columns.append(_metrics(path) if path.is_file() else {})
+        columns.append(last_values(path) if path.is_file() else {})
         headers.append(baseline)
     names = [name for name in METRICS if name in own] or list(own)
     rows = [
@@ -43,8 +43,12 @@ def outcome(layout: Layout, run: RunConfig) -> str:
     return f"{table}\nin {folder}"
 
 
-def _metrics(path: Path) -> dict[str, float]:
-    """Return the values after the last iteration, of all timesteps together."""
+def last_values(path: Path) -> dict[str, float]:
+    """Return a run's values after its last iteration, of all timesteps together.
+
+    Raises:
+        DMPError: the file cannot be read, or is no table of metrics.
+    """
     table = read_csv(path, {"metric": str, "bin": str, "iteration": int, "value": float})
     last = table[(table["bin"] == ALL_TIMESTEPS) & (table["iteration"] == table["iteration"].max())]
     return dict(zip(last["metric"], last["value"], strict=True))

@@ -144,8 +144,8 @@ def verify_parts(context: Context, dataset: str) -> None:
 def _latents(context: Context, dataset: str) -> tuple[Path, Pixels, Autoencoder]:
     """Return where a dataset's latents go, and what they are made of."""
     data = context.plan.encoded(dataset)
-    if data.source is None or data.latents is None:
-        raise DMPError(f"dataset '{dataset}' has no latents")
+    assert data.source is not None  # the plan has seen to both
+    assert data.latents is not None
     pixels = Pixels(open_checked(context, dataset), data.source.resolution, center_crop)
     autoencoder = open_autoencoder(data.latents, context.device)
     return context.layout.latents(dataset), pixels, autoencoder

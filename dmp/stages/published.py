@@ -9,7 +9,6 @@ import torch
 from dmp.backbones import Backbone, DiT, load_diffusers_dit, load_public_dit
 from dmp.config import PublishedConfig
 from dmp.diffusion import Diffusion
-from dmp.errors import DMPError
 from dmp.stages.common import Context, new_backbone, write_baseline
 from dmp.studies.run import RunConfig
 from dmp.training import Objective
@@ -24,8 +23,7 @@ def import_baseline(context: Context, run: RunConfig) -> None:
     """
     started = time.time()
     published = run.config.pretraining.published
-    if published is None:
-        raise DMPError(f"the baseline of '{run.task}' is trained here, not published")
+    assert published is not None  # others are trained
     backbone = new_backbone(context, run.task, run.config)
     _load(context, published, backbone)
     backbone.to(context.device).eval()

@@ -12,12 +12,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dmp.errors import DMPError
-from dmp.files import atomic_path, check_seal
+from dmp.files import atomic_path, check_seal, write_csv
 from dmp.layout import Layout
 from dmp.reporting.figures import KINDS
 from dmp.stages.claims import judge
 from dmp.stages.pages import write_pages
-from dmp.stages.reference import COUNTS, TIMES, Reference, outdated, restore
+from dmp.stages.reference import COUNTS, TIMES, Reference, outdated
 from dmp.studies import Plan
 from dmp.studies.plan import CLAIMS
 
@@ -69,7 +69,10 @@ def rebuild_reference(plan: Plan, reference: Reference) -> str:
             if name not in plan.judged and name not in plan.studies:
                 continue
             with reference.damaged():
-                restore(plan, reference, name, layout)
+                numbers = reference.of(plan, name)
+            # As `dmp collect` would.
+            write_csv(layout.results_table(name), numbers.results)
+            write_csv(layout.baselines_table(name), numbers.baselines)
             own = seeds.of(plan)
             if name in plan.judged:
                 alone = reference.single_claims(plan, name)
@@ -144,17 +147,16 @@ def _share(tasks: Sequence[Task]) -> None:
 def _tasks(plan: Plan, layout: Layout) -> tuple[list[Task], list[str]]:
     """Return what can be made, the longest first, and the names of what lacks its numbers."""
     studies = sorted(plan.studies, key=lambda name: -len(plan.studies[name].figures))
-    pages = {
-        name: ([layout.results_table(name), layout.baselines_table(name)], [name])
-        for name in studies
-    } | {name: ([layout.parameters_table], [name]) for name in plan.parameter_studies}
     made: dict[str, tuple[list[Path], Task]] = {}
     for scope in plan.judged:
         needed = [layout.results_table(scope)]
         needed += [layout.parameters_table, layout.speed_table] if scope == CLAIMS else []
         made[scope] = needed, partial(judge, plan, layout, scope)
-    for name, (needed, names) in pages.items():
-        made[name] = needed, partial(write_pages, plan, layout, names)
+    for name in studies:
+        needed = [layout.results_table(name), layout.baselines_table(name)]
+        made[name] = needed, partial(write_pages, plan, layout, [name])
+    for name in plan.parameter_studies:
+        made[name] = [layout.parameters_table], partial(write_pages, plan, layout, [name])
     there = {name: all(path.is_file() for path in needed) for name, (needed, _) in made.items()}
     tasks = [task for name, (_, task) in made.items() if there[name]]
     return tasks, sorted(name for name, found in there.items() if not found)

@@ -9,9 +9,8 @@ from pathlib import Path
 from dmp import seals
 from dmp.config import from_file
 from dmp.errors import DMPError
-from dmp.files import NO_ADVICE, write_csv, write_json
-from dmp.layout import Layout
-from dmp.stages.numbers import Numbers, Run, convergence_config, read_numbers, write_numbers
+from dmp.files import NO_ADVICE, write_json
+from dmp.stages.numbers import Numbers, convergence_config, read_numbers, write_numbers
 from dmp.stages.origin import Origin, Published, Seeds
 from dmp.studies import Plan
 
@@ -67,9 +66,7 @@ class Reference:
         asked |= self.single_claims(plan, study) if seeds is None else {}
         runs = sorted({run for name, own in asked.items() for run in own.of(plan).runs(name)})
         trained = {each for name, own in asked.items() for each in own.of(plan).baselines(name)}
-        return self._whole(runs, self.numbers.part(runs, sorted(trained)))
-
-    def _whole(self, runs: list[Run], found: Numbers) -> Numbers:
+        found = self.numbers.part(runs, sorted(trained))
         absent = set(runs) - set(found.runs())
         if absent:
             task, variant, seed = min(absent)
@@ -121,10 +118,3 @@ def outdated(plan: Plan, numbers: Numbers) -> str:
                 f"the present one is {expected}"
             )
     return ""
-
-
-def restore(plan: Plan, reference: Reference, study: str, layout: Layout) -> None:
-    """Write a study's numbers where its page is made from, as ``dmp collect`` would."""
-    numbers = reference.of(plan, study)
-    write_csv(layout.results_table(study), numbers.results)
-    write_csv(layout.baselines_table(study), numbers.baselines)

@@ -35,10 +35,9 @@ def train_run(context: Context, run: RunConfig, data: TaskData, watch: Watch | N
 def _train(context: Context, run: RunConfig, data: TaskData, watch: Watch | None) -> None:
     started = time.time()
     names = (run.task, run.variant, run.seed)
-    directory = context.layout.run(*names)
-    path = context.layout.weights(*names)
+    directory, path = context.layout.run(*names), context.layout.weights(*names)
     made = run_products(context.layout, run)["weights"]
-    fingerprint = made.fingerprint
+    fingerprint, diverged = made.fingerprint, None
     resolution = run.config.training.resolution
     if resolution is not None:
         data, watch = data.trained_at(resolution), None  # curves are of the dataset's own images
@@ -55,8 +54,7 @@ def _train(context: Context, run: RunConfig, data: TaskData, watch: Watch | None
 
             def on_snapshot(step: int) -> None:
                 if step in run.snapshots:
-                    path = context.layout.snapshot(*names, step)
-                    attached.save(path, run.fingerprint("weights"))
+                    attached.save(context.layout.snapshot(*names, step), fingerprint)
                 if watch is not None and step in watched:
                     objective.eval()
                     watch.look(step, backbone)
@@ -79,17 +77,15 @@ def _train(context: Context, run: RunConfig, data: TaskData, watch: Watch | None
                 start=start,
             )
     except DivergedError as error:
-        if not is_main_process():
-            return
-        print(error, flush=True)
-        write_record(directory, run, context.device, started)
-        save_diverged(path, run, error.step)
-        made.mark_finished()
-        return
+        diverged = error
     if not is_main_process():
         return
     write_record(directory, run, context.device, started)
-    attached.save(path, run.fingerprint("weights"))
+    if diverged is None:
+        attached.save(path, fingerprint)
+    else:
+        print(diverged, flush=True)
+        save_diverged(path, run, diverged.step)
     made.mark_finished()
 
 

@@ -35,11 +35,7 @@ Step = Callable[[], object]
 def measure_speed(context: Context) -> None:
     """Write ``speed.csv``: the median seconds of an iteration or a step, one row per block.
 
-    The methods take turns, each time in another order, so that whatever else the machine does slows
-    all of them alike; within a block their medians are compared. The first turns, in which memory
-    is allocated and code is compiled, are not counted. There are at least ``FEWEST`` blocks and at
-    most ``MOST``, until times are known as precisely as ``PRECISE``, or for ``SECONDS``; where
-    nothing may be concluded, ``FEWEST``.
+    Where nothing may be concluded, there are no more blocks than ``FEWEST``.
     """
     rows, most = [], MOST if context.plan.scale.conclusive else FEWEST
     for task, variants in context.plan.speed_arms().items():
@@ -70,12 +66,14 @@ def time_blocks(
 ) -> list[dict[str, float]]:
     """Time steps that take turns; return for each block the median seconds of each step.
 
+    The turns are each time in another order, so that whatever else the machine does slows all steps
+    alike. The first, in which memory is allocated and code is compiled, are not counted.
+
     Args:
         turns: steps of each name in a block.
-        fewest: blocks that there are at least.
+        fewest: blocks that there are at least; further ones until times are precise.
         most: and at most.
         seconds: after which no further block begins.
-
     """
     names, blocks, turn = list(steps), [], 0
     for _ in range(WARM_UP):

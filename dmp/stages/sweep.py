@@ -15,8 +15,9 @@ from dmp.layout import Layout
 from dmp.stages.collect import KeptConfig
 from dmp.stages.common import Context, attach, measure_denoising, new_backbone
 from dmp.stages.data import task_data
+from dmp.stages.outcome import last_values
 from dmp.stages.run import complete_run
-from dmp.statistics.results import ALL_TIMESTEPS, DIVERGED, read_csv
+from dmp.statistics.results import DIVERGED
 from dmp.studies.run import RunConfig
 from dmp.sweeps.files import CONFIRMED_COLUMNS, SweepFiles
 from dmp.sweeps.loading import fresh_seeds, search_seeds
@@ -24,7 +25,6 @@ from dmp.sweeps.outcome import ImpossibleError, Objective, Outcome, Report
 from dmp.sweeps.schema import Pruning, Sweep
 from dmp.training.watch import Watch
 
-_METRICS = {"metric": str, "bin": str, "iteration": int, "value": float}
 # Every objective that is measured.
 MEASURED = ("fid", "denoising_mse")
 
@@ -64,9 +64,7 @@ def is_computed(layout: Layout, run: RunConfig) -> bool:
 def read_values(layout: Layout, run: RunConfig) -> dict[str, float] | None:
     """Return what a computed run measured after its last iteration; None if it has diverged."""
     path = layout.metrics(run.task, run.variant, run.seed)
-    table = read_csv(path, _METRICS)
-    table = table[(table["bin"] == ALL_TIMESTEPS) & (table["iteration"] == run.iterations)]
-    values = dict(zip(table["metric"], table["value"], strict=True))
+    values = last_values(path)
     with understood(path):
         return None if values[DIVERGED] else {name: float(values[name]) for name in MEASURED}
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from dmp.errors import DMPError
@@ -29,7 +29,7 @@ class Experiment:
     """An experiment of MLflow: the tags of the run of each folder, and the run above them."""
 
     name: str
-    folders: Mapping[Path, Mapping[str, str]] = field(default_factory=dict)
+    folders: Mapping[Path, Mapping[str, str]]
     parent: Parent | None = None
 
 

@@ -16,9 +16,6 @@ from dmp.statistics.bits import FIRST, check_numbers, compare_numbers, tell_numb
 from dmp.statistics.verify import exchange, judge_rows, rows_of, tell_statistics
 from dmp.studies import Plan
 
-# What was found, as lines of text, and whether it is agreement.
-Found = tuple[list[str], bool]
-
 
 def verify_scale(plan: Plan, layout: Layout) -> tuple[str, bool]:
     """Compare a scale with its reference, and write what was compared, row by row.
@@ -53,17 +50,17 @@ def verify_scale(plan: Plan, layout: Layout) -> tuple[str, bool]:
     here = origin_of(runs, [each for each in trained if (each / "provenance.json").is_file()])
     reason = why_not_bits(here, theirs)
     ours = numbers_here(plan, layout, scope.runs, scope.baselines)
-    compare = _statistics if reason else _bits
-    lines, agree = compare(plan, layout, reference, scope, ours)
     if reason:
-        lines.insert(0, f"statistics: {reason}; identical bits are not expected")
+        head = f"statistics: {reason}; identical bits are not expected"
+        lines, agree = _statistics(plan, layout, reference, scope, ours)
     else:
-        lines.insert(0, "bits: both runs are portable, on x86-64; every number must be identical")
+        head = "bits: both runs are portable, on x86-64; every number must be identical"
+        lines, agree = _bits(layout, reference, scope, ours)
     verdicts = [
         line for each in scope.judged for line in verdicts_agree(plan, layout, reference, each)
     ]
     # Where bits are not expected, the verdicts are what a reader has come for.
-    lines[0 if reason else 1 : 0 if reason else 1] = verdicts
+    lines = [*verdicts, head, *lines] if reason else [head, *verdicts, *lines]
     found, same = tables_agree(plan, layout, reference, scope, values=not reason)
     if agree and not same and not reason:
         found.append("the numbers agree and their tables do not: `make rebuild` writes them anew")
@@ -82,9 +79,10 @@ def verify_scale(plan: Plan, layout: Layout) -> tuple[str, bool]:
     return "\n".join(lines), agree
 
 
-def _bits(plan: Plan, layout: Layout, reference: Reference, scope: Scope, ours: Numbers) -> Found:
-    """Compare every number of the runs and their baselines."""
-    del plan
+def _bits(
+    layout: Layout, reference: Reference, scope: Scope, ours: Numbers
+) -> tuple[list[str], bool]:
+    """Compare every number of the runs and their baselines; return what was found, and if equal."""
     with reference.damaged():
         theirs = reference.numbers.part(scope.runs, scope.baselines).long()
         check_numbers(theirs)
@@ -105,8 +103,8 @@ def _bits(plan: Plan, layout: Layout, reference: Reference, scope: Scope, ours: 
 
 def _statistics(
     plan: Plan, layout: Layout, reference: Reference, scope: Scope, ours: Numbers
-) -> Found:
-    """Compare the studies' numbers by units; every run of theirs must be there."""
+) -> tuple[list[str], bool]:
+    """Compare the studies' numbers by units, likewise; every run of theirs must be there."""
     lines = []
     there = set(ours.runs())
     untold = [
@@ -142,12 +140,8 @@ def _statistics(
 
 def _same_baselines(ours: pd.DataFrame, theirs: pd.DataFrame) -> frozenset[str]:
     """Return the tasks with one baseline, which both share: its FIDs are equal to the bit."""
-    single = {}
-    for side, table in (("here", ours), ("there", theirs)):
-        for task, rows in table.groupby("task"):
-            if len(rows) == 1:
-                single[side, task] = float(rows["fid_last"].iloc[0])
-    tasks = {task for _, task in single}
-    return frozenset(
-        str(t) for t in tasks if single.get(("here", t), 0.0) == single.get(("there", t))
+    here, there = (
+        table.drop_duplicates("task", keep=False).set_index("task")["fid_last"].to_dict()
+        for table in (ours, theirs)
     )
+    return frozenset(task for task, fid in here.items() if fid == there.get(task))

@@ -1,5 +1,6 @@
 """Which studies, runs and seeds are both here and in a reference; no torch."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from dmp.errors import DMPError
@@ -59,9 +60,7 @@ def find_scope(plan: Plan, layout: Layout, reference: Reference) -> Scope:
     made = {
         name
         for name in {*plan.studies, *plan.parameter_studies, *theirs}
-        if layout.results_table(name).is_file()
-        or layout.record(f"page/{name}").is_file()
-        or any((layout.tables / f"{name}{suffix}").is_file() for suffix in PAGE_SUFFIXES)
+        if _is_made(layout, name, layout.tables, f"page/{name}")
     }
     both = sorted(made & theirs)
     if not both:
@@ -78,12 +77,7 @@ def find_scope(plan: Plan, layout: Layout, reference: Reference) -> Scope:
     verdicts = [
         scope
         for scope in plan.judged
-        if scope in reference.seeds
-        and (
-            layout.results_table(scope).is_file()
-            or layout.record(scope).is_file()
-            or any(layout.verdicts(scope).with_suffix(s).is_file() for s in PAGE_SUFFIXES)
-        )
+        if scope in reference.seeds and _is_made(layout, scope, layout.root, scope)
     ]
     asked += verdicts
     ours = seeds_of(plan)
@@ -114,6 +108,13 @@ def find_scope(plan: Plan, layout: Layout, reference: Reference) -> Scope:
         notes,
         part if theirs - made else "",
     )
+
+
+def _is_made(layout: Layout, name: str, pages: Path, record: str) -> bool:
+    """Return whether a study's or the claims' numbers, page or record are here."""
+    files = [pages / f"{name}{suffix}" for suffix in PAGE_SUFFIXES]
+    files += [layout.results_table(name), layout.record(record)]
+    return any(path.is_file() for path in files)
 
 
 def _of_seeds(ours: Seeds, theirs: dict[str, Seeds]) -> list[str]:

@@ -21,8 +21,11 @@ from dmp.statistics.results import read_csv
 from dmp.statistics.study import cells, comparisons
 from dmp.studies import Plan
 
-_CELL = (["task", "variant", "metric"], ["mean", "sd", "units"])
-_COMPARISON = (["task", "variant", "against", "metric"], ["mean", "sd", "n"])
+# By the suffix of a study's table: what names a row, and what is compared of it.
+_COLUMNS = {
+    "": (["task", "variant", "metric"], ["mean", "sd", "units"]),
+    COMPARISONS: (["task", "variant", "against", "metric"], ["mean", "sd", "n"]),
+}
 _DECIDED = {SUPPORTED, CONTRADICTED}
 
 
@@ -51,9 +54,7 @@ def tables_agree(
         with reference.damaged():
             pairs = _computed(plan, name, reference.of(plan, name, seeds))
         for suffix, theirs in pairs.items():
-            keys, numbers = _CELL if suffix == "" else _COMPARISON
-            path = layout.tables / f"{name}{suffix}.csv"
-            ours = _rows(path, keys, numbers)
+            ours = _rows(layout.tables / f"{name}{suffix}.csv", *_COLUMNS[suffix])
             lines += _absent(name, ours, theirs)
             if values and seeds != seeds_of(plan):
                 ours = _here(plan, layout, name, seeds).get(suffix, theirs.iloc[:0])
@@ -85,10 +86,7 @@ def _computed(plan: Plan, name: str, numbers: Numbers) -> dict[str, pd.DataFrame
     """Return the rows that follow from numbers, by the suffix of their file, and as text."""
     arms, study = Arms(numbers.table()), plan.study(name)
     found = {"": cells(arms, study), COMPARISONS: comparisons(arms, study)}
-    return {
-        suffix: _text(table, *(_CELL if suffix == "" else _COMPARISON))
-        for suffix, table in found.items()
-    }
+    return {suffix: _text(table, *_COLUMNS[suffix]) for suffix, table in found.items()}
 
 
 def _text(table: pd.DataFrame, keys: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:

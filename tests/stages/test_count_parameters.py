@@ -22,7 +22,7 @@ def layout(tmp_path_factory):
     return layout
 
 
-def test_exact_counts_of_prompts_and_gate(layout):
+def test_counts_of_prompts_gate_and_backbones_are_exact(layout):
     table = pd.read_csv(layout.parameters_table).set_index("backbone")
     assert table["added"].to_dict() == {
         "DiT-B/2": 2_556_416,
@@ -34,10 +34,6 @@ def test_exact_counts_of_prompts_and_gate(layout):
         "DiT-L/2": 24 * 256 * 1024,
         "DiT-XL/2": 28 * 256 * 1152,
     }
-
-
-def test_exact_counts_of_the_backbones(layout):
-    table = pd.read_csv(layout.parameters_table).set_index("backbone")
     assert table["backbone_parameters"].to_dict() == {
         "DiT-B/2": 129_744_416,
         "DiT-L/2": 457_078_816,

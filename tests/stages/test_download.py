@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from dmp.cli import app
 from dmp.errors import DMPError
 from dmp.stages.download import Requirement, download
-from dmp.studies import load_plan
+from dmp.studies import Plan, load_plan
 
 sys.path.insert(0, str(ROOT / ".ci"))
 from small_data import write_all
@@ -54,12 +54,8 @@ def test_what_is_missing_is_named_with_where_to_get_it(small):
 def test_published_weights_of_the_paper_are_asked_for(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     plan = load_plan("paper", ROOT / "ablations")
-    plan = type(plan)(
-        plan.name,
-        plan.scale.model_copy(update={"tasks": {"x": plan.scale.tasks["class-conditional"]}}),
-        {},
-        {},
-    )
+    tasks = {"x": plan.scale.tasks["class-conditional"]}
+    plan = Plan(plan.name, plan.scale.model_copy(update={"tasks": tasks}), {}, {})
     monkeypatch.setattr("dmp.stages.download._models", lambda plan, data: [])
     needs = {need.name: need for need in download(plan, tmp_path)}
     assert needs["published weights of x"].place.endswith("models/DiT-XL-2-256x256.pt")

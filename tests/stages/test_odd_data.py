@@ -13,10 +13,8 @@ import real_formats as real
 from harness import ROOT, edit_yaml
 from tiny_models import write_autoencoder, write_clip
 
-from dmp.config import SourceConfig
 from dmp.data.captions import load_captions
 from dmp.data.manifest import load_manifest
-from dmp.errors import DMPError
 from dmp.files import read_json, write_json
 from dmp.stages.check_data import check_data
 from dmp.stages.common import Context
@@ -174,19 +172,3 @@ def test_a_manifest_without_copies_splits_as_it_did(checked):
         write_json(path, kept)
     assert not np.array_equal(held_out, split_on_disk(checked, name, 0.25)[1])
     assert sorted([*train, *held_out]) == list(range(40))
-
-
-def test_a_dataset_of_one_picture_is_damage(tmp_path):
-    odd.write_files(tmp_path / "data", {f"{n}.png": odd.png(1) for n in range(3)})
-    config = SourceConfig(format="folder", path="data")
-    with pytest.raises(DMPError, match="all 3 images show the same"):
-        check_data(config, tmp_path, "tested", tmp_path / "out" / "manifest.json", 1)
-
-
-def test_a_table_whose_name_is_not_utf8_is_damage(tmp_path):
-    table = odd.write_table(tmp_path / "data" / "a.parquet", [1, 2], ["a", "b"])
-    table.rename(Path(os.fsdecode(os.fsencode(table.parent) + b"/caf\xe9.parquet")))
-    config = SourceConfig(format="parquet-images", path="data")
-    with pytest.raises(DMPError, match=r"caf\\udce9\.parquet: has a name.* not UTF-8") as raised:
-        check_data(config, tmp_path, "tested", tmp_path / "out" / "manifest.json", 1)
-    str(raised.value).encode()

@@ -18,7 +18,6 @@ from dmp.products.sweeps import SweepProducts
 from dmp.reporting.figures.style import write_figure
 from dmp.stages import claims
 from dmp.stages import publish as module
-from dmp.stages import rebuild as stage
 from dmp.stages.collect import collect
 from dmp.stages.numbers import Numbers, read_numbers
 from dmp.stages.pages import write_pages
@@ -29,12 +28,7 @@ from dmp.studies import load_plan
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.loading import load_sweep
 
-
-@pytest.fixture(autouse=True)
-def _in_this_process(monkeypatch):
-    """Other processes take seconds to start, as do figures; both have tests of their own."""
-    monkeypatch.setattr(stage, "_share", lambda tasks: [task() for task in tasks])
-    monkeypatch.setattr(claims, "write_figure", lambda figure, path: None)
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 @pytest.fixture
@@ -192,10 +186,7 @@ def test_studies_may_have_different_numbers_of_seeds_which_are_told(folder, layo
         assert set(table["units"]) == {units}
     published(folder, layout, seeds=3, scopes=["tables"])
     # Of the claims' own arms there are three seeds, and of those that the other study shares four.
-    plan, runs = (
-        load_plan("smoke", folder),
-        read_numbers(layout.published / "numbers").runs(),
-    )
+    plan, runs = load_plan("smoke", folder), read_numbers(layout.published / "numbers").runs()
     both = set(plan.variants("extra"))
     assert len(runs) == 4 * len(both) + 3 * len(set(plan.variants()) - both)
 

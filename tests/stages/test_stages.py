@@ -40,6 +40,7 @@ from dmp.statistics.formatting import format_number
 from dmp.statistics.results import read_results
 from dmp.statistics.study import comparisons
 from dmp.studies import load_plan
+from dmp.studies.run import RunConfig
 from dmp.tensorfile import load_tensors, save_tensors
 
 TASK = "unconditional"
@@ -68,8 +69,20 @@ def context(prepared, tmp_path) -> Context:
     return Context.open(load_plan("smoke", ablations), tmp_path / "results")
 
 
-def data_of(context: Context, run) -> TaskData:
+def data_of(context: Context, run: RunConfig) -> TaskData:
     return task_data(context, TASK, run.config)
+
+
+def completed(context: Context, variant: str, seed: int = 0) -> RunConfig:
+    run = context.plan.run(TASK, variant, seed)
+    complete_run(context, run)
+    return run
+
+
+def trained(context: Context, variant: str = "dmp") -> RunConfig:
+    run = context.plan.run(TASK, variant, 0)
+    train_run(context, run, data_of(context, run))
+    return run
 
 
 def files(layout: Layout, run) -> dict[str, bytes]:
@@ -87,8 +100,7 @@ def files(layout: Layout, run) -> dict[str, bytes]:
     ],
 )
 def test_stages_apart_give_the_bytes_of_stages_together(context, variant):
-    run = context.plan.run(TASK, variant, 0)
-    complete_run(context, run)
+    run = completed(context, variant)
     together = files(context.layout, run)
     shutil.rmtree(context.layout.run(TASK, variant, 0))
     data = data_of(context, run)
@@ -110,8 +122,7 @@ def test_a_method_of_another_package_is_run_like_our_own(context, monkeypatch):
             return [n for n, _ in backbone.named_parameters() if n.startswith("final_layer.linear")]
 
     monkeypatch.setitem(base._METHODS, "read-out", ReadOut())
-    run = context.plan.run(TASK, "read-out,learning_rate_factor=3", 0)
-    complete_run(context, run)
+    run = completed(context, "read-out,learning_rate_factor=3")
     layout = context.layout
     assert set(load_tensors(layout.weights(TASK, run.variant, 0))[0]) == {
         "final_layer.linear.weight",
@@ -125,8 +136,7 @@ def test_a_method_of_another_package_is_run_like_our_own(context, monkeypatch):
 
 def test_baseline_trains_nothing_and_dmp_saves_only_the_patch(context):
     for variant, names in (("baseline", set()), ("dmp", {"prompts", "gate.linear.weight"})):
-        run = context.plan.run(TASK, variant, 0)
-        train_run(context, run, data_of(context, run))
+        trained(context, variant)
         tensors, _ = load_tensors(context.layout.weights(TASK, variant, 0))
         assert names <= set(tensors)
         assert len(tensors) <= 3
@@ -144,11 +154,7 @@ def with_task(context: Context, task) -> Context:
 
 
 def test_patch_that_is_no_no_op_is_measured_before_training_too(context):
-    baseline, prepend = (
-        context.plan.run(TASK, variant, 0) for variant in ("baseline", "dmp,position=prepend")
-    )
-    for run in (baseline, prepend):
-        complete_run(context, run)
+    baseline, prepend = (completed(context, v) for v in ("baseline", "dmp,position=prepend"))
     found = metrics(context, prepend)
     assert {0, 10} == set(found.loc["fid", "all"].index)
     before = metrics(context, baseline)["denoising_mse", "all", 0]
@@ -160,29 +166,22 @@ def test_curve_is_measured_on_the_way(context):
     task = context.plan.scale.tasks[TASK]
     training = task.training.model_copy(update={"curve": 2})
     other = with_task(context, task.model_copy(update={"training": training}))
-    run = other.plan.run(TASK, "dmp", 0)
-    complete_run(other, run)
+    run = completed(other, "dmp")
     assert set(metrics(other, run).loc["fid", "all"].index) == {5, 10}
     # The rest of the run is that of one without a curve.
-    plain = context.plan.run(TASK, "dmp", 0)
     with_curve = metrics(other, run)
-    complete_run(context, plain)
-    without = metrics(context, plain)
+    without = metrics(context, completed(context, "dmp"))
     assert with_curve["fid", "all", 10] == without["fid", "all", 10]
 
 
 def test_training_that_is_not_finite_is_an_outcome_of_the_run(context):
-    run = context.plan.run(TASK, "fine-tuning,learning_rate=100", 0)
-    complete_run(context, run)
+    run = completed(context, "fine-tuning,learning_rate=100")
     assert metrics(context, run).to_dict() == {("diverged", "all", 10): 1.0}
-    fine = context.plan.run(TASK, "dmp", 0)
-    complete_run(context, fine)
-    assert metrics(context, fine)["diverged", "all", 10] == 0
+    assert metrics(context, completed(context, "dmp"))["diverged", "all", 10] == 0
 
 
 def test_held_out_loss_beyond_the_threshold_counts_as_diverged(context):
-    run = context.plan.run(TASK, "prompt-tuning,prompt_init=200", 0)
-    complete_run(context, run)
+    run = completed(context, "prompt-tuning,prompt_init=200")
     path = context.layout.baseline_loss(TASK, 0)
     record = read_json(path)
     for baseline, diverged in ((0.8, 0), (0.5, 1)):
@@ -248,16 +247,14 @@ def test_a_metric_of_another_package_is_measured_and_tabulated(
 
 
 def test_gate_is_recorded_before_and_after_training(context):
-    run = context.plan.run(TASK, "dmp", 0)
-    complete_run(context, run)
+    run = completed(context, "dmp")
     found = metrics(context, run)
     with np.load(context.layout.gate(TASK, "dmp", 0)) as file:
         weights, timesteps = file["weights"], file["timesteps"]
     assert weights.shape == (len(timesteps), 2, 16)
     np.testing.assert_allclose(weights.sum(axis=2), 1, rtol=1e-5)
     assert 0 < found["gate_entropy", "all", 0] < found["gate_entropy", "all", 10] <= np.log(16)
-    plain = context.plan.run(TASK, "prompt-tuning", 0)
-    complete_run(context, plain)
+    plain = completed(context, "prompt-tuning")
     assert "gate_entropy" not in metrics(context, plain).index.get_level_values(0)
     with np.load(context.layout.gate(TASK, "prompt-tuning", 0)) as file:
         assert not file.files
@@ -267,8 +264,7 @@ def test_load_loss_as_written_changes_no_weight_and_no_number(context):
     """Table 4e's two pairs are repetitions of the same run."""
     outcomes = []
     for variant in ("dmp", "dmp,load_weight=0"):
-        run = context.plan.run(TASK, variant, 0)
-        complete_run(context, run)
+        run = completed(context, variant)
         weights = load_tensors(context.layout.weights(TASK, run.variant, 0))[0]
         outcomes.append((weights, metrics(context, run)))
     (first, numbers), (second, others) = outcomes
@@ -280,8 +276,8 @@ def test_seeds_are_nested_in_their_baselines_and_the_statistics_follow(context):
     study = context.plan.study("table2")
     with pytest.raises(DMPError, match=r"metrics.csv does not exist: the run unconditional/base"):
         collect(context.plan, context.layout, "tables")
-    for task, variant, seed in context.plan.runs("table2"):
-        complete_run(context, context.plan.run(task, variant, seed))
+    for _, variant, seed in context.plan.runs("table2"):
+        completed(context, variant, seed)
     collect(context.plan, context.layout, "tables")
     results = read_results(context.layout.results_table("tables"))
     nested = results.drop_duplicates(["seed"]).set_index("seed")["baseline_seed"].to_dict()
@@ -291,8 +287,7 @@ def test_seeds_are_nested_in_their_baselines_and_the_statistics_follow(context):
 
 
 def test_weights_that_are_not_those_of_the_configuration_are_refused(context):
-    run = context.plan.run(TASK, "dmp", 0)
-    train_run(context, run, data_of(context, run))
+    run = trained(context)
     other = context.plan.run(TASK, "dmp,selection=uniform", 0)
     source, target = (context.layout.weights(TASK, r.variant, 0) for r in (run, other))
     target.parent.mkdir(parents=True)
@@ -312,8 +307,7 @@ def test_weights_that_are_not_those_of_the_configuration_are_refused(context):
 def test_another_sampling_seed_changes_samples_and_not_weights(context):
     prompts, images = [], []
     for name in ("dmp", "dmp,sampling_seed=7"):
-        run = context.plan.run(TASK, name, 0)
-        complete_run(context, run)
+        run = completed(context, name)
         prompts.append(load_tensors(context.layout.weights(TASK, run.variant, 0))[0]["prompts"])
         images.append(np.load(context.layout.samples(TASK, run.variant, 0))["images"])
     assert torch.equal(*prompts)
@@ -360,8 +354,7 @@ def test_baseline_is_checked_anew_without_training_and_its_weights_stay(context,
 
 def test_what_is_there_of_a_run_is_not_computed_again(context, capsys):
     """A killed job, or another setting of a metric, costs no training and no samples."""
-    run = context.plan.run(TASK, "dmp", 0)
-    complete_run(context, run)
+    run = completed(context, "dmp")
     before = files(context.layout, run)
     context.layout.metrics(TASK, "dmp", 0).unlink()
     capsys.readouterr()
@@ -420,8 +413,7 @@ def test_job_killed_after_each_piece_of_several_runs_ends_and_makes_each_once(
 
 
 def test_run_older_than_its_baseline_is_computed_again(context, capsys):
-    run = context.plan.run(TASK, "dmp", 0)
-    complete_run(context, run)
+    run = completed(context, "dmp")
     before = files(context.layout, run)
     shutil.rmtree(context.layout.pretrained(TASK, 0))
     pretrain(context, TASK, 0)
@@ -433,9 +425,7 @@ def test_run_older_than_its_baseline_is_computed_again(context, capsys):
 
 def test_unfinished_training_of_another_configuration_is_kept_aside(context):
     """A damaged one is an error: nothing says that it is of another configuration."""
-    run = context.plan.run(TASK, "dmp", 0)
-    folder = context.layout.run(TASK, "dmp", 0)
-    train_run(context, run, data_of(context, run))
+    run, folder = trained(context), context.layout.run(TASK, "dmp", 0)
     checkpoint = folder / "checkpoint.safetensors"
     bits = checkpoint.read_bytes()
     task = context.plan.scale.tasks[TASK]
@@ -482,17 +472,15 @@ def test_killed_process_started_again_ends_with_the_same_bytes(prepared, tmp_pat
 
 def test_what_another_process_has_trained_meanwhile_is_not_trained_again(context, monkeypatch):
     """Such as one that a killed workflow has left behind."""
-    run = context.plan.run(TASK, "dmp", 0)
-    train_run(context, run, data_of(context, run))
-    monkeypatch.setattr(stages_run, "alone", lambda *_: contextlib.nullcontext(True))
-    monkeypatch.setattr(stages_run, "fit", lambda *_, **__: pytest.fail("trained again"))
-    monkeypatch.setattr(stages_pretrain, "fit", lambda *_, **__: pytest.fail("trained again"))
-    train_run(context, run, data_of(context, run))
+    trained(context)
+    for module in (stages_run, stages_pretrain):
+        monkeypatch.setattr(module, "alone", lambda *_: contextlib.nullcontext(True))
+        monkeypatch.setattr(module, "fit", lambda *_, **__: pytest.fail("trained again"))
+    trained(context)
     pretrain(context, TASK, 0)
 
 
 def test_training_is_held_against_other_processes_meanwhile(context, monkeypatch):
-    run = context.plan.run(TASK, "dmp", 0)
     held = context.layout.run(TASK, "dmp", 0) / ".training.held"
     original, seen = stages_run.fit, []
 
@@ -501,6 +489,6 @@ def test_training_is_held_against_other_processes_meanwhile(context, monkeypatch
         original(*arguments, **named)
 
     monkeypatch.setattr(stages_run, "fit", fit)
-    train_run(context, run, data_of(context, run))
+    trained(context)
     assert seen == [None]
     assert not held.exists()

@@ -1,6 +1,5 @@
 """The text-conditional task from captions to numbers, and mnist's token geometry on a CPU."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from harness import ROOT, edit_yaml
 
 from dmp.errors import DMPError
+from dmp.files import read_json
 from dmp.methods import Variant
 from dmp.stages import speed
 from dmp.stages.common import Context
@@ -52,9 +52,7 @@ def test_samples_follow_captions_that_training_never_sees(context):
     assert set(labels.tolist()) == set(data.captions.test.ravel().tolist())
     assert np.bincount(labels).max() - np.bincount(labels)[data.captions.test.ravel()].min() <= 1
     metrics = pd.read_csv(context.layout.metrics(TASK, run.variant, 0))
-    protocols = json.loads(
-        (context.layout.run(TASK, run.variant, 0) / "protocols.json").read_text()
-    )
+    protocols = read_json(context.layout.run(TASK, run.variant, 0) / "protocols.json")
     fid = metrics[metrics["metric"] == "fid"].iloc[0]
     assert protocols[fid["protocol"]]["labels"] == "captions of the test split"
 

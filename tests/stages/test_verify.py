@@ -14,24 +14,13 @@ from dmp.errors import DMPError
 from dmp.files import read_json, write_json, write_text
 from dmp.layout import Layout
 from dmp.seals import beside
-from dmp.stages import claims
-from dmp.stages import rebuild as stage
 from dmp.stages.collect import collect
 from dmp.stages.publish import publish
 from dmp.stages.rebuild import rebuild
 from dmp.stages.verify import verify_scale
 from dmp.studies import load_plan
 
-
-def in_this_process(patch):
-    """Other processes take seconds to start, as do figures; both have tests of their own."""
-    patch.setattr(stage, "_share", lambda tasks: [task() for task in tasks])
-    patch.setattr(claims, "write_figure", lambda figure, path: None)
-
-
-@pytest.fixture(autouse=True)
-def _in_this_process(monkeypatch):
-    in_this_process(monkeypatch)
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 def change(path, **values):
@@ -61,7 +50,7 @@ def checked(data):
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
+def prepared(tmp_path_factory, in_this_process):
     """A place with ablations/ of one study, and two seeds, each on its own baseline, published."""
     place = tmp_path_factory.mktemp("prepared")
     ablations = make_tiny(shutil.copytree(ROOT / "ablations", place / "ablations"))
@@ -69,10 +58,8 @@ def prepared(tmp_path_factory):
     edit_yaml(ablations / "scales/smoke.yaml", checked)
     edit_yaml(ablations / "studies/table2.yaml", lambda data: data.update(figures=[]))
     plan, layout = load_plan("smoke", ablations, 2), Layout(place / "results", "smoke")
-    with pytest.MonkeyPatch.context() as patch:
-        in_this_process(patch)
-        make_results(plan, layout)
-        publish(plan, layout)
+    make_results(plan, layout)
+    publish(plan, layout)
     return place
 
 
@@ -96,6 +83,18 @@ def reference(layout):
 def make_native(plan, layout):
     for path in records(plan, layout):
         change(path, numerics="native")
+
+
+@pytest.fixture(params=["portable", "native"])
+def numerics(request, made):
+    """Those of the results here: both comparisons have to notice."""
+    if request.param == "native":
+        make_native(*made)
+    return request.param
+
+
+def cut(path):
+    write_text(path, "".join(path.read_text().splitlines(keepends=True)[:2]))
 
 
 def command(folder, layout, seeds=2):
@@ -175,35 +174,41 @@ def test_a_number_by_another_protocol_is_no_reproduction(made):
     assert f"{count} of the differing numbers" in told
 
 
-@pytest.mark.parametrize("native", [False, True])
-@pytest.mark.parametrize("name", ["table1", "table2", "table2-comparisons"])
-def test_a_table_that_was_cut_fails(made, name, native):
+@pytest.mark.usefixtures("numerics")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("table1", "table1: counts of parameters differ"),
+        ("table2", "13 rows of tables, first table2: unconditional/baseline: denoising_mse"),
+        (
+            "table2-comparisons",
+            "rows of tables, first table2: unconditional/dmp − baseline: denoising_mse",
+        ),
+    ],
+)
+def test_a_table_that_was_cut_fails(made, name, message):
     plan, layout = made
-    if native:
-        make_native(plan, layout)
     assert verify_scale(plan, layout)[1]
-    path = layout.tables / f"{name}.csv"
-    write_text(path, "".join(path.read_text().splitlines(keepends=True)[:2]))
+    cut(layout.tables / f"{name}.csv")
     told, agree = verify_scale(plan, layout)
     assert not agree
-    assert {
-        "table1": "table1: counts of parameters differ",
-        "table2": "rows of tables, first table2: unconditional/baseline: denoising_mse",
-        "table2-comparisons": "rows of tables, first table2: unconditional/dmp − baseline: "
-        "denoising_mse",
-    }[name] in told
+    assert message in told
 
 
-@pytest.mark.parametrize("native", [False, True])
-def test_an_absent_run_fails(made, native):
+def test_verdicts_that_were_cut_are_refused(made):
     plan, layout = made
-    if native:
-        make_native(plan, layout)
+    cut(layout.verdicts("claims").with_suffix(".csv"))
+    with pytest.raises(DMPError, match=r"claims\.csv lacks some of what is judged"):
+        verify_scale(plan, layout)
+
+
+def test_an_absent_run_fails(made, numerics):
+    plan, layout = made
     shutil.rmtree(layout.run("unconditional", "dmp", 1))
     told, agree = verify_scale(plan, layout)
     assert not agree
     line = next(line for line in told.splitlines() if line.startswith("absent here"))
-    assert ("1 runs" if native else "numbers of 1 run") in line
+    assert ("1 runs" if numerics == "native" else "numbers of 1 run") in line
     assert "first unconditional/dmp/seed1" in line
     assert "likely cause" not in told
 
@@ -448,13 +453,11 @@ ABSENT = [
 ]
 
 
-@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.usefixtures("numerics")
 @pytest.mark.parametrize("empty", [False, True])
 @pytest.mark.parametrize("name", ABSENT)
-def test_absence_is_no_agreement(made, name, empty, native):
+def test_absence_is_no_agreement(made, name, empty):
     plan, layout = made
-    if native:
-        make_native(plan, layout)
     path = layout.root / name
     path.unlink()
     if empty and path.suffix != ".json":
@@ -464,23 +467,6 @@ def test_absence_is_no_agreement(made, name, empty, native):
     lines = [line for line in told.splitlines() if line.startswith("absent here")]
     subject = "table2" if "comparisons" in name else path.name
     assert any(subject in line or "unconditional/seed0" in line for line in lines), told
-
-
-def cut(path):
-    write_text(path, "".join(path.read_text().splitlines(keepends=True)[:2]))
-
-
-def test_table_of_two_lines_is_not_the_whole_table(made):
-    plan, layout = made
-    for name in ("table1", "table2"):
-        cut(layout.tables / f"{name}.csv")
-    told, agree = verify_scale(plan, layout)
-    assert not agree
-    assert "table1: counts of parameters differ" in told
-    assert "absent here: 13 rows of tables, first table2" in told
-    cut(layout.verdicts("claims").with_suffix(".csv"))
-    with pytest.raises(DMPError, match=r"claims\.csv lacks some of what is judged"):
-        verify_scale(plan, layout)
 
 
 @pytest.mark.parametrize(

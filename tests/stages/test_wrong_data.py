@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +19,10 @@ from dmp.data.sources.files import LARGEST
 from dmp.errors import DMPError
 from dmp.stages.check_data import check_data
 
+NO_CLASS = "parquet:00000002: 1 images, this one first, have a label that is not a class"
 IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 TABLE = {"format": "parquet-images"}
+COCO = {"format": "coco", "path": "data/train2014", "captions": "captions.json"}
 
 
 def told(folder: Path, capsys, **config: object) -> str:
@@ -55,6 +58,10 @@ def other_classes(data: Path) -> None:
         table(data / f"{number}.parquet", classes=names, label=pa.array([0, 1, 0, 1]))
 
 
+def labelled(label: int, kind: pa.DataType) -> Callable[[Path], None]:
+    return lambda data: table(data / "0.parquet", label=pa.array([0, 1, label, 1], kind))
+
+
 def not_bytes(kind: pa.DataType, value: object) -> Callable[[Path], None]:
     struct = pa.struct({"bytes": kind, "path": pa.string()})
     images = pa.array([{"bytes": value, "path": None}], struct)
@@ -64,21 +71,9 @@ def not_bytes(kind: pa.DataType, value: object) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("write", "config", "message"),
     [
-        (
-            lambda data: table(data / "0.parquet", label=pa.array([0, 1, 2**63, 1], pa.uint64())),
-            {"classes": 2},
-            "parquet:00000002: 1 images, this one first, have a label that is not a class",
-        ),
-        (
-            lambda data: table(data / "0.parquet", label=pa.array([0, 1, 10**15, 1])),
-            {"classes": 2},
-            "parquet:00000002: 1 images, this one first, have a label that is not a class",
-        ),
-        (
-            lambda data: table(data / "0.parquet", label=pa.array([0, 1, 10**7, 1])),
-            {"classes": 2},
-            "5 classes, and there have to be 2",
-        ),
+        (labelled(2**63, pa.uint64()), {"classes": 2}, NO_CLASS),
+        (labelled(10**15, pa.int64()), {"classes": 2}, NO_CLASS),
+        (labelled(10**7, pa.int64()), {"classes": 2}, "5 classes, and there have to be 2"),
         (other_classes, {"classes": 2}, "1.parquet: names other classes than the tables before"),
         (
             lambda data: table(data / "0.parquet", None, ["a", "a"], label=pa.array([0, 1, 0, 1])),
@@ -107,6 +102,19 @@ def test_a_table_without_rows_is_said(tmp_path, capsys):
     table(tmp_path / "data/0.parquet", pa.array([], IMAGE))
     table(tmp_path / "data/1.parquet")
     assert "0.parquet: hold no rows" in told(tmp_path, capsys, **TABLE)
+
+
+def test_a_table_whose_name_is_not_utf8_is_refused(tmp_path, capsys):
+    path = odd.write_table(tmp_path / "data/a.parquet", [1, 2], ["a", "b"])
+    path.rename(os.fsdecode(os.fsencode(path.parent) + b"/caf\xe9.parquet"))
+    said = told(tmp_path, capsys, **TABLE)
+    assert re.match(r"error: .*caf\\udce9\.parquet: has a name.* not UTF-8", said)
+    assert said.isprintable()
+
+
+def test_a_dataset_of_one_picture_is_refused(tmp_path, capsys):
+    odd.write_files(tmp_path / "data", {f"{n}.png": odd.png(1) for n in range(3)})
+    assert re.match("error: .*all 3 images show the same", told(tmp_path, capsys, format="folder"))
 
 
 def test_classes_that_look_the_same_are_refused(tmp_path, capsys):
@@ -161,13 +169,7 @@ def test_names_with_control_characters_are_printed_as_escapes(tmp_path, capsys):
     assert r"a\x1b[31m\n.png: the file is not an image" in told(tmp_path, capsys, format="folder")
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"format": "webdataset"},
-        {"format": "coco", "path": "data/train2014", "captions": "captions.json"},
-    ],
-)
+@pytest.mark.parametrize("config", [{"format": "webdataset"}, COCO])
 def test_a_key_that_json_gives_twice_is_damage(tmp_path, capsys, config):
     data, key = tmp_path / "data", b'"caption": "a", "caption": "b"'
     odd.write_shard(data, {"0.png": odd.png(0), "0.json": b"{%s}" % key})
@@ -182,5 +184,4 @@ def test_an_image_that_is_listed_twice_is_said_to_be(tmp_path, capsys):
     images = [{"id": number, "file_name": f"{number % 2}.png"} for number in range(3)]
     texts = [{"id": n, "image_id": n, "caption": f"text {n}"} for n in range(3)]
     odd.write_coco(tmp_path / "data", images, texts, ["0.png", "1.png"])
-    config = {"format": "coco", "path": "data/train2014", "captions": "captions.json"}
-    assert "0.png: are listed under several ids" in told(tmp_path, capsys, **config)
+    assert "0.png: are listed under several ids" in told(tmp_path, capsys, **COCO)
