@@ -10,6 +10,7 @@ from harness import ROOT
 from scipy import stats
 
 from dmp.stages.reference import Reference
+from dmp.studies.loading import read_yaml
 
 REFERENCE = ROOT / "results/reference"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
@@ -119,6 +120,34 @@ def test_changes_that_were_seen_with_dit_s_2_follow_from_its_runs():
             said = float(cell.removesuffix(" %").replace("−", "-"))
             digits = len(cell.partition(".")[2].removesuffix(" %"))
             assert round(change, digits) == said, (label, metric)
+
+
+@pytest.mark.parametrize("scale", ["digits", "mnist"])
+def test_the_best_rates_are_those_of_the_tuning_baselines(scale):
+    runs = pd.read_csv(REFERENCE / f"tuning/{scale}.csv").query("task == 'unconditional'")
+    losses = runs.pivot_table(index="seed", columns="variant", values="denoising_mse")
+    page = read(ROOT / "docs/experiment.md")
+    title = {"digits": "## Learning rates\n", "mnist": "### Learning rates at 256 tokens\n"}[scale]
+    (_, *factors), _, *table = rows(page.split(title)[1].split("\n#")[0])
+    best = {}
+    for method, *cells in table:
+        changes = {}
+        for factor, cell in zip(factors, cells, strict=True):
+            rate = factor.removeprefix("× ").replace("1/256", "one-over-n")
+            variant = method if rate == "1" else f"{method},learning_rate_factor={rate}"
+            if cell != "–":
+                ratios = losses[variant] / losses["baseline"]
+                assert len(ratios.dropna()) == 2
+                changes[variant] = 100 * (ratios.mean() - 1)
+                text = cell.strip("*").replace("−", "-")
+                assert f"{changes[variant]:+.{len(text.partition('.')[2])}f}" == text, variant
+                if "*" in cell:
+                    best[method] = variant
+        assert best[method] == min(changes, key=changes.get)
+    file = read_yaml(ROOT / "ablations/hypotheses.yaml")
+    arms = file["arms"] | file["arms_at"].get(scale, {})
+    for method in ("dmp", "prompt-tuning", "fine-tuning"):
+        assert arms[f"best-{method}"] == best[method]
 
 
 def of_seeds(scale: str, task: str) -> pd.DataFrame:
