@@ -8,7 +8,6 @@ import torch
 from small_training import CONFIG, METHODS, logged, make_objective, make_stream, state
 
 from dmp.errors import DMPError
-from dmp.running.limits import TimeLimit
 from dmp.running.signals import PreemptedError, stop_requests
 from dmp.tensorfile import read_description
 from dmp.training import Objective, fit, loop
@@ -89,7 +88,7 @@ def test_record_counts_the_iterations_of_before_the_stop(tmp_path, monkeypatch):
 
 
 def test_time_limit_shorter_than_a_checkpoint_interval_ends_early(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "job_time_limit", lambda: TimeLimit(0, 1e-9))
+    monkeypatch.setattr(loop, "job_time_limit", lambda: 1e-9)
     with pytest.raises(DMPError, match="iterations to a checkpoint take"):
         train(tmp_path, "dmp")
     # At the first record; the first iteration, which warms up, does not count.
@@ -97,7 +96,7 @@ def test_time_limit_shorter_than_a_checkpoint_interval_ends_early(tmp_path, monk
 
 
 def test_time_limit_that_reaches_a_checkpoint_changes_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "job_time_limit", lambda: TimeLimit(0, 1e9))
+    monkeypatch.setattr(loop, "job_time_limit", lambda: 1e9)
     train(tmp_path, "dmp")
     assert len(logged(tmp_path)) == 4
 
