@@ -39,11 +39,6 @@ def shared_views() -> dict[str, str]:
     return {f"mlflow.sharedViewState.{key}": json.dumps(views[key]) for key in VIEWS}
 
 
-def runs_page(experiment_id: str, view: str = "runs") -> str:
-    """Return where the table of an experiment's runs is, below the address of MLflow."""
-    return f"#/experiments/{experiment_id}/runs?viewStateShareKey={view}"
-
-
 def links(uri: str, address: str, scale: str) -> list[str]:
     """Return lines with the links to the runs of each experiment of a scale.
 
@@ -76,6 +71,6 @@ def links(uri: str, address: str, scale: str) -> list[str]:
             folder = artifacts_beside(store).resolve()
             check_place(each, (folder / each.name).as_uri(), store)
         lines.append(each.name)
-        for view, what in VIEWS.items():
-            lines.append(f"  {what}: {address}/{runs_page(each.experiment_id, view)}")
+        page = f"{address}/#/experiments/{each.experiment_id}/runs?viewStateShareKey"
+        lines += [f"  {what}: {page}={view}" for view, what in VIEWS.items()]
     return lines

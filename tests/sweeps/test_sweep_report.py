@@ -18,13 +18,13 @@ from dmp.layout import Layout
 from dmp.methods import Variant
 from dmp.studies import Cell, load_plan
 from dmp.sweeps.checking import make_space
+from dmp.sweeps.confirmation import verdict
 from dmp.sweeps.files import CONFIRMED_COLUMNS, SweepFiles
 from dmp.sweeps.loading import load_space, load_sweep, sweep_names
 from dmp.sweeps.outcome import Outcome
 from dmp.sweeps.report import write_report
 from dmp.sweeps.storage import load_study
 from dmp.sweeps.trials import best_variants, point_variant
-from dmp.sweeps.verdict import verdict
 from dmp.workflow.titles import sweep_title
 
 SEEDS = [1, 2, 3]
