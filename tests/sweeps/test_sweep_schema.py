@@ -7,14 +7,7 @@ from harness import ROOT, TINY_SWEEP, run_command
 from dmp.config import PatchConfig
 from dmp.errors import DMPError
 from dmp.methods import TrainingOptions, Variant
-from dmp.studies import load_plan
 from dmp.sweeps.loading import load_space, load_sweep, study_name, sweep_fingerprint
-
-
-@pytest.fixture(scope="module")
-def plan():
-    return load_plan("smoke", ROOT / "ablations")
-
 
 GOOD = {key: TINY_SWEEP[key] for key in ("title", "task", "base", "trials", "parameters")}
 GOOD["objectives"] = ["fid", "added_parameters"]
@@ -148,13 +141,6 @@ def test_study_changes_with_the_question_and_not_with_the_effort(tmp_path, plan)
         assert study_name(other, plan) != study_name(sweep, plan), changes
 
 
-@pytest.mark.parametrize("module", ["loading", "worker", "report"])
-def test_searching_and_reporting_do_not_import_torch(module):
-    code = f"import sys, dmp.sweeps.{module}; print('torch' in sys.modules)"
-    process = run_command("python", "-c", code)
-    assert process.stdout.strip() == "False", process.stderr
-
-
 @pytest.mark.parametrize("scale", ["digits", "paper"])
 def test_check_says_what_is_left_out_whatever_the_numerics_of_the_scale(scale):
     process = run_command("dmp", "sweep", "check", "--scale", scale)
@@ -170,11 +156,3 @@ def test_worker_starts_at_a_scale_with_portable_numerics(tmp_path):
     )
     assert "trial 0: dmp" in process.stdout
     assert "numerics" not in process.stderr
-
-
-def test_commands_are_named_without_importing_what_they_use():
-    code = (
-        "import sys, dmp.cli.sweep; "
-        "print(sorted({'torch', 'optuna', 'pandas', 'pydantic'} & set(sys.modules)))"
-    )
-    assert run_command("python", "-c", code).stdout.strip() == "[]"
