@@ -44,7 +44,6 @@ def ingest(
     folders: Sequence[Path],
     uri: str,
     experiment: str,
-    artifact_root: Path | None = None,
     parent: Parent | None = None,
     tags: Callable[[Path], Mapping[str, str]] = lambda _: {},
     deadline: float = math.inf,
@@ -63,7 +62,6 @@ def ingest(
         uri: ``sqlite:///path/mlflow.db`` or the address of a server. Of several ingests into one
             SQLite store all but one wait; a server should be fed by one at a time.
         experiment: name of the experiment: the scale and the study.
-        artifact_root: folder for artifacts; see :func:`dmp.tracking.store.open_store`.
         parent: the run of the study, which all others become children of.
         tags: returns further tags of a folder's run, which for a run that is training have to
             say which it is: see :func:`dmp.tracking.record.identity`.
@@ -79,7 +77,7 @@ def ingest(
     failures: list[DMPError] = []
     owners: dict[str, Path] = {}
     ids: dict[str, str] = {}
-    with open_store(uri, experiment, artifact_root) as store:
+    with open_store(uri, experiment) as store:
         store.tag_experiment(shared_views())
         live = store.live_runs()
         parent_id = None if parent is None else _ensure(store, parent, live.get(parent.name, []))

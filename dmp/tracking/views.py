@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from dmp.errors import DMPError
-from dmp.tracking.store import artifacts_beside, check_place
+from dmp.tracking.store import check_place
 
 _METRICS = ("final/fid", "final/denoising_mse", "final/kid", "loss")
 _TAGS = ("task", "variant", "seed")
@@ -68,8 +68,7 @@ def links(uri: str, address: str, scale: str) -> list[str]:
     lines = []
     for each in sorted(found, key=lambda each: int(each.experiment_id)):
         if uri.startswith("sqlite:"):
-            folder = artifacts_beside(store).resolve()
-            check_place(each, (folder / each.name).as_uri(), store)
+            check_place(each, store)
         lines.append(each.name)
         page = f"{address}/#/experiments/{each.experiment_id}/runs?viewStateShareKey"
         lines += [f"  {what}: {page}={view}" for view, what in VIEWS.items()]

@@ -1,12 +1,14 @@
 """MLflow behind an address: up, down, hung, slow and full; and what nobody may get to see."""
 
+import contextlib
 import json
 import socket
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
+import local_server
 import pytest
+from local_server import HubHandler
 from mlflow import MlflowClient
 from tracking_helpers import by_name, history, make_parent, make_run, runs_of
 
@@ -23,31 +25,19 @@ def impatient(monkeypatch):
 @pytest.fixture
 def answering():
     """Start a server that answers every request alike, and return its address."""
-    started = []
+    with contextlib.ExitStack() as stack:
 
-    def start(status, body, delay=0.0):
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self):
-                time.sleep(delay)
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+        def start(status, body):
+            class Handler(HubHandler):
+                def do_HEAD(self):  # noqa: N802  so it is called
+                    self.answer(body, status=status)
 
-            do_GET = do_POST = answer  # noqa: N815  so they are called
+                do_POST = do_HEAD  # noqa: N815
 
-            def log_message(self, *args):
-                pass
+            server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+            return f"127.0.0.1:{stack.enter_context(local_server.answering(server)).server_port}"
 
-        running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=running.serve_forever).start()
-        started.append(running)
-        return f"127.0.0.1:{running.server_port}"
-
-    yield start
-    for running in started:
-        running.shutdown()
-        running.server_close()
+        yield start
 
 
 def test_server_gets_what_the_sqlite_store_gets(server, folder, tmp_path):
