@@ -84,27 +84,21 @@ def ingest(
         for folder in map(Path, folders):
             if time.monotonic() > deadline:
                 raise TimeoutError("it answers too slowly")
-            found = state(folder)
-            if found == "absent":
-                counts["absent"] += 1
-                continue
+            what: str = state(folder)
             try:
-                if found == "training":
+                if what == "training":
                     further = tags(folder)
                     name = run_name(further["task"], further["variant"], int(further["seed"]))
                     ids[name] = follow(store, live.get(name, []), folder, further, parent_id)
-                    counts["training"] += 1
-                    continue
-                record = run_record(folder, tags(folder))
-                owner = owners.setdefault(record.name, folder)
-                if owner is not folder:
-                    raise DMPError(f"{folder} and {owner} both hold the run {record.name}")
-                what, run_id = store.update(live.get(record.name, []), record, parent_id)
+                elif what == "ended":
+                    record = run_record(folder, tags(folder))
+                    old, owner = live.get(record.name, []), owners.setdefault(record.name, folder)
+                    if owner is not folder:
+                        raise DMPError(f"{folder} and {owner} both hold the run {record.name}")
+                    what, ids[record.name] = store.update(old, record, parent_id)
+                counts[what] += 1
             except DMPError as error:
                 failures.append(error)
-                continue
-            counts[what] += 1
-            ids[record.name] = run_id
         if parent is not None and parent_id is not None:
             _finish(store, parent, parent_id, live.get(parent.name, []), ids)
     if failures:

@@ -27,22 +27,6 @@ from dmp.tracking import IngestReport, Parent, ingest
 from dmp.tracking.parent import describe
 
 
-@pytest.fixture
-def killed_while_created(tmp_path, monkeypatch):
-    """Where a process was killed in the middle of MLflow's migrations."""
-    path = tmp_path / "killed" / "mlflow.db"
-
-    def killed(engine):
-        with engine.begin() as connection:
-            connection.exec_driver_sql("CREATE TABLE evaluation_datasets (half INTEGER)")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("mlflow.store.db.utils._upgrade_db", killed)
-        ingest([], f"sqlite:///{path}", "digits")
-    return path
-
-
 def test_two_first_ingests_at_once_share_the_work_and_one_store(fresh):
     path, outcomes = fresh
     reports = sorted(out.splitlines()[0] for out, _ in outcomes)
@@ -51,9 +35,19 @@ def test_two_first_ingests_at_once_share_the_work_and_one_store(fresh):
     assert len(runs_of(MlflowClient(f"sqlite:///{path}"))) == 3
 
 
-def test_kill_while_the_store_is_created_leaves_none(killed_while_created):
-    assert not killed_while_created.exists()
-    assert [path.name for path in killed_while_created.parent.iterdir()] == ["mlflow.db.lock"]
+def test_kill_while_the_store_is_created_leaves_none(tmp_path, monkeypatch):
+    path = tmp_path / "killed" / "mlflow.db"
+
+    def killed(engine):
+        # In the middle of MLflow's migrations.
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE evaluation_datasets (half INTEGER)")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mlflow.store.db.utils._upgrade_db", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ingest([], f"sqlite:///{path}", "digits")
+    assert [left.name for left in path.parent.iterdir()] == ["mlflow.db.lock"]
 
 
 def test_command_is_silent_and_sends_no_telemetry_and_loads_no_torch(fresh):
@@ -65,12 +59,10 @@ def test_command_is_silent_and_sends_no_telemetry_and_loads_no_torch(fresh):
 def test_repeated_ingest_changes_nothing(uri, client, folder, tmp_path):
     folders = [folder, make_run(tmp_path / "runs" / "seed1", seed=1)]
     assert ingest(folders, uri, "digits") == IngestReport(2, 0, 0)
-    before = runs_of(client)
+    before = [run.to_dictionary() for run in runs_of(client)]
 
     assert ingest(folders, uri, "digits") == IngestReport(0, 0, 2)
-    assert [run.to_dictionary() for run in runs_of(client)] == [
-        run.to_dictionary() for run in before
-    ]
+    assert [run.to_dictionary() for run in runs_of(client)] == before
 
 
 def test_run_carries_name_tags_parameters_and_times(uri, client, folder):
@@ -134,16 +126,16 @@ def test_artifacts_lie_beside_the_store_byte_for_byte(uri, client, store, folder
 def test_changed_folder_replaces_its_run_and_no_other(uri, client, folder, tmp_path):
     other = make_run(tmp_path / "runs" / "seed1", seed=1)
     ingest([folder, other], uri, "digits")
-    before = {run.data.tags["dmp.record"]: run.info.run_id for run in runs_of(client)}
+    before = by_name(client)
     write_log(folder, [(10, 0.75)])
 
     assert ingest([folder, other], uri, "digits") == IngestReport(0, 1, 1)
 
     after = by_name(client)
-    name, other_name = "class/dmp,depth=1/seed000", "class/dmp,depth=1/seed001"
+    unchanged = "class/dmp,depth=1/seed001"
     assert len(runs_of(client)) == 2
-    assert after[other_name].info.run_id == before[other_name]
-    assert history(client, after[name], "loss") == [(10, 0.75)]
+    assert after[unchanged].info.run_id == before[unchanged].info.run_id
+    assert history(client, after["class/dmp,depth=1/seed000"], "loss") == [(10, 0.75)]
 
 
 STEPS = ["create_run", "log_batch", "log_artifacts", "set_terminated", "set_tag"]
