@@ -61,11 +61,7 @@ def _page(
     confirmed: pd.DataFrame,
     seeds: list[int],
 ) -> Page:
-    """Return the page of a finished sweep.
-
-    The tables are those of :func:`dmp.sweeps.trials.trials_table` and
-    :func:`dmp.sweeps.confirmation.confirm`; ``seeds`` are the fresh ones.
-    """
+    """Return the page; ``seeds`` are the fresh ones."""
     names = ", ".join(parameter.name for parameter in sweep.parameters)
     sampler = {"tpe": "TPE", "qmc": "Sobol points"}[sweep.sampler.kind]
     counts = trials["state"].value_counts().sort_index()

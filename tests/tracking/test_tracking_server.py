@@ -82,15 +82,6 @@ def test_what_a_server_missed_comes_over_later_once(server, folder, tmp_path, mo
         assert history(client, run, "loss") == [(10, 0.5), (20, 0.25)]
 
 
-def test_server_that_never_answers_is_given_up(folder):
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        address = f"127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(DMPError, match=f"MLflow at http://{address} did not take the runs"):
-            ingest([folder], f"http://{address}", "digits")
-
-
 @pytest.mark.parametrize("status", [500, 507, 401])
 @pytest.mark.parametrize(
     "address", ["http://me:s3cr%40t@{}", "http://{}?key=s3cr"], ids=["login", "query"]
@@ -106,11 +97,17 @@ def test_server_that_refuses_is_an_error_that_says_so_and_hides_secrets(
     assert "s3cr" not in str(error.value)
 
 
-def test_server_that_is_down_is_an_error_that_hides_the_password(folder):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-        with pytest.raises(DMPError, match=r"MLflow at http://\*\*\*@127.*refused\)") as error:
+@pytest.mark.parametrize("listens", [True, False], ids=["silent", "down"])
+def test_server_that_does_not_answer_is_given_up_and_its_password_hidden(folder, listens):
+    told = "did not take the runs" if listens else r"refused\)"
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        if listens:
+            place.listen()
+        port = place.getsockname()[1]
+        with pytest.raises(
+            DMPError, match=rf"MLflow at http://\*\*\*@127.*:{port} .*{told}"
+        ) as error:
             ingest([folder], f"http://user:secret@127.0.0.1:{port}", "digits")
 
     assert "secret" not in str(error.value)
