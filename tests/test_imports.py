@@ -107,6 +107,9 @@ def test_no_folder_imports_one_that_comes_after_it():
         ("dmp.stages.compare, dmp.stages.track", ("torch",)),
         # Every command reads the studies and the claims.
         ("dmp.studies, dmp.reporting.figures", ("torch", "matplotlib", "numpy", "scipy", "pandas")),
+        ("dmp.sweeps.loading, dmp.sweeps.worker, dmp.sweeps.report", ("torch",)),
+        # The command line names its commands.
+        ("dmp.cli.sweep", ("torch", "optuna", "pandas", "pydantic")),
         # Every call of snakemake reads what a report would call things.
         ("dmp.workflow.titles", ("torch", "matplotlib", "numpy", "scipy", "pandas")),
     ],

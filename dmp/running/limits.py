@@ -2,26 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from dmp.errors import DMPError
 from dmp.running.programs import NoAnswerError, ask
 
 
-class TimeLimit(NamedTuple):
-    """When a job began and when it is killed, in seconds since the epoch."""
-
-    start: float
-    end: float
-
-    @property
-    def seconds(self) -> float:
-        """How long the job may run."""
-        return self.end - self.start
-
-
-def job_time_limit(environment: Mapping[str, str] = os.environ) -> TimeLimit | None:
-    """Return the Slurm job's time limit; None outside of Slurm, or if it has none.
+def job_time_limit(environment: Mapping[str, str] = os.environ) -> float | None:
+    """Return the Slurm job's time limit in seconds; None outside of Slurm, or if it has none.
 
     Newer releases say it in the environment, but not to the steps that Snakemake's executor
     starts, which drops what it does not know; so the queue is asked.
@@ -45,13 +32,13 @@ def job_time_limit(environment: Mapping[str, str] = os.environ) -> TimeLimit | N
             print(f"cannot read the time limit of job {job}: squeue says '{answer}'", flush=True)
             return None
     try:
-        return TimeLimit(float(start), float(end))
+        return float(end) - float(start)
     except ValueError:  # "N/A" or "Unknown": no limit
         return None
 
 
 def check_checkpoint_interval(
-    limit: TimeLimit, iterations: int, seconds: float, remaining: int, checkpoint_every: int
+    limit: float, iterations: int, seconds: float, remaining: int, checkpoint_every: int
 ) -> None:
     """Refuse to train where the whole time limit is shorter than the way to the next checkpoint.
 
@@ -59,7 +46,7 @@ def check_checkpoint_interval(
     first that can be known is the speed of the first iterations.
 
     Args:
-        limit: of the job.
+        limit: of the job, in seconds.
         iterations, seconds: what so many took.
         remaining: iterations that are left.
         checkpoint_every: iterations between checkpoints.
@@ -69,10 +56,10 @@ def check_checkpoint_interval(
     """
     interval = min(checkpoint_every, remaining)
     needed = interval * seconds / iterations
-    if needed > limit.seconds:
+    if needed > limit:
         raise DMPError(
             f"at {iterations / seconds:.3g} iterations/s, {interval} iterations to a checkpoint "
-            f"take {needed / 60:.1f} min, but the job's time limit is {limit.seconds / 60:.1f} "
-            f"min: raise `runtime` (execution.stages in the scale, or set-resources in the "
+            f"take {needed / 60:.1f} min, but the job's time limit is {limit / 60:.1f} min: "
+            f"raise `runtime` (execution.stages in the scale, or set-resources in the "
             f"profile) or lower checkpoint_every = {checkpoint_every}"
         )

@@ -9,16 +9,14 @@ LARGEST = 32 * 2**20
 KEPT = 512 * 2**20
 
 
-def keep_freed_memory() -> bool:
+def keep_freed_memory() -> None:
     """Let freed memory stay with this process, so that the next step finds it at hand.
 
     By default glibc gives blocks of some hundred KiB back to the kernel, which has to clear each
     page when it is asked for again: a training step of a small model makes hundreds of such blocks.
-
-    Returns:
-        Whether the C library knows these settings; elsewhere nothing happens.
+    With another C library nothing happens.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
-    return bool(mallopt(M_MMAP_THRESHOLD, LARGEST) and mallopt(M_TRIM_THRESHOLD, KEPT))
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGEST)
+        mallopt(M_TRIM_THRESHOLD, KEPT)

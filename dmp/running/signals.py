@@ -28,8 +28,7 @@ class StopRequest:
         signal: its name; None as long as there was none.
     """
 
-    def __init__(self) -> None:
-        self.signal: str | None = None
+    signal: str | None = None
 
     def __bool__(self) -> bool:
         return self.signal is not None

@@ -8,8 +8,10 @@ import pandas as pd
 
 from dmp.errors import DMPError
 from dmp.statistics.estimates import mean_interval
+from dmp.statistics.formatting import format_interval
 from dmp.statistics.holm import holm
-from dmp.statistics.paired import paired_difference
+from dmp.statistics.labels import metric_name
+from dmp.statistics.paired import ALPHA, paired_difference
 from dmp.statistics.results import numbers, read_csv
 from dmp.sweeps.files import CONFIRMED_COLUMNS, SweepFiles
 from dmp.sweeps.schema import Sweep
@@ -80,6 +82,28 @@ def read_confirmed(path: Path) -> pd.DataFrame:
         texts = [text or "nan" for text in table[name]]
         table[name] = numbers(texts, float, lambda k, name=name: f"{path}: line {k + 2}: {name}")
     return table
+
+
+def verdict(sweep: Sweep, confirmed: pd.DataFrame) -> str:
+    """Return whether fresh seeds found any of the best points better than the base.
+
+    The table is that of :func:`confirm`. Better is a lower mean, p below 0.05 after Holm's
+    correction for the number of points.
+    """
+    points = confirmed.iloc[1:].dropna(subset=["difference"])
+    if points.empty:
+        return "Nothing can be said: the base, or every one of the best points, has diverged."
+    better = points[(points["p_t_holm"] < ALPHA) & (points["difference"] < 0)]
+    best = (points if better.empty else better).sort_values("difference").iloc[0]
+    difference = format_interval(
+        best["difference"], best["difference_low"], best["difference_high"]
+    )
+    told = f"Δ {metric_name(sweep.quality)} {difference} over {best['seeds']} fresh seeds"
+    base = confirmed["variant"].iloc[0]
+    if better.empty:
+        told = f"the best, {best['variant']}, has {told}"
+        return f"No point was shown to be better than {base}; {told}."
+    return f"{best['variant']} is better than {base}: {told}."
 
 
 def _read(

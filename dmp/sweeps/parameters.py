@@ -51,15 +51,6 @@ class _Parameter(Strict):
         values = self.when[name]
         return values if isinstance(values, list) else [values]
 
-    @property
-    def limits(self) -> list[Value]:
-        """Both ends of the range, or all choices."""
-        raise NotImplementedError
-
-    def contains(self, value: Value) -> bool:
-        """Return whether it can have a value."""
-        return among(value, self.limits)
-
 
 class IntParameter(_Parameter):
     """A whole number; a bound may be a size of the task.
@@ -153,6 +144,10 @@ class CategoricalParameter(_Parameter):
     def limits(self) -> list[Value]:
         """All choices."""
         return self.choices
+
+    def contains(self, value: Value) -> bool:
+        """Return whether it can have a value."""
+        return among(value, self.choices)
 
     def __str__(self) -> str:
         return " or ".join(map(repr, self.choices))

@@ -15,12 +15,17 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dmp.files import write_text
 from dmp.reporting.figures.style import finish, styled, write_figure
+from dmp.statistics.labels import metric_name
 from dmp.studies import Scale
-from dmp.sweeps.page import objective_name
 from dmp.sweeps.schema import Sweep
 
 # Below so many values, the importance of parameters is a matter of chance.
 FEWEST = 4
+
+
+def objective_name(objective: str) -> str:
+    """Return what a person calls an objective."""
+    return "added parameters" if objective == "added_parameters" else metric_name(objective)
 
 
 def write_plots(sweep: Sweep, scale: Scale, study: optuna.Study, folder: Path) -> None:

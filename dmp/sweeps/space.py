@@ -55,12 +55,7 @@ class Space:
 
     def fill(self, propose: Callable[[Parameter], Value]) -> Point:
         """Return a point: a value for each parameter whose conditions hold, asked for in order."""
-        point: Point = {}
-        for parameter in self.parameters:
-            if self.has_effect(parameter, point):
-                value = propose(parameter)
-                point[parameter.name] = rounded(value) if isinstance(value, float) else value
-        return point
+        return next(self.points(lambda parameter: [propose(parameter)]))
 
     def points(self, values: Callable[[Parameter], Sequence[Value]]) -> Iterator[Point]:
         """Yield every combination of some values of each parameter, each point once."""

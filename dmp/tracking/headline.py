@@ -1,5 +1,6 @@
 """What a study came to, from the numbers beside its tables, as MLflow can hold it."""
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,6 @@ def numbers(tables: Path, study: str) -> dict[str, float]:
     Raises:
         DMPError: a file is not such a table.
     """
-    found = {}
     cells = _rows(tables / f"{study}.csv", ("task", "variant"), ("mean", "low", "high"))
     pairs = _rows(tables / f"{study}-comparisons.csv", _PAIR, ("mean", "t_low", "t_high"))
     named = [(f"mean/{metric}/{'/'.join(names)}", values) for names, metric, values in cells]
@@ -45,12 +45,12 @@ def numbers(tables: Path, study: str) -> dict[str, float]:
         (f"difference/{metric}/{task}/{variant} - {against}", values)
         for (task, variant, against), metric, values in pairs
     ]
-    for name, values in named:
-        clean = re.sub(r"[^\w./: -]", "_", name, flags=re.ASCII)
-        for suffix, value in zip(("", "/low", "/high"), values, strict=True):
-            if value == value:  # not NaN
-                found[clean + suffix] = value
-    return found
+    return {
+        re.sub(r"[^\w./: -]", "_", name, flags=re.ASCII) + suffix: value
+        for name, values in named
+        for suffix, value in zip(("", "/low", "/high"), values, strict=True)
+        if not math.isnan(value)
+    }
 
 
 def _rows(

@@ -44,7 +44,6 @@ def ingest(
     folders: Sequence[Path],
     uri: str,
     experiment: str,
-    artifact_root: Path | None = None,
     parent: Parent | None = None,
     tags: Callable[[Path], Mapping[str, str]] = lambda _: {},
     deadline: float = math.inf,
@@ -63,7 +62,6 @@ def ingest(
         uri: ``sqlite:///path/mlflow.db`` or the address of a server. Of several ingests into one
             SQLite store all but one wait; a server should be fed by one at a time.
         experiment: name of the experiment: the scale and the study.
-        artifact_root: folder for artifacts; see :func:`dmp.tracking.store.open_store`.
         parent: the run of the study, which all others become children of.
         tags: returns further tags of a folder's run, which for a run that is training have to
             say which it is: see :func:`dmp.tracking.record.identity`.
@@ -79,34 +77,28 @@ def ingest(
     failures: list[DMPError] = []
     owners: dict[str, Path] = {}
     ids: dict[str, str] = {}
-    with open_store(uri, experiment, artifact_root) as store:
+    with open_store(uri, experiment) as store:
         store.tag_experiment(shared_views())
         live = store.live_runs()
         parent_id = None if parent is None else _ensure(store, parent, live.get(parent.name, []))
         for folder in map(Path, folders):
             if time.monotonic() > deadline:
                 raise TimeoutError("it answers too slowly")
-            found = state(folder)
-            if found == "absent":
-                counts["absent"] += 1
-                continue
+            what: str = state(folder)
             try:
-                if found == "training":
+                if what == "training":
                     further = tags(folder)
                     name = run_name(further["task"], further["variant"], int(further["seed"]))
                     ids[name] = follow(store, live.get(name, []), folder, further, parent_id)
-                    counts["training"] += 1
-                    continue
-                record = run_record(folder, tags(folder))
-                owner = owners.setdefault(record.name, folder)
-                if owner is not folder:
-                    raise DMPError(f"{folder} and {owner} both hold the run {record.name}")
-                what, run_id = store.update(live.get(record.name, []), record, parent_id)
+                elif what == "ended":
+                    record = run_record(folder, tags(folder))
+                    old, owner = live.get(record.name, []), owners.setdefault(record.name, folder)
+                    if owner is not folder:
+                        raise DMPError(f"{folder} and {owner} both hold the run {record.name}")
+                    what, ids[record.name] = store.update(old, record, parent_id)
+                counts[what] += 1
             except DMPError as error:
                 failures.append(error)
-                continue
-            counts[what] += 1
-            ids[record.name] = run_id
         if parent is not None and parent_id is not None:
             _finish(store, parent, parent_id, live.get(parent.name, []), ids)
     if failures:

@@ -53,14 +53,13 @@ def follow(
     found = next((run for run in live if _STEP_TAG in run.data.tags), None)
     last = -1 if found is None else int(found.data.tags[_STEP_TAG])
     new = [point for point in points if point.step > last]
+    store.delete([run for run in live if run is not found])
     if found is None:
-        store.delete(live)
         start = points[0].time_ms if points else 0
         names = tags["task"], tags["variant"], int(tags["seed"])
         run_id = store.create(run_name(*names), run_title(*names), tags, start, parent)
     else:
         run_id = found.info.run_id
-        store.delete([run for run in live if run is not found])
     if new:
         store.log(run_id, [Metric(*point) for point in new])
     if new or found is None:

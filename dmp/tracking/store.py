@@ -173,12 +173,11 @@ class Store:
 
 
 @contextlib.contextmanager
-def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generator[Store]:
+def open_store(uri: str, experiment: str) -> Generator[Store]:
     """Open an experiment for writing, and create it and its SQLite store if need be.
 
     A SQLite store, ``sqlite:///path/mlflow.db``, is locked against other writers meanwhile, and
-    keeps artifacts in ``mlartifacts`` beside it if there is no ``artifact_root``; a server, given
-    by its address, is used as it is.
+    keeps artifacts in ``mlartifacts`` beside it; a server, given by its address, is used as it is.
 
     Raises:
         DMPError: the store cannot be read or written, the server does not answer or not in time,
@@ -190,9 +189,6 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
             f"sqlite:///path/mlflow.db and the address of a server such as http://localhost:5000"
         )
     path = Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
-    if path and artifact_root is None:
-        artifact_root = artifacts_beside(path)
-    location = (artifact_root.resolve() / experiment).as_uri() if artifact_root else None
     # MLflow reads the first on import, and the others when it needs them.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     for name, value in _ENVIRONMENT.items():
@@ -208,7 +204,7 @@ def open_store(uri: str, experiment: str, artifact_root: Path | None) -> Generat
     try:
         with _locked(path) if path else contextlib.nullcontext():
             client = MlflowClient(uri)
-            yield Store(client, _experiment_id(client, experiment, location, path))
+            yield Store(client, _experiment_id(client, experiment, path))
     except failures as error:
         cause, said = cause_of(error), words_of(error)
         what = f"{cause.what} ({said})" if cause else said
@@ -253,45 +249,45 @@ def _locked(path: Path) -> Generator[None]:
         yield
 
 
-def artifacts_beside(store: Path) -> Path:
-    """Return where a SQLite store has its artifacts, if it is told nothing else."""
+def _artifacts_beside(store: Path) -> Path:
+    """Return where a SQLite store has its artifacts."""
     return store.parent / "mlartifacts"
 
 
-def check_place(experiment: "Experiment", location: str, store: Path | None) -> None:
-    """Check that an experiment keeps its artifacts where those of its store are now.
+def _location(experiment: str, store: Path) -> str:
+    """Return where an experiment of a SQLite store should keep its artifacts, as a URI."""
+    return (_artifacts_beside(store).resolve() / experiment).as_uri()
+
+
+def check_place(experiment: "Experiment", store: Path) -> None:
+    """Check that an experiment keeps its artifacts where those of its SQLite store are now.
 
     MLflow notes where they are in full, has no relative locations, and no command that changes
     them.
 
-    Args:
-        location: where they should be, as a URI.
-        store: the SQLite store, for the message; None for a server.
-
     Raises:
         DMPError: it keeps them elsewhere; the message says what to do.
     """
-    if experiment.artifact_location.rstrip("/") == location:
-        return
-    what = f"{store} and {artifacts_beside(store)}" if store else "the experiment"
-    raise DMPError(
-        f"MLflow's experiment '{experiment.name}' keeps its artifacts in "
-        f"{experiment.artifact_location}, not in {location}: the results were moved or copied, and "
-        f"MLflow cannot follow; rename or delete {what}, and run `dmp track` again (for each "
-        f"scale and target): it fills a new one from the runs' folders"
-    )
+    location = _location(experiment.name, store)
+    if experiment.artifact_location.rstrip("/") != location:
+        raise DMPError(
+            f"MLflow's experiment '{experiment.name}' keeps its artifacts in "
+            f"{experiment.artifact_location}, not in {location}: the results were moved or copied, "
+            f"and MLflow cannot follow; rename or delete {store} and {_artifacts_beside(store)}, "
+            f"and run `dmp track` again (for each scale and target): it fills a new one from the "
+            f"runs' folders"
+        )
 
 
-def _experiment_id(
-    client: "MlflowClient", name: str, location: str | None, store: Path | None
-) -> str:
+def _experiment_id(client: "MlflowClient", name: str, store: Path | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         # Else MLflow's pages ask what the experiment is for, and may show traces in place of runs.
         kind = {"mlflow.experimentKind": "custom_model_development"}
+        location = _location(name, store) if store else None
         return client.create_experiment(name, artifact_location=location, tags=kind)
-    if location:
-        check_place(found, location, store)
+    if store:
+        check_place(found, store)
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return found.experiment_id

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from dmp.errors import DMPError
-from dmp.tracking.store import artifacts_beside, check_place
+from dmp.tracking.store import check_place
 
 _METRICS = ("final/fid", "final/denoising_mse", "final/kid", "loss")
 _TAGS = ("task", "variant", "seed")
@@ -37,11 +37,6 @@ def shared_views() -> dict[str, str]:
     seeds = {**runs, "groupBy": {"aggregateFunction": "average", "groupByKeys": [key]}}
     views = {"runs": runs, "seeds": seeds}
     return {f"mlflow.sharedViewState.{key}": json.dumps(views[key]) for key in VIEWS}
-
-
-def runs_page(experiment_id: str, view: str = "runs") -> str:
-    """Return where the table of an experiment's runs is, below the address of MLflow."""
-    return f"#/experiments/{experiment_id}/runs?viewStateShareKey={view}"
 
 
 def links(uri: str, address: str, scale: str) -> list[str]:
@@ -73,9 +68,8 @@ def links(uri: str, address: str, scale: str) -> list[str]:
     lines = []
     for each in sorted(found, key=lambda each: int(each.experiment_id)):
         if uri.startswith("sqlite:"):
-            folder = artifacts_beside(store).resolve()
-            check_place(each, (folder / each.name).as_uri(), store)
+            check_place(each, store)
         lines.append(each.name)
-        for view, what in VIEWS.items():
-            lines.append(f"  {what}: {address}/{runs_page(each.experiment_id, view)}")
+        page = f"{address}/#/experiments/{each.experiment_id}/runs?viewStateShareKey"
+        lines += [f"  {what}: {page}={view}" for view, what in VIEWS.items()]
     return lines

@@ -36,8 +36,7 @@ def figure_title(plan: Plan, study: str, figure: str) -> dict[str, str]:
 def sweep_title(plan: Plan, sweep: Sweep, files: SweepFiles) -> dict[str, str]:
     """Return the labels of a sweep's page: its title, and what it came to."""
     # With pandas a second, which a call without a report saves.
-    from dmp.sweeps.confirmation import read_confirmed
-    from dmp.sweeps.verdict import verdict
+    from dmp.sweeps.confirmation import read_confirmed, verdict
 
     told = verdict(sweep, read_confirmed(files.confirmed))
     return {"Title": f"{sweep.title}{_too_small(plan)}", "Outcome": told}

@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 
-from dmp.running.memory import keep_freed_memory
-
 # Eight blocks of 4 MiB, which are 8,192 pages.
 CODE = """
 import resource, torch
@@ -35,7 +33,3 @@ def test_freed_memory_is_used_again():
         return int(done.stdout)
 
     assert faults(keep=True) * 10 < faults(keep=False)
-
-
-def test_it_says_whether_it_took_effect():
-    assert isinstance(keep_freed_memory(), bool)

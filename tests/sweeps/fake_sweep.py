@@ -3,23 +3,34 @@
 import sys
 from pathlib import Path
 
+import optuna
+
 from dmp.layout import Layout
 from dmp.methods import Variant
 from dmp.sweeps.files import SweepFiles
 from dmp.sweeps.outcome import Outcome
 from dmp.sweeps.schema import Sweep
 from dmp.sweeps.space import Space
-from dmp.sweeps.storage import open_storage
+from dmp.sweeps.storage import load_study, open_storage
 from dmp.sweeps.worker import Search
 
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
 STUDY = "fake"
+
+
+def number(name: str, low, high, **more) -> dict:
+    return {"name": name, "kind": "int", "low": low, "high": high, **more}
+
+
+def choice(name: str, *choices, **more) -> dict:
+    return {"name": name, "kind": "categorical", "choices": list(choices), **more}
+
+
 PARAMETERS = [
-    {"name": "position", "kind": "categorical", "choices": ["add", "prepend"]},
-    {
-        **{"name": "prompts", "kind": "int", "low": 1, "high": 32, "log": True},
-        "when": {"position": "prepend"},
-    },
-    {"name": "learning_rate_factor", "kind": "log", "low": 0.01, "high": 100},
+    choice("position", "add", "prepend"),
+    number("prompts", 1, 32, log=True, when={"position": "prepend"}),
+    number("learning_rate_factor", 0.01, 100, kind="log"),
 ]
 
 
@@ -46,7 +57,18 @@ def make_search(folder: Path, sweep: Sweep, url: str = "", space: Space | None =
     return Search(sweep, space, files, open_storage(files.journal, url), STUDY)
 
 
-def measure(variant: str, report) -> Outcome:
+def searched(folder: Path, sweep: Sweep, **where) -> Search:
+    """A search that is at its end."""
+    search = make_search(folder, sweep, **where)
+    search.work(measure)
+    return search
+
+
+def study_of(search: Search) -> optuna.Study:
+    return load_study(search.storage, STUDY)
+
+
+def measure(variant: str, report=None) -> Outcome:
     """Least at a learning rate factor of 1 and many prompts; known for every variant."""
     parsed = Variant.parse(variant)
     count = parsed.patch.count(16)
@@ -74,7 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     main()

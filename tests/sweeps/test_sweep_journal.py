@@ -71,6 +71,13 @@ def test_journal_of_an_earlier_version_is_read_and_sealed_with_the_next_append(j
     assert values(journal) == [0.5, 0.25]
 
 
+def test_half_written_line_of_a_full_disk_is_cut_off(journal):
+    before = journal.read_bytes()
+    journal.write_bytes(before + b'{"op_code": 4, "stu')
+    assert values(journal) == [0.5, 0.25]
+    assert journal.read_bytes() == before
+
+
 def test_append_that_a_kill_has_cut_is_undone_as_a_whole(journal, monkeypatch):
     class Killed(BaseException):
         pass

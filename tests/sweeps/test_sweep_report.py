@@ -1,11 +1,10 @@
 """What is said about a search follows from fresh seeds, and every file says so."""
 
 import numpy as np
-import optuna
 import pandas as pd
 import pytest
 import yaml
-from fake_sweep import STUDY, make_search, make_sweep, measure
+from fake_sweep import choice, make_search, make_sweep, measure, number, searched, study_of
 from harness import ROOT
 from optuna.trial import TrialState
 from optuna_dashboard import get_note
@@ -16,28 +15,16 @@ from dmp.errors import DMPError
 from dmp.files import write_text
 from dmp.layout import Layout
 from dmp.methods import Variant
-from dmp.studies import Cell, load_plan
+from dmp.studies import Cell
 from dmp.sweeps.checking import make_space
+from dmp.sweeps.confirmation import verdict
 from dmp.sweeps.files import CONFIRMED_COLUMNS, SweepFiles
 from dmp.sweeps.loading import load_space, load_sweep, sweep_names
 from dmp.sweeps.outcome import Outcome
 from dmp.sweeps.report import write_report
 from dmp.sweeps.storage import load_study
 from dmp.sweeps.trials import best_variants, point_variant
-from dmp.sweeps.verdict import verdict
 from dmp.workflow.titles import sweep_title
-
-SEEDS = [1, 2, 3]
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-
-@pytest.fixture(scope="module")
-def plan():
-    return load_plan("smoke", ROOT / "ablations")
 
 
 @pytest.fixture
@@ -47,16 +34,15 @@ def no_plots(monkeypatch):
         monkeypatch.setattr(f"dmp.sweeps.report.{name}", lambda *_: None)
 
 
-def confirm(plan, search, shift=0.0, diverged=(), seeds=SEEDS):
+def confirm(plan, search, shift=0.0, diverged=()):
     """Write what the fresh seeds of each point gave: its value, and a noise of the seed."""
-    study = load_study(search.storage, STUDY)
     for point in range(search.sweep.confirmation.points + 1):
-        variant = point_variant(search.sweep, study, point)
+        variant = point_variant(search.sweep, study_of(search), point)
         rows = []
-        for seed in [] if variant is None else seeds:
+        for seed in [] if variant is None else (1, 2, 3):
             run = plan.run("unconditional", variant, seed)
             lost = (point, seed) in diverged
-            quality = measure(run.variant, None).values["fid"] + seed**2 + shift * seed * point
+            quality = measure(run.variant).values["fid"] + seed**2 + shift * seed * point
             rows.append(
                 {
                     **{"variant": run.variant, "seed": seed, "baseline_seed": 0},
@@ -68,27 +54,28 @@ def confirm(plan, search, shift=0.0, diverged=(), seeds=SEEDS):
         write_text(search.files.confirmation(point), table.to_csv(index=False, na_rep="nan"))
 
 
+def report(plan, search):
+    write_report(plan, search.sweep, search.files, study_of(search))
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, plan):
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    search = make_search(tmp_path_factory.mktemp("sweep"), make_sweep())
-    search.work(measure)
+    search = searched(tmp_path_factory.mktemp("sweep"), make_sweep())
     confirm(plan, search, shift=0.1)
-    write_report(plan, search.sweep, search.files, load_study(search.storage, STUDY))
+    report(plan, search)
     return search
 
 
 def test_best_of_one_objective_are_the_least_and_distinct(tmp_path):
-    sweep = make_sweep(objectives=["fid"], trials=12)
-    search = make_search(tmp_path, sweep)
-    search.work(lambda variant, _: Outcome(measure(variant, None).values, 1))
-    study = load_study(search.storage, STUDY)
+    search = searched(tmp_path, make_sweep(objectives=["fid"], trials=12))
+    study = study_of(search)
     values = {t.user_attrs["variant"]: t.values[0] for t in study.get_trials()}
-    assert [value for _, (value,) in best_variants(sweep, study)] == sorted(values.values())[:2]
+    best = [value for _, (value,) in best_variants(search.sweep, study)]
+    assert best == sorted(values.values())[:2]
 
 
 def test_best_of_two_objectives_are_the_ends_of_the_front(finished):
-    study = load_study(finished.storage, STUDY)
+    study = study_of(finished)
     front = sorted(trial.values for trial in study.best_trials)
     assert [values for _, values in best_variants(finished.sweep, study)] == [front[0], front[-1]]
 
@@ -98,7 +85,7 @@ def test_trials_table_has_every_trial_and_its_parameters(finished):
     assert list(table["number"]) == list(range(10))
     assert set(table["state"]) == {"complete"}
     for row in table.itertuples():
-        assert measure(row.variant, None).values["fid"] == pytest.approx(row.fid)
+        assert measure(row.variant).values["fid"] == pytest.approx(row.fid)
         assert pd.isna(row.prompts) == (row.position == "add")
 
 
@@ -148,30 +135,28 @@ def test_verdict_is_better_only_where_fresh_seeds_show_it():
     assert "has diverged" in verdict(sweep, confirmed_table(lost))
 
 
-def test_verdict_stands_on_the_page_in_the_report_and_in_optunas_dashboard(finished):
-    told = sweep_title(load_plan("smoke", ROOT / "ablations"), finished.sweep, finished.files)
+def test_verdict_stands_on_the_page_in_the_report_and_in_optunas_dashboard(finished, plan):
+    told = sweep_title(plan, finished.sweep, finished.files)
     page = (finished.files.root / "fake.md").read_text()
     small = "scale 'smoke' is too small for any conclusion"
     assert told["Title"] == f"A search of arithmetic – {small}"
     assert "better than dmp" in told["Outcome"]
     assert told["Outcome"] in page
-    assert get_note(load_study(finished.storage, STUDY)) == page
+    assert get_note(study_of(finished)) == page
 
 
-def test_damaged_outcome_is_one_clear_error_in_the_report_too(finished, tmp_path):
+def test_damaged_outcome_is_one_clear_error_in_the_report_too(finished, plan, tmp_path):
     files = SweepFiles(Layout(tmp_path, "smoke"), finished.sweep.id)
     files.root.mkdir(parents=True)
     whole = finished.files.confirmed.read_text()
     for damage, told in ((whole.replace("difference_low", "x"), "difference_low"), ("", "empty")):
         files.confirmed.write_text(damage)
         with pytest.raises(DMPError, match=told):
-            sweep_title(load_plan("smoke", ROOT / "ablations"), finished.sweep, files)
+            sweep_title(plan, finished.sweep, files)
 
 
 def test_note_of_a_search_that_is_not_confirmed_says_so(tmp_path):
-    search = make_search(tmp_path, make_sweep(trials=1))
-    search.work(measure)
-    note = get_note(load_study(search.storage, STUDY))
+    note = get_note(study_of(searched(tmp_path, make_sweep(trials=1))))
     assert note.startswith("# A search of arithmetic\n\n1 trials from `dmp`.")
     assert "best points (1) will be measured with fresh seeds (3 each)" in note
 
@@ -204,25 +189,19 @@ def test_equal_trials_give_equal_bytes(finished, plan):
         return [p.read_bytes() for p in [*named, *sorted(files.figures.iterdir())]]
 
     before = contents(finished.files)
-    study = load_study(finished.storage, STUDY)
-    write_report(plan, finished.sweep, finished.files, study)
+    report(plan, finished)
     assert contents(finished.files) == before
 
 
 @pytest.mark.usefixtures("no_plots")
 @pytest.mark.parametrize("kind", ["tpe", "qmc"])
-def test_points_that_cannot_exist_are_passed_over_and_said_on_the_page(tmp_path, kind):
-    plan = load_plan("digits", ROOT / "ablations")
-    parameters = [
-        {"name": "depth", "kind": "int", "low": 4, "high": 5},
-        {"name": "grid", "kind": "int", "low": 1, "high": 4},
-        {"name": "resize", "kind": "categorical", "choices": ["nearest", "bilinear"]},
-    ]
+def test_points_that_cannot_exist_are_passed_over_and_said_on_the_page(tmp_path, digits, kind):
+    resize = choice("resize", "nearest", "bilinear")
+    parameters = [number("depth", 4, 5), number("grid", 1, 4), resize]
     sweep = make_sweep(parameters=parameters, sampler={"kind": kind}, trials=16)
-    search = make_search(tmp_path, sweep, space=make_space(sweep, plan, "try.yaml"))
-    assert search.work(measure) == 16
-    confirm(plan, search)
-    write_report(plan, sweep, search.files, load_study(search.storage, STUDY))
+    search = searched(tmp_path, sweep, space=make_space(sweep, digits, "try.yaml"))
+    confirm(digits, search)
+    report(digits, search)
     table = pd.read_csv(search.files.trials)
     # Of eight points one is out, 3 by 3 prompts in blocks: neither of its values alone is to blame.
     gone = table[table["state"] == "cannot exist"]
@@ -238,10 +217,9 @@ def test_points_that_cannot_exist_are_passed_over_and_said_on_the_page(tmp_path,
 
 
 @pytest.mark.parametrize("name", sweep_names(ROOT / "ablations"))
-def test_every_sweep_of_the_project_ends_at_the_default_scale(tmp_path, name):
-    plan = load_plan("digits", ROOT / "ablations")
+def test_every_sweep_of_the_project_ends_at_the_default_scale(tmp_path, digits, name):
     sweep = load_sweep(ROOT / "ablations", name)
-    search = make_search(tmp_path, sweep, space=load_space(ROOT / "ablations", sweep, plan))
+    search = make_search(tmp_path, sweep, space=load_space(ROOT / "ablations", sweep, digits))
 
     def objective(variant, report):
         # What diverges is a result: here, all that learns fast.
@@ -252,36 +230,33 @@ def test_every_sweep_of_the_project_ends_at_the_default_scale(tmp_path, name):
         return Outcome(None, 1) if diverged else measure(variant, report)
 
     assert search.work(objective) == sweep.trials
-    states = {t.state for t in load_study(search.storage, STUDY).get_trials()}
+    states = {t.state for t in study_of(search).get_trials()}
     assert states <= {TrialState.COMPLETE, TrialState.PRUNED}
-    assert point_variant(sweep, load_study(search.storage, STUDY), 1)
+    assert point_variant(sweep, study_of(search), 1)
 
 
 def test_unfinished_search_is_not_reported(tmp_path, plan):
-    search = make_search(tmp_path, make_sweep(trials=3))
-    search.work(measure)
+    search = searched(tmp_path, make_sweep(trials=3))
     asked = make_sweep(trials=5)
     with pytest.raises(DMPError, match="has 3 of 5 trials; run its workers again"):
-        write_report(plan, asked, search.files, load_study(search.storage, STUDY))
+        write_report(plan, asked, search.files, study_of(search))
     with pytest.raises(DMPError, match="no worker has run this sweep as it is configured now"):
         load_study(search.storage, "another")
 
 
 def test_confirmation_of_another_point_is_refused(tmp_path, plan):
-    search = make_search(tmp_path, make_sweep())
-    search.work(measure)
+    search = searched(tmp_path, make_sweep())
     confirm(plan, search)
     write_text(search.files.confirmation(1), search.files.confirmation(0).read_text())
     with pytest.raises(DMPError, match=r"1.csv does not hold .*; confirm the sweep again"):
-        write_report(plan, search.sweep, search.files, load_study(search.storage, STUDY))
+        report(plan, search)
 
 
 @pytest.mark.usefixtures("no_plots")
 def test_point_with_a_diverged_run_has_no_mean(tmp_path, plan):
-    search = make_search(tmp_path, make_sweep())
-    search.work(measure)
+    search = searched(tmp_path, make_sweep())
     confirm(plan, search, diverged={(1, 2)})
-    write_report(plan, search.sweep, search.files, load_study(search.storage, STUDY))
+    report(plan, search)
     row = pd.read_csv(search.files.confirmed).iloc[1]
     assert row["diverged"] == 1
     assert pd.isna(row["mean"])
@@ -290,10 +265,8 @@ def test_point_with_a_diverged_run_has_no_mean(tmp_path, plan):
 
 
 def test_one_trial_is_reported_though_there_is_little_to_draw(tmp_path, plan):
-    sweep = make_sweep(trials=1, objectives=["fid"])
-    search = make_search(tmp_path, sweep)
-    search.work(measure)
+    search = searched(tmp_path, make_sweep(trials=1, objectives=["fid"]))
     confirm(plan, search)
-    write_report(plan, sweep, search.files, load_study(search.storage, STUDY))
+    report(plan, search)
     names = {path.stem for path in search.files.figures.iterdir()}
     assert names == {"history-fid", "slice-fid"}

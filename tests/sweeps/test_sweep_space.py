@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from fake_sweep import make_sweep
+from fake_sweep import choice, make_sweep, number
 from harness import ROOT
 
 from dmp.config import PatchConfig
@@ -27,11 +27,6 @@ from dmp.sweeps.loading import (
 from dmp.sweeps.parameters import CategoricalParameter, IntParameter
 
 ABLATIONS = ROOT / "ablations"
-
-
-@pytest.fixture(scope="module")
-def plan():
-    return load_plan("digits", ABLATIONS)
 
 
 def values_of(parameter):
@@ -89,35 +84,27 @@ def test_grids_left_out_are_those_that_the_model_refuses(scale, side):
     assert sorted([*kept, *refused]) == list(range(1, side + 1))
 
 
-def number(name, low, high, **more):
-    return {"name": name, "kind": "int", "low": low, "high": high, **more}
-
-
-def choice(name, *choices, **more):
-    return {"name": name, "kind": "categorical", "choices": list(choices), **more}
-
-
-def test_numbers_that_are_left_are_a_range_where_they_can_be(plan):
-    space = make_space(make_sweep(parameters=[number("depth", 2, 9)]), plan, "try.yaml")
+def test_numbers_that_are_left_are_a_range_where_they_can_be(digits):
+    space = make_space(make_sweep(parameters=[number("depth", 2, 9)]), digits, "try.yaml")
     (depth,) = space.parameters
     assert (depth.kind, depth.low, depth.high) == ("int", 2, 4)
     assert str(space.left_out[0]).startswith("depth = 5, 6, 7, 8, 9; for 5: depth = 5, but the")
 
 
-def test_value_that_another_one_allows_stays(plan):
+def test_value_that_another_one_allows_stays(digits):
     either = [number("grid", 1, 4), choice("resize", "nearest", "bilinear")]
-    space = make_space(make_sweep(parameters=either), plan, "try.yaml")
+    space = make_space(make_sweep(parameters=either), digits, "try.yaml")
     assert space.left_out == ()
     assert (space.parameters[0].low, space.parameters[0].high) == (1, 4)
 
 
-def test_parameter_that_only_an_impossible_value_asks_for_goes_with_it(plan):
+def test_parameter_that_only_an_impossible_value_asks_for_goes_with_it(digits):
     parameters = [
         number("grid", 2, 3),
         choice("resize", "nearest"),
         choice("gate_noise", False, True, when={"grid": 3}),
     ]
-    space = make_space(make_sweep(parameters=parameters), plan, "try.yaml")
+    space = make_space(make_sweep(parameters=parameters), digits, "try.yaml")
     assert [p.name for p in space.parameters] == ["grid", "resize"]
     assert [each.name for each in space.left_out] == ["grid"]
 
@@ -145,20 +132,20 @@ def test_parameter_that_only_an_impossible_value_asks_for_goes_with_it(plan):
         ),
     ],
 )
-def test_space_of_nothing_or_with_a_mistake_is_one_error(plan, parameters, message):
+def test_space_of_nothing_or_with_a_mistake_is_one_error(digits, parameters, message):
     with pytest.raises(DMPError, match=message) as raised:
-        make_space(make_sweep(parameters=parameters), plan, "try.yaml")
+        make_space(make_sweep(parameters=parameters), digits, "try.yaml")
     assert "\n" not in str(raised.value)
 
 
-def test_space_too_large_for_every_point_is_checked_at_a_sample_of_its_ends(plan):
+def test_space_too_large_for_every_point_is_checked_at_a_sample_of_its_ends(digits):
     many = [number(name, 1, 200) for name in ("prompts", "batch_size", "iterations")]
     parameters = [choice("position", "prepend"), *many]
     built = []
-    checked = plan.run
+    checked = digits.run
 
     class Counting:
-        name, seeds, scale = plan.name, plan.seeds, plan.scale
+        name, seeds, scale = digits.name, digits.seeds, digits.scale
 
         def run(self, *arguments):
             built.append(arguments)
@@ -170,9 +157,9 @@ def test_space_too_large_for_every_point_is_checked_at_a_sample_of_its_ends(plan
     assert len(built) == 1 + 2**3 <= 1 + MOST
 
 
-def test_study_is_another_where_other_values_can_exist(plan, monkeypatch):
+def test_study_is_another_where_other_values_can_exist(digits, monkeypatch):
     sweep = load_sweep(ABLATIONS, "prompt-count")
-    before = study_name(sweep, plan)
+    before = study_name(sweep, digits)
     monkeypatch.setattr(PatchConfig, "check_grid", lambda *_: None)
-    assert load_space(ABLATIONS, sweep, plan).left_out == ()
-    assert study_name(sweep, plan) != before
+    assert load_space(ABLATIONS, sweep, digits).left_out == ()
+    assert study_name(sweep, digits) != before

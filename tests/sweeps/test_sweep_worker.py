@@ -5,9 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import optuna
 import pytest
-from fake_sweep import STUDY, make_search, make_sweep, measure
+from fake_sweep import choice, make_search, make_sweep, measure, number, searched, study_of
 from harness import ROOT
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
@@ -16,24 +15,18 @@ from sqlalchemy.exc import OperationalError
 from dmp.errors import DMPError
 from dmp.methods import Variant
 from dmp.running.signals import PreemptedError
-from dmp.studies import load_plan
 from dmp.sweeps.checking import make_space
 from dmp.sweeps.outcome import ImpossibleError, Outcome
 from dmp.sweeps.space import Space
-from dmp.sweeps.storage import load_study, open_storage, told_apart
+from dmp.sweeps.storage import open_storage, told_apart
 from dmp.sweeps.trials import best_variants, trials_table
 from dmp.sweeps.worker import DIVERGED, IMPOSSIBLE, PRUNED, REASON, RETRIED_FROM, VARIANT, WHY
 
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-
 def trials_of(search):
-    return load_study(search.storage, STUDY).get_trials()
+    return study_of(search).get_trials()
 
 
 def ended_variants(search):
@@ -65,8 +58,7 @@ def kill(process: subprocess.Popen) -> None:
 
 
 def test_killed_worker_loses_no_trial_and_the_search_ends_as_if_it_had_not_been_killed(tmp_path):
-    whole = make_search(tmp_path / "whole", make_sweep())
-    whole.work(measure)
+    whole = searched(tmp_path / "whole", make_sweep())
     kill(start(tmp_path / "killed", 10, hold_at=7))
     again = make_search(tmp_path / "killed", make_sweep())
     assert len(ended_variants(again)) == 6
@@ -129,7 +121,7 @@ def test_point_whose_worker_failed_is_tried_again(tmp_path, error, tries, given_
 def test_kill_between_queueing_and_failing_a_lost_trial_does_not_double_it(tmp_path):
     kill(start(tmp_path, 4, hold_at=2))
     search = make_search(tmp_path, make_sweep(trials=4))
-    study = load_study(search.storage, STUDY)
+    study = study_of(search)
     lost = study.get_trials()[1]
     study.enqueue_trial(lost.params, user_attrs={RETRIED_FROM: lost.number, "retry": 1})
     assert search.work(measure) == 4
@@ -138,8 +130,7 @@ def test_kill_between_queueing_and_failing_a_lost_trial_does_not_double_it(tmp_p
 
 @pytest.mark.parametrize("queued", [False, True], ids=["new point", "point tried again"])
 def test_kill_while_a_trial_is_taken_does_not_change_the_points(tmp_path, queued):
-    whole = make_search(tmp_path / "whole", make_sweep(trials=3))
-    whole.work(measure)
+    whole = searched(tmp_path / "whole", make_sweep(trials=3))
     search = make_search(tmp_path / "killed", make_sweep(trials=3))
 
     def fail(variant, report):
@@ -147,7 +138,7 @@ def test_kill_while_a_trial_is_taken_does_not_change_the_points(tmp_path, queued
 
     with pytest.raises(DMPError):
         search.work(fail)
-    study = load_study(search.storage, STUDY)
+    study = study_of(search)
     if queued:
         study.enqueue_trial(study.trials[0].params, user_attrs={RETRIED_FROM: 0, "retry": 1})
     # As a kill leaves it: taken, without owner or variant.
@@ -157,15 +148,13 @@ def test_kill_while_a_trial_is_taken_does_not_change_the_points(tmp_path, queued
 
 
 def test_second_start_with_more_trials_goes_on(tmp_path):
-    make_search(tmp_path / "two", make_sweep(trials=6)).work(measure)
+    searched(tmp_path / "two", make_sweep(trials=6))
     more = make_search(tmp_path / "two", make_sweep(trials=10))
     assert more.work(measure) == 10
-    once = make_search(tmp_path / "one", make_sweep(trials=10))
-    once.work(measure)
+    once = searched(tmp_path / "one", make_sweep(trials=10))
     assert ended_variants(more) == ended_variants(once)
     changed = make_sweep(trials=10, sampler={"kind": "tpe", "seed": 4, "startup": 4})
-    other = make_search(tmp_path / "other", changed)
-    other.work(measure)
+    other = searched(tmp_path / "other", changed)
     assert ended_variants(other) != ended_variants(once)
 
 
@@ -177,10 +166,7 @@ def test_database_holds_the_same_trials_as_the_journal(tmp_path):
 
 
 # Of eight points one is out, 3 by 3 prompts in blocks: neither of its values alone is to blame.
-SOME_IMPOSSIBLE = [
-    {"name": "grid", "kind": "int", "low": 1, "high": 4},
-    {"name": "resize", "kind": "categorical", "choices": ["nearest", "bilinear"]},
-]
+SOME_IMPOSSIBLE = [number("grid", 1, 4), choice("resize", "nearest", "bilinear")]
 
 
 def test_model_that_cannot_be_built_does_not_end_the_worker(tmp_path):
@@ -210,15 +196,15 @@ def test_search_of_a_space_that_is_empty_after_all_ends(tmp_path):
     search = make_search(tmp_path, sweep, space=space)
     assert search.work(lambda *_: pytest.fail("nothing can be run")) == 2
     with pytest.raises(DMPError, match="cannot exist; there is nothing to confirm"):
-        best_variants(sweep, load_study(search.storage, STUDY))
+        best_variants(sweep, study_of(search))
 
 
-def test_worker_killed_while_it_passes_a_point_over_counts_no_lost_trial_as_passed(tmp_path):
-    plan = load_plan("digits", ROOT / "ablations")
+def test_worker_killed_while_it_passes_a_point_over_counts_no_lost_trial_as_passed(
+    tmp_path, digits
+):
     sweep = make_sweep(parameters=SOME_IMPOSSIBLE, trials=6)
-    search = make_search(tmp_path, sweep, space=make_space(sweep, plan, "try.yaml"))
-    search.work(measure)
-    study = load_study(search.storage, STUDY)
+    search = searched(tmp_path, sweep, space=make_space(sweep, digits, "try.yaml"))
+    study = study_of(search)
     # As a kill leaves it between the reason and the end of the trial.
     study.enqueue_trial({"grid": 3, "resize": "nearest"})
     trial = study.ask()
@@ -229,7 +215,7 @@ def test_worker_killed_while_it_passes_a_point_over_counts_no_lost_trial_as_pass
     more = sweep.model_copy(update={"trials": 8})
     again = make_search(tmp_path, more, space=search.space)
     assert again.work(measure) == 8
-    states = trials_table(more, load_study(again.storage, STUDY)).set_index("number")["state"]
+    states = trials_table(more, study_of(again)).set_index("number")["state"]
     assert states[trial.number] == "worker lost"
     assert (states == "complete").sum() == 8
 
@@ -251,7 +237,7 @@ def test_run_that_diverged_is_a_trial_and_worse_than_any_number(tmp_path, value)
         reasons = {DIVERGED, PRUNED} if diverged else {None, PRUNED}
         assert trial.user_attrs.get(REASON) in reasons
     assert any(t.user_attrs.get(REASON) == DIVERGED for t in trials_of(search))
-    study = load_study(search.storage, STUDY)
+    study = study_of(search)
     assert study.best_trial.params["learning_rate_factor"] <= 1
 
 
@@ -272,8 +258,7 @@ def test_trial_above_the_median_on_its_way_is_pruned_and_counts(tmp_path):
 
 def test_quasi_random_points_do_not_depend_on_the_number_of_workers(tmp_path):
     sweep = make_sweep(sampler={"kind": "qmc", "seed": 1}, trials=8)
-    alone = make_search(tmp_path / "alone", sweep)
-    alone.work(measure)
+    alone = searched(tmp_path / "alone", sweep)
     shared = [make_search(tmp_path / "shared", sweep) for _ in range(2)]
 
     def nested(variant, report):
@@ -290,36 +275,20 @@ def test_quasi_random_points_do_not_depend_on_the_number_of_workers(tmp_path):
         assert 10 ** (-2 + index / 2) <= factor <= 10 ** (-2 + (index + 1) / 2)
 
 
-def test_half_written_line_of_a_full_disk_is_cut_off(tmp_path):
-    search = make_search(tmp_path, make_sweep(trials=3))
-    search.work(measure)
-    with search.files.journal.open("a") as file:
-        file.write('{"op_code": 4, "stu')
-    again = make_search(tmp_path, make_sweep(trials=5))
-    assert again.work(measure) == 5
-    assert len(trials_of(make_search(tmp_path, make_sweep()))) == 5
-
-
-def test_database_that_cannot_be_reached_is_one_error_without_its_password(tmp_path):
-    url = f"sqlite:///{tmp_path}/nowhere/secret-password.db"
-    with pytest.raises(DMPError, match="cannot be used: it cannot be written") as raised:
-        open_storage(tmp_path / "journal.log", url)
-    assert "secret" not in str(raised.value)
-    assert raised.value.__cause__ is None
-
-
 @pytest.mark.parametrize(
     ("url", "message"),
     [
+        ("sqlite:////nowhere/at/all/secret.db", "cannot be used: it cannot be written"),
         ("postgresql://me:secret@host/name", "driver is not installed"),
         ("bogus://me:secret@host/name", "driver is not installed"),
         ("secret", "its address is not one; write it as postgresql://user:password@host/name"),
     ],
 )
-def test_unlike_causes_of_a_storage_are_told_apart(tmp_path, url, message):
+def test_storage_that_cannot_be_used_is_one_error_without_its_password(tmp_path, url, message):
     with pytest.raises(DMPError, match=message) as raised:
         open_storage(tmp_path / "journal.log", url)
     assert "secret" not in str(raised.value)
+    assert raised.value.__cause__ is None
 
 
 def test_database_that_is_locked_meanwhile_is_one_clear_error():

@@ -27,22 +27,6 @@ from dmp.tracking import IngestReport, Parent, ingest
 from dmp.tracking.parent import describe
 
 
-@pytest.fixture
-def killed_while_created(tmp_path, monkeypatch):
-    """Where a process was killed in the middle of MLflow's migrations."""
-    path = tmp_path / "killed" / "mlflow.db"
-
-    def killed(engine):
-        with engine.begin() as connection:
-            connection.exec_driver_sql("CREATE TABLE evaluation_datasets (half INTEGER)")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("mlflow.store.db.utils._upgrade_db", killed)
-        ingest([], f"sqlite:///{path}", "digits")
-    return path
-
-
 def test_two_first_ingests_at_once_share_the_work_and_one_store(fresh):
     path, outcomes = fresh
     reports = sorted(out.splitlines()[0] for out, _ in outcomes)
@@ -51,9 +35,19 @@ def test_two_first_ingests_at_once_share_the_work_and_one_store(fresh):
     assert len(runs_of(MlflowClient(f"sqlite:///{path}"))) == 3
 
 
-def test_kill_while_the_store_is_created_leaves_none(killed_while_created):
-    assert not killed_while_created.exists()
-    assert [path.name for path in killed_while_created.parent.iterdir()] == ["mlflow.db.lock"]
+def test_kill_while_the_store_is_created_leaves_none(tmp_path, monkeypatch):
+    path = tmp_path / "killed" / "mlflow.db"
+
+    def killed(engine):
+        # In the middle of MLflow's migrations.
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE evaluation_datasets (half INTEGER)")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mlflow.store.db.utils._upgrade_db", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ingest([], f"sqlite:///{path}", "digits")
+    assert [left.name for left in path.parent.iterdir()] == ["mlflow.db.lock"]
 
 
 def test_command_is_silent_and_sends_no_telemetry_and_loads_no_torch(fresh):
@@ -65,12 +59,10 @@ def test_command_is_silent_and_sends_no_telemetry_and_loads_no_torch(fresh):
 def test_repeated_ingest_changes_nothing(uri, client, folder, tmp_path):
     folders = [folder, make_run(tmp_path / "runs" / "seed1", seed=1)]
     assert ingest(folders, uri, "digits") == IngestReport(2, 0, 0)
-    before = runs_of(client)
+    before = [run.to_dictionary() for run in runs_of(client)]
 
     assert ingest(folders, uri, "digits") == IngestReport(0, 0, 2)
-    assert [run.to_dictionary() for run in runs_of(client)] == [
-        run.to_dictionary() for run in before
-    ]
+    assert [run.to_dictionary() for run in runs_of(client)] == before
 
 
 def test_run_carries_name_tags_parameters_and_times(uri, client, folder):
@@ -134,16 +126,16 @@ def test_artifacts_lie_beside_the_store_byte_for_byte(uri, client, store, folder
 def test_changed_folder_replaces_its_run_and_no_other(uri, client, folder, tmp_path):
     other = make_run(tmp_path / "runs" / "seed1", seed=1)
     ingest([folder, other], uri, "digits")
-    before = {run.data.tags["dmp.record"]: run.info.run_id for run in runs_of(client)}
+    before = by_name(client)
     write_log(folder, [(10, 0.75)])
 
     assert ingest([folder, other], uri, "digits") == IngestReport(0, 1, 1)
 
     after = by_name(client)
-    name, other_name = "class/dmp,depth=1/seed000", "class/dmp,depth=1/seed001"
+    unchanged = "class/dmp,depth=1/seed001"
     assert len(runs_of(client)) == 2
-    assert after[other_name].info.run_id == before[other_name]
-    assert history(client, after[name], "loss") == [(10, 0.75)]
+    assert after[unchanged].info.run_id == before[unchanged].info.run_id
+    assert history(client, after["class/dmp,depth=1/seed000"], "loss") == [(10, 0.75)]
 
 
 STEPS = ["create_run", "log_batch", "log_artifacts", "set_terminated", "set_tag"]
@@ -228,14 +220,6 @@ def test_two_folders_of_one_run_are_refused(uri, client, folder, tmp_path):
     assert len(runs_of(client)) == 1
 
 
-def test_results_that_were_moved_are_refused(uri, folder, tmp_path):
-    ingest([folder], uri, "digits", tmp_path / "old")
-
-    told = rf"keeps its artifacts in .*old.*, not in .*{tmp_path}/new.* rename or delete "
-    with pytest.raises(DMPError, match=told):
-        ingest([folder], uri, "digits", tmp_path / "new")
-
-
 def test_study_is_the_parent_of_its_runs_and_follows_its_tables(uri, client, folder, tmp_path):
     parent = make_parent(tmp_path)
     folders = [folder, make_run(tmp_path / "runs" / "seed1", seed=1)]
@@ -310,12 +294,6 @@ def test_store_that_another_program_has_locked_is_told_from_one_that_is_broken(
     assert ingest([folder], uri, "digits").created == 1
 
 
-def test_database_without_its_driver_is_told_so(folder):
-    with pytest.raises(DMPError, match=r"driver is not installed \(") as error:
-        ingest([folder], "postgresql://me:s3cret@127.0.0.1/name", "digits")
-    assert "s3cret" not in str(error.value)
-
-
 def test_store_that_is_no_database_is_an_error_at_once(folder, tmp_path):
     path = tmp_path / "mlflow.db"
     path.write_text("not a database, but long enough to be taken for one" * 10)
@@ -347,9 +325,16 @@ def test_store_that_fails_midway_is_an_error_without_chatter(uri, store, client,
     assert history(client, only_run(client), "loss") == [(10, 0.75)]
 
 
-@pytest.mark.parametrize("address", ["", "mlruns", "sqlite:///", "user:s3cret@host:5000"])
-def test_address_that_is_no_store_is_an_error_without_its_password(folder, address):
-    with pytest.raises(DMPError, match="is not a tracking URI; accepted are") as error:
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        *((text, "is not a tracking URI; accepted are") for text in ("", "mlruns", "sqlite:///")),
+        ("user:s3cret@host:5000", "is not a tracking URI; accepted are"),
+        ("postgresql://me:s3cret@127.0.0.1/name", r"driver is not installed \("),
+    ],
+)
+def test_address_that_is_no_store_is_an_error_without_its_password(folder, address, told):
+    with pytest.raises(DMPError, match=told) as error:
         ingest([folder], address, "digits")
 
     assert "s3cret" not in str(error.value)

@@ -30,9 +30,14 @@ def training(tmp_path):
     return folder
 
 
-def append(folder, text):
+def append(folder, step, loss, further=""):
+    record = {"step": step, "time": 1000.5 + step, "loss": loss}
     with (folder / "log.jsonl").open("a") as file:
-        file.write(text)
+        file.write(f"{json.dumps(record)}\n{further}")
+
+
+def losses(client):
+    return history(client, by_name(client)[NAME], "loss")
 
 
 def test_run_that_trains_is_followed_and_replaced_when_it_has_ended(
@@ -43,31 +48,28 @@ def test_run_that_trains_is_followed_and_replaced_when_it_has_ended(
     run = by_name(client)[NAME]
     assert run.info.status == "RUNNING"
     assert run.data.tags.items() >= identity("class", "dmp,depth=1", 0).items()
-    assert history(client, run, "loss") == [(10, 0.5), (20, 0.25)]
+    assert losses(client) == [(10, 0.5), (20, 0.25)]
 
     # A whole record, and one that is being written.
-    append(training, json.dumps({"step": 30, "time": 1030.5, "loss": 0.125}) + '\n{"step": 40')
+    append(training, 30, 0.125, '{"step": 40')
     assert ingest([training], uri, "digits", tags=tags).training == 1
-    again = by_name(client)[NAME]
-    assert again.info.run_id == run.info.run_id
-    assert history(client, again, "loss") == [(10, 0.5), (20, 0.25), (30, 0.125)]
+    assert by_name(client)[NAME].info.run_id == run.info.run_id
+    assert losses(client) == [(10, 0.5), (20, 0.25), (30, 0.125)]
 
     ended = make_run(tmp_path / "runs" / "ended", records=[(10, 0.5), (40, 0.0625)])
     assert ingest([ended], uri, "digits", tags=tags) == IngestReport(0, 1, 0)
     (whole,) = runs_of(client)
     assert whole.info.status == "FINISHED"
-    assert history(client, whole, "loss") == [(10, 0.5), (40, 0.0625)]
+    assert losses(client) == [(10, 0.5), (40, 0.0625)]
 
 
 def test_steps_that_a_resumed_run_repeats_are_there_once(uri, client, training):
-    ingest([training], uri, "digits", tags=tags)
-    write_log(training, [(10, 0.5)])
-    ingest([training], uri, "digits", tags=tags)
-    write_log(training, [(10, 0.5), (20, 0.25), (30, 0.125)])
-    ingest([training], uri, "digits", tags=tags)
+    records = [(10, 0.5), (20, 0.25), (30, 0.125)]
+    for count in (2, 1, 3):
+        write_log(training, records[:count])
+        ingest([training], uri, "digits", tags=tags)
 
-    run = by_name(client)[NAME]
-    assert history(client, run, "loss") == [(10, 0.5), (20, 0.25), (30, 0.125)]
+    assert losses(client) == records
 
 
 def test_long_log_is_thinned_evenly_and_keeps_its_ends(uri, client, training, monkeypatch):
@@ -75,13 +77,11 @@ def test_long_log_is_thinned_evenly_and_keeps_its_ends(uri, client, training, mo
     write_log(training, [(step, 1.0) for step in range(1, 9)])
     ingest([training], uri, "digits", tags=tags)
 
-    steps = [step for step, _ in history(client, by_name(client)[NAME], "loss")]
-    assert steps == [1, 3, 6, 8]
+    assert losses(client) == [(step, 1.0) for step in (1, 3, 6, 8)]
 
-    append(training, json.dumps({"step": 9, "time": 1009.0, "loss": 1.0}) + "\n")
+    append(training, 9, 1.0)
     ingest([training], uri, "digits", tags=tags)
-    steps = [step for step, _ in history(client, by_name(client)[NAME], "loss")]
-    assert steps == [1, 3, 6, 8, 9]
+    assert losses(client) == [(step, 1.0) for step in (1, 3, 6, 8, 9)]
 
 
 def test_log_that_cannot_be_read_holds_up_no_other_run(uri, client, training, tmp_path):
@@ -166,7 +166,7 @@ def test_tensorboard_gets_each_record_once_and_in_place_of_an_earlier_export(
         "flush",
     ]
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
-    append(training, json.dumps({"step": 30, "time": 1030.5, "loss": 0.125}) + "\n")
+    append(training, 30, 0.125)
     assert boards.write("smoke/run", training / "log.jsonl") == 1
     assert written[3:] == [(str(folder), "loss", 0.125, 30, 1030.5), "flush"]
     assert boards.write("smoke/other", tmp_path / "none") == 0

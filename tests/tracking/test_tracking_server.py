@@ -1,12 +1,14 @@
 """MLflow behind an address: up, down, hung, slow and full; and what nobody may get to see."""
 
+import contextlib
 import json
 import socket
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
+import local_server
 import pytest
+from local_server import HubHandler
 from mlflow import MlflowClient
 from tracking_helpers import by_name, history, make_parent, make_run, runs_of
 
@@ -23,31 +25,19 @@ def impatient(monkeypatch):
 @pytest.fixture
 def answering():
     """Start a server that answers every request alike, and return its address."""
-    started = []
+    with contextlib.ExitStack() as stack:
 
-    def start(status, body, delay=0.0):
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self):
-                time.sleep(delay)
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+        def start(status, body):
+            class Handler(HubHandler):
+                def do_HEAD(self):  # noqa: N802  so it is called
+                    self.answer(body, status=status)
 
-            do_GET = do_POST = answer  # noqa: N815  so they are called
+                do_POST = do_HEAD  # noqa: N815
 
-            def log_message(self, *args):
-                pass
+            server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+            return f"127.0.0.1:{stack.enter_context(local_server.answering(server)).server_port}"
 
-        running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=running.serve_forever).start()
-        started.append(running)
-        return f"127.0.0.1:{running.server_port}"
-
-    yield start
-    for running in started:
-        running.shutdown()
-        running.server_close()
+        yield start
 
 
 def test_server_gets_what_the_sqlite_store_gets(server, folder, tmp_path):
@@ -92,15 +82,6 @@ def test_what_a_server_missed_comes_over_later_once(server, folder, tmp_path, mo
         assert history(client, run, "loss") == [(10, 0.5), (20, 0.25)]
 
 
-def test_server_that_never_answers_is_given_up(folder):
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        address = f"127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(DMPError, match=f"MLflow at http://{address} did not take the runs"):
-            ingest([folder], f"http://{address}", "digits")
-
-
 @pytest.mark.parametrize("status", [500, 507, 401])
 @pytest.mark.parametrize(
     "address", ["http://me:s3cr%40t@{}", "http://{}?key=s3cr"], ids=["login", "query"]
@@ -116,11 +97,17 @@ def test_server_that_refuses_is_an_error_that_says_so_and_hides_secrets(
     assert "s3cr" not in str(error.value)
 
 
-def test_server_that_is_down_is_an_error_that_hides_the_password(folder):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-        with pytest.raises(DMPError, match=r"MLflow at http://\*\*\*@127.*refused\)") as error:
+@pytest.mark.parametrize("listens", [True, False], ids=["silent", "down"])
+def test_server_that_does_not_answer_is_given_up_and_its_password_hidden(folder, listens):
+    told = "did not take the runs" if listens else r"refused\)"
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        if listens:
+            place.listen()
+        port = place.getsockname()[1]
+        with pytest.raises(
+            DMPError, match=rf"MLflow at http://\*\*\*@127.*:{port} .*{told}"
+        ) as error:
             ingest([folder], f"http://user:secret@127.0.0.1:{port}", "digits")
 
     assert "secret" not in str(error.value)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from harness import ROOT, edit_yaml, make_tiny
 from mlflow import MlflowClient
-from tracking_helpers import make_run
+from tracking_helpers import by_name, make_run
 
 from dmp.errors import DMPError
 from dmp.files import read_json, write_json
@@ -39,14 +39,12 @@ def plan(tmp_path_factory) -> Plan:
 def layout(plan, store) -> Layout:
     """The files of a finished scale, beside an MLflow store that is created already."""
     layout = Layout(store.parent, "smoke")
-    for task, variant, seed in plan.runs("tables"):
-        folder = make_run(layout.run(task, variant, seed), seed)
-        changes = {"task": task, "variant": variant}
-        write_json(folder / "config.json", read_json(folder / "config.json") | changes)
+    cells = [(layout.run(*run), *run) for run in plan.runs("tables")]
     for task, seed in plan.baselines("tables"):
-        folder = make_run(layout.pretrained(task, seed), seed)
-        changes = {"task": task, "variant": "pretraining"}
-        write_json(folder / "config.json", read_json(folder / "config.json") | changes)
+        cells.append((layout.pretrained(task, seed), task, "pretraining", seed))
+    for folder, task, variant, seed in cells:
+        path = make_run(folder, seed) / "config.json"
+        write_json(path, read_json(path) | {"task": task, "variant": variant})
     layout.tables.mkdir()
     for name in ("table1", "table2", "table9"):
         (layout.tables / f"{name}.md").write_text(name)
@@ -55,29 +53,16 @@ def layout(plan, store) -> Layout:
     return layout
 
 
-@pytest.fixture
-def runs(client):
-    """Return the runs of an experiment by their names."""
-
-    def find(experiment: str) -> dict:
-        found = client.get_experiment_by_name(experiment)
-        return {
-            run.data.tags["dmp.record"]: run for run in client.search_runs([found.experiment_id])
-        }
-
-    return find
-
-
 def artifacts(client: MlflowClient, run, path=None) -> set[str]:
     return {entry.path for entry in client.list_artifacts(run.info.run_id, path)}
 
 
-def test_each_study_is_an_experiment_that_is_complete(plan, layout, client, runs):
+def test_each_study_is_an_experiment_that_is_complete(plan, layout, client):
     said = track(plan, layout, "tables")
 
     assert said == "MLflow experiments 'smoke/...': 9 runs added, 0 replaced, 0 unchanged"
     for study, other in (("table2", "baseline"), ("table9", "prompt-tuning")):
-        found = runs(f"smoke/{study}")
+        found = by_name(client, f"smoke/{study}")
         parent = found.pop(study)
         cells = {f"{TASK}/{v}/seed00{seed}" for v in ("dmp", other) for seed in (0, 1)}
         assert set(found) == cells
@@ -89,24 +74,26 @@ def test_each_study_is_an_experiment_that_is_complete(plan, layout, client, runs
         assert link in note
         assert all(run.info.run_id in note for run in found.values())
         assert f"{study}.md" in artifacts(client, parent)
-    assert artifacts(client, runs("smoke/table2")["table2"], "figures") == {"figures/denoising.png"}
+    assert artifacts(client, by_name(client, "smoke/table2")["table2"], "figures") == {
+        "figures/denoising.png"
+    }
 
 
-def test_counts_of_parameters_and_baselines_have_experiments_of_their_own(plan, layout, runs):
+def test_counts_of_parameters_and_baselines_have_experiments_of_their_own(plan, layout, client):
     track(plan, layout, "tables")
 
-    assert set(runs("smoke/table1")) == {"table1"}
-    assert set(runs("smoke/baselines")) == {f"{TASK}/pretraining/seed000"}
+    assert set(by_name(client, "smoke/table1")) == {"table1"}
+    assert set(by_name(client, "smoke/baselines")) == {f"{TASK}/pretraining/seed000"}
 
 
-def test_runs_are_tagged_with_the_claims_that_they_are_evidence_for(plan, layout, runs):
+def test_runs_are_tagged_with_the_claims_that_they_are_evidence_for(plan, layout, client):
     track(plan, layout, "tables")
 
     expected = {
         claim.id for claim, _, each in plan.claims.evidence() if (TASK, "dmp") in each.runs()
     }
     assert expected
-    tags = runs("smoke/table2")[f"{TASK}/dmp/seed000"].data.tags
+    tags = by_name(client, "smoke/table2")[f"{TASK}/dmp/seed000"].data.tags
     assert set(tags["claims"].split()) == expected
 
 
@@ -118,15 +105,15 @@ def test_second_time_nothing_changes(plan, layout):
     assert layout.tracking_summary("tables").read_bytes() == summary
 
 
-def test_broken_run_holds_up_no_other_study_and_leaves_no_summary(plan, layout, runs):
+def test_broken_run_holds_up_no_other_study_and_leaves_no_summary(plan, layout, client):
     (layout.run(TASK, "baseline", 0) / "log.jsonl").write_text("{\n")
 
     with pytest.raises(DMPError, match=r"log\.jsonl, line 1 is not a JSON"):
         track(plan, layout, "tables")
 
     assert not layout.tracking_summary("tables").exists()
-    assert len(runs("smoke/table2")) == 4
-    assert len(runs("smoke/table9")) == 5
+    assert len(by_name(client, "smoke/table2")) == 4
+    assert len(by_name(client, "smoke/table9")) == 5
 
 
 def test_tables_do_not_wait_for_a_tracker_and_it_catches_up(plan, layout):
@@ -167,7 +154,7 @@ def test_too_little_time_is_an_error_and_what_is_there_stays(plan, layout):
     assert track(plan, layout, "tables").endswith("9 runs added, 0 replaced, 0 unchanged")
 
 
-def test_runs_that_still_train_or_are_not_there_yet_are_no_error(plan, layout, runs):
+def test_runs_that_still_train_or_are_not_there_yet_are_no_error(plan, layout, client):
     shutil.rmtree(layout.run(TASK, "dmp", 1))
     (layout.run(TASK, "dmp", 0) / "provenance.json").unlink()
     assert not all_ended(plan, layout, "tables")
@@ -177,6 +164,6 @@ def test_runs_that_still_train_or_are_not_there_yet_are_no_error(plan, layout, r
     # Both studies have the two runs.
     assert said.endswith("5 runs added, 0 replaced, 0 unchanged; 2 are training, 2 not there yet")
     assert not layout.tracking_summary("tables").exists()
-    found = runs("smoke/table2")
+    found = by_name(client, "smoke/table2")
     assert found[f"{TASK}/dmp/seed000"].info.status == "RUNNING"
     assert found[f"{TASK}/dmp/seed000"].data.metrics == {"loss": 0.25}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from tracking_helpers import artifact_folder, by_name, make_parent, make_run
+from tracking_helpers import artifact_folder, by_name, make_parent, make_run, runs_of
 
 from dmp.errors import DMPError
 from dmp.tracking import ingest
@@ -138,8 +138,7 @@ def test_store_that_was_moved_says_what_to_do_and_that_helps(uri, store, folder,
     assert ingest([folder, other], uri, "digits/table2").created == 2
     assert links(uri, ADDRESS, "digits")[0] == "digits/table2"
     client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name("digits/table2").experiment_id
-    for run in client.search_runs([experiment]):
+    for run in runs_of(client, "digits/table2"):
         assert artifact_folder(run).is_relative_to(artifacts / "digits/table2")
         made = folder if run.data.tags["seed"] == "000" else other
         kept = Path(client.download_artifacts(run.info.run_id, "config.json"))

@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from mlflow.entities import ViewType
-
 from dmp.tracking import Parent
 
 
@@ -30,9 +28,9 @@ def write_log(folder, records):
     (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def runs_of(client, view=ViewType.ACTIVE_ONLY):
-    experiment = client.get_experiment_by_name("digits")
-    return client.search_runs([experiment.experiment_id], run_view_type=view)
+def runs_of(client, experiment="digits"):
+    found = client.get_experiment_by_name(experiment)
+    return client.search_runs([found.experiment_id])
 
 
 def only_run(client):
@@ -58,5 +56,5 @@ def make_parent(tmp_path, **changes):
     return Parent("table2", tags={"study": "table2"}, **(values | changes))
 
 
-def by_name(client):
-    return {run.data.tags["dmp.record"]: run for run in runs_of(client)}
+def by_name(client, experiment="digits"):
+    return {run.data.tags["dmp.record"]: run for run in runs_of(client, experiment)}

@@ -7,7 +7,6 @@ import pytest
 from small_training import METHODS, assert_same, interrupt, logged, train
 
 from dmp.errors import DMPError
-from dmp.running.limits import TimeLimit
 from dmp.running.signals import PreemptedError, stop_requests
 from dmp.tensorfile import read_description
 from dmp.training import loop
@@ -53,7 +52,7 @@ def test_record_counts_the_iterations_of_before_the_stop(tmp_path, monkeypatch):
 
 
 def test_time_limit_shorter_than_a_checkpoint_interval_ends_early(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "job_time_limit", lambda: TimeLimit(0, 1e-9))
+    monkeypatch.setattr(loop, "job_time_limit", lambda: 1e-9)
     with pytest.raises(DMPError, match="iterations to a checkpoint take"):
         train(tmp_path)
     # At the first record; the first iteration, which warms up, does not count.
@@ -61,7 +60,7 @@ def test_time_limit_shorter_than_a_checkpoint_interval_ends_early(tmp_path, monk
 
 
 def test_time_limit_that_reaches_a_checkpoint_changes_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "job_time_limit", lambda: TimeLimit(0, 1e9))
+    monkeypatch.setattr(loop, "job_time_limit", lambda: 1e9)
     train(tmp_path)
     assert len(logged(tmp_path)) == 4
 
