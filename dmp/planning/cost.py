@@ -45,11 +45,6 @@ class Job:
     needs: tuple[Key, ...] = ()
     weights: str = ""
 
-    @property
-    def stage(self) -> str:
-        """Of which stage it is."""
-        return self.key[0]
-
 
 def jobs(plan: Plan, rates: Rates) -> dict[Key, Job]:
     """Return the jobs of all runs of a plan, each after those that it needs.
