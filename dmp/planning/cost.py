@@ -55,9 +55,8 @@ def jobs(plan: Plan, rates: Rates) -> dict[Key, Job]:
     found: list[Job] = []
     used = {name for name, _ in plan.variants()}
     for name, task in plan.scale.tasks.items():
-        if name not in used:
-            continue
-        found += _preparation(name, task, rates, plan.scale.execution.latents_jobs)
+        if name in used:
+            found += _preparation(name, task, rates, plan.scale.execution.latents_jobs)
     counts = {name: count(plan.pretraining(name, 0)) for name, _ in plan.baselines()}
     for name, seed in plan.baselines():
         found.append(_baseline(plan, plan.pretraining(name, seed), counts[name], rates))
