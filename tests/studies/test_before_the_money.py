@@ -46,13 +46,16 @@ SCALE = [
     ),
     (
         {"training": {"learning_rat": 1}},
-        r"unknown key 'tasks.unconditional.training.learning_rat': did",
+        r"unknown key 'tasks.unconditional.training.learning_rat': did you mean 'learning",
     ),
     (
         {"data": {"name": "digitz"}},
         r"digits.yaml: tasks.\S+.data.name: unknown dataset 'digitz': did you mean 'digits'\?",
     ),
-    ({"backbone": {"patch_size": 3}}, r"patch_size = 3 does not divide the 8-pixel images of 'dig"),
+    (
+        {"backbone": {"patch_size": 3}},
+        r"patch_size = 3 does not divide the 8-pixel images of 'digits'",
+    ),
     ({"backbone": {"num_heads": 7}}, r"hidden_size = \d+ is not a multiple of 4 × num_heads = 28"),
     ({"sampling": {"steps": 2000}}, r"sampling.steps = 2000 is more than the 1000 timesteps"),
     (
@@ -61,7 +64,7 @@ SCALE = [
     ),
     (
         {"evaluation": {"gate_timesteps": 1001}},
-        r"evaluation.gate_timesteps = 1001 is more than the 1000",
+        r"evaluation.gate_timesteps = 1001 is more than the 1000 timesteps",
     ),
     (
         {"evaluation": {"kid_subset_size": 801}},
@@ -83,7 +86,10 @@ SCALE = [
         {"pretraining": {"learning_rate": float("inf")}},
         r"'tasks.\S+.pretraining.learning_rate' = inf: .*finite number",
     ),
-    ({"pretraining": {"convergence_every": 5000}}, r"checkpoints 5000 iterations apart do not fit"),
+    (
+        {"pretraining": {"convergence_every": 5000}},
+        r"checkpoints 5000 iterations apart do not fit into",
+    ),
     ({"training": {"curve": 7}}, r"curve = 7 does not divide iterations = 200"),
 ]
 COCO = {"format": "coco", "path": "coco/val2014", "captions": "c.json", "resolution": 64}
@@ -225,13 +231,17 @@ def test_settings_of_a_scale_are_possible_and_names_of_a_study_exist_and_are_giv
     ("study", "task", "variant", "message"),
     [
         *(("table2", "unconditional", *case) for case in CELLS.items()),
-        *(
-            ("table3", *case)
-            for case in (
-                ("unconditional-large", "dmp,iterations=7", "curve = 5 does not divide iterations"),
-                ("unconditional-large", "dmp,depth=13", "has 6 blocks; accepted: 1 to 6"),
-                ("unconditional-larg", "dmp", "unknown task 'unconditional-larg': did you mean 'u"),
-            )
+        (
+            *("table3", "unconditional-large", "dmp,iterations=7"),
+            "curve = 5 does not divide iterations = 7",
+        ),
+        (
+            *("table3", "unconditional-large", "dmp,depth=13"),
+            r"\d+: variant 'dmp,depth=13'.*has 6 blocks; accepted: 1 to 6",
+        ),
+        (
+            *("table3", "unconditional-larg", "dmp"),
+            r"\d+: unknown task 'unconditional-larg': did you mean 'uncondit",
         ),
     ],
     ids=str,
