@@ -110,10 +110,8 @@ class SourceConfig(Strict):
     @model_validator(mode="after")
     def _archives_give_it(self) -> Self:
         given = [archive.gives for archive in self.download.archives] if self.download else []
-        above = [
-            str(path) for path in (PurePosixPath(self.path), *PurePosixPath(self.path).parents)
-        ]
-        if given and not set(given) & set(above):
+        path = PurePosixPath(self.path)
+        if given and not set(given) & {str(each) for each in (path, *path.parents)}:
             raise ValueError(
                 f"path = {self.path!r} lies in nothing that download.archives gives: "
                 f"{', '.join(given)}"

@@ -45,11 +45,6 @@ class Job:
     needs: tuple[Key, ...] = ()
     weights: str = ""
 
-    @property
-    def stage(self) -> str:
-        """Of which stage it is."""
-        return self.key[0]
-
 
 def jobs(plan: Plan, rates: Rates) -> dict[Key, Job]:
     """Return the jobs of all runs of a plan, each after those that it needs.
@@ -60,9 +55,8 @@ def jobs(plan: Plan, rates: Rates) -> dict[Key, Job]:
     found: list[Job] = []
     used = {name for name, _ in plan.variants()}
     for name, task in plan.scale.tasks.items():
-        if name not in used:
-            continue
-        found += _preparation(name, task, rates, plan.scale.execution.latents_jobs)
+        if name in used:
+            found += _preparation(name, task, rates, plan.scale.execution.latents_jobs)
     counts = {name: count(plan.pretraining(name, 0)) for name, _ in plan.baselines()}
     for name, seed in plan.baselines():
         found.append(_baseline(plan, plan.pretraining(name, seed), counts[name], rates))

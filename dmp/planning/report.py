@@ -60,11 +60,8 @@ def plan_scale(
         raise DMPError(f"{count} GPUs: at least 1 is needed")
     if budget is not None and not budget > 0:
         raise DMPError(f"a budget of {budget} GPU-hours: accepted are positive numbers")
-    gpus, files, precision = (
-        load_gpus(throughput),
-        load_throughput(throughput),
-        plan.scale.precision,
-    )
+    gpus, files = load_gpus(throughput), load_throughput(throughput)
+    precision = plan.scale.precision
     kind = find_gpu(gpus, gpu, precision)
     if compiled is None:
         compiled = plan.scale.execution.compile

@@ -138,8 +138,10 @@ def judged(plan: Plan, done: Collection[Key]) -> int:
 
     A claim of which nothing is tested, or only at tasks that the scale leaves out, never counts.
     """
-    count, absent = 0, left_out(plan.claims, plan.scale) if plan.claims else {}
-    for claim in plan.claims.claims if plan.claims else ():
+    if plan.claims is None:
+        return 0
+    count, absent = 0, left_out(plan.claims, plan.scale)
+    for claim in plan.claims.claims:
         if claim.id in absent:
             continue
         tested = [piece for piece in claim.evidence if piece.test != "untested"]

@@ -62,10 +62,8 @@ def baseline_product(layout: Layout, run: RunConfig) -> Product:
 
 def convergence_product(layout: Layout, run: RunConfig) -> Product:
     """Return the check of a baseline, whose own configuration is ``run``."""
-    folder, reference = (
-        layout.pretrained(run.task, run.seed),
-        layout.record(f"reference/{run.task}"),
-    )
+    folder = layout.pretrained(run.task, run.seed)
+    reference = layout.record(f"reference/{run.task}")
     return Product(
         "convergence",
         (run.task, run.seed),

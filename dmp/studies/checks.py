@@ -101,11 +101,8 @@ def _begins_smaller(task: TaskConfig, edge: int, place: str) -> None:
 
 def _nothing_is_ignored(task: TaskConfig, place: str) -> None:
     """Refuse options of a network that is chosen by its name and has no such options."""
-    evaluation = task.evaluation
-    for key, given in (
-        ("extractor", evaluation.extractor),
-        ("second_opinion", evaluation.second_opinion),
-    ):
+    for key in ("extractor", "second_opinion"):
+        given = getattr(task.evaluation, key)
         option = "weights" if given and given.trained_here else "epochs"
         if given is not None and option in given.model_fields_set:
             raise DMPError(

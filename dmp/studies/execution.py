@@ -95,12 +95,7 @@ class Execution(Strict):
 
     def resources(self, stage: str) -> Resources:
         """Return what a job of a stage needs, every value given."""
-        own = self.stages.get(stage, Resources()).model_dump(exclude_none=True)
+        usual = self.model_dump(include={"gpu_share", "mem_mb", "runtime"})
         gpus = self.gpus if stage in TRAINING else min(self.gpus, 1)
-        return Resources(
-            **{
-                **{"gpus": 0 if stage in WITHOUT_GPU else gpus, "gpu_share": self.gpu_share},
-                **{"mem_mb": self.mem_mb, "runtime": self.runtime},
-                **own,
-            }
-        )
+        own = self.stages.get(stage, Resources()).model_dump(exclude_none=True)
+        return Resources(**{"gpus": 0 if stage in WITHOUT_GPU else gpus, **usual, **own})

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dmp.claims.schema import Claims
-from dmp.config import DataConfig, SourceConfig, nearest
+from dmp.config import DataConfig, SourceConfig, TaskConfig, nearest
 from dmp.errors import DMPError
 from dmp.methods import NoOptions
 from dmp.recipes import DECAYED, PAPER, Recipe
@@ -112,9 +112,11 @@ class Plan:
 
     def speed_arms(self) -> dict[str, list[str]]:
         """Return, for each task, the variants whose speed the claims compare."""
+        if self.claims is None:
+            return {}
         arms: dict[str, set[str]] = {}
-        absent = {} if self.claims is None else left_out(self.claims, self.scale)
-        for claim, _, evidence in [] if self.claims is None else self.claims.evidence():
+        absent = left_out(self.claims, self.scale)
+        for claim, _, evidence in self.claims.evidence():
             for task, variant in evidence.timed():
                 if task in self.scale.tasks and claim.id not in absent:
                     arms.setdefault(task, set()).add(variant)
@@ -140,12 +142,13 @@ class Plan:
         """Whether baselines of a task have siblings of the decayed recipe."""
         return self.scale.tasks[task].pretraining.decay is not None
 
-    def _task(self, task: str) -> None:
+    def _task(self, task: str) -> TaskConfig:
         if task in self.scale.not_run:
-            raise DMPError(f"task '{task}' is not run at scale '{self.name}': "
-                           f"{self.scale.not_run[task]}")  # fmt: skip
+            reason = self.scale.not_run[task]
+            raise DMPError(f"task '{task}' is not run at scale '{self.name}': {reason}")
         if task not in self.scale.tasks:
             raise DMPError(f"unknown task '{task}': {nearest(task, self.scale.tasks)}")
+        return self.scale.tasks[task]
 
     def run(self, task: str, variant: str, seed: int) -> RunConfig:
         """Return the resolved configuration of one run.
@@ -153,13 +156,11 @@ class Plan:
         Raises:
             DMPError: unknown task or variant, or a combination that cannot be built.
         """
-        self._task(task)
+        config = self._task(task)
         parsed = resolve_variant(variant, task, self.scale, "variant")
-        config = self.scale.tasks[task]
-        sampling = config.sampling
-        if parsed.sampling.sampling_steps is not None:
-            steps = {"steps": parsed.sampling.sampling_steps}
-            sampling = sampling.model_copy(update=steps)
+        sampling, asked = config.sampling, parsed.sampling
+        if asked.sampling_steps is not None:
+            sampling = sampling.model_copy(update={"steps": asked.sampling_steps})
         training = further_training(config, parsed, f"variant '{variant}' of task '{task}'")
         return RunConfig(
             scale=self.name,
@@ -168,9 +169,7 @@ class Plan:
             seed=seed,
             baseline_seed=self.baseline_seed(seed),
             recipe=parsed.origin.recipe,
-            sampling_seed=seed
-            if parsed.sampling.sampling_seed is None
-            else parsed.sampling.sampling_seed,
+            sampling_seed=seed if asked.sampling_seed is None else asked.sampling_seed,
             precision=self.scale.precision,
             numerics=self.scale.numerics,
             method=parsed.method,
@@ -184,8 +183,8 @@ class Plan:
         Raises:
             DMPError: unknown task, or it has no such recipe.
         """
-        self._task(task)
-        if recipe == DECAYED and self.scale.tasks[task].pretraining.decay is None:
+        config = self._task(task)
+        if recipe == DECAYED and not self.has_decayed(task):
             raise DMPError(f"task '{task}' has no decayed baselines: its pretraining has no decay")
         return RunConfig(
             scale=self.name,
@@ -199,7 +198,7 @@ class Plan:
             numerics=self.scale.numerics,
             method=PRETRAINING,
             options=NoOptions(),
-            config=self.scale.tasks[task],
+            config=config,
         )
 
     def fingerprint(self, stage: RunStage, task: str, variant: str = "", seed: int = 0) -> str:

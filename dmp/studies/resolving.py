@@ -34,42 +34,38 @@ def load_plan(scale: str, ablations: Path = ABLATIONS, seeds: int | None = None)
     Raises:
         DMPError: naming the file, the key, the value and what is accepted.
     """
-    loaded = load_scale(ablations, scale)
+    loaded, where = load_scale(ablations, scale), str(ablations / "scales" / f"{scale}.yaml")
     if seeds is not None:
         loaded = from_data(Scale, {**dict(loaded), "seeds": seeds}, "seeds")
     for name, task in loaded.tasks.items():
-        check_task(name, task, str(ablations / "scales" / f"{scale}.yaml"))
-    check_datasets(loaded, str(ablations / "scales" / f"{scale}.yaml"))
+        check_task(name, task, where)
+    check_datasets(loaded, where)
     studies, parameter_studies, left_out = {}, {}, {}
     every = load_studies(ablations)
     affords = loaded.affords
     for number, name in enumerate(affords.studies if affords else ()):
         if name not in (*every, SPEED):
             raise DMPError(
-                f"{ablations / 'scales' / scale}.yaml: affords.studies.{number} = '{name}': "
-                f"{nearest(name, [*every, SPEED])}"
+                f"{where}: affords.studies.{number} = '{name}': {nearest(name, [*every, SPEED])}"
             )
     for name, study in every.items():
+        where = f"{ablations / 'studies' / name}.yaml"
         if name in SCOPES:
             raise DMPError(
-                f"{ablations / 'studies' / name}.yaml: no study may be called '{name}', which is "
-                f"the name of a set of studies"
+                f"{where}: no study may be called '{name}', which is the name of a set of studies"
             )
         if isinstance(study, ParameterStudy):
             parameter_studies[name] = study
             continue
         for number, other in enumerate(study.scales):
-            if other not in scale_names(ablations):
-                raise DMPError(
-                    f"{ablations / 'studies' / name}.yaml: scales.{number} = '{other}': "
-                    f"{nearest(other, scale_names(ablations))}"
-                )
+            if other not in (scales := scale_names(ablations)):
+                raise DMPError(f"{where}: scales.{number} = '{other}': {nearest(other, scales)}")
         if study.scales and scale not in study.scales:
             left_out[name] = f"for {', '.join(study.scales)} alone"
         elif affords and name not in affords.studies:
             left_out[name] = affords.reason
         else:
-            studies[name] = _resolve(study, loaded, str(ablations / "studies" / f"{name}.yaml"))
+            studies[name] = _resolve(study, loaded, where)
     claims = _claims(ablations, "claims.yaml", loaded, every)
     hypotheses = _claims(ablations, "hypotheses.yaml", loaded, every)
     plan = Plan(scale, loaded, studies, parameter_studies, claims, hypotheses, left_out)

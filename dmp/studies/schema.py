@@ -110,14 +110,9 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _lists_each_once(self) -> Self:
-        for key, names in (
-            ("metrics", list(self.metrics)),
-            ("scales", self.scales),
-            (
-                "figures",
-                [f"{figure.kind} of {figure.task or 'every task'}" for figure in self.figures],
-            ),
-        ):
+        figures = [f"{each.kind} of {each.task or 'every task'}" for each in self.figures]
+        given = {"metrics": self.metrics, "scales": self.scales, "figures": figures}
+        for key, names in given.items():
             twice = [name for name in names if names.count(name) > 1]
             if twice:
                 raise ValueError(f"{key}: '{twice[0]}' is given twice")

@@ -41,8 +41,56 @@ SCALE = [
     ),
     (
         {"evaluation": {"bins": 1001, "splits": 801}},
-        r"bins = 1001 is more than the 1000 .*splits = 801 is more than the 800 samples",
+        r"evaluation.bins = 1001 is more than the 1000 timesteps.*"
+        r"tasks.\S+.evaluation.splits = 801 is more than the 800 samples of sampling.samples",
     ),
+    (
+        {"training": {"learning_rat": 1}},
+        r"unknown key 'tasks.unconditional.training.learning_rat': did you mean 'learning",
+    ),
+    (
+        {"data": {"name": "digitz"}},
+        r"digits.yaml: tasks.\S+.data.name: unknown dataset 'digitz': did you mean 'digits'\?",
+    ),
+    (
+        {"backbone": {"patch_size": 3}},
+        r"patch_size = 3 does not divide the 8-pixel images of 'digits'",
+    ),
+    ({"backbone": {"num_heads": 7}}, r"hidden_size = \d+ is not a multiple of 4 × num_heads = 28"),
+    ({"sampling": {"steps": 2000}}, r"sampling.steps = 2000 is more than the 1000 timesteps"),
+    (
+        {"sampling": {"samples": 1}},
+        r"'tasks.\S+.sampling.samples' = 1: .*greater than or equal to 2",
+    ),
+    (
+        {"evaluation": {"gate_timesteps": 1001}},
+        r"evaluation.gate_timesteps = 1001 is more than the 1000 timesteps",
+    ),
+    (
+        {"evaluation": {"kid_subset_size": 801}},
+        r"evaluation.kid_subset_size = 801 is more than the 800 samples",
+    ),
+    (
+        {"evaluation": {"reference": "held-out", "kid_subset_size": 360}},
+        r"evaluation.kid_subset_size = 360 is more than the 359 real images that samples are",
+    ),
+    (
+        {"evaluation": {"reference_features": 240}},
+        r"evaluation.kid_subset_size = 250 is more than the 240 real images that samples are",
+    ),
+    (
+        {"evaluation": {"neighbours": 800}},
+        r"evaluation.neighbours = 800 is more than the 799 others of sampling.samples",
+    ),
+    (
+        {"pretraining": {"learning_rate": float("inf")}},
+        r"'tasks.\S+.pretraining.learning_rate' = inf: .*finite number",
+    ),
+    (
+        {"pretraining": {"convergence_every": 5000}},
+        r"checkpoints 5000 iterations apart do not fit into",
+    ),
+    ({"training": {"curve": 7}}, r"curve = 7 does not divide iterations = 200"),
 ]
 COCO = {"format": "coco", "path": "coco/val2014", "captions": "c.json", "resolution": 64}
 # Of the text-conditional task on disk, whose dataset is coco.
@@ -183,11 +231,21 @@ def test_settings_of_a_scale_are_possible_and_names_of_a_study_exist_and_are_giv
     ("study", "task", "variant", "message"),
     [
         *(("table2", "unconditional", *case) for case in CELLS.items()),
-        *[("table3", "unconditional-large", "dmp,iterations=7",
-           "curve = 5 does not divide iterations = 7")],
+        (
+            *("table3", "unconditional-large", "dmp,iterations=7"),
+            "curve = 5 does not divide iterations = 7",
+        ),
+        (
+            *("table3", "unconditional-large", "dmp,depth=13"),
+            r"\d+: variant 'dmp,depth=13'.*has 6 blocks; accepted: 1 to 6",
+        ),
+        (
+            *("table3", "unconditional-larg", "dmp"),
+            r"\d+: unknown task 'unconditional-larg': did you mean 'uncondit",
+        ),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_variants_of_cells_fit_their_task_and_its_curve(ablations, study, task, variant, message):
     cell = {"task": task, "variant": variant}
     edit_yaml(ablations / f"studies/{study}.yaml", lambda data: data["cells"].append(cell))
