@@ -12,7 +12,7 @@ from dmp.errors import DMPError
 from dmp.reporting.figures.data import FigureData, Gate
 from dmp.reporting.figures.registry import register_figure
 from dmp.reporting.figures.style import WIDTH, empty_figure, finish
-from dmp.reporting.figures.variants import cells_of, label
+from dmp.reporting.figures.variants import cells_of
 from dmp.statistics.arms import listed
 from dmp.studies.schema import Cell, Study
 
@@ -60,19 +60,19 @@ def gate(study: Study, data: FigureData, task: str, options: GateOptions) -> Fig
     if cell is None:
         entropies, cell = first(data.normalised_entropy)
         if cell is not None:
-            return _normalised_entropy(entropies, label(cell), title, data, notes)
+            return _normalised_entropy(entropies, cell.label, title, data, notes)
         lacking = f"No run of {options.variant or 'any variant'} has a gate's weights."
         return empty_figure(title, data.scale, [*notes, lacking])
     missing = [seed for seed in data.seeds if seed not in gates]
     if missing:
-        notes.append(f"{label(cell)}: {listed(missing)} missing.")
+        notes.append(f"{cell.label}: {listed(missing)} missing.")
     shown = dict(list(gates.items())[:_SEEDS])
     if len(gates) > len(shown):
         notes.append(f"{len(shown)} of {len(gates)} seeds are drawn.")
     _same_shape(shown, f"{task}/{cell.variant}")
     result = _draw(shown)
     notes.append(
-        f"Gate of {label(cell)}: weights averaged over images. Blocks are counted from the input, "
+        f"Gate of {cell.label}: weights averaged over images. Blocks are counted from the input, "
         f"those with prompts only. Prompts of a seed are in one order, by their weight at the "
         f"least noisy timestep, 0, over all blocks."
     )
