@@ -26,8 +26,7 @@ def study_notes(
     tested = comparisons[comparisons["status"] == OK]
     notes = [_told(row) for row in records(unconverged)]
     if len(measured):
-        notes += [_unit(measured), *_reading(tested)]
-        notes += _protocols(measured)
+        notes += [_unit(measured), *_reading(tested), *_protocols(measured)]
     return notes
 
 
