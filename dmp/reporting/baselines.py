@@ -11,6 +11,7 @@ from dmp.statistics.arms import Arms, Unmeasured
 from dmp.statistics.contrast import Aligned, align
 from dmp.statistics.formatting import format_number, format_percent
 from dmp.statistics.labels import metric_name
+from dmp.statistics.results import records
 from dmp.studies.plan import BASELINE, DECAYED_BASELINE
 
 _LOSS, _FID, _FLOOR = "denoising_mse", "fid", "fid_floor"
@@ -41,8 +42,13 @@ def baseline_lines(results: pd.DataFrame, tasks: Iterable[str]) -> list[str]:
     """
     arms, lines = Arms(results), []
     for task in tasks:
-        told = [*_floor(results, task)]
-        gains, count = [], 0
+        told, gains, count = [], [], 0
+        floors = results[(results["task"] == task) & (results["metric"] == _FLOOR)]
+        for row in records(floors.head(1)):
+            told.append(
+                f"the floor, {metric_name(_FID)} of {row.samples} held-out real images, is "
+                f"{format_number(row.value)}"
+            )
         for metric, name in ((_LOSS, "held-out loss"), (_FID, metric_name(_FID))):
             found = on_both_recipes(arms, task, metric)
             if found is not None:
@@ -58,16 +64,6 @@ def baseline_lines(results: pd.DataFrame, tasks: Iterable[str]) -> list[str]:
     return lines
 
 
-def _floor(results: pd.DataFrame, task: str) -> Iterable[str]:
-    rows = results[(results["task"] == task) & (results["metric"] == _FLOOR)]
-    if len(rows):
-        row = rows.iloc[0]
-        yield (
-            f"the floor, {metric_name(_FID)} of {int(row['samples'])} held-out real images, is "
-            f"{format_number(float(row['value']))}"
-        )
-
-
 def _percent(found: Aligned) -> str:
     contrast = found.logs().contrast((1, -1))
     mean, low, high = (100 * math.expm1(x) for x in (contrast.mean, contrast.low, contrast.high))
@@ -80,8 +76,7 @@ def baseline_table(results: pd.DataFrame, tasks: Iterable[str]) -> Table | None:
     """Return what each baseline is, and what decaying its rate still gains; None if unknown."""
     arms, rows = Arms(results), []
     for task in tasks:
-        found = {metric: on_both_recipes(arms, task, metric) for metric in (_LOSS, _FID)}
-        loss, fid = found[_LOSS], found[_FID]
+        loss, fid = (on_both_recipes(arms, task, metric) for metric in (_LOSS, _FID))
         if loss is None or fid is None:
             continue
         values = zip(loss.baselines, loss.values, fid.values, strict=True)

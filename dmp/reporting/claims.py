@@ -1,8 +1,7 @@
 """The page that tells which sentences of the paper, or hypotheses of ours, the results support."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Hashable, Mapping
 
 import pandas as pd
 
@@ -18,6 +17,7 @@ from dmp.claims.schema import Claim, Claims
 from dmp.claims.summary import decided, summarise
 from dmp.recipes import DECAYED
 from dmp.reporting.claims_notes import notes
+from dmp.reporting.compared import Piece
 from dmp.reporting.page import Page, Section, Table
 from dmp.statistics.formatting import MISSING, format_interval, format_number, format_p
 from dmp.statistics.labels import metric_label, metric_name
@@ -25,6 +25,8 @@ from dmp.statistics.results import records
 from dmp.studies.schema import Scale
 
 _ON = {DECAYED: "On decayed baselines"}
+_SHORT = ["Piece", "Task", "Comparison", "Metric", "Predicted", "Verdict", "Effect / %",
+          "Paper / %", "Relevant / %", "for, Holm", "against, Holm", "n"]  # fmt: skip
 MARKS = {SUPPORTED: "✓", CONTRADICTED: "✗", INCONCLUSIVE: "○", NOT_TESTED: MISSING}
 
 
@@ -65,7 +67,7 @@ def claims_page(
         ),
         sections=[
             _section(claim, row, claims, evaluated)
-            for claim, row in zip(claims.claims, records(summary), strict=True)
+            for claim, row in zip(claims.claims, summary.to_dict("records"), strict=True)
         ],
         notes=[
             f"{name}-evidence has all pieces of evidence, in all endpoints; {name}.csv all digits.",
@@ -76,14 +78,16 @@ def claims_page(
 
 def evidence_page(claims: Claims, evaluated: pd.DataFrame, scale: Scale) -> Page:
     """Return a page with every piece of evidence in every endpoint."""
-    lines, spread = [_line(row, claims) for row in records(evaluated)], _spread(evaluated)
-    words = 8 if len(claims.recipes) > 1 else 7
+    frame, spread = pd.DataFrame(map(_line, records(evaluated))), _spread(evaluated)
+    if len(claims.recipes) == 1:
+        frame = frame.drop(columns="Recipe")
+    words = list(frame).index("Effect / %")
     return Page(
         title=f"{claims.title}: all evidence",
         warning=_warning(scale),
         introduction=[_what(claims, scale), *spread],
         tables=[
-            Table("All pieces of evidence, with 95 % intervals", pd.DataFrame(lines), words),
+            Table("All pieces of evidence, with 95 % intervals", frame, words),
             Table("Other readings of the same numbers; they decide nothing", _robust(evaluated), 3),
         ],
         notes=notes(claims, bool(spread)),
@@ -160,14 +164,16 @@ def _marked(verdict: str) -> str:
     return f"{MARKS[verdict]} {verdict}" if verdict else MISSING
 
 
-def _section(claim: Claim, row: Any, claims: Claims, evaluated: pd.DataFrame) -> Section:
+def _section(
+    claim: Claim, row: Mapping[Hashable, str], claims: Claims, evaluated: pd.DataFrame
+) -> Section:
     """Return what a claim rests on in the primary endpoint, on the recipe that counts."""
     told = [claim.statement]
     if claim.location:
         told.append(f"{claim.location}.")
-    told.append(f"{_marked(row.verdict)}: {row.reason}.")
+    told.append(f"{_marked(row['verdict'])}: {row['reason']}.")
     for recipe in claims.recipes[1:]:
-        verdict, reason = getattr(row, f"verdict_{recipe}"), getattr(row, f"reason_{recipe}")
+        verdict, reason = row[f"verdict_{recipe}"], row[f"reason_{recipe}"]
         told += [f"{_ON[recipe]} {verdict}: {reason}."] if verdict else []
     told += [claim.remark] if claim.remark else []
     if claim.contradicted_in_paper:
@@ -181,31 +187,12 @@ def _section(claim: Claim, row: Any, claims: Claims, evaluated: pd.DataFrame) ->
     return Section(claim.id, told, [Table("Evidence, with 95 % intervals", lines, 6)])
 
 
-def _short_line(row: Any) -> dict[str, str]:
+def _short_line(row: Piece) -> dict[str, str]:
+    line = _line(row)
     # A verdict without a test says why.
     why = f": {row.reason}" if math.isnan(row.p_for) else ""
-    return {
-        "Piece": f"{row.claim}.{row.evidence}",
-        "Task": row.task or MISSING,
-        "Comparison": _compared(row),
-        "Metric": metric_label(row.metric),
-        "Predicted": row.predicts or MISSING,
-        "Verdict": _marked(row.verdict) + why,
-        "Effect / %": format_interval(row.effect, row.low, row.high),
-        "Paper / %": format_number(row.paper_effect),
-        "Relevant / %": MISSING if math.isnan(row.relevant) else f"{row.relevant:g}",
-        "for, Holm": format_p(row.p_for_holm),
-        "against, Holm": format_p(row.p_against_holm),
-        "n": _units(row),
-    }
-
-
-def _compared(row: Any) -> str:
-    return f"{row.variant}{f' against {row.against}' if row.against else ''}" or MISSING
-
-
-def _units(row: Any) -> str:
-    return MISSING if pd.isna(row.n) else count_of_units(row.n, row.unit, row.further)
+    line |= {"Piece": line["Claim"], "Verdict": _marked(row.verdict) + why}
+    return {name: line[name] for name in _SHORT}
 
 
 def _on_recipe(verdict: str, lacking: bool) -> str:
@@ -214,14 +201,14 @@ def _on_recipe(verdict: str, lacking: bool) -> str:
     return _marked(verdict)
 
 
-def _line(row: Any, claims: Claims) -> dict[str, str]:
-    recipes = {"Recipe": row.recipe} if len(claims.recipes) > 1 else {}
+def _line(row: Piece) -> dict[str, str]:
+    against = f" against {row.against}" if row.against else ""
     return {
         "Claim": f"{row.claim}.{row.evidence}",
-        **recipes,
+        "Recipe": row.recipe,
         "Test": row.test,
         "Task": row.task or MISSING,
-        "Comparison": _compared(row),
+        "Comparison": f"{row.variant}{against}" or MISSING,
         "Metric": metric_label(row.metric),
         "Predicted": row.predicts or MISSING,
         "Verdict": row.verdict,
@@ -232,7 +219,7 @@ def _line(row: Any, claims: Claims) -> dict[str, str]:
         "p against": format_p(row.p_against),
         "for, Holm": format_p(row.p_for_holm),
         "against, Holm": format_p(row.p_against_holm),
-        "n": _units(row),
+        "n": MISSING if pd.isna(row.n) else count_of_units(row.n, row.unit, row.further),
         "Smallest detectable / %": format_number(row.detectable),
         "Units for the relevant effect": _count(row.units_relevant),
         "Units for the paper's": _count(row.units_paper),
@@ -243,26 +230,23 @@ def _line(row: Any, claims: Claims) -> dict[str, str]:
 
 
 def _robust(evaluated: pd.DataFrame) -> pd.DataFrame:
-    rows = evaluated[evaluated["p_sign_flip"].notna()]
-    lines = [
+    rows = list(records(evaluated[evaluated["p_sign_flip"].notna()]))
+    return pd.DataFrame(
         {
-            "Claim": f"{row.claim}.{row.evidence}",
-            "Recipe": row.recipe,
-            "Metric": metric_label(row.metric),
-            "Mean / %": format_interval(row.effect, row.low, row.high),
-            "Hodges–Lehmann / %": format_interval(
-                row.hodges_lehmann, row.hodges_lehmann_low, row.hodges_lehmann_high
-            ),
-            "p, t, two-sided": format_p(row.p_t),
-            "p, sign flips": format_p(row.p_sign_flip),
-            "Skewness": format_number(row.skewness),
+            "Claim": [f"{row.claim}.{row.evidence}" for row in rows],
+            "Recipe": [row.recipe for row in rows],
+            "Metric": [metric_label(row.metric) for row in rows],
+            "Mean / %": [format_interval(row.effect, row.low, row.high) for row in rows],
+            "Hodges–Lehmann / %": [
+                format_interval(row.hodges_lehmann, row.hodges_lehmann_low, row.hodges_lehmann_high)
+                for row in rows
+            ],
+            "p, t, two-sided": [format_p(row.p_t) for row in rows],
+            "p, sign flips": [format_p(row.p_sign_flip) for row in rows],
+            "Skewness": [format_number(row.skewness) for row in rows],
         }
-        for row in records(rows)
-    ]
-    columns = ["Claim", "Recipe", "Metric", "Mean / %", "Hodges–Lehmann / %", "p, t, two-sided",
-               "p, sign flips", "Skewness"]  # fmt: skip
-    return pd.DataFrame(lines, columns=columns)
+    )
 
 
-def _count(value: Any) -> str:
+def _count(value: int) -> str:
     return MISSING if pd.isna(value) else f"{value}"

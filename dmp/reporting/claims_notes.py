@@ -61,11 +61,8 @@ def notes(claims: Claims, spread: bool = False) -> list[str]:
 def _error(claims: Claims, level: str) -> list[str]:
     half, compared = f"{100 * claims.level / 2:g} %", f"{100 * claims.each_way:g} %"
     count = len(claims.endpoints) * len(claims.recipes)
-    each = []
-    if len(claims.endpoints) > 1:
-        each.append("endpoint")
-    if len(claims.recipes) > 1:
-        each.append("recipe")
+    columns = (("endpoint", claims.endpoints), ("recipe", claims.recipes))
+    each = [name for name, own in columns if len(own) > 1]
     scope = f", for each {' and each '.join(each)} by itself" if each else ""
     lines = [
         f"What may be wrong. The chance that any verdict on a claim of this page is false is at "

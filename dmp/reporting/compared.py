@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import pandas as pd
 
@@ -9,6 +10,42 @@ from dmp.studies.schema import Study
 
 # Between variants in one cell: of a trend, and of an interaction.
 _BETWEEN = re.compile(r"( → | \+ | − )")
+
+
+class Piece(Protocol):
+    """A piece of evidence: what pages and figures read of a row of such a table.
+
+    The columns are described at :func:`dmp.claims.evaluate.evaluate`.
+    """
+
+    claim: str
+    evidence: int
+    recipe: str
+    test: str
+    task: str
+    variant: str
+    against: str
+    metric: str
+    predicts: str
+    effect: float
+    low: float
+    high: float
+    percent_of: str
+    relevant: float
+    p_for: float
+    p_against: float
+    p_for_holm: float
+    p_against_holm: float
+    n: int
+    unit: str
+    further: int
+    detectable: float
+    units_relevant: int
+    units_paper: int
+    power: float
+    paper_effect: float
+    verdict: str
+    reason: str
 
 
 def in_words(evaluated: pd.DataFrame, studies: Iterable[Study]) -> pd.DataFrame:
@@ -43,10 +80,8 @@ def _told(
     found = []
     for ours, labels in tables:
         if all((task, name) in labels for name in names):
-            same = [labels[task, name] == name for name in names]
-            bare = ["," not in name for name in names]
-            unlabelled = sum(s and not b for s, b in zip(same, bare, strict=True))
-            renamed = sum(b and not s for s, b in zip(same, bare, strict=True))
+            unlabelled = sum("," in name and labels[task, name] == name for name in names)
+            renamed = sum("," not in name and labels[task, name] != name for name in names)
             found.append(((unlabelled, renamed, ours), labels))
     if len(names) < 2 or not found:
         return variant, against

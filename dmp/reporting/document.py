@@ -82,13 +82,10 @@ def aligned(frame: pd.DataFrame, words: int, sign: str, digit: str) -> pd.DataFr
         sign: what is as wide as a sign and cannot be seen.
         digit: the same of a digit.
     """
-    columns = [frame.iloc[:, k] for k in range(frame.shape[1])]
-    padded = [
-        list(column) if k < words else _padded(list(column), sign, digit)
-        for k, column in enumerate(columns)
-    ]
-    table = pd.DataFrame(dict(enumerate(padded)), index=frame.index, dtype=object)
-    return table.set_axis(frame.columns, axis=1)
+    table = frame.copy()
+    for k in range(words, frame.shape[1]):
+        table.isetitem(k, _padded(list(frame.iloc[:, k]), sign, digit))
+    return table
 
 
 def _padded(column: Sequence[str], sign: str, digit: str) -> list[str]:

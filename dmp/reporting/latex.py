@@ -8,7 +8,9 @@ import pandas as pd
 
 from dmp.reporting.document import Table, aligned, one_line
 
-_LATEX = {
+# As wide as a sign and as a digit of a number, and invisible.
+_SIGN, _DIGIT = "\ue000", "\ue001"
+_LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "_": r"\_", "%": r"\%", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
@@ -17,9 +19,8 @@ _LATEX = {
     "→": r"$\rightarrow$", "†": r"\textsuperscript{\dag}", "·": r"$\cdot$",
     "✓": r"$\surd$", "✗": r"$\times$", "≠": r"$\neq$", "○": r"$\circ$",
     **{mark: rf"\textsuperscript{{{k}}}" for k, mark in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
-}  # fmt: skip
-_SIGN, _DIGIT = "\ue000", "\ue001"
-_INVISIBLE = {_SIGN: r"\phantom{$-$}", _DIGIT: r"\phantom{0}"}
+    _SIGN: r"\phantom{$-$}", _DIGIT: r"\phantom{0}",
+})  # fmt: skip
 # A column with a longer cell is set in lines, and takes its part of what the others leave.
 _LONGEST = 30
 # Characters that a landscape page with margins of 2 cm has room for, by their size.
@@ -28,14 +29,14 @@ _ACROSS = {r"\scriptsize": 155, r"\tiny": 205}
 
 def escape_latex(text: str) -> str:
     """Return text that LaTeX sets as it stands, special characters and signs included."""
-    escaped = "".join(_LATEX.get(character, character) for character in text)
+    escaped = text.translate(_LATEX)
     # After the \\ that ends a row, a bracket or star would be read as its argument.
     return "{}" + escaped if escaped.startswith(("[", "*")) else escaped
 
 
 def narrow_table(frame: pd.DataFrame) -> str:
     """Return a table for a column of print, its rows under the headings of its first column."""
-    texts = _escaped(aligned(frame.map(one_line), 2, _SIGN, _DIGIT))
+    texts = aligned(frame.map(one_line), 2, _SIGN, _DIGIT).map(escape_latex)
     names, columns = list(frame.columns[1:]), frame.shape[1] - 1
     wide = [name for name in names if frame[name].map(len).max() > _LONGEST]
     share = 0.7 / max(1, len(wide))
@@ -70,20 +71,10 @@ def whole_table(table: Table, title: str) -> str:
             r"\toprule", head, r"\midrule", r"\endfirsthead",
             r"\toprule", head, r"\midrule", r"\endhead",
             r"\bottomrule", r"\endfoot",
-            *map(_row, _escaped(frame).itertuples(index=False, name=None)),
+            *map(_row, frame.map(escape_latex).itertuples(index=False, name=None)),
             r"\end{longtable}", "}",
         ]
     )  # fmt: skip
-
-
-def _escaped(frame: pd.DataFrame) -> pd.DataFrame:
-    def text(cell: str) -> str:
-        escaped = escape_latex(cell)
-        for mark, command in _INVISIBLE.items():
-            escaped = escaped.replace(mark, command)
-        return escaped
-
-    return frame.map(text)
 
 
 def _lines(share: float) -> str:

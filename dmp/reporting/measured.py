@@ -1,7 +1,5 @@
 """What a study measured, in the primary metric beside the paper's numbers, and in the others."""
 
-from typing import Any
-
 import pandas as pd
 
 from dmp.reporting.document import Table
@@ -44,7 +42,7 @@ def cell_tables(
         for row in records(comparisons)
         if row.metric == primary and row.against == _BASELINE and row.status == OK
     }
-    lines, narrow, others = [], [], []
+    lines, others = [], []
     for cell in records(cells[cells["metric"] == primary]):
         run = cell.status == OK
         baseline = found.get((cell.task, _BASELINE, primary))
@@ -52,27 +50,26 @@ def cell_tables(
         if baseline is not None and cell.variant != _BASELINE:
             effect = paper_difference(cell.paper, baseline.paper)
         difference = differences.get((cell.task, cell.variant))
+        delta, verdict = MISSING, MISSING
+        if difference is not None:
+            delta = format_interval(difference.mean, difference.t_low, difference.t_high)
+            verdict = _verdict(difference.mean, difference.p_t_holm, label)
         named = {
             "Task": cell.task,
             "Method": cell.label + (UNCONVERGED if run and cell.task in marked else ""),
         }
-        delta = {
-            f"Δ {name} to baseline, here": MISSING
-            if difference is None
-            else format_interval(difference.mean, difference.t_low, difference.t_high),
-            "Verdict": MISSING if difference is None else _verdict(difference, label),
-        }
         here = format_interval(cell.mean, cell.low, cell.high) if run else absent(cell.status, why)
-        paper = {
-            f"{name}, paper": format_paper(cell.paper),
-            f"Δ {name} to baseline, paper": format_paper(effect),
-        }
-        seeds = {"Seeds": str(cell.seeds) if run else MISSING}
-        lines.append({**named, f"{label}, here": here, **delta, **paper, **seeds})
-        short = dict(zip((f"Δ {name}", ""), delta.values(), strict=True))
-        short[""] = short[""][0]
-        theirs = dict(zip(("Paper", "Δ paper"), paper.values(), strict=True))
-        narrow.append({**named, label: here.split(" [")[0], **short, **theirs})
+        lines.append(
+            {
+                **named,
+                f"{label}, here": here,
+                f"Δ {name} to baseline, here": delta,
+                "Verdict": verdict,
+                f"{name}, paper": format_paper(cell.paper),
+                f"Δ {name} to baseline, paper": format_paper(effect),
+                "Seeds": str(cell.seeds) if run else MISSING,
+            }
+        )
         values = {metric: found[cell.task, cell.variant, metric] for metric in further}
         if run and values:
             shown = {
@@ -83,16 +80,22 @@ def cell_tables(
     caption = "Measured here: mean [95 % t interval]; the paper's numbers as printed"
     marks = ", ".join((BETTER, WORSE, OPEN)) + ", by the corrected t test."
     legend = " ".join([marks, *(f"{mark} {status}." for status, mark in why.items())])
-    tables = [Table(caption, pd.DataFrame(lines), 2, pd.DataFrame(narrow), legend)]
+    frame = pd.DataFrame(lines)
+    narrow = frame.iloc[:, :-1]
+    narrow = narrow.set_axis(["Task", "Method", label, f"Δ {name}", "", "Paper", "Δ paper"], axis=1)
+    narrow = narrow.assign(
+        **{label: narrow[label].str.split(" [", regex=False).str[0], "": narrow[""].str[0]}
+    )
+    tables = [Table(caption, frame, 2, narrow, legend)]
     if others:
         tables.append(Table("The other metrics, likewise", pd.DataFrame(others), 2))
     return tables
 
 
-def _verdict(difference: Any, label: str) -> str:
+def _verdict(mean: float, p_t_holm: float, label: str) -> str:
     """Return what the t test says of a difference, corrected for the study's comparisons."""
-    if not difference.p_t_holm < _LEVEL:
+    if not p_t_holm < _LEVEL:
         return OPEN
     if label[-1] not in "↓↑":
         return DIFFERENT
-    return BETTER if (difference.mean < 0) == label.endswith("↓") else WORSE
+    return BETTER if (mean < 0) == label.endswith("↓") else WORSE

@@ -1,13 +1,11 @@
 """What stands below a study's table: how to read the numbers, and where they come from."""
 
-from typing import Any
-
 import pandas as pd
 
 from dmp.reporting.measured import BETTER, OPEN, WORSE
 from dmp.statistics.formatting import format_number, format_p, format_percent
 from dmp.statistics.labels import metric_name
-from dmp.statistics.results import UNKNOWN, records
+from dmp.statistics.results import UNKNOWN
 from dmp.statistics.robust import LARGEST_EXACT, RANDOM_FLIPS
 from dmp.statistics.study import OK
 
@@ -24,10 +22,10 @@ def study_notes(
     """
     measured = cells[cells["status"] == OK]
     tested = comparisons[comparisons["status"] == OK]
-    notes = [_told(row) for row in records(unconverged)]
+    told = ["baseline_seed", "task", "iterations", "fid_last", "relative_change", "p_value"]
+    notes = [_told(*row) for row in unconverged[told].itertuples(index=False, name=None)]
     if len(measured):
-        notes += [_unit(measured), *_reading(tested)]
-        notes += _protocols(measured)
+        notes += [_unit(measured), *_reading(tested), *_protocols(measured)]
     return notes
 
 
@@ -49,19 +47,18 @@ def unknown_code(results: pd.DataFrame) -> list[str]:
     ]
 
 
-def _told(row: Any) -> str:
-    if not row.iterations:
+def _told(seed: int, task: str, iterations: int, fid: float, change: float, p_value: float) -> str:
+    if not iterations:
         return (
-            f"† Baseline {row.baseline_seed} of task {row.task} was not trained here: its weights "
-            f"were published, and count as converged. Their FID is {format_number(row.fid_last)} "
+            f"† Baseline {seed} of task {task} was not trained here: its weights "
+            f"were published, and count as converged. Their FID is {format_number(fid)} "
             f"on the samples that convergence is judged by elsewhere."
         )
     return (
-        f"† Baseline {row.baseline_seed} of task {row.task} had not converged after "
-        f"{row.iterations} iterations: its FID, last {format_number(row.fid_last)}, still changed "
-        f"by {format_percent(100 * row.relative_change)} between the halves of its last "
-        f"checkpoints (p = {format_p(row.p_value)}). Whatever rests on it may mix the effect of a "
-        f"patch with that of further training."
+        f"† Baseline {seed} of task {task} had not converged after {iterations} iterations: its "
+        f"FID, last {format_number(fid)}, still changed by {format_percent(100 * change)} between "
+        f"the halves of its last checkpoints (p = {format_p(p_value)}). Whatever rests on it may "
+        f"mix the effect of a patch with that of further training."
     )
 
 

@@ -43,12 +43,9 @@ def latex(page: Page, whole: bool = False) -> str:
     Narrow tables fit a column; if there are none, or if ``whole``, all tables and sections are set
     on landscape pages, which need a document of one column.
     """
-    tables = [table for table in page.tables if table.narrow is not None]
-    whole = whole or not tables
+    full = whole or all(table.narrow is None for table in page.tables)
     found = {"narrow": narrow_table, "whole": partial(whole_table, title=page.title)}
-    return _render(
-        "page.tex.j2", page, chosen=page.tables if whole else tables, full=whole, **found
-    )
+    return _render("page.tex.j2", page, full=full, **found)
 
 
 def html(page: Page) -> str:

@@ -1,11 +1,12 @@
 """The table of a study: what was measured, beside what the paper reports."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dmp.config import TaskConfig
 from dmp.errors import DMPError
 from dmp.files import write_csv
 from dmp.reporting.baselines import baseline_lines, baseline_table
@@ -100,7 +101,7 @@ def write_table(
     write_page(page, directory, name)
 
 
-def _introduction(study: Study, scale: Scale, run: dict[str, Any]) -> list[str]:
+def _introduction(study: Study, scale: Scale, run: Mapping[str, TaskConfig]) -> list[str]:
     tasks = "; ".join(
         f"{name} stands for {task.stands_for}, and is here {task.description}"
         for name, task in run.items()

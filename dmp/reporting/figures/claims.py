@@ -6,7 +6,6 @@ All draw the table of :func:`dmp.claims.evaluate.evaluate`, one metric of it.
 import textwrap
 from collections.abc import Sequence
 from itertools import groupby, pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,8 @@ from matplotlib.figure import Figure
 
 from dmp.claims.measurement import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
 from dmp.claims.summary import deciding
-from dmp.reporting.figures.lines import percent_limits, percent_scale, zero_line
+from dmp.reporting.compared import Piece
+from dmp.reporting.figures.lines import percent_limits, percent_rows, percent_scale
 from dmp.reporting.figures.style import GREY, WIDTH, empty_figure, finish, looks, styled
 from dmp.statistics.formatting import format_interval
 from dmp.statistics.labels import metric_label, metric_name
@@ -58,7 +58,7 @@ def forest(
         return empty_figure(title, scale, ["No evidence counts for this endpoint."])
     figure = Figure(figsize=(WIDTH, _LINE * len(claims) + 0.7))
     axes = figure.subplots()
-    drawn = [pieces[row.claim] for row in claims]
+    drawn: list[Piece] = [pieces[row.claim] for row in claims]
     for y, (claim, piece) in enumerate(zip(claims, drawn, strict=True)):
         color, _ = _VERDICTS.get(claim.verdict, _UNTESTED)
         _draw_row(axes, y, piece)
@@ -70,13 +70,12 @@ def forest(
             1.02, y, told, transform=axes.get_yaxis_transform(), va="center", fontsize=6.5,
             color="0.3" if claim.verdict == NOT_TESTED else color,
         )  # fmt: skip
-    _percent_axis(axes, drawn)
     names = [textwrap.fill(f"{row.claim}  {row.statement}", _STATEMENT) for row in claims]
-    axes.set_yticks(range(len(names)), names, fontsize=6.5, ha="left")
+    values = np.array([[getattr(piece, name) for name in _EFFECTS] for piece in drawn], dtype=float)
+    percent_rows(axes, values, _THRESHOLD, range(len(names)), names, fontsize=6.5, ha="left")
     # As long as the longest label, which are set flush left.
-    axes.tick_params(axis="y", length=0, pad=205)
+    axes.tick_params(axis="y", pad=205)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.grid(axis="y", visible=False)
     axes.set_xlabel("Effect / % of what it is compared with")
     _legend(axes, [row.verdict for row in claims])
     smaller = f" Smaller {metric_name(metric)} is better." if "↓" in metric_label(metric) else ""
@@ -108,11 +107,9 @@ def all_evidence(
     axes = figure.subplots()
     for y, row in zip(places, records(rows), strict=True):
         _draw_row(axes, y, row)
-    _percent_axis(axes, list(records(rows)))
+    values = rows[_EFFECTS].to_numpy(dtype=float)
+    percent_rows(axes, values, _THRESHOLD, places, labels, fontsize=6.5)
     axes.set_ylim(places[-1] + 1, -0.8)
-    axes.set_yticks(places, labels, fontsize=6.5)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="y", visible=False)
     pairs = groupby(zip(rows["claim"], places, strict=True), lambda pair: pair[0])
     groups = [(claim, [y for _, y in own]) for claim, own in pairs]
     for (_, above), (_, below) in pairwise(groups):
@@ -173,7 +170,7 @@ def paper_against_ours(evaluated: pd.DataFrame, scale: Scale, metric: str = PRIM
 def _counted(evaluated: pd.DataFrame, column: str, metric: str) -> pd.DataFrame:
     """Return the evidence on one metric, on the recipe that verdicts count for: the first."""
     require_columns(evaluated, [*_COLUMNS, column], "the table of evidence")
-    counts = evaluated["recipe"] == evaluated["recipe"].iloc[0] if len(evaluated) else []
+    counts = evaluated["recipe"].isin(evaluated["recipe"].head(1))
     return evaluated[(evaluated[column] == metric) & counts]
 
 
@@ -199,14 +196,14 @@ def _places(claims: list[str], lines: list[int]) -> list[float]:
     return places
 
 
-def _label(row: Any) -> str:
+def _label(row: Piece) -> str:
     compared = f" − {row.against}" if row.against else ""
     kind = "" if row.test == "difference" else f" ({row.test})"
     text = f"{row.task}: {row.variant}{compared}{kind}"
     return textwrap.fill(text, _LABEL, break_on_hyphens=False)
 
 
-def _draw_row(axes: Axes, y: float, row: Any) -> None:
+def _draw_row(axes: Axes, y: float, row: Piece) -> None:
     color, marker = _VERDICTS.get(row.verdict, _UNTESTED)
     if not np.isnan(row.low):
         # Without an end, it goes through the edge of the axes.
@@ -219,13 +216,6 @@ def _draw_row(axes: Axes, y: float, row: Any) -> None:
             row.paper_effect, y, marker="D", color="black", markerfacecolor="none",
             markersize=5.5, linestyle="none", zorder=5,
         )  # fmt: skip
-
-
-def _percent_axis(axes: Axes, rows: Sequence[Any]) -> None:
-    values = np.array([[getattr(row, name) for name in _EFFECTS] for row in rows], dtype=float)
-    percent_scale(axes, "x", _THRESHOLD)
-    axes.set_xlim(percent_limits(values, _THRESHOLD))
-    zero_line(axes, "x")
 
 
 def _legend(axes: Axes, verdicts: Sequence[str]) -> None:
@@ -258,8 +248,7 @@ def _name_points(axes: Axes, rows: pd.DataFrame) -> None:
 
 def _quadrants(axes: Axes, rows: pd.DataFrame) -> None:
     values = rows[_EFFECTS].to_numpy(dtype=float)
-    low, high = percent_limits(values, _THRESHOLD)
-    end = max(-low, high)
+    end = max(map(abs, percent_limits(values, _THRESHOLD)))
     percent_scale(axes, "x", _THRESHOLD)
     percent_scale(axes, "y", _THRESHOLD)
     axes.set_xlim(-end, end)

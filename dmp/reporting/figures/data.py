@@ -1,9 +1,7 @@
 """What figures draw: the numbers of a study, and the files of its runs that are not numbers."""
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -69,15 +67,13 @@ class FigureData:
 
     def _gate(self, task: str, variant: str, seed: int, name: str, shape: str) -> Gate | None:
         path = self.layout.gate(task, variant, seed)
+        found = array_names(path) if path.exists() else frozenset()
         other = "evenness" if name == "weights" else "weights"
-        arrays = _load(
-            path,
-            ("timesteps", name),
-            lambda found: not found or (other in found and name not in found),
-        )
-        if arrays is None:
+        # A file that lacks ours for any other reason is damaged.
+        if not found or (other in found and name not in found):
             return None
-        timesteps, values = arrays
+        arrays = load_arrays(path, "timesteps", name)
+        timesteps, values = arrays["timesteps"], arrays[name]
         if values.ndim != shape.count(",") + 1 or timesteps.shape != values.shape[:1]:
             raise DMPError(
                 f"{path}: {name} {values.shape} do not fit timesteps {timesteps.shape}; {shape} "
@@ -94,10 +90,10 @@ class FigureData:
             DMPError: the file cannot be read, or does not hold grey or colour images.
         """
         path = self.layout.samples(task, variant, seed)
-        arrays = _load(path, ("images", "labels"), lambda found: found == {"features", "logits"})
-        if arrays is None:
+        if not path.exists() or array_names(path) == {"features", "logits"}:
             return None
-        images, labels = arrays
+        arrays = load_arrays(path, "images", "labels")
+        images, labels = arrays["images"], arrays["labels"]
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
             raise DMPError(
                 f"{path}: images are {images.dtype} {images.shape}; uint8 (n, 1 or 3, H, W) is "
@@ -137,20 +133,3 @@ class FigureData:
         path = self.layout.run(task, variant, seed) / "log.jsonl"
         points = {p.step: p.value for p in read_log(path) if p.name == "gate/entropy"}
         return pd.Series(points, dtype=float).dropna()
-
-
-def _load(
-    path: Path, names: tuple[str, ...], is_another: Callable[[frozenset[str]], bool]
-) -> list[np.ndarray] | None:
-    """Return arrays of an ``.npz`` file; None if there is no file, or it is of another kind.
-
-    Args:
-        is_another: whether a file with some arrays is of another kind. One that lacks ours for any
-            other reason is damaged, and not that of a run which has none.
-    """
-    if not path.exists():
-        return None
-    if is_another(array_names(path)):
-        return None
-    found = load_arrays(path, *names)
-    return [found[name] for name in names]

@@ -1,36 +1,104 @@
-"""Changes in percent: as lines with intervals, on axes that small and large ones share."""
+"""Changes in percent: as lines or dots with intervals, on axes that small and large ones share."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from dmp.reporting.figures.style import GREY, Look
+from dmp.reporting.figures.style import GREY, WIDTH, Look, method_look
 
 # With more lines than these, they hide each other.
 LINES_PER_PANEL = 5
+ROW = 0.24
+"""Inches: the height of a row of dots."""
 # Of the distance between two points, so much lies between the first line and the last.
 _SPREAD = 0.25
 _POWERS = (0.001, 0.01, 0.1, 1, 10, 100, 1000, 10_000)
 
 
-def line(axes: Axes, estimates: pd.DataFrame, look: Look, label: str, place: float = 0.5) -> None:
-    """Draw (keys,) means as a line with markers, and their intervals as bars.
+def lines(
+    axes: Axes,
+    estimates: Mapping[str, pd.DataFrame],
+    look: Mapping[str, Look],
+    labels: Mapping[str, str],
+    threshold: float,
+) -> None:
+    """Draw means as lines with markers, and their intervals as bars that stand side by side.
 
     Args:
-        estimates: ``mean``, ``low`` and ``high`` by key; NaN limits draw no bar.
-        place: from 0 to 1, where between the first line and the last: bars stand side by side.
+        estimates: by variant, ``mean``, ``low`` and ``high`` by key; NaN limits draw no bar.
+        threshold: of the vertical axis; see :func:`percent_scale`.
     """
-    x = estimates.index.to_numpy(dtype=float)
-    step = float(np.diff(x).min()) if len(x) > 1 else 0.0
-    mean = estimates["mean"].to_numpy()
-    errors = np.array([mean - estimates["low"], estimates["high"] - mean])
-    axes.errorbar(
-        x + (place - 0.5) * _SPREAD * step, mean, yerr=errors, color=look.color,
-        marker=look.marker, linestyle=look.linestyle, elinewidth=0.7, capsize=1.5, label=label,
-    )  # fmt: skip
+    zero_line(axes)
+    for k, (name, found) in enumerate(estimates.items()):
+        x = found.index.to_numpy(dtype=float)
+        step = float(np.diff(x).min()) if len(x) > 1 else 0.0
+        place = (k + 0.5) / len(estimates) - 0.5
+        mean, own = found["mean"].to_numpy(), look[name]
+        errors = np.array([mean - found["low"], found["high"] - mean])
+        axes.errorbar(
+            x + place * _SPREAD * step, mean, yerr=errors, color=own.color, marker=own.marker,
+            linestyle=own.linestyle, elinewidth=0.7, capsize=1.5, label=labels[name],
+        )  # fmt: skip
+    percent_scale(axes, "y", threshold)
+
+
+def dots(
+    estimates: Mapping[str, pd.DataFrame],
+    labels: Mapping[str, str],
+    threshold: float,
+    name: str,
+    height: float = ROW,
+) -> Figure:
+    """Draw a row for each variant, from the top: its changes as dots, with their intervals.
+
+    Args:
+        estimates: by variant, ``mean``, ``low`` and ``high`` of each dot; the last is filled,
+            others are open and stand above it.
+        threshold: of the horizontal axis; see :func:`percent_scale`.
+        name: of that axis.
+        height: of a row, in inches.
+    """
+    figure = Figure(figsize=(WIDTH, height * len(estimates) + 0.5))
+    axes = figure.subplots()
+    for y, (key, found) in enumerate(estimates.items()):
+        count, look = len(found), method_look(key)
+        for k, (mean, low, high) in enumerate(found.to_numpy(dtype=float)):
+            last = k == count - 1
+            axes.errorbar(
+                mean, y + (0.14 * (2 * k - count + 1)), xerr=[[mean - low], [high - mean]],
+                color=look.color, marker=look.marker, mfc=None if last else "white",
+                elinewidth=0.9, capsize=2, linestyle="none", alpha=1 if last else 0.7,
+            )  # fmt: skip
+    values = pd.concat(estimates.values()).to_numpy(dtype=float)
+    percent_rows(axes, values, threshold, range(len(estimates)), [labels[key] for key in estimates])
+    axes.set_ylim(len(estimates) - 0.5, -0.5)
+    axes.set_xlabel(name)
+    return figure
+
+
+def percent_rows(
+    axes: Axes,
+    values: np.ndarray,
+    threshold: float,
+    places: Iterable[float],
+    labels: Sequence[str],
+    **text: Any,
+) -> None:
+    """Name the rows at some places, and make the horizontal axis one of percent that holds values.
+
+    Args:
+        text: how names are written; see :meth:`matplotlib.axes.Axes.set_yticks`.
+    """
+    percent_scale(axes, "x", threshold)
+    axes.set_xlim(percent_limits(values, threshold))
+    zero_line(axes, "x")
+    axes.set_yticks(list(places), labels, **text)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
 
 
 def percent_scale(axes: Axes, which: Literal["x", "y"], threshold: float) -> None:

@@ -41,21 +41,19 @@ def effective_rates(points: Sequence[Point], left: Sequence[str], scale: Scale) 
             if not chosen:
                 continue
             mean, low, high = (
-                [p.effect.percent(getattr(p.effect.found, name)) for p in chosen]
+                np.array([p.effect.percent(getattr(p.effect.found, name)) for p in chosen])
                 for name in ("mean", "low", "high")
             )
-            below = [m - x for m, x in zip(mean, low, strict=True)]
-            above = [x - m for m, x in zip(mean, high, strict=True)]
             axes.errorbar(
-                [p.rate for p in chosen], mean, yerr=[below, above], color=look[kind].color,
-                marker=look[kind].marker, linestyle="none", mfc="none", capsize=2, label=kind,
+                [p.rate for p in chosen], mean, yerr=[mean - low, high - mean],
+                color=look[kind].color, marker=look[kind].marker, linestyle="none", mfc="none",
+                capsize=2, label=kind,
             )  # fmt: skip
         axes.set_xscale("log")
         axes.set_title(f"{task}\nN = {own[0].tokens}", fontsize=7)
         axes.set_xlabel("lr·E[w] / lr of the task")
     ends = [
-        [point.effect.percent(end) for end in (point.effect.found.low, point.effect.found.high)]
-        for point in points
+        p.effect.percent(end) for p in points for end in (p.effect.found.low, p.effect.found.high)
     ]
     percent_scale(panels[0], "y", _THRESHOLD)
     panels[0].set_ylim(percent_limits(np.array(ends), _THRESHOLD))

@@ -158,16 +158,6 @@ def empty_figure(title: str, scale: Scale, why: Iterable[str]) -> Figure:
 
 
 @styled
-def _lay_out(figure: Figure) -> None:
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-
-
-@styled
-def _save(figure: Figure, path: Path, suffix: str) -> None:
-    figure.savefig(path, dpi=200 if suffix == ".png" else 300, metadata=_METADATA[suffix])
-
-
 def write_figure(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
     """Write ``.svg`` and ``.png``, each at once or not at all; return the paths.
 
@@ -180,11 +170,12 @@ def write_figure(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
     base = Path(path_without_suffix)
     written = []
     # Once for all formats: it takes most of the time, and they should look the same.
-    _lay_out(figure)
-    for suffix in _METADATA:
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for suffix, metadata in _METADATA.items():
         # Names of variants may hold dots, so that with_suffix would cut them.
         path = base.with_name(base.name + suffix)
         with atomic_path(path) as temporary:
-            _save(figure, temporary, suffix)
+            figure.savefig(temporary, dpi=200 if suffix == ".png" else 300, metadata=metadata)
         written.append(path)
     return written

@@ -29,21 +29,11 @@ class Drawn(NamedTuple):
     labels: dict[str, str]
     notes: list[str]
 
-    @property
-    def seeds(self) -> int:
-        """The largest number of seeds."""
-        return max(len(arm.values) for arm in self.arms.values())
-
-
-def label(cell: Cell) -> str:
-    """Return what figures call a cell."""
-    return cell.label or cell.variant
-
 
 def cells_of(study: Study, task: str) -> tuple[list[Cell], list[str]]:
     """Return the cells of a task that are run, and a note on each that is not."""
     cells = [cell for cell in study.cells if cell.task == task]
-    notes = [f"{label(cell)} is not run: {cell.not_run}." for cell in cells if cell.not_run]
+    notes = [f"{cell.label} is not run: {cell.not_run}." for cell in cells if cell.not_run]
     return [cell for cell in cells if not cell.not_run], notes
 
 
@@ -65,7 +55,7 @@ def draw_arms(
     cells, notes = cells_of(study, task)
     arms: dict[str, Arm] = {}
     for cell in cells:
-        left_out = f"{label(cell)} is left out:"
+        left_out = f"{cell.label} is left out:"
         lost = data.arms.lost(task, cell.variant)
         if lost:
             notes.append(f"{left_out} training was not finite in {lost[0]} of {lost[1]} seeds.")
@@ -80,10 +70,10 @@ def draw_arms(
             notes.append(f"{left_out} no seed has all of its values.")
             continue
         arms[cell.variant] = replace(arm, values=values, baselines=arm.baselines[values.index])
-        notes += _remarks(label(cell), arms[cell.variant], data.arms, data.seeds)
+        notes += _remarks(cell.label, arms[cell.variant], data.arms, data.seeds)
     if arms:
         check_comparable(list(arms.values()))
-    return Drawn(arms, {cell.variant: label(cell) for cell in cells}, notes)
+    return Drawn(arms, {cell.variant: cell.label for cell in cells}, notes)
 
 
 def relative(arm: Arm, baseline: Arm) -> Arm:

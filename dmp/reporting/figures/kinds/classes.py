@@ -12,7 +12,7 @@ from dmp.reporting.figures.data import FigureData
 from dmp.reporting.figures.pictures import EDGE, montage, show
 from dmp.reporting.figures.registry import register_figure
 from dmp.reporting.figures.style import WIDTH, empty_figure, finish
-from dmp.reporting.figures.variants import cells_of, label
+from dmp.reporting.figures.variants import cells_of
 from dmp.statistics.arms import listed
 from dmp.studies.schema import Study
 
@@ -77,7 +77,7 @@ def classes(study: Study, data: FigureData, task: str, options: ClassesOptions) 
     seeds = listed(sorted(used)) if used else "no seed"
     told = "" if real is None else " Below the line: real images, the first of the class."
     notes.append(
-        f"Samples of {label(cells[0])}, {seeds}, in the order "
+        f"Samples of {cells[0].label}, {seeds}, in the order "
         f"of sampling, not selected.{told} Pixels are enlarged without smoothing."
     )
     return finish(result, title, data.scale, notes)

@@ -12,18 +12,18 @@ from pydantic import Field
 from dmp.config import Strict
 from dmp.config.numbers import Value
 from dmp.reporting.figures.data import FigureData
-from dmp.reporting.figures.dots import ROW, Row, dots
 from dmp.reporting.figures.lines import (
+    ROW,
+    dots,
     legend_beside,
-    line,
+    lines,
     percent_limits,
-    percent_scale,
     shares,
     zero_line,
 )
 from dmp.reporting.figures.registry import register_figure
-from dmp.reporting.figures.style import WIDTH, Look, empty_figure, finish, looks, method_look
-from dmp.reporting.figures.variants import BASELINE, draw_arms, in_percent, label, relative
+from dmp.reporting.figures.style import WIDTH, Look, empty_figure, finish, looks
+from dmp.reporting.figures.variants import BASELINE, draw_arms, in_percent, relative
 from dmp.statistics.arms import Arm
 from dmp.statistics.labels import metric_label, metric_name
 from dmp.studies.schema import MetricName, Study
@@ -68,11 +68,7 @@ def curve(study: Study, data: FigureData, task: str, options: CurveOptions) -> F
     name = f"Δ {metric_name(options.metric)} to baseline / %"
     better = "Below 0 is better. " if "↓" in metric_label(options.metric) else ""
     if all(len(found) <= 2 for found in estimates.values()) and not options.paper:
-        rows = [Row(labels[key], method_look(key), found) for key, found in estimates.items()]
-        result = Figure(figsize=(WIDTH, 1.4 * ROW * len(rows) + 0.5))
-        axes = result.subplots()
-        dots(axes, rows, _THRESHOLD)
-        axes.set_xlabel(name)
+        result = dots(estimates, labels, _THRESHOLD, name, height=1.4 * ROW)
         told = "Open: before training, where attaching the prompts changes the output. "
     else:
         result = _lines(study, task, options, estimates, labels, look)
@@ -108,10 +104,7 @@ def _lines(
     grid = result.subplots(len(panels), columns, squeeze=False, sharey=True)
     values = [pd.concat(estimates.values()).to_numpy(dtype=float).ravel()]
     for row, (axes, names) in enumerate(zip(grid[:, 0], panels, strict=True)):
-        zero_line(axes)
-        for k, name in enumerate(names):
-            line(axes, estimates[name], look[name], labels[name], (k + 0.5) / len(names))
-        percent_scale(axes, "y", _THRESHOLD)
+        lines(axes, {name: estimates[name] for name in names}, look, labels, _THRESHOLD)
         if row or not options.paper:
             legend_beside(axes)
     grid[-1, 0].set_xlabel("Iterations of further training")
@@ -129,7 +122,7 @@ def _draw_paper(
     axes: Axes, study: Study, task: str, options: CurveOptions, look: dict[str, Look]
 ) -> np.ndarray:
     """Draw the paper's values relative to their first, and return them."""
-    variants = {label(cell): cell.variant for cell in study.cells if cell.task == task}
+    variants = {cell.label: cell.variant for cell in study.cells if cell.task == task}
     drawn = []
     zero_line(axes)
     for name, values in options.paper.items():

@@ -5,18 +5,16 @@ from matplotlib.figure import Figure
 
 from dmp.config import Strict
 from dmp.reporting.figures.data import FigureData
-from dmp.reporting.figures.dots import ROW, Row, dots
 from dmp.reporting.figures.lines import (
     LINES_PER_PANEL,
+    dots,
     legend_beside,
-    line,
+    lines,
     percent_limits,
-    percent_scale,
-    zero_line,
 )
 from dmp.reporting.figures.registry import register_figure
-from dmp.reporting.figures.style import WIDTH, empty_figure, finish, looks, method_look
-from dmp.reporting.figures.variants import BASELINE, Drawn, draw_arms, in_percent, relative
+from dmp.reporting.figures.style import WIDTH, empty_figure, finish, looks
+from dmp.reporting.figures.variants import BASELINE, draw_arms, in_percent, relative
 from dmp.statistics.labels import metric_label, metric_name
 from dmp.studies.schema import MetricName, Study
 
@@ -57,7 +55,20 @@ def denoising(study: Study, data: FigureData, task: str, options: DenoisingOptio
     changes = {name: arm for name, arm in changes.items() if not arm.values.empty}
     if not changes:
         return empty_figure(title, data.scale, notes)
-    result = _draw(study, task, options.metric, Drawn(changes, labels, notes), few)
+    estimates = {name: in_percent(arm.estimates()) for name, arm in changes.items()}
+    name = f"Δ {metric_name(options.metric)} to baseline / %"
+    if few:
+        look = looks(cell.variant for cell in study.cells if cell.task == task)
+        result = Figure(figsize=(WIDTH, 2.4))
+        axes = result.subplots()
+        lines(axes, estimates, look, labels, _THRESHOLD)
+        values = pd.concat(estimates.values()).to_numpy(dtype=float)
+        axes.set_ylim(percent_limits(values, _THRESHOLD))
+        axes.set_ylabel(name)
+        axes.set_xlabel("Timestep (0 = least noise), middle of each bin")
+        legend_beside(axes)
+    else:
+        result = dots(estimates, labels, _THRESHOLD, name)
     better = " Below 0 is better." if "↓" in metric_label(options.metric) else ""
     notes.append(
         f"Change to the baseline, mean over {max(len(arm.values) for arm in changes.values())} "
@@ -65,31 +76,3 @@ def denoising(study: Study, data: FigureData, task: str, options: DenoisingOptio
         f"within ±{_THRESHOLD:g} % and logarithmic beyond.{better}"
     )
     return finish(result, title, data.scale, notes)
-
-
-def _draw(study: Study, task: str, metric: str, changes: Drawn, few: bool) -> Figure:
-    look = looks(cell.variant for cell in study.cells if cell.task == task)
-    estimates = {name: in_percent(arm.estimates()) for name, arm in changes.arms.items()}
-    name = f"Δ {metric_name(metric)} to baseline / %"
-    if not few:
-        rows = [
-            Row(changes.labels[key], method_look(key), found) for key, found in estimates.items()
-        ]
-        figure = Figure(figsize=(WIDTH, ROW * len(rows) + 0.5))
-        axes = figure.subplots()
-        dots(axes, rows, _THRESHOLD)
-        axes.set_xlabel(name)
-        return figure
-    figure = Figure(figsize=(WIDTH, 2.4))
-    axes = figure.subplots()
-    zero_line(axes)
-    for k, (key, found) in enumerate(estimates.items()):
-        place = (k + 0.5) / len(estimates)
-        line(axes, found, look[key], changes.labels[key], place)
-    percent_scale(axes, "y", _THRESHOLD)
-    values = pd.concat(estimates.values()).to_numpy(dtype=float)
-    axes.set_ylim(percent_limits(values, _THRESHOLD))
-    axes.set_ylabel(name)
-    axes.set_xlabel("Timestep (0 = least noise), middle of each bin")
-    legend_beside(axes)
-    return figure

@@ -37,8 +37,7 @@ def dose_response(
     places = [place for place, cell in enumerate(cells) if cell.variant in arms]
     if not places:
         return empty_figure(title, data.scale, notes)
-    paper = {place: _number(cell.paper.get(metric)) for place, cell in enumerate(cells)}
-    paper = {place: value for place, value in paper.items() if value is not None}
+    paper = {k: float(cell.paper[metric]) for k, cell in enumerate(cells) if metric in cell.paper}
     result = Figure(figsize=(WIDTH if paper else 0.65 * WIDTH, 2.5))
     panels = result.subplots(1, 2 if paper else 1, squeeze=False)[0]
     found = [arms[cells[place].variant] for place in places]
@@ -79,10 +78,3 @@ def _draw(axes: Axes, places: list[int], arms: list[Arm]) -> None:
         label="mean",
     )  # fmt: skip
     axes.axhline(mean[0], color=GREY, linewidth=0.8, linestyle=(0, (1, 1)), zorder=0)
-
-
-def _number(text: float | str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None

@@ -30,8 +30,7 @@ def entropy(study: Study, data: FigureData, task: str, options: Strict) -> Figur
     below.
     """
     title = f"{study.title} – {task}"
-    drawn = draw_arms(study, data, task, METRIC, "timestep", required=False)
-    arms, labels, notes = drawn
+    arms, labels, notes = draw_arms(study, data, task, METRIC, "timestep", required=False)
     if not arms:
         return empty_figure(title, data.scale, [*notes, "No run has a gate with weights."])
     untrained = draw_arms(study, data, task, METRIC, "untrained", required=False).arms
@@ -51,15 +50,16 @@ def entropy(study: Study, data: FigureData, task: str, options: Strict) -> Figur
     # Each line is named once, to the right of both panels.
     named = dict(zip(*reversed(left.get_legend_handles_labels()), strict=True))
     right.legend(named.values(), named.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5))
+    seeds = max(len(arm.values) for arm in arms.values())
     notes.append(
-        f"{drawn.seeds} seeds thin, their mean thick. The gate is recorded on held-out images. The "
+        f"{seeds} seeds thin, their mean thick. The gate is recorded on held-out images. The "
         f"lower, the more alike the weights: 0, below any axis, where all N are equal; ln N where "
         f"one prompt has all the weight."
     )
     return finish(result, title, data.scale, notes)
 
 
-def _gap(used: Any) -> Any:
+def _gap(used: pd.Series) -> np.ndarray:
     """Return ln K − H of the share exp(H)/K; what rounding takes to 0 or below is not drawn."""
     gap = -np.log(used)
     return np.where(gap > 0, gap, np.nan)
@@ -74,13 +74,8 @@ def _draw_timesteps(axes: Axes, arm: Arm, untrained: Arm | None, look: Look, lab
     )
     if untrained is not None:
         mean = untrained.estimates()["mean"]
-        axes.plot(
-            mean.index,
-            _gap(mean),
-            color=look.color,
-            linestyle=_UNTRAINED,
-            label=f"{label}, untrained",
-        )
+        name = f"{label}, untrained"
+        axes.plot(mean.index, _gap(mean), color=look.color, linestyle=_UNTRAINED, label=name)
 
 
 def _draw_training(axes: Axes, data: FigureData, arm: Arm, look: Look, label: str) -> bool:

@@ -12,7 +12,7 @@ from dmp.errors import DMPError
 from dmp.reporting.figures.data import FigureData, Gate
 from dmp.reporting.figures.registry import register_figure
 from dmp.reporting.figures.style import WIDTH, empty_figure, finish
-from dmp.reporting.figures.variants import cells_of, label
+from dmp.reporting.figures.variants import cells_of
 from dmp.statistics.arms import listed
 from dmp.studies.schema import Cell, Study
 
@@ -23,6 +23,16 @@ _MAP = "cividis"
 _DIVERGING = "PuOr_r"
 # The scale of multiples never spans less than 1/1.1 to 1.1, nor more than 1/100 to 100.
 _NARROWEST, _WIDEST = 1.1, 100
+_WEIGHTS = (
+    "weights averaged over images. Blocks are counted from the input, those with prompts only. "
+    "Prompts of a seed are in one order, by their weight at the least noisy timestep, 0, over all "
+    "blocks."
+)
+_ENTROPY = (
+    "its blocks differ in the number K of prompts, so that the normalised entropy of the weights "
+    "is drawn in place of the weights, 1 where all K are alike. Blocks are counted from the input. "
+    "Timestep 0 is the least noisy."
+)
 
 
 class GateOptions(Strict):
@@ -57,49 +67,37 @@ def gate(study: Study, data: FigureData, task: str, options: GateOptions) -> Fig
         return {}, None
 
     gates, cell = first(data.gate)
+    if cell is not None:
+        draw, told = _weights, _WEIGHTS
+        missing = [seed for seed in data.seeds if seed not in gates]
+        notes += [f"{cell.label}: {listed(missing)} missing."] if missing else []
+    else:
+        draw, told = _normalised_entropy, _ENTROPY
+        gates, cell = first(data.normalised_entropy)
     if cell is None:
-        entropies, cell = first(data.normalised_entropy)
-        if cell is not None:
-            return _normalised_entropy(entropies, label(cell), title, data, notes)
         lacking = f"No run of {options.variant or 'any variant'} has a gate's weights."
         return empty_figure(title, data.scale, [*notes, lacking])
-    missing = [seed for seed in data.seeds if seed not in gates]
-    if missing:
-        notes.append(f"{label(cell)}: {listed(missing)} missing.")
     shown = dict(list(gates.items())[:_SEEDS])
     if len(gates) > len(shown):
         notes.append(f"{len(shown)} of {len(gates)} seeds are drawn.")
-    _same_shape(shown, f"{task}/{cell.variant}")
-    result = _draw(shown)
-    notes.append(
-        f"Gate of {label(cell)}: weights averaged over images. Blocks are counted from the input, "
-        f"those with prompts only. Prompts of a seed are in one order, by their weight at the "
-        f"least noisy timestep, 0, over all blocks."
-    )
+    result = draw(shown, f"{task}/{cell.variant}")
+    notes.append(f"Gate of {cell.label}: {told}")
     return finish(result, title, data.scale, notes)
 
 
-def _normalised_entropy(
-    gates: dict[int, Gate], name: str, title: str, data: FigureData, notes: list[str]
-) -> Figure:
+def _normalised_entropy(gates: dict[int, Gate], where: str) -> Figure:
     """Draw blocks by timesteps, a map for each seed: the entropy of the weights over ln K."""
-    shown = dict(list(gates.items())[:_SEEDS])
-    if len(gates) > len(shown):
-        notes.append(f"{len(shown)} of {len(gates)} seeds are drawn.")
     result = Figure(figsize=(WIDTH, 2.4))
-    grid = result.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True)[0]
-    lowest = min(float(gate.values.min()) for gate in shown.values())
+    grid = result.subplots(1, len(gates), squeeze=False, sharex=True, sharey=True)[0]
+    lowest = min(float(gate.values.min()) for gate in gates.values())
     # Gates that prefer nothing must look flat.
     norm = Normalize(min(lowest, 0.95), 1)
-    for axes, (seed, gate) in zip(grid, shown.items(), strict=True):
+    for axes, (seed, gate) in zip(grid, gates.items(), strict=True):
         first, last, blocks = gate.timesteps[0], gate.timesteps[-1], gate.values.shape[1]
         picture = axes.imshow(
-            gate.values.T,
-            norm=norm,
-            cmap=_MAP,
-            aspect="auto",
+            gate.values.T, norm=norm, cmap=_MAP, aspect="auto",
             extent=(first, last, blocks + 0.5, 0.5),
-        )
+        )  # fmt: skip
         axes.grid(False)
         axes.set_title(f"Seed {seed}")
         axes.set_xlabel("Timestep")
@@ -108,24 +106,17 @@ def _normalised_entropy(
     bar = result.colorbar(picture, ax=list(grid), pad=0.01)
     bar.set_label("Entropy over ln K")
     bar.ax.grid(False)
-    notes.append(
-        f"Gate of {name}: its blocks differ in the number K of prompts, so that the normalised "
-        f"entropy of the weights is drawn in place of the weights, 1 where all K are alike. Blocks "
-        f"are counted from the input. Timestep 0 is the least noisy."
-    )
-    return finish(result, title, data.scale, notes)
+    return result
 
 
-def _same_shape(gates: dict[int, Gate], where: str) -> None:
+def _weights(gates: dict[int, Gate], where: str) -> Figure:
+    """Draw prompts by timesteps, for each seed and some blocks: weights in multiples of 1/K."""
     shapes = {gate.values.shape[1:] for gate in gates.values()}
     if len(shapes) > 1:
         raise DMPError(
             f"{where}: the gates of its seeds have blocks and prompts {sorted(shapes)}; runs of "
             f"one variant must have the same"
         )
-
-
-def _draw(gates: dict[int, Gate]) -> Figure:
     multiples = {
         seed: gate.values.astype(np.float64) * gate.values.shape[2] for seed, gate in gates.items()
     }

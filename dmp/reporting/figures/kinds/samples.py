@@ -12,7 +12,7 @@ from dmp.reporting.figures.data import FigureData
 from dmp.reporting.figures.pictures import show
 from dmp.reporting.figures.registry import register_figure
 from dmp.reporting.figures.style import WIDTH, empty_figure, finish
-from dmp.reporting.figures.variants import cells_of, label
+from dmp.reporting.figures.variants import cells_of
 from dmp.studies.schema import Study
 
 
@@ -44,7 +44,7 @@ def samples(study: Study, data: FigureData, task: str, options: SamplesOptions) 
     for cell in cells:
         own = found[seed][cell.variant]
         if own is None:
-            notes.append(f"{label(cell)} is left out: it has no samples of seed {seed}.")
+            notes.append(f"{cell.label} is left out: it has no samples of seed {seed}.")
         else:
             rows.append((cell, *own))
     count = min(options.columns, *(len(images) for _, images, _ in rows))
@@ -60,7 +60,7 @@ def samples(study: Study, data: FigureData, task: str, options: SamplesOptions) 
     # Without a condition all have one label, which says nothing.
     varied = len(set(labels.tolist())) > 1
     real = _real(data, task, classes if varied else None, count)
-    pictures = [(label(cell), images[:count]) for cell, images, _ in rows]
+    pictures = [(cell.label, images[:count]) for cell, images, _ in rows]
     pictures += [] if real is None else [("real images", real)]
     result = Figure(figsize=(WIDTH, 0.5 * len(pictures) + 0.1))
     grid = result.subplots(len(pictures), count, squeeze=False)
