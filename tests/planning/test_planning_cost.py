@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 import yaml
 from harness import ROOT, edit_yaml
+from torch import nn
 
 from dmp.errors import DMPError
+from dmp.patching import GATES, LinearGate
 from dmp.planning import networks, plan_scale
 from dmp.planning.cost import Job, jobs
 from dmp.planning.counting import count
@@ -189,8 +191,32 @@ def test_published_weights_are_sampled_and_not_trained(every):
         # The weights; and those and their average, from which training could go on.
         assert job.disk == 3 * 4 * size
         assert job.time.seconds < every["sample", task, "baseline", "0"].time.seconds
-    others = [job for key, job in every.items() if key[0] == "baseline" and job.gpus != 1]
+    others = [job for job in every.values() if job.stage == "baseline" and job.gpus != 1]
     assert [job.weights for job in others] == ["trained"] * 3
+
+
+def test_gate_from_elsewhere_has_its_cost_in_the_plan(few, monkeypatch):
+    class Wide(LinearGate):
+        def __init__(self, config, points, prompts, blocks) -> None:
+            super().__init__(config, points, prompts, blocks)
+            self.first = nn.Linear(points.condition_size, points.condition_size)
+
+        def logits(self, condition, block, prompts):
+            return super().logits(self.first(condition), block, prompts)
+
+    plan = load_plan("digits", few)
+    before = jobs(plan, rates("H200", "fp32"))
+    monkeypatch.setitem(GATES, "linear", Wide)
+    monkeypatch.setattr("dmp.planning.counting._COUNTED", {})
+    after = jobs(plan, rates("H200", "fp32"))
+    width = plan.scale.tasks["unconditional"].backbone.hidden_size
+    train, sample = (
+        ("train", "unconditional", "dmp", "0"),
+        ("sample", "unconditional", "dmp", "0"),
+    )
+    assert after[train].disk - before[train].disk == 4 * 4 * width * (width + 1)
+    assert after[train].time.seconds > before[train].time.seconds
+    assert after[sample].time.seconds > before[sample].time.seconds
 
 
 def test_wall_time_is_between_the_bounds_of_list_scheduling():
