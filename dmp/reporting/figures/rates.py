@@ -32,7 +32,7 @@ def effective_rates(points: Sequence[Point], left: Sequence[str], scale: Scale) 
     panels = figure.subplots(1, len(tasks), sharex=True, sharey=True, squeeze=False)[0]
     # A colour for each method and kind of weights: what must not matter.
     kinds = list(dict.fromkeys(_kind(point) for point in points))
-    look = dict(zip(kinds, looks(kinds).values(), strict=True))
+    look = looks(kinds)
     for axes, task in zip(panels, tasks, strict=True):
         own = [point for point in points if point.task == task]
         zero_line(axes)
