@@ -55,19 +55,13 @@ class Place:
     cores: int
     target: str
 
-    def make(self, edit: bool) -> "Place":
-        """Fill the folder; ``edit`` reduces the tables."""
-        ablations = shutil.copytree(ROOT / "ablations", self.folder / "ablations")
-        if edit:
-            make_tiny(Path(ablations))
-        return self
-
     def start(self) -> subprocess.Popen:
         """Start the workflow in a session of its own."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        target = str(self.folder / self.target) if "/" in self.target else self.target
         return subprocess.Popen(
             [
-                *("snakemake", self._named_target, "--cores", str(self.cores)),
+                *("snakemake", target, "--cores", str(self.cores)),
                 *("--directory", str(self.folder), "--config", "scale=smoke"),
                 f"results={self.folder}/results",
             ],
@@ -78,10 +72,6 @@ class Place:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-
-    @property
-    def _named_target(self) -> str:
-        return str(self.folder / self.target) if "/" in self.target else self.target
 
     @property
     def said(self) -> Path:
@@ -227,8 +217,7 @@ def chaos(
     begun, commit = time.monotonic(), code()
     quiet, loud = (Place(folder / name, cores, target) for name in ("quiet", "loud"))
     for place in (quiet, loud):
-        place.folder.mkdir(parents=True)
-        place.make(edit=True)
+        make_tiny(Path(shutil.copytree(ROOT / "ablations", place.folder / "ablations")))
     if quiet.start().wait() != 0:
         raise ChaosError(f"the undisturbed run failed:\n{quiet.said.read_text()[-6000:]}")
     undisturbed = time.monotonic() - begun

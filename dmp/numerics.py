@@ -41,8 +41,7 @@ REQUIRED = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
 }
 # NumPy does not start with both lists, of what is on and of what is off.
-REFUSED = ("NPY_ENABLE_CPU_FEATURES",)
-_LOADED_EARLY = ("numpy", "torch")
+REFUSED = "NPY_ENABLE_CPU_FEATURES"
 X86_64 = ("x86_64", "AMD64")
 
 
@@ -63,12 +62,11 @@ def check(numerics: Numerics, where: str, environment: Mapping[str, str] = os.en
                 f"needs {name}={value}; unset {name}, or write numerics: native there, which gives "
                 f"results of this kind of processor alone"
             )
-    for name in REFUSED:
-        if environment.get(name):
-            raise DMPError(
-                f"the environment sets {name}={environment[name]}, but {where} has numerics: "
-                f"portable, which sets the opposite; unset it, or write numerics: native there"
-            )
+    if environment.get(REFUSED):
+        raise DMPError(
+            f"the environment sets {REFUSED}={environment[REFUSED]}, but {where} has numerics: "
+            f"portable, which sets the opposite; unset it, or write numerics: native there"
+        )
 
 
 def settle(numerics: Numerics, where: str) -> None:
@@ -85,7 +83,7 @@ def settle(numerics: Numerics, where: str) -> None:
     check(numerics, where)
     if numerics == "native" or _is_settled():
         return
-    early = [name for name in _LOADED_EARLY if name in sys.modules]
+    early = [name for name in ("numpy", "torch") if name in sys.modules]
     if early:
         raise DMPError(
             f"{where} has numerics: portable, but {' and '.join(early)} had been imported before "

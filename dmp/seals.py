@@ -108,8 +108,8 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.sha256")
 
 
-def check_text(path: Path, content: bytes) -> bool:
-    """Return whether a text, of which this is the content, has a seal beside it.
+def check_text(path: Path, content: bytes) -> None:
+    """Compare the content of a text with the seal beside it, if it has one.
 
     Raises:
         BrokenSealError: the content is not what was sealed, or the seal itself is damaged.
@@ -118,7 +118,6 @@ def check_text(path: Path, content: bytes) -> bool:
     known = _known(path)
     if known and hashlib.sha256(content).hexdigest() not in known:
         raise BrokenSealError
-    return bool(known)
 
 
 def _known(path: Path) -> list[str]:

@@ -14,7 +14,7 @@ def read_rows(path: str | Path) -> tuple[list[str], list[list[str]]]:
     Raises:
         DMPError: the file cannot be read, or is no such table.
     """
-    text = read_text(path, STAGE_OUTPUT)
+    text = read_text(path)
     try:
         header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     except (ValueError, csv.Error) as error:

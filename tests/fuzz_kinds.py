@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dmp.arrayfile import save_arrays
-from dmp.config import LatentsConfig, PatchConfig
+from dmp.config import LatentsConfig, PatchConfig, SourceConfig
 from dmp.data.captions import Captions, load_captions, save_captions
 from dmp.data.latents.encode import LABELS, LATENTS
 from dmp.data.latents.store import LatentStore
@@ -343,8 +343,6 @@ SOURCE = {"format": "folder", "path": "photos", "resolution": 64}
 
 
 def _manifest(folder: Path) -> Path:
-    from dmp.config import SourceConfig
-
     found = Manifest(
         dataset="d", source=SourceConfig.model_validate(SOURCE), images=3, classes=["a", "b"],
         content_sha256="0" * 64, captions_sha256=None, modes={"RGB": 3}, sizes={"64x64": 3},
@@ -356,8 +354,6 @@ def _manifest(folder: Path) -> Path:
 
 
 def _checked(path: Path) -> Any:
-    from dmp.config import SourceConfig
-
     return load_manifest(path, SourceConfig.model_validate(SOURCE), "d")
 
 

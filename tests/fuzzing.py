@@ -237,14 +237,6 @@ def _(value: BaseModel) -> Any:
     return plain(value.model_dump())
 
 
-def without_waiting(monkeypatch: Any = None) -> None:
-    """Let nothing wait until it is on the disk: what is written need not outlive the machine."""
-    if monkeypatch is None:
-        os.fsync = lambda _: None
-    else:
-        monkeypatch.setattr("os.fsync", lambda _: None)
-
-
 def memory() -> str | None:
     """Return a folder in memory, where there is one: of a file nothing is wanted but its bytes."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

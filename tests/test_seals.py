@@ -1,5 +1,6 @@
 """A file that has a seal is what was written, wherever it is; one of an earlier version is read."""
 
+import hashlib
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fuzz_kinds import _gate, _old_samples, _old_tensor_file, _product, _record
@@ -91,8 +93,6 @@ def test_one_array_under_the_name_of_an_archive_is_refused(tmp_path):
 
 
 def test_table_cut_at_a_line_is_noticed(tmp_path):
-    import pandas as pd
-
     path = tmp_path / "metrics.csv"
     write_csv(path, pd.DataFrame({"metric": ["fid", "kid"], "value": [1.5, 2.5]}))
     assert len(read_csv(path, {"metric": str, "value": float})) == 2
@@ -170,8 +170,6 @@ def test_files_of_an_earlier_version_are_read(tmp_path):
 
 @pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
 def test_modes_follow_the_umask(tmp_path, umask):
-    import pandas as pd
-
     before = os.umask(umask)
     try:
         save_tensors(tmp_path / "w.safetensors", {"a": torch.zeros(2)}, {})
@@ -269,8 +267,6 @@ def test_archive_with_a_comment_of_others_is_read(tmp_path):
 
 
 def test_text_can_be_checked_by_the_tools_of_the_system(tmp_path):
-    import hashlib
-
     write_json(tmp_path / "a.json", {"fid": 1.5})
     digest = hashlib.sha256((tmp_path / "a.json").read_bytes()).hexdigest()
     assert seals.beside(tmp_path / "a.json").read_text() == f"{digest}\n"

@@ -29,33 +29,24 @@ def write_autoencoder(
     return folder
 
 
-def write_unet(
-    folder: Path,
-    *,
-    size: int = 8,
-    channels: int = 4,
-    widths: tuple[int, ...] = (8, 16),
-    text_width: int = 32,
-    seed: int = 0,
-) -> Path:
+def write_unet(folder: Path) -> Path:
     """Write a UNet2DConditionModel of the kind of Stable Diffusion's; 60 thousand weights.
 
     The first stage alone attends: four transformer blocks, one of them in the middle.
     """
     from diffusers import UNet2DConditionModel
 
-    plain = len(widths) - 1
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         model = UNet2DConditionModel(
-            sample_size=size,
-            in_channels=channels,
-            out_channels=channels,
-            block_out_channels=widths,
+            sample_size=8,
+            in_channels=4,
+            out_channels=4,
+            block_out_channels=(8, 16),
             layers_per_block=1,
-            down_block_types=("CrossAttnDownBlock2D",) + ("DownBlock2D",) * plain,
-            up_block_types=("UpBlock2D",) * plain + ("CrossAttnUpBlock2D",),
-            cross_attention_dim=text_width,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            cross_attention_dim=32,
             attention_head_dim=2,
             norm_num_groups=4,
         )
@@ -89,7 +80,7 @@ def build_unet(**changes):
         return UNet(config, 8, 4, CaptionStates(config.cross_attention_dim)).eval()
 
 
-def write_clip(folder: Path, *, width: int = 32, seed: int = 0) -> Path:
+def write_clip(folder: Path) -> Path:
     """Write a CLIPTextModel and its CLIPTokenizer, in which every letter is a token."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -101,8 +92,8 @@ def write_clip(folder: Path, *, width: int = 32, seed: int = 0) -> Path:
     CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77).save_pretrained(folder)
     config = CLIPTextConfig(
         vocab_size=len(vocabulary),
-        hidden_size=width,
-        intermediate_size=2 * width,
+        hidden_size=32,
+        intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=4,
         bos_token_id=vocabulary["<|startoftext|>"],
@@ -110,6 +101,6 @@ def write_clip(folder: Path, *, width: int = 32, seed: int = 0) -> Path:
         pad_token_id=vocabulary["<|endoftext|>"],
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         CLIPTextModel(config).save_pretrained(folder)
     return folder

@@ -1,6 +1,6 @@
 """The commands of ``dmp sweep``: what the workflow calls, and what a person calls without it."""
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,18 +27,10 @@ Storage = Annotated[
 ]
 
 
-class _Opened(NamedTuple):
-    """A sweep at a scale, and its trials."""
-
-    sweep: "Sweep"
-    space: "Space"
-    files: "SweepFiles"
-    products: "SweepProducts"
-    study_name: str
-    storage: "optuna.storages.BaseStorage"
-
-
-def _open(workspace: Workspace, name: str, storage: str) -> _Opened:
+def _open(
+    workspace: Workspace, name: str, storage: str
+) -> "tuple[Sweep, Space, SweepFiles, SweepProducts, str, optuna.storages.BaseStorage]":
+    """Return a sweep at a scale, with the name of its study and where its trials are."""
     import optuna
 
     from dmp.products.sweeps import SweepProducts
@@ -52,9 +44,8 @@ def _open(workspace: Workspace, name: str, storage: str) -> _Opened:
     space = load_space(workspace.ablations, sweep, workspace.plan)
     files = SweepFiles(workspace.layout, sweep.id)
     products = SweepProducts(workspace.plan, workspace.layout, sweep)
-    name = study_name(sweep, workspace.plan)
     opened = open_storage(files.journal, storage)
-    return _Opened(sweep, space, files, products, name, opened)
+    return sweep, space, files, products, study_name(sweep, workspace.plan), opened
 
 
 @command(app, None)

@@ -19,11 +19,6 @@ from dmp.stages.gpu.processes import Trainings, check_leases
 from dmp.stages.gpu.report import Report
 from dmp.studies.schema import Scale
 
-# About how long checks take on a large GPU.
-SECONDS = {
-    "leases": 2, "joined": 25, "resumed": 25, "cpu": 10, "repeatable": 10, "compiled": 25,
-    "measure": 90,
-}  # fmt: skip
 TOY_SECONDS = 0.3
 
 
@@ -75,16 +70,17 @@ def gpu_check(
         place = Path(temporary)
         trainings = Trainings(chosen[0], scale.precision, 1 if toy else threads, place)
         bf16 = scale.precision == "bf16"
+        # With about how many seconds each takes on a large GPU.
         checks = [
-            Check("GPU leases", SECONDS["leases"], lambda: check_leases(place / "leases")),
-            Check("a step in bf16 is that of the CPU", SECONDS["cpu"],
+            Check("GPU leases", 2, lambda: check_leases(place / "leases")),
+            Check("a step in bf16 is that of the CPU", 10,
                   lambda: check_against_cpu(chosen[0], device)),
             *(Check(f"{model.name}: the same bits twice{', compiled' * compiled}",
-                    SECONDS["compiled" if compiled else "repeatable"],
+                    25 if compiled else 10,
                     partial(check_repeatable, model, device, bf16, compiled))
               for model in chosen for compiled in (False, True)),
-            Check("training in a process group", SECONDS["joined"], trainings.check_joined),
-            Check("kill and resume", SECONDS["resumed"], trainings.check_resumed),
+            Check("training in a process group", 25, trainings.check_joined),
+            Check("kill and resume", 25, trainings.check_resumed),
         ]  # fmt: skip
         parts: list[tuple[Model, Stage]] = [
             (model, stage) for model in chosen for stage in ("training", "sampling")
@@ -102,7 +98,7 @@ def gpu_check(
             return "; ".join([f"{len(found.blocks)} blocks: {', '.join(times)}", *notes])
 
         checks += [
-            Check(f"{model.name}: {stage}", SECONDS["measure"], partial(measured, number))
+            Check(f"{model.name}: {stage}", 90, partial(measured, number))
             for number, (model, stage) in enumerate(parts)
         ]
         outcomes = run_checks(checks, time, report.write)

@@ -52,7 +52,16 @@ class Recognition:
         if not self.begin():
             forget_incomplete(found.files)
             remove_left_over(root)
-        tell(found, what)
+        if found.moved:
+            moved = f"recognised {found.moved} results of {what} that were moved here"
+            print(moved, file=sys.stderr)
+        if found.kept:
+            print(
+                f"warning: {found.kept} results of {what} are what they should be, but their times "
+                f"cannot be set: they are another user's, or nothing can be written there. Jobs "
+                f"may run again that need not",
+                file=sys.stderr,
+            )
         return found
 
     def _sweep(self, sweep: str, scale: str) -> Found:
@@ -96,19 +105,6 @@ class Recognition:
         outdated = {(stage, run) for stage in stages for run in runs} & found.outdated
         missing = not all(layout.finished(*run).exists() for run in runs)
         return [newer_than(found.newest)] if outdated or missing else []
-
-
-def tell(found: Found, what: str) -> None:
-    """Say what was recognised."""
-    if found.moved:
-        print(f"recognised {found.moved} results of {what} that were moved here", file=sys.stderr)
-    if found.kept:
-        print(
-            f"warning: {found.kept} results of {what} are what they should be, but their times "
-            f"cannot be set: they are another user's, or nothing can be written there. Jobs may "
-            f"run again that need not",
-            file=sys.stderr,
-        )
 
 
 @functools.cache

@@ -73,20 +73,17 @@ def forget_others(folder: Path = _OWN) -> None:
                 _let_go(path, file)
 
 
-def forget_incomplete(whole: Iterable[Path], folder: Path = _OWN) -> int:
-    """Remove Snakemake's marks of files being incomplete which are whole; return how many.
+def forget_incomplete(whole: Iterable[Path], folder: Path = _OWN) -> None:
+    """Remove Snakemake's marks of files being incomplete which are whole.
 
     A job goes on when its snakemake is killed, and may end well. Snakemake would delete what it
     has made, and make it again.
     """
-    marks = dict(_marks(folder / "incomplete"))
-    if not marks:
-        return 0
-    known = {path.absolute() for path in whole}
-    found = [mark for path, mark in marks.items() if Path(path).absolute() in known]
-    for mark in found:
-        mark.unlink(missing_ok=True)
-    return len(found)
+    if marks := dict(_marks(folder / "incomplete")):
+        known = {path.absolute() for path in whole}
+        for path, mark in marks.items():
+            if Path(path).absolute() in known:
+                mark.unlink(missing_ok=True)
 
 
 def _marks(folder: Path) -> Iterator[tuple[str, Path]]:

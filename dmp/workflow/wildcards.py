@@ -1,10 +1,23 @@
-"""From a rule's wildcards to the arguments of a function."""
+"""From a rule's wildcards to the arguments of a function, commas in them included.
+
+Names of variants hold commas, which Snakemake takes for the ends of wildcards. It starts a job of a
+cluster as ``--target-jobs rule:variant="dmp,depth=1",seed=0`` and then splits that at each comma:
+the job would be another variant's. This is issue 2366 of snakemake/snakemake, open as of version
+9.27.
+"""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
+from snakemake_interface_executor_plugins.utils import TargetSpec
+
 Answer = TypeVar("Answer")
+# The wildcards of all rules.
+NAMES = (
+    *("scale", "task", "variant", "seed", "study", "scope", "target", "dataset", "shard", "of"),
+    *("sweep", "worker", "point"),
+)
 NUMBERS = ("seed", "shard", "worker", "point")
 
 
@@ -35,3 +48,21 @@ def by_wildcards(function: Callable[..., Answer], **known: str) -> Callable[[Wil
         return function(**known, **{name: value(wildcards, name) for name in names})
 
     return called
+
+
+def join_split(wildcards: Mapping[str, str]) -> dict[str, str]:
+    """Return wildcards that were split at commas, as they were."""
+    joined: dict[str, str] = {}
+    last = ""
+    for name, value in wildcards.items():
+        if name in NAMES:
+            joined[name], last = value, name
+        else:
+            joined[last] += f",{name}={value}"
+    return joined
+
+
+def keep_commas() -> None:
+    """Let this process, as a job of a cluster, read the wildcards that it was started with."""
+    whole = property(lambda spec: join_split(spec[1]))
+    TargetSpec.wildcards_dict = whole

@@ -116,13 +116,6 @@ def test_a_published_file_that_lacks_something_is_named(tmp_path, changes, messa
         read_published(tmp_path / "adm.npz", flat)
 
 
-def test_one_array_that_is_called_an_archive_is_refused(tmp_path):
-    with (tmp_path / "adm.npz").open("wb") as file:
-        np.save(file, np.zeros((6, 6)))
-    with pytest.raises(DMPError, match=r"adm.npz holds one array and no archive"):
-        read_published(tmp_path / "adm.npz", flat)
-
-
 def test_a_saved_reference_that_is_not_finite_is_named(tmp_path):
     reference = gather_reference([pictures(0, 40)], flat, 30)
     save_reference(tmp_path / "r.npz", reference._replace(mean=np.full(6, np.nan)))

@@ -14,12 +14,11 @@ from dmp.config import PatchConfig, TrainingConfig
 from dmp.errors import DMPError
 from dmp.studies import load_plan
 from dmp.workflow.bundles import bundle_of_each_run, by_page
-from dmp.workflow.commas import NAMES
 from dmp.workflow.inputs import Inputs
 from dmp.workflow.outdated import newer_than
 from dmp.workflow.scales import Scales
 from dmp.workflow.settings import Settings, read_settings
-from dmp.workflow.wildcards import by_wildcards
+from dmp.workflow.wildcards import NAMES, by_wildcards
 
 RULES = [ROOT / "Snakefile", *sorted((ROOT / "workflow/rules").glob("*.smk"))]
 

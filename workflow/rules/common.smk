@@ -7,7 +7,6 @@ from snakemake.exceptions import WorkflowError
 from dmp.errors import DMPError
 from dmp.surroundings import settle_surroundings
 from dmp.sweeps.files import SweepFiles
-from dmp.workflow.commas import keep_commas
 from dmp.workflow.inputs import Inputs
 from dmp.workflow.outdated import Recognition
 from dmp.workflow.recovery import forget_others, take_over
@@ -16,7 +15,7 @@ from dmp.workflow.scales import Scales
 from dmp.workflow.settings import read_settings
 from dmp.workflow.slurm import check_slurm
 from dmp.workflow.sweeps import Sweeps
-from dmp.workflow.wildcards import by_wildcards
+from dmp.workflow.wildcards import by_wildcards, keep_commas
 
 
 def clear(function):
