@@ -3,11 +3,9 @@ from importlib.metadata import EntryPoint, EntryPoints
 import numpy as np
 import pandas as pd
 import pytest
-from claim_examples import BASE, EQUIVALENCE, judge
+from claim_examples import EQUIVALENCE, judge
 from scipy import stats
 
-from dmp.claims.evidence import KINDS, Evidence, register_evidence
-from dmp.claims.measurement import Effect, of_effect
 from dmp.errors import DMPError
 from dmp.registry import Registry
 
@@ -75,42 +73,6 @@ def test_speed_is_the_ratio_of_paired_repeats():
         judge(evidence, {"dmp": [1.0]}, speed=pd.concat([timings([1.0, 1.1])] * 2))
     with pytest.raises(DMPError, match="above 0"):
         judge(evidence, {"dmp": [1.0]}, speed=timings([1.0, 0.0]))
-
-
-def test_a_kind_from_outside_is_judged_by_its_name(monkeypatch):
-    # As another package's module does, which an entry point of the group dmp.evidence names.
-    monkeypatch.setattr(KINDS, "_found", dict(KINDS._found))
-
-    @register_evidence("below")
-    class Below(Evidence):
-        task: str
-        variant: str
-        bound: float
-
-        def runs(self):
-            return [(self.task, self.variant)]
-
-        def metrics(self, endpoints):
-            return [(endpoints[0], endpoints[0])]
-
-        def measure(self, numbers):
-            found = numbers.aligned(self.task, [self.variant]).contrast([1])
-            below, above = found.p_below(self.bound), found.p_above(self.bound)
-            effect = Effect(found, "1")
-            return of_effect(effect, numbers.metric, p_for=below, p_against=above)
-
-        def compared(self):
-            return {"task": self.task, "variant": self.variant}
-
-        def prediction(self):
-            return f"below {self.bound:g}"
-
-    given = {"test": "below", "task": "unconditional", "variant": "dmp", "bound": 11.0}
-    row = judge(given, {"dmp": BASE})
-    assert row.p_for == pytest.approx(stats.ttest_1samp(BASE, 11, alternative="less").pvalue)
-    assert (row.test, row.predicts, row.verdict) == ("below", "below 11", "supported")
-    with pytest.raises(DMPError, match="unknown key 'bond': did you mean 'bound'"):
-        judge(given | {"bond": 3}, {"dmp": BASE})
 
 
 def test_entry_points_name_the_modules_of_other_packages(monkeypatch):

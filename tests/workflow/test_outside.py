@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from harness import ROOT, edit_yaml, make_tiny, snakemake
+from scipy import stats
 
 from dmp.tensorfile import load_tensors
 
@@ -74,9 +75,8 @@ def mean(study, data, task, options):
     return empty_figure(study.title, data.scale, [f"Brightness {value:.3f}"])
 """,
     "evidence": """
-from dmp.claims.effects import Effect
 from dmp.claims.evidence import Evidence, register_evidence
-from dmp.claims.measurement import of_effect
+from dmp.claims.measurement import Effect, of_effect
 
 @register_evidence("below")
 class Below(Evidence):
@@ -174,8 +174,12 @@ def test_methods_gates_metrics_and_datasets_from_outside_stand_in_the_tables(fin
 
 
 def test_evidence_from_outside_is_judged_and_a_figure_from_outside_drawn(finished):
-    judged = pd.read_csv(finished / "claims.csv")
-    assert list(judged["test"].unique()) == ["below"]
-    assert list(judged["predicts"].unique()) == ["below 1e+06"]
+    judged = pd.read_csv(finished / "claims.csv").query("recipe == 'paper' and endpoint == 'fid'")
+    (row,) = judged.itertuples()
+    numbers = pd.read_csv(finished / "numbers/claims.csv")
+    fids = numbers.query("variant == 'last-layer' and metric == 'fid'")["value"]
+    expected = stats.ttest_1samp(fids, 1e6, alternative="less").pvalue
+    assert row.p_for == pytest.approx(expected)
+    assert (row.test, row.predicts, row.verdict) == ("below", "below 1e+06", "supported")
     figure = (finished / f"figures/table2/table2-mean-{TASK}.svg").read_text()
     assert re.search(r"Brightness \d+\.\d{3}", figure)
