@@ -1,6 +1,5 @@
 """What the gate does over the timesteps: its weights, and how many prompts they use."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,12 +41,14 @@ class GateRecord(NamedTuple):
     @property
     def uniform(self) -> bool:
         """Whether all blocks have as many prompts."""
-        return len(_levels(self.weights)) == 1
+        return len({weights.shape[1] for weights in self.weights}) == 1
 
     def by_prompts(self, values: list[float]) -> dict[int, float]:
         """Return the mean over the blocks with K prompts of a value of each block, for each K."""
-        levels = _levels(self.weights).items()
-        return {prompts: float(np.mean([values[n] for n in of])) for prompts, of in levels}
+        found: dict[int, list[float]] = {}
+        for weights, value in zip(self.weights, values, strict=True):
+            found.setdefault(weights.shape[1], []).append(value)
+        return {prompts: float(np.mean(of)) for prompts, of in found.items()}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what is kept: ``weights`` ``(S, L, K)``; without one K, an array for each block.
@@ -113,7 +114,7 @@ def record_gate(
     return GateRecord(steps, by_time, np.array(entropies), np.stack(evenness))
 
 
-def _levels(by_block: Sequence[Tensor | np.ndarray]) -> dict[int, list[int]]:
+def _levels(by_block: list[Tensor]) -> dict[int, list[int]]:
     """Return the numbers of the blocks by how many prompts they have."""
     levels: dict[int, list[int]] = {}
     for block, weights in enumerate(by_block):
