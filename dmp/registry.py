@@ -8,9 +8,32 @@ from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 from dmp.config import nearest
-from dmp.errors import DMPError
+from dmp.errors import DMPError, one_line
 
 T = TypeVar("T")
+
+
+def load_others(group: str, name: str | None = None) -> list[tuple[str, Any]]:
+    """Import what other packages name in a group of entry points, and return it with its names.
+
+    Args:
+        name: only what has this name.
+
+    Raises:
+        DMPError: something cannot be imported; the message says whose it is.
+    """
+    found = []
+    every = entry_points(group=group)
+    for entry in every if name is None else every.select(name=name):
+        try:
+            found.append((entry.name, entry.load()))
+        except (ImportError, AttributeError) as error:
+            package = f"package {entry.dist.name}" if entry.dist else "another package"
+            raise DMPError(
+                f"{package} names {entry.value} as '{entry.name}' of {group}, which cannot "
+                f"be imported: {one_line(error)}; mend or uninstall it"
+            ) from error
+    return found
 
 
 def load_all(package: str, group: str) -> None:
@@ -20,8 +43,7 @@ def load_all(package: str, group: str) -> None:
     """
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         importlib.import_module(f"{package}.{module.name}")
-    for entry in entry_points(group=group):
-        entry.load()
+    load_others(group)
 
 
 def add(
@@ -107,8 +129,13 @@ class Registry(Generic[T]):
             module = self._module(name)
             if module:
                 importlib.import_module(module)
-            for point in () if module else entry_points(group=self._group, name=name):
-                point.load()
+            else:
+                load_others(self._group, name)
+            if name not in self._found:
+                raise DMPError(
+                    f"{where}: what '{name}' stands for in the group {self._group} of entry points "
+                    f"registers nothing of that name"
+                )
         return self._found[name]
 
     def _module(self, name: str) -> str:

@@ -1,5 +1,7 @@
 """What is registered by a name keeps it."""
 
+from importlib.metadata import EntryPoint, EntryPoints
+
 import pytest
 
 from dmp.claims.evidence import KINDS, Evidence, register_evidence
@@ -44,3 +46,19 @@ def test_a_name_that_is_taken_is_refused_and_keeps_what_it_names(name):
 
 def test_the_same_thing_may_be_registered_again():
     assert register_gate("linear")(GATES["linear"]) is GATES["linear"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("no_such_package", "another package names no_such_package as 'theirs' of "
+                            "dmp.evidence, which cannot be imported: No module named"),
+        ("json:no_such_name", "names json:no_such_name as 'theirs' .* has no attribute"),
+        ("json", "test: what 'theirs' stands for in the group dmp.evidence .* registers nothing"),
+    ],
+)  # fmt: skip
+def test_a_package_that_does_not_bring_what_it_names_is_named(monkeypatch, value, message):
+    point = EntryPoint("theirs", value, "dmp.evidence")
+    monkeypatch.setattr("dmp.registry.entry_points", lambda **_: EntryPoints([point]))
+    with pytest.raises(DMPError, match=message):
+        KINDS.get("theirs", "test")

@@ -7,11 +7,10 @@ names it in its entry-point group ``dmp.datasets``. Importing this module costs 
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dmp.registry import add, find
+from dmp.registry import add, find, load_others
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,8 +95,7 @@ def dataset_info(name: str, where: str = "dataset") -> DatasetInfo:
         DMPError: there is no such dataset.
     """
     if name not in DATASETS:
-        for entry in entry_points(group="dmp.datasets"):
-            entry.load()
+        load_others("dmp.datasets")
     return find(DATASETS, name, "dataset", where)
 
 

@@ -2,12 +2,11 @@
 
 import abc
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from dmp.config.base import Strict
 from dmp.config.run import TaskConfig
-from dmp.registry import add, find
+from dmp.registry import add, find, load_others
 
 if TYPE_CHECKING:  # names are looked up by commands that never compute
     from pathlib import Path
@@ -118,9 +117,8 @@ def register(method: type[AnyMethod]) -> type[AnyMethod]:
 
 def method_names() -> list[str]:
     """Return the names of all methods, those of other packages among them."""
-    for entry in entry_points(group="dmp.methods"):
-        if entry.name not in _METHODS:
-            register(entry.load())
+    for _, method in load_others("dmp.methods"):
+        register(method)
     return list(_METHODS)
 
 

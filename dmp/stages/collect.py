@@ -149,4 +149,6 @@ def gather_baselines(
                 "commit": made.commit,
             }
         )
-    return pd.DataFrame(rows, columns=list(BASELINE_COLUMNS))
+    # Without rows it has the types of its columns all the same.
+    types = {name: kind for name, kind in BASELINE_COLUMNS.items() if kind is not str}
+    return pd.DataFrame(rows, columns=list(BASELINE_COLUMNS)).astype(types)

@@ -111,7 +111,8 @@ EDITS = {
         "variance": Comparison(variant="dmp", against="baseline"),
     },
     Claims: {
-        "title": "x", "arms": {"x": "dmp"}, "level": 0.1, "looks": {"digits": 9},
+        "title": "x", "arms": {"x": "dmp"}, "arms_at": {"mnist": {"x": "dmp"}}, "level": 0.1,
+        "looks": {"digits": 9},
         "endpoints": [Metric(metric="kid", better="lower", relevant_percent=3, reason="x")],
         "further_metrics": [Metric(metric="recall", better="higher")],
     },

@@ -19,7 +19,7 @@ from dmp.reporting.figures.style import write_figure
 from dmp.stages import claims
 from dmp.stages import publish as module
 from dmp.stages.collect import collect
-from dmp.stages.numbers import Numbers, read_numbers
+from dmp.stages.numbers import Numbers, read_numbers, write_numbers
 from dmp.stages.pages import write_pages
 from dmp.stages.publish import check_width, publish
 from dmp.stages.rebuild import rebuild, rebuild_reference
@@ -222,8 +222,10 @@ def test_baselines_are_added_to_a_reference_that_has_none(folder, layout):
     plan = published(folder, layout)
     whole = Reference(layout.published).numbers
     assert len(whole.baselines)
-    none = whole.baselines[:0].astype({"baseline_seed": float, "iterations": float})
-    old = SimpleNamespace(numbers=Numbers(whole.results, none), folder=layout.published)
+    (folder / "none").mkdir()
+    write_numbers(Numbers(whole.results, whole.baselines[:0]), folder / "none")
+    old = SimpleNamespace(numbers=read_numbers(folder / "none"), folder=layout.published)
+    assert len(old.numbers.baselines) == 0
     merged = module._merge(plan, old, whole)
     pd.testing.assert_frame_equal(merged.baselines, whole.baselines)
 

@@ -3,7 +3,6 @@
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -16,7 +15,7 @@ from dmp.errors import DMPError
 from dmp.initialisation import normal_, uniform_
 from dmp.patching.points import PatchPoints
 from dmp.patching.weights import GateOutput, Weighting, apply_noise, select, to_weights
-from dmp.registry import add
+from dmp.registry import add, load_others
 
 GATES: dict[str, type["Gate"]] = {}
 AnyGate = TypeVar("AnyGate", bound="Gate")
@@ -41,8 +40,8 @@ def find_gate(name: str) -> type["Gate"]:
     """
     if name not in GATES and name in BUILT_IN:
         importlib.import_module(f"dmp.patching.gates.{name.replace('-', '_')}")
-    for entry in entry_points(group=GROUP, name=name) if name not in GATES else ():
-        GATES[name] = entry.load()
+    for _, gate in load_others(GROUP, name) if name not in GATES else ():
+        GATES[name] = gate
     if name not in GATES:
         raise DMPError(f"patch: unknown gate '{name}'; accepted: {', '.join(gate_names())}, none")
     return GATES[name]
