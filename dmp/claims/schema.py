@@ -124,13 +124,14 @@ class Claims(Strict):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what} '{twice[0]}' is listed twice; list it once")
-        for name in self.arms:
-            if name in method_names():
-                raise ValueError(f"arms: '{name}' is the name of a method; choose another")
+        # To ask for all names of methods looks through what is installed: once, and not in vain.
+        for name in set(self.arms).intersection(method_names()) if self.arms else ():
+            raise ValueError(f"arms: '{name}' is the name of a method; choose another")
         for scale, names in self.arms_at.items():
-            for name in names.keys() - self.arms:
-                arms = nearest(name, self.arms)
-                raise ValueError(f"arms_at.{scale}: unknown arm '{name}': {arms}")
+            for name in names:
+                if name not in self.arms:
+                    arms = nearest(name, self.arms)
+                    raise ValueError(f"arms_at.{scale}: unknown arm '{name}': {arms}")
         known = quantities()
         for name, entry in self._listed.items():
             if name not in known:
